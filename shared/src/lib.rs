@@ -1,0 +1,1 @@
+//! What the broker and the manager both need.

@@ -1,0 +1,1 @@
+//! A cluster manager for Kafka that runs in a terminal.
