@@ -1,1 +1,11 @@
 //! A cluster manager for Kafka that runs in a terminal.
+
+pub mod cli;
+pub mod cluster;
+pub mod demo;
+pub mod derive;
+pub mod local;
+pub mod model;
+pub mod ops;
+pub mod output;
+pub mod ui;
