@@ -1,0 +1,229 @@
+//! A real Apache Kafka from Maven's jars: one node, and its command-line tools.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use crate::shell::{self, Output};
+
+/// The tools' main classes by their script's name.
+const TOOLS: &[(&str, &str)] = &[
+    (
+        "kafka-broker-api-versions",
+        "org.apache.kafka.tools.BrokerApiVersionsCommand",
+    ),
+    ("kafka-cluster", "org.apache.kafka.tools.ClusterTool"),
+    ("kafka-configs", "org.apache.kafka.tools.ConfigCommand"),
+    (
+        "kafka-console-consumer",
+        "org.apache.kafka.tools.consumer.ConsoleConsumer",
+    ),
+    (
+        "kafka-console-producer",
+        "org.apache.kafka.tools.ConsoleProducer",
+    ),
+    (
+        "kafka-consumer-groups",
+        "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+    ),
+    (
+        "kafka-consumer-perf-test",
+        "org.apache.kafka.tools.ConsumerPerformance",
+    ),
+    (
+        "kafka-delete-records",
+        "org.apache.kafka.tools.DeleteRecordsCommand",
+    ),
+    ("kafka-dump-log", "org.apache.kafka.tools.DumpLogSegments"),
+    ("kafka-get-offsets", "org.apache.kafka.tools.GetOffsetShell"),
+    ("kafka-groups", "org.apache.kafka.tools.GroupsCommand"),
+    (
+        "kafka-leader-election",
+        "org.apache.kafka.tools.LeaderElectionCommand",
+    ),
+    ("kafka-log-dirs", "org.apache.kafka.tools.LogDirsCommand"),
+    (
+        "kafka-metadata-quorum",
+        "org.apache.kafka.tools.MetadataQuorumCommand",
+    ),
+    (
+        "kafka-producer-perf-test",
+        "org.apache.kafka.tools.ProducerPerformance",
+    ),
+    (
+        "kafka-reassign-partitions",
+        "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
+    ),
+    ("kafka-storage", "kafka.tools.StorageTool"),
+    ("kafka-topics", "org.apache.kafka.tools.TopicCommand"),
+    (
+        "kafka-verifiable-consumer",
+        "org.apache.kafka.tools.VerifiableConsumer",
+    ),
+    (
+        "kafka-verifiable-producer",
+        "org.apache.kafka.tools.VerifiableProducer",
+    ),
+];
+
+/// Copies the jars that `pom` lists into a cache folder, once; the folder.
+pub fn jars(pom: &str) -> anyhow::Result<PathBuf> {
+    let folder = shell::cache(pom.trim_end_matches(".xml"))?;
+    let done = folder.join("complete");
+    if !done.exists() {
+        let mut maven = Command::new("mvn");
+        maven
+            .args(["-q", "-B", "-f"])
+            .arg(shell::client_programs().join(pom));
+        maven.args(["dependency:copy-dependencies", "-DincludeScope=runtime"]);
+        maven.arg(format!("-DoutputDirectory={}", folder.display()));
+        shell::run(&mut maven, None, Duration::from_secs(900))?.success()?;
+        let quiet = "Configuration:\n  Appenders: {Console: {name: E, target: SYSTEM_ERR, PatternLayout: {pattern: \"%p %m%n\"}}}\n  Loggers: {Root: {level: WARN, AppenderRef: {ref: E}}}\n";
+        std::fs::write(folder.join("log4j2.yaml"), quiet)?;
+        std::fs::write(&done, "")?;
+    }
+    Ok(folder)
+}
+
+/// A `java` command over the jars of `pom`, with what makes a short-lived JVM start fast.
+pub fn java(pom: &str, classes: Option<&Path>) -> anyhow::Result<Command> {
+    let jars = jars(pom)?;
+    let mut class_path = format!("{}/*", jars.display());
+    if let Some(classes) = classes {
+        class_path = format!("{}:{class_path}", classes.display());
+    }
+    let mut command = Command::new("java");
+    command.args(["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+    command.arg(format!(
+        "-Dlog4j2.configurationFile={}",
+        jars.join("log4j2.yaml").display()
+    ));
+    command.arg("-cp").arg(class_path);
+    Ok(command)
+}
+
+/// Runs one of Kafka's tools to its end.
+pub fn tool(name: &str, args: &[String], stdin: Option<&str>) -> anyhow::Result<Output> {
+    shell::run(
+        &mut tool_command(name, args)?,
+        stdin,
+        Duration::from_secs(90),
+    )
+}
+
+pub fn tool_command(name: &str, args: &[String]) -> anyhow::Result<Command> {
+    let class = TOOLS
+        .iter()
+        .find(|(n, _)| *n == name)
+        .with_context(|| format!("no tool {name}"))?;
+    let mut command = java("pom.xml", None)?;
+    command.arg(class.1).args(args);
+    Ok(command)
+}
+
+/// A running Apache Kafka node, broker and controller in one; killed when dropped.
+#[derive(Debug)]
+pub struct Apache {
+    pub port: u16,
+    pub folder: tempfile::TempDir,
+    process: Child,
+}
+
+impl Apache {
+    pub fn start() -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let (port, controller) = (shell::free_port()?, shell::free_port()?);
+        let properties = folder.path().join("server.properties");
+        std::fs::write(
+            &properties,
+            server_properties(port, Some(controller), folder.path()),
+        )?;
+        let format: Vec<String> = [
+            "format",
+            "--standalone",
+            "-t",
+            "bXkgY2x1c3RlciBpcyB0aGlz",
+            "-c",
+        ]
+        .map(str::to_owned)
+        .into_iter()
+        .chain([properties.display().to_string()])
+        .collect();
+        tool("kafka-storage", &format, None)?.success()?;
+        let log = std::fs::File::create(folder.path().join("server.log"))?;
+        let mut command = java("pom.xml", None)?;
+        command.arg("kafka.Kafka").arg(&properties);
+        let process = (command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log))
+        .spawn()
+        .context("start Apache Kafka")?;
+        let mut node = Self {
+            port,
+            folder,
+            process,
+        };
+        if !shell::wait_until(Duration::from_secs(90), || shell::listens(port)) {
+            let log = std::fs::read_to_string(node.folder.path().join("server.log"));
+            shell::kill(&mut node.process);
+            bail!("Apache Kafka did not start:\n{}", log.unwrap_or_default());
+        }
+        Ok(node)
+    }
+
+    pub fn bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Apache {
+    fn drop(&mut self) {
+        shell::kill(&mut self.process);
+    }
+}
+
+/// The settings that both brokers are started with. Ours needs no controller listener.
+pub fn server_properties(port: u16, controller: Option<u16>, folder: &Path) -> String {
+    let data = folder.join("data");
+    let mut text = format!(
+        "process.roles=broker,controller\nnode.id=1\nlog.dirs={}\n\
+         listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
+         controller.listener.names=CONTROLLER\ninter.broker.listener.name=PLAINTEXT\n\
+         offsets.topic.replication.factor=1\noffsets.topic.num.partitions=5\n\
+         transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
+         group.initial.rebalance.delay.ms=0\n",
+        data.display()
+    );
+    let controller = controller.unwrap_or(0);
+    text.push_str(&format!(
+        "listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+         controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n"
+    ));
+    text
+}
+
+static SHARED: OnceLock<Mutex<Option<Apache>>> = OnceLock::new();
+
+/// The address of the one Apache Kafka that the comparisons share; started at the first call.
+pub fn shared() -> anyhow::Result<String> {
+    let cell = SHARED.get_or_init(Mutex::default);
+    let mut guard = cell
+        .lock()
+        .map_err(|_| anyhow::anyhow!("Apache Kafka failed to start before"))?;
+    if guard.is_none() {
+        *guard = Some(Apache::start()?);
+    }
+    Ok(guard.as_ref().map(Apache::bootstrap).unwrap_or_default())
+}
+
+pub fn stop_shared() {
+    if let Some(cell) = SHARED.get()
+        && let Ok(mut guard) = cell.lock()
+    {
+        guard.take();
+    }
+}

@@ -1,0 +1,77 @@
+import java.time.Duration;
+import java.util.*;
+import java.util.concurrent.*;
+import org.apache.kafka.clients.consumer.*;
+import org.apache.kafka.clients.producer.*;
+import org.apache.kafka.common.serialization.*;
+
+/** The stock Java client; see README.md for the two commands. */
+public class Stock {
+    public static void main(String[] a) throws Exception {
+        if (a[0].equals("produce")) {
+            produce(a[1], a[2], a[3], Integer.parseInt(a[4]), Integer.parseInt(a[5]));
+        } else {
+            group(a[1], a[2], a[3], Integer.parseInt(a[4]), Integer.parseInt(a[5]));
+        }
+        System.exit(0);
+    }
+
+    static void produce(String boot, String topic, String codec, int from, int count) throws Exception {
+        Properties p = new Properties();
+        p.put("bootstrap.servers", boot);
+        p.put("acks", "all");
+        p.put("compression.type", codec);
+        p.put("linger.ms", "20");
+        p.put("delivery.timeout.ms", "30000");
+        p.put("request.timeout.ms", "10000");
+        try (var producer = new KafkaProducer<>(p, new StringSerializer(), new StringSerializer())) {
+            List<Future<RecordMetadata>> sent = new ArrayList<>();
+            for (int i = from; i < from + count; i++) {
+                sent.add(producer.send(new ProducerRecord<>(topic, "k" + i, "" + i)));
+            }
+            for (var s : sent) s.get();
+        }
+        System.out.println("produced " + count);
+    }
+
+    static void group(String boot, String topic, String group, int count, int members) throws Exception {
+        Queue<Integer> values = new ConcurrentLinkedQueue<>();
+        int[] perMember = new int[members];
+        CountDownLatch assigned = new CountDownLatch(members);
+        long deadline = System.nanoTime() + 60_000_000_000L;
+        List<Thread> threads = new ArrayList<>();
+        for (int m = 0; m < members; m++) {
+            int member = m;
+            Thread t = new Thread(() -> {
+                Properties p = new Properties();
+                p.put("bootstrap.servers", boot);
+                p.put("group.id", group);
+                p.put("group.protocol", "classic");
+                p.put("auto.offset.reset", "earliest");
+                p.put("enable.auto.commit", "false");
+                try (var c = new KafkaConsumer<>(p, new StringDeserializer(), new StringDeserializer())) {
+                    c.subscribe(List.of(topic));
+                    boolean counted = false;
+                    long quietSince = 0;
+                    while (System.nanoTime() < deadline) {
+                        var records = c.poll(Duration.ofMillis(100));
+                        if (!counted && !c.assignment().isEmpty()) { counted = true; assigned.countDown(); }
+                        for (var r : records) { values.add(Integer.parseInt(r.value())); perMember[member]++; }
+                        if (!records.isEmpty()) { c.commitSync(); quietSince = 0; }
+                        boolean complete = values.size() >= count && assigned.getCount() == 0;
+                        if (!complete) { quietSince = 0; continue; }
+                        if (quietSince == 0) quietSince = System.nanoTime();
+                        if (System.nanoTime() - quietSince > 1_000_000_000L) break;
+                    }
+                }
+            });
+            threads.add(t);
+            t.start();
+        }
+        for (Thread t : threads) t.join();
+        for (int m = 0; m < members; m++) System.out.println("member " + m + " " + perMember[m]);
+        StringBuilder line = new StringBuilder("values");
+        values.stream().sorted().forEach(v -> line.append(' ').append(v));
+        System.out.println(line);
+    }
+}

@@ -1,0 +1,51 @@
+// KafkaJS; see README.md for the two commands.
+const { Kafka, CompressionTypes, CompressionCodecs, logLevel } = require('kafkajs')
+CompressionCodecs[CompressionTypes.Snappy] = require('kafkajs-snappy')
+CompressionCodecs[CompressionTypes.LZ4] = new (require('kafkajs-lz4'))().codec
+CompressionCodecs[CompressionTypes.ZSTD] = require('@kafkajs/zstd')()
+
+const CODECS = { none: 'None', gzip: 'GZIP', snappy: 'Snappy', lz4: 'LZ4', zstd: 'ZSTD' }
+const [command, boot, topic, ...rest] = process.argv.slice(2)
+const kafka = new Kafka({ clientId: 'stock', brokers: [boot], logLevel: logLevel.ERROR })
+
+async function produce(codec, from, count) {
+  const producer = kafka.producer({ idempotent: true, maxInFlightRequests: 1 })
+  await producer.connect()
+  const messages = Array.from({ length: count }, (_, i) => ({ key: `k${from + i}`, value: `${from + i}` }))
+  await producer.send({ topic, messages, acks: -1, compression: CompressionTypes[CODECS[codec]] })
+  await producer.disconnect()
+  console.log('produced', count)
+}
+
+async function group(name, count, members) {
+  const values = []
+  const perMember = Array(members).fill(0)
+  const assigned = Array(members).fill(false)
+  let lastAt = Date.now()
+  const consumers = []
+  for (let n = 0; n < members; n++) {
+    const consumer = kafka.consumer({ groupId: name, maxWaitTimeInMs: 100, rebalanceTimeout: 10000 })
+    consumer.on(consumer.events.GROUP_JOIN, (e) => {
+      assigned[n] = Object.values(e.payload.memberAssignment).some((p) => p.length > 0)
+    })
+    await consumer.connect()
+    await consumer.subscribe({ topic, fromBeginning: true })
+    await consumer.run({
+      eachMessage: async ({ message }) => {
+        values.push(Number(message.value.toString()))
+        perMember[n]++
+        lastAt = Date.now()
+      },
+    })
+    consumers.push(consumer)
+  }
+  const deadline = Date.now() + 60000
+  const complete = () => values.length >= count && assigned.every(Boolean) && Date.now() - lastAt > 1000
+  while (!complete() && Date.now() < deadline) await new Promise((r) => setTimeout(r, 50))
+  for (const c of consumers) await c.disconnect()
+  perMember.forEach((records, n) => console.log('member', n, records))
+  console.log('values', ...values.sort((a, b) => a - b))
+}
+
+const run = command === 'produce' ? produce(rest[0], +rest[1], +rest[2]) : group(rest[0], +rest[1], +rest[2])
+run.then(() => process.exit(0), (e) => { console.error(e); process.exit(1) })
