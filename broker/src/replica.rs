@@ -1,1 +1,5 @@
-//! replica.
+//! Replicas on this broker.
+
+pub mod delayed;
+pub mod fetch_session;
+pub mod partition;

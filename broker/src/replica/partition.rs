@@ -1,0 +1,3 @@
+//! One partition's replica on this broker.
+
+pub mod state;
