@@ -136,7 +136,6 @@ impl PartitionMap {
 /// One fetcher's session.
 #[derive(Debug)]
 pub struct FetchSession {
-    id: i32,
     uses_topic_ids: bool,
     /// What the next request must carry.
     epoch: i32,
@@ -396,7 +395,6 @@ impl FetchSessionCache {
             id = id.wrapping_add(1) & i32::MAX;
         }
         let session = FetchSession {
-            id,
             uses_topic_ids: newcomer.uses_topic_ids,
             epoch: next_epoch(INITIAL_EPOCH),
             partitions: partitions(),
