@@ -89,7 +89,9 @@ pub struct WaitList {
 
 impl std::fmt::Debug for WaitList {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WaitList").field("n_waiting", &self.n_waiting).finish_non_exhaustive()
+        f.debug_struct("WaitList")
+            .field("n_waiting", &self.n_waiting)
+            .finish_non_exhaustive()
     }
 }
 
@@ -154,11 +156,17 @@ pub async fn wait<L: AsRef<WaitList>>(
     });
     let mut registration = Registration { lists: Vec::new() };
     for (position, list) in lists.into_iter().enumerate() {
-        let slot = list.as_ref().enter(Watch { waiter: Arc::clone(&waiter), position });
+        let slot = list.as_ref().enter(Watch {
+            waiter: Arc::clone(&waiter),
+            position,
+        });
         registration.lists.push((list, slot));
     }
     fence(Ordering::SeqCst);
-    waiter.check(None) || tokio::time::timeout(timeout, waiter.done.notified()).await.is_ok()
+    waiter.check(None)
+        || tokio::time::timeout(timeout, waiter.done.notified())
+            .await
+            .is_ok()
 }
 
 #[cfg(test)]
@@ -174,7 +182,10 @@ mod tests {
 
     impl Log {
         fn new() -> Arc<Self> {
-            Arc::new(Self { end: AtomicI64::new(0), waiters: WaitList::default() })
+            Arc::new(Self {
+                end: AtomicI64::new(0),
+                waiters: WaitList::default(),
+            })
         }
 
         /// Weaker than what the log itself does, so that the fences are what is tested.
@@ -199,7 +210,10 @@ mod tests {
     async fn wait_for(logs: &[Arc<Log>], sum: i64, timeout: Duration) -> bool {
         let lists: Vec<Waiters> = logs.iter().map(|log| Waiters(Arc::clone(log))).collect();
         let logs = logs.to_vec();
-        wait(lists, timeout, move |_| logs.iter().map(|log| log.end()).sum::<i64>() >= sum).await
+        wait(lists, timeout, move |_| {
+            logs.iter().map(|log| log.end()).sum::<i64>() >= sum
+        })
+        .await
     }
 
     #[tokio::test(start_paused = true)]
@@ -286,12 +300,18 @@ mod tests {
                 appender_log.append();
             }
         });
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
         runtime.block_on(async {
             for round in 1..=ROUNDS {
                 asked.store(round, Ordering::Relaxed);
                 let logs = [Arc::clone(&log)];
-                assert!(wait_for(&logs, round, Duration::from_secs(20)).await, "round {round}");
+                assert!(
+                    wait_for(&logs, round, Duration::from_secs(20)).await,
+                    "round {round}"
+                );
             }
         });
         appender.join().unwrap();

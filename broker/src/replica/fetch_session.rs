@@ -92,7 +92,11 @@ impl CachedPartition {
     fn is_worth_sending(&mut self, result: &FetchSummary) -> bool {
         let is_changed = self.high_watermark != result.high_watermark
             || self.log_start_offset != result.log_start_offset;
-        self.high_watermark = if result.is_error { -1 } else { result.high_watermark };
+        self.high_watermark = if result.is_error {
+            -1
+        } else {
+            result.high_watermark
+        };
         self.log_start_offset = result.log_start_offset;
         result.has_records || is_changed || result.is_error || result.must_send
     }
@@ -162,7 +166,11 @@ impl FetchSession {
     }
 
     fn wanted(&self) -> Vec<(FetchKey, FetchPartition)> {
-        self.partitions.order.values().map(|p| (p.key.clone(), p.request)).collect()
+        self.partitions
+            .order
+            .values()
+            .map(|p| (p.key.clone(), p.request))
+            .collect()
     }
 }
 
@@ -170,8 +178,15 @@ impl FetchSession {
 #[derive(Debug)]
 enum Kind {
     Sessionless,
-    Full { uses_topic_ids: bool, is_from_follower: bool },
-    Incremental { session: Arc<Mutex<FetchSession>>, id: i32, expected_epoch: i32 },
+    Full {
+        uses_topic_ids: bool,
+        is_from_follower: bool,
+    },
+    Incremental {
+        session: Arc<Mutex<FetchSession>>,
+        id: i32,
+        expected_epoch: i32,
+    },
 }
 
 /// A request that is being answered.
@@ -210,15 +225,23 @@ impl FetchContext {
                     results,
                 };
             }
-            Kind::Full { uses_topic_ids, is_from_follower } => {
+            Kind::Full {
+                uses_topic_ids,
+                is_from_follower,
+            } => {
                 let requests: HashMap<FetchKey, FetchPartition> =
                     self.partitions.into_iter().collect();
                 let partitions = || {
                     let mut partitions = PartitionMap::default();
                     for (key, result) in &results {
-                        let Some(&request) = requests.get(key) else { continue };
-                        let FetchSummary { high_watermark, log_start_offset, .. } =
-                            summarize(result);
+                        let Some(&request) = requests.get(key) else {
+                            continue;
+                        };
+                        let FetchSummary {
+                            high_watermark,
+                            log_start_offset,
+                            ..
+                        } = summarize(result);
                         partitions.push(CachedPartition {
                             key: key.clone(),
                             request,
@@ -234,9 +257,17 @@ impl FetchContext {
                     n_partitions: results.len(),
                 };
                 let session_id = cache.lock().create(&newcomer, now_ms, partitions, random);
-                return FetchOutcome { error: ErrorCode::NONE, session_id, results };
+                return FetchOutcome {
+                    error: ErrorCode::NONE,
+                    session_id,
+                    results,
+                };
             }
-            Kind::Incremental { session, id, expected_epoch } => (session, id, expected_epoch),
+            Kind::Incremental {
+                session,
+                id,
+                expected_epoch,
+            } => (session, id, expected_epoch),
         };
         let mut session = session.lock();
         if session.epoch != expected_epoch {
@@ -249,7 +280,9 @@ impl FetchContext {
         let mut sent = Vec::with_capacity(results.len());
         for (key, result) in results {
             let summary = summarize(&result);
-            let Some(cached) = session.partitions.get_mut(&key) else { continue };
+            let Some(cached) = session.partitions.get_mut(&key) else {
+                continue;
+            };
             if !cached.is_worth_sending(&summary) {
                 continue;
             }
@@ -258,7 +291,11 @@ impl FetchContext {
             }
             sent.push((key, result));
         }
-        FetchOutcome { error: ErrorCode::NONE, session_id: id, results: sent }
+        FetchOutcome {
+            error: ErrorCode::NONE,
+            session_id: id,
+            results: sent,
+        }
     }
 }
 
@@ -342,7 +379,12 @@ impl FetchSessionCache {
         request: FetchRequestSession,
         now_ms: i64,
     ) -> Result<FetchContext, ErrorCode> {
-        let FetchRequestSession { session_id, session_epoch, uses_topic_ids, .. } = request;
+        let FetchRequestSession {
+            session_id,
+            session_epoch,
+            uses_topic_ids,
+            ..
+        } = request;
         if session_epoch == INITIAL_EPOCH || session_epoch == FINAL_EPOCH {
             if session_id != INVALID_SESSION_ID {
                 self.remove(session_id);
@@ -350,11 +392,20 @@ impl FetchSessionCache {
             let is_from_follower = request.is_from_follower;
             let kind = match session_epoch {
                 FINAL_EPOCH => Kind::Sessionless,
-                _ => Kind::Full { uses_topic_ids, is_from_follower },
+                _ => Kind::Full {
+                    uses_topic_ids,
+                    is_from_follower,
+                },
             };
-            return Ok(FetchContext { kind, partitions: last_of_each(request.wanted) });
+            return Ok(FetchContext {
+                kind,
+                partitions: last_of_each(request.wanted),
+            });
         }
-        let entry = self.sessions.get(&session_id).ok_or(ErrorCode::FETCH_SESSION_ID_NOT_FOUND)?;
+        let entry = self
+            .sessions
+            .get(&session_id)
+            .ok_or(ErrorCode::FETCH_SESSION_ID_NOT_FOUND)?;
         let session = Arc::clone(&entry.session);
         let mut locked = session.lock();
         if locked.epoch != session_epoch {
@@ -367,7 +418,10 @@ impl FetchSessionCache {
         if locked.partitions.len() == 0 {
             drop(locked);
             self.remove(session_id);
-            return Ok(FetchContext { kind: Kind::Sessionless, partitions: Vec::new() });
+            return Ok(FetchContext {
+                kind: Kind::Sessionless,
+                partitions: Vec::new(),
+            });
         }
         locked.epoch = next_epoch(session_epoch);
         let (expected_epoch, partitions) = (locked.epoch, locked.wanted());
@@ -375,7 +429,11 @@ impl FetchSessionCache {
         drop(locked);
         self.touch(session_id, n_partitions, now_ms);
         Ok(FetchContext {
-            kind: Kind::Incremental { session, id: session_id, expected_epoch },
+            kind: Kind::Incremental {
+                session,
+                id: session_id,
+                expected_epoch,
+            },
             partitions,
         })
     }
@@ -414,7 +472,9 @@ impl FetchSessionCache {
 
     /// Ends a session in favour of `newcomer`, if there is one that must yield.
     fn make_room(&mut self, newcomer: &Newcomer, now_ms: i64) -> bool {
-        let Some(&(last_used_ms, stalest)) = self.by_last_use.first() else { return false };
+        let Some(&(last_used_ms, stalest)) = self.by_last_use.first() else {
+            return false;
+        };
         if now_ms - last_used_ms > self.eviction_ms {
             self.remove(stalest);
             return true;
@@ -423,7 +483,9 @@ impl FetchSessionCache {
             true => &self.evictable_by_privileged,
             false => &self.evictable_by_all,
         };
-        let Some(&weakest) = evictable.first() else { return false };
+        let Some(&weakest) = evictable.first() else {
+            return false;
+        };
         if (newcomer.is_privileged, newcomer.n_partitions, 0) < weakest {
             return false;
         }
@@ -432,7 +494,9 @@ impl FetchSessionCache {
     }
 
     fn touch(&mut self, id: i32, n_partitions: usize, now_ms: i64) {
-        let Some(entry) = self.sessions.get_mut(&id) else { return };
+        let Some(entry) = self.sessions.get_mut(&id) else {
+            return;
+        };
         let old_key = entry.evictable_key(id);
         self.by_last_use.remove(&(entry.last_used_ms, id));
         self.evictable_by_all.remove(&old_key);
@@ -451,7 +515,9 @@ impl FetchSessionCache {
     }
 
     fn remove(&mut self, id: i32) {
-        let Some(entry) = self.sessions.remove(&id) else { return };
+        let Some(entry) = self.sessions.remove(&id) else {
+            return;
+        };
         let key = entry.evictable_key(id);
         self.by_last_use.remove(&(entry.last_used_ms, id));
         self.evictable_by_all.remove(&key);

@@ -32,7 +32,11 @@ fn run(script: &str) -> String {
     let cache = Mutex::new(FetchSessionCache::new(2));
     let (mut now, mut next_id, mut out) = (0, 100, String::new());
     let mut open: Option<FetchContext> = None;
-    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+    for line in script
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+    {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[0] {
             "tick" => now += words[1].parse::<i64>().unwrap(),
@@ -77,12 +81,20 @@ fn run(script: &str) -> String {
                     .filter_map(|word| word.split_once('='))
                     .map(|(name, answer)| (name, parse_answer(answer)))
                     .collect();
-                let none = Answer { bytes: 0, high_watermark: 0, log_start_offset: 0, error: false };
+                let none = Answer {
+                    bytes: 0,
+                    high_watermark: 0,
+                    log_start_offset: 0,
+                    error: false,
+                };
                 let results: Vec<(FetchKey, Answer)> = context
                     .partitions
                     .iter()
                     .map(|(key, _)| {
-                        (key.clone(), given.get(show(key).as_str()).copied().unwrap_or(none))
+                        (
+                            key.clone(),
+                            given.get(show(key).as_str()).copied().unwrap_or(none),
+                        )
                     })
                     .collect();
                 let outcome = context.close(&cache, results, summarize, now, || {
@@ -105,13 +117,18 @@ fn parse_key(word: &str, uses_topic_ids: bool) -> FetchKey {
         true => FetchTopic::Id(Uuid::from_u128(u128::from(topic.as_bytes()[0]))),
         false => FetchTopic::Name(topic.into()),
     };
-    FetchKey { topic, partition: partition.parse().unwrap() }
+    FetchKey {
+        topic,
+        partition: partition.parse().unwrap(),
+    }
 }
 
 fn show(key: &FetchKey) -> String {
     let topic = match &key.topic {
         FetchTopic::Name(name) => name.to_string(),
-        FetchTopic::Id(id) => char::from_u32(u32::try_from(id.as_u128()).unwrap()).unwrap().into(),
+        FetchTopic::Id(id) => char::from_u32(u32::try_from(id.as_u128()).unwrap())
+            .unwrap()
+            .into(),
     };
     format!("{topic}-{}", key.partition)
 }
@@ -128,7 +145,12 @@ fn want(fetch_offset: i64) -> FetchPartition {
 
 fn parse_answer(text: &str) -> Answer {
     if text == "error" {
-        return Answer { bytes: 0, high_watermark: -1, log_start_offset: -1, error: true };
+        return Answer {
+            bytes: 0,
+            high_watermark: -1,
+            log_start_offset: -1,
+            error: true,
+        };
     }
     let numbers: Vec<i64> = text.split('/').map(|n| n.parse().unwrap()).collect();
     Answer {
@@ -142,7 +164,11 @@ fn parse_answer(text: &str) -> Answer {
 #[track_caller]
 fn check(script: &str, expected: &str) {
     let clean = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
-    assert_eq!(clean(run(script).trim()), clean(expected.trim()), "\nscript: {script}");
+    assert_eq!(
+        clean(run(script).trim()),
+        clean(expected.trim()),
+        "\nscript: {script}"
+    );
 }
 
 #[test]
@@ -296,7 +322,7 @@ fn a_full_cache_makes_room_for_the_stale_the_old_and_small_and_the_follower() {
          answer
          fetch 0 0 e-0@0
          answer
-         fetch 0 0 e-0@0 e-1@0
+         fetch 0 0 e-0@0 e-1@0 e-2@0
          answer
          fetch 0 0 follower f-0@0
          answer
@@ -321,8 +347,8 @@ fn a_full_cache_makes_room_for_the_stale_the_old_and_small_and_the_follower() {
          answer: NONE session 101:
          fetch: e-0@0
          answer: NONE session 0: e-0
-         fetch: e-0@0 e-1@0
-         answer: NONE session 104: e-0 e-1
+         fetch: e-0@0 e-1@0 e-2@0
+         answer: NONE session 104: e-0 e-1 e-2
          fetch: f-0@0
          answer: NONE session 105: f-0
          fetch: g-0@0
@@ -355,8 +381,11 @@ fn an_answer_that_was_overtaken_is_an_error() {
         forgotten: Vec::new(),
     };
     let answer = |context: FetchContext| {
-        let results: Vec<(FetchKey, Answer)> =
-            context.partitions.iter().map(|(key, _)| (key.clone(), parse_answer("1/1/0"))).collect();
+        let results: Vec<(FetchKey, Answer)> = context
+            .partitions
+            .iter()
+            .map(|(key, _)| (key.clone(), parse_answer("1/1/0")))
+            .collect();
         context.close(&cache, results, summarize, 0, || i32::MIN + 7)
     };
     let context = cache.lock().open(request(0, 0), 0).unwrap();

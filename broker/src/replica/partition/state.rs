@@ -49,9 +49,15 @@ pub enum Change {
     /// The local replica leads. When the leader epoch is new, `epoch_start` holds it and the offset
     /// at which it starts, and must be in the log's epoch cache before the first append: followers
     /// truncate by it.
-    Leader { was_leader: bool, epoch_start: Option<(i32, i64)> },
+    Leader {
+        was_leader: bool,
+        epoch_start: Option<(i32, i64)>,
+    },
     /// Another replica leads, or none does.
-    Follower { was_leader: bool, is_new_epoch: bool },
+    Follower {
+        was_leader: bool,
+        is_new_epoch: bool,
+    },
 }
 
 /// One fetch of a follower, as it tells of the follower's log.
@@ -112,8 +118,9 @@ impl FollowerState {
         }
         self.log_start_offset = fetch.log_start_offset;
         self.log_end_offset = fetch.fetch_offset;
-        self.last_fetch_leader_log_end_offset =
-            self.last_fetch_leader_log_end_offset.max(fetch.leader_end_offset);
+        self.last_fetch_leader_log_end_offset = self
+            .last_fetch_leader_log_end_offset
+            .max(fetch.leader_end_offset);
         self.last_fetch_time_ms = fetch.now_ms;
         self.broker_epoch = fetch.replica_epoch;
     }
@@ -213,7 +220,10 @@ impl PartitionState {
         if !self.is_leader() {
             self.leader_epoch_start_offset = None;
             self.followers.clear();
-            return Change::Follower { was_leader, is_new_epoch };
+            return Change::Follower {
+                was_leader,
+                is_new_epoch,
+            };
         }
         self.followers.retain(|id, _| new.replicas.contains(id));
         for &id in new.replicas.iter().filter(|&&id| id != self.local_id) {
@@ -230,7 +240,10 @@ impl PartitionState {
         if is_new_epoch {
             self.leader_epoch_start_offset = Some(log_end_offset);
         }
-        Change::Leader { was_leader, epoch_start }
+        Change::Leader {
+            was_leader,
+            epoch_start,
+        }
     }
 
     /// Compares the epoch that a client believes in with the partition's (KIP-320); `None` skips
@@ -318,7 +331,9 @@ impl PartitionState {
         let Some(follower) = self.followers.get_mut(&fetch.replica_id) else {
             return Err(ErrorCode::UNKNOWN_LEADER_EPOCH);
         };
-        let is_of_earlier_life = fetch.registered_epoch.is_some_and(|e| e > fetch.replica_epoch);
+        let is_of_earlier_life = fetch
+            .registered_epoch
+            .is_some_and(|e| e > fetch.replica_epoch);
         if fetch.replica_epoch != UNKNOWN && is_of_earlier_life {
             return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
         }

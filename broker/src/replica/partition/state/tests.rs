@@ -11,16 +11,26 @@ use super::*;
 fn run(script: &str) -> String {
     let mut state = PartitionState::new(1);
     let (mut leo, mut now, mut high_watermark, mut out) = (0, 1000, 0, String::new());
-    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+    for line in script
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+    {
         let mut words = line.split_whitespace();
         let command = words.next().unwrap();
         let words: Vec<&str> = words.collect();
         let text = |key: &str| {
-            words.iter().find_map(|w| w.strip_prefix(key)?.strip_prefix('=')).unwrap_or("")
+            words
+                .iter()
+                .find_map(|w| w.strip_prefix(key)?.strip_prefix('='))
+                .unwrap_or("")
         };
         let number = |key: &str, default: i64| text(key).parse().unwrap_or(default);
         let list = |key: &str| -> Vec<i32> {
-            text(key).split(',').filter_map(|id| id.parse().ok()).collect()
+            text(key)
+                .split(',')
+                .filter_map(|id| id.parse().ok())
+                .collect()
         };
         let plain = || words.first().and_then(|w| w.parse::<i64>().ok());
         let min = usize::try_from(number("min", 1)).unwrap();
@@ -63,8 +73,7 @@ fn run(script: &str) -> String {
             }
             "commit" => {
                 let joiners = list("joiners");
-                let offset =
-                    state.committed_offset(leo, min, now, 100, |id| joiners.contains(&id));
+                let offset = state.committed_offset(leo, min, now, 100, |id| joiners.contains(&id));
                 high_watermark = high_watermark.max(offset.unwrap_or(0));
                 format!("{offset:?} hw {high_watermark}")
             }
@@ -79,7 +88,9 @@ fn run(script: &str) -> String {
                     Err(code) => code.name().to_owned(),
                 }
             }
-            "low" => state.low_watermark(number("start", 0), |id| id != 9).to_string(),
+            "low" => state
+                .low_watermark(number("start", 0), |id| id != 9)
+                .to_string(),
             other => panic!("unknown command {other}"),
         };
         writeln!(out, "{command}: {outcome}").unwrap();
@@ -90,7 +101,11 @@ fn run(script: &str) -> String {
 #[track_caller]
 fn check(script: &str, expected: &str) {
     let clean = |text: &str| {
-        text.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join("\n")
+        text.lines()
+            .map(str::trim)
+            .filter(|l| !l.is_empty())
+            .collect::<Vec<_>>()
+            .join("\n")
     };
     assert_eq!(clean(&run(script)), clean(expected), "\nscript: {script}");
 }
