@@ -1,8 +1,16 @@
 // KafkaJS; see README.md for the two commands.
 const { Kafka, CompressionTypes, CompressionCodecs, logLevel } = require('kafkajs')
 CompressionCodecs[CompressionTypes.Snappy] = require('kafkajs-snappy')
-CompressionCodecs[CompressionTypes.LZ4] = new (require('kafkajs-lz4'))().codec
-CompressionCodecs[CompressionTypes.ZSTD] = require('@kafkajs/zstd')()
+const lz4 = require('lz4-napi')
+const zstd = require('@bokuweb/zstd-wasm')
+CompressionCodecs[CompressionTypes.LZ4] = () => ({
+  compress: (encoder) => lz4.compressFrame(encoder.buffer),
+  decompress: (buffer) => lz4.decompressFrame(buffer),
+})
+CompressionCodecs[CompressionTypes.ZSTD] = () => ({
+  compress: async (encoder) => Buffer.from(zstd.compress(encoder.buffer)),
+  decompress: async (buffer) => Buffer.from(zstd.decompress(buffer)),
+})
 
 const CODECS = { none: 'None', gzip: 'GZIP', snappy: 'Snappy', lz4: 'LZ4', zstd: 'ZSTD' }
 const [command, boot, topic, ...rest] = process.argv.slice(2)
@@ -47,5 +55,5 @@ async function group(name, count, members) {
   console.log('values', ...values.sort((a, b) => a - b))
 }
 
-const run = command === 'produce' ? produce(rest[0], +rest[1], +rest[2]) : group(rest[0], +rest[1], +rest[2])
+const run = zstd.init().then(() => command === 'produce' ? produce(rest[0], +rest[1], +rest[2]) : group(rest[0], +rest[1], +rest[2]))
 run.then(() => process.exit(0), (e) => { console.error(e); process.exit(1) })
