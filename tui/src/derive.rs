@@ -1,1 +1,33 @@
-//! derive.
+//! Pure views of what is known: health, balance, rates, sizes, lag, progress.
+//!
+//! Input: parts of `model`. Output: numbers for tables, and whether they are whole.
+//!
+//! Invariants:
+//! - No clock, no I/O, no state: the same input gives the same output.
+//! - A sum that lacks a part is never handed out as a total: see [`Total`].
+//! - Where a well-known tool defines a number (CMAK's percentages, Kafka's under-replicated), the
+//!   definition is named at the function; where it misleads, the better number stands beside it.
+
+mod balance;
+mod health;
+mod lag;
+mod progress;
+mod size;
+mod throughput;
+mod total;
+
+pub use balance::{
+    BrokerBalance, CmakPercents, ClusterBalance, Spread, TopicBalance, broker_balances, cmak,
+    cluster_balance, topic_balance,
+};
+pub use health::{
+    HealthCounts, PartitionHealth, cluster_health, partition_health, topic_health,
+};
+pub use lag::{GroupLag, Lag, LagUnknown, PartitionLag, group_lag, topic_groups};
+pub use progress::{MoveProgress, moves};
+pub use size::{broker_sizes, leader_size, partition_sizes, topic_size};
+pub use throughput::{cluster_rate, partition_rate, topic_rate};
+pub use total::Total;
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,37 @@
-//! model.
+//! What is known about a cluster: plain data that is cheap to share, and no protocol types.
+//!
+//! Owns the types between the readers of a cluster (`cluster`), the pure views (`derive`), the
+//! operations (`ops`) and the screens.
+//!
+//! Invariants:
+//! - Every part is a [`Resource`]: its value keeps its age, and an error stands beside the old
+//!   value instead of replacing it.
+//! - A failure is as small as what failed: one leaderless partition spoils one [`Cell`].
+//! - What is shared is behind an `Arc`; an unchanged topic is the same allocation in the next
+//!   snapshot, so that a refresh of a large cluster neither doubles memory nor redraws.
+//! - Nothing here reads a clock or a socket.
+
+mod broker;
+mod config;
+mod group;
+mod message;
+mod quorum;
+mod reassignment;
+mod resource;
+mod snapshot;
+mod topic;
+
+pub use broker::{Broker, LogDir, LogDirs, ReplicaKey, ReplicaSize};
+pub use config::{ConfigEntry, ConfigKind, ConfigResource, ConfigSource, ConfigSynonym, Configs};
+pub use group::{
+    Committed, CommittedPartition, Group, GroupDescription, GroupKind, GroupState, Groups, Member,
+    TopicAssignment,
+};
+pub use message::{Header, Message, ReadReport, ReadStop};
+pub use quorum::{FeatureLevel, Features, Quorum, QuorumReplica};
+pub use reassignment::{Assignment, OngoingReassignment, Reassignments};
+pub use resource::{Cell, Fault, FaultKind, PartError, Resource, Taken};
+pub use snapshot::{ClusterMetadata, ClusterSnapshot, Offsets, RatePoint, TopicSettings, Update};
+pub use topic::{NO_LEADER, Partition, PartitionOffsets, Topic, TopicOffsets};
+
+pub use kafka_shared::types::TopicPartition;

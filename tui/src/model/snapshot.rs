@@ -1,0 +1,226 @@
+//! All that is known of one cluster, and the updates that bring it up to date.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::broker::{Broker, LogDirs};
+use super::config::{ConfigResource, Configs};
+use super::group::{Committed, GroupDescription, Groups};
+use super::quorum::{Features, Quorum};
+use super::reassignment::Reassignments;
+use super::resource::{Fault, Resource, Taken};
+use super::topic::{Topic, TopicOffsets};
+
+/// How many points of the cluster's rate are kept.
+const RATE_POINTS_MAX: usize = 240;
+
+/// Who is in the cluster and where its partitions are: one Metadata answer and what refines it.
+#[derive(Clone, Debug, Default)]
+pub struct ClusterMetadata {
+    pub cluster_id: Option<Arc<str>>,
+    pub controller_id: Option<i32>,
+    /// Sorted by id.
+    pub brokers: Vec<Broker>,
+    /// Sorted by name.
+    pub topics: Vec<Arc<Topic>>,
+}
+
+impl ClusterMetadata {
+    pub fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
+        let at = self.topics.binary_search_by(|topic| (*topic.name).cmp(name)).ok()?;
+        self.topics.get(at)
+    }
+
+    pub fn broker(&self, id: i32) -> Option<&Broker> {
+        let at = self.brokers.binary_search_by_key(&id, |broker| broker.id).ok()?;
+        self.brokers.get(at)
+    }
+
+    pub fn n_partitions(&self) -> usize {
+        self.topics.iter().map(|topic| topic.partitions.len()).sum()
+    }
+
+    /// Takes over the allocation of every topic that did not change since `old`.
+    pub fn share_unchanged(&mut self, old: &Self) {
+        for topic in &mut self.topics {
+            if let Some(before) = old.topic(&topic.name)
+                && **before == **topic
+            {
+                *topic = Arc::clone(before);
+            }
+        }
+    }
+}
+
+/// Offsets of all topics that were asked for, by topic.
+pub type Offsets = HashMap<Arc<str>, Arc<TopicOffsets>>;
+
+/// The few settings that the list of topics and the health of partitions need.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopicSettings {
+    pub min_insync_replicas: Option<i32>,
+    pub cleanup_policy: Option<Arc<str>>,
+    pub retention_ms: Option<i64>,
+    pub retention_bytes: Option<i64>,
+}
+
+/// The cluster's records per second between two reads of all offsets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RatePoint {
+    pub taken: Taken,
+    pub records_per_second: f64,
+}
+
+/// Everything that is known of one cluster. Cloning is cheap enough for one clone per refresh.
+#[derive(Clone, Debug, Default)]
+pub struct ClusterSnapshot {
+    pub metadata: Resource<ClusterMetadata>,
+    /// The newest offsets by topic. A refresh of some topics replaces these only.
+    pub offsets: Resource<Offsets>,
+    /// The offsets before the newest ones, for rates.
+    pub offsets_before: Offsets,
+    /// Points of the whole cluster's rate, oldest first.
+    pub rates: VecDeque<RatePoint>,
+    pub settings: Resource<HashMap<Arc<str>, TopicSettings>>,
+    pub log_dirs: Resource<LogDirs>,
+    pub groups: Resource<Groups>,
+    pub descriptions: HashMap<Arc<str>, Resource<GroupDescription>>,
+    pub committed: HashMap<Arc<str>, Resource<Committed>>,
+    pub configs: HashMap<ConfigResource, Resource<Configs>>,
+    pub quorum: Resource<Quorum>,
+    pub reassignments: Resource<Reassignments>,
+    pub features: Resource<Features>,
+}
+
+/// The result of reading one part of a cluster. [`ClusterSnapshot::apply`] takes it in.
+#[derive(Clone, Debug)]
+pub enum Update {
+    Metadata(Result<Arc<ClusterMetadata>, Arc<Fault>>),
+    /// Offsets of some or all topics; `complete` when all topics of the cluster were asked for.
+    Offsets { result: Result<Arc<Offsets>, Arc<Fault>>, complete: bool },
+    Settings(Result<Arc<HashMap<Arc<str>, TopicSettings>>, Arc<Fault>>),
+    LogDirs(Result<Arc<LogDirs>, Arc<Fault>>),
+    Groups(Result<Arc<Groups>, Arc<Fault>>),
+    Descriptions(Vec<(Arc<str>, Result<Arc<GroupDescription>, Arc<Fault>>)>),
+    Committed(Vec<(Arc<str>, Result<Arc<Committed>, Arc<Fault>>)>),
+    Configs(ConfigResource, Result<Arc<Configs>, Arc<Fault>>),
+    Quorum(Result<Arc<Quorum>, Arc<Fault>>),
+    Reassignments(Result<Arc<Reassignments>, Arc<Fault>>),
+    Features(Result<Arc<Features>, Arc<Fault>>),
+}
+
+impl ClusterSnapshot {
+    /// Takes one result in. Failures stand beside the old values.
+    pub fn apply(&mut self, update: Update, at: Taken) {
+        match update {
+            Update::Metadata(result) => {
+                self.metadata.apply(result, at);
+                self.forget_deleted_topics();
+            }
+            Update::Offsets { result, complete } => self.apply_offsets(result, complete, at),
+            Update::Settings(result) => self.settings.apply(result, at),
+            Update::LogDirs(result) => self.log_dirs.apply(result, at),
+            Update::Groups(result) => {
+                self.groups.apply(result, at);
+                self.forget_deleted_groups();
+            }
+            Update::Descriptions(results) => {
+                for (group, result) in results {
+                    self.descriptions.entry(group).or_default().apply(result, at);
+                }
+            }
+            Update::Committed(results) => {
+                for (group, result) in results {
+                    self.committed.entry(group).or_default().apply(result, at);
+                }
+            }
+            Update::Configs(resource, result) => {
+                self.configs.entry(resource).or_default().apply(result, at);
+            }
+            Update::Quorum(result) => self.quorum.apply(result, at),
+            Update::Reassignments(result) => self.reassignments.apply(result, at),
+            Update::Features(result) => self.features.apply(result, at),
+        }
+    }
+
+    /// The controller's id: the quorum's leader where the cluster tells it, since a Metadata
+    /// answer of a KRaft cluster names any broker.
+    pub fn controller_id(&self) -> Option<i32> {
+        self.quorum
+            .get()
+            .map(|quorum| quorum.leader_id)
+            .or_else(|| self.metadata.get().and_then(|metadata| metadata.controller_id))
+    }
+
+    fn apply_offsets(
+        &mut self,
+        result: Result<Arc<Offsets>, Arc<Fault>>,
+        complete: bool,
+        at: Taken,
+    ) {
+        let new = match result {
+            Ok(new) => new,
+            Err(fault) => return self.offsets.apply(Err(fault), at),
+        };
+        let old = self.offsets.value().cloned().unwrap_or_default();
+        for (name, newer) in new.iter() {
+            let older = old.get(name).filter(|older| older.taken < newer.taken);
+            if let Some(older) = older {
+                self.offsets_before.insert(Arc::clone(name), Arc::clone(older));
+            }
+        }
+        if complete {
+            self.offsets_before.retain(|name, _| new.contains_key(name));
+            self.offsets.apply(Ok(new), at);
+            self.note_rate(at);
+        } else {
+            let mut merged = Offsets::clone(&old);
+            merged.extend(new.iter().map(|(name, value)| (Arc::clone(name), Arc::clone(value))));
+            // The age of the whole stays that of its oldest part.
+            let taken = self.offsets.taken().unwrap_or(at);
+            self.offsets.apply(Ok(Arc::new(merged)), taken);
+        }
+    }
+
+    fn note_rate(&mut self, at: Taken) {
+        let Some(rate) = crate::derive::cluster_rate(self).complete() else { return };
+        if self.rates.len() == RATE_POINTS_MAX {
+            self.rates.pop_front();
+        }
+        self.rates.push_back(RatePoint { taken: at, records_per_second: rate });
+    }
+
+    fn forget_deleted_topics(&mut self) {
+        let Some(metadata) = self.metadata.value().cloned() else { return };
+        self.offsets_before.retain(|name, _| metadata.topic(name).is_some());
+        self.configs.retain(|resource, _| match resource {
+            ConfigResource::Topic(name) => metadata.topic(name).is_some(),
+            _ => true,
+        });
+    }
+
+    /// Keeps what is known of a group whose coordinator did not answer.
+    fn forget_deleted_groups(&mut self) {
+        let Some(groups) = self.groups.value().cloned() else { return };
+        if !groups.faults.is_empty() {
+            return;
+        }
+        self.descriptions.retain(|id, _| groups.groups.contains_key(id));
+        self.committed.retain(|id, _| groups.groups.contains_key(id));
+    }
+
+    /// Broker ids with their faults, wherever a broker's part of an answer is missing.
+    pub fn broker_faults(&self) -> BTreeMap<i32, Arc<Fault>> {
+        let mut faults = BTreeMap::new();
+        for part in [
+            self.log_dirs.get().map(|dirs| &dirs.faults),
+            self.groups.get().map(|groups| &groups.faults),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            faults.extend(part.iter().map(|(id, fault)| (*id, Arc::clone(fault))));
+        }
+        faults
+    }
+}

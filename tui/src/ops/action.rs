@@ -1,0 +1,96 @@
+//! What somebody wants to be done: plain data, the same for a key press and a command.
+
+use serde::Serialize;
+
+use crate::model::{Assignment, ConfigResource, TopicPartition};
+
+/// One change of a cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    CreateTopic(CreateTopic),
+    DeleteTopics(Vec<String>),
+    AddPartitions(AddPartitions),
+    AlterConfigs(AlterConfigs),
+    Produce(ProduceMessage),
+    Reassign(Reassign),
+    CancelReassignments(Vec<TopicPartition>),
+    /// Elects the preferred leader of each partition.
+    ElectPreferredLeaders(Vec<TopicPartition>),
+    DeleteGroups(Vec<String>),
+}
+
+/// A new topic. `None` means the broker's default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CreateTopic {
+    pub name: String,
+    pub partitions: Option<i32>,
+    pub replication_factor: Option<i16>,
+    /// Replicas by partition, from 0 on; excludes the two above.
+    pub assignment: Option<Vec<Vec<i32>>>,
+    pub configs: Vec<(String, String)>,
+    /// A topic of that name is left as it is, and counts as done.
+    pub if_not_exists: bool,
+}
+
+/// More partitions for a topic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddPartitions {
+    pub topic: String,
+    /// Partitions afterwards.
+    pub total: i32,
+    /// Replicas of each new partition; `None` leaves it to the controller.
+    pub assignment: Option<Vec<Vec<i32>>>,
+}
+
+/// One key's change. Always sent incrementally: other keys stay as they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum ConfigChange {
+    Set { name: String, value: String },
+    /// Back to what the key inherits.
+    Delete { name: String },
+    /// Adds to a list.
+    Append { name: String, value: String },
+    /// Takes away from a list.
+    Subtract { name: String, value: String },
+}
+
+impl ConfigChange {
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Set { name, .. }
+            | Self::Delete { name }
+            | Self::Append { name, .. }
+            | Self::Subtract { name, .. } => name,
+        }
+    }
+}
+
+/// Changes of one resource's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlterConfigs {
+    pub resource: ConfigResource,
+    pub changes: Vec<ConfigChange>,
+}
+
+/// One record to write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProduceMessage {
+    pub topic: String,
+    /// `None` chooses by key as Kafka's producers do, and any partition without a key.
+    pub partition: Option<i32>,
+    pub key: Option<Vec<u8>>,
+    /// `None` is a tombstone.
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+/// New replicas for partitions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reassign {
+    /// What the partitions named shall have; the first replica is the preferred leader.
+    pub target: Assignment,
+    /// The replicas that the proposal was made from. Executing refuses when the cluster has moved
+    /// on since; empty skips the comparison.
+    pub based_on: Assignment,
+}

@@ -1,0 +1,113 @@
+//! A plan: what an action would change, told so that a person can decide; and what came of it.
+
+use serde::Serialize;
+
+use crate::model::Fault;
+
+use super::action::Action;
+use super::reassign::Preview;
+
+/// How hard a change is to undo; decides how it is confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Danger {
+    /// Adds or changes something that can be set back.
+    Safe,
+    /// Moves data or leadership, or can't be taken back although nothing is lost.
+    Disruptive,
+    /// Destroys data.
+    Destructive,
+}
+
+/// One line of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    pub subject: String,
+    pub before: Option<String>,
+    pub after: Option<String>,
+}
+
+/// What an action would do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    pub action: Action,
+    /// One line, for example `create topic "orders"`.
+    pub title: String,
+    pub danger: Danger,
+    /// Text that a person must type to confirm; only for what destroys data.
+    pub typed_confirmation: Option<String>,
+    /// Empty when everything is already as wanted.
+    pub changes: Vec<Change>,
+    /// What to know before saying yes.
+    pub warnings: Vec<String>,
+    /// What this will leave as it is, where one could expect otherwise.
+    pub not_done: Vec<String>,
+    /// The command lines of Kafka's own tools that do the same.
+    pub equivalent: Vec<String>,
+    /// The action that undoes this one, where there is one.
+    pub inverse: Option<Action>,
+    /// The proposal in detail, for reassignments.
+    pub reassignment: Option<Preview>,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+}
+
+/// What became of one item of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ItemReport {
+    pub subject: String,
+    /// What was done, or why not.
+    #[serde(flatten, serialize_with = "outcome")]
+    pub outcome: Result<String, Fault>,
+}
+
+fn outcome<S: serde::Serializer>(
+    outcome: &Result<String, Fault>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    use serde::ser::SerializeMap;
+    let mut map = serializer.serialize_map(Some(2))?;
+    map.serialize_entry("ok", &outcome.is_ok())?;
+    match outcome {
+        Ok(done) => map.serialize_entry("detail", done)?,
+        Err(fault) => map.serialize_entry("error", fault)?,
+    }
+    map.end()
+}
+
+/// What became of a plan.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Report {
+    pub items: Vec<ItemReport>,
+}
+
+impl Report {
+    pub fn add(&mut self, subject: impl Into<String>, outcome: Result<String, Fault>) {
+        self.items.push(ItemReport { subject: subject.into(), outcome });
+    }
+
+    pub fn faults(&self) -> impl Iterator<Item = (&str, &Fault)> {
+        self.items.iter().filter_map(|item| Some((&*item.subject, item.outcome.as_ref().err()?)))
+    }
+
+    pub fn is_success(&self) -> bool {
+        self.faults().next().is_none()
+    }
+}
+
+/// What reading the cluster again says about a plan that was executed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Verification {
+    /// The cluster is as planned.
+    Done,
+    /// It is on the way; `detail` says how far.
+    InProgress { detail: String },
+    /// It is not as planned.
+    Differs { detail: String },
+}

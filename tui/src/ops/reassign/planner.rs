@@ -1,0 +1,386 @@
+//! Proposes new replicas with as little movement as the request allows.
+//!
+//! Draining replaces exactly the replicas on the drained brokers. Balancing first replaces those
+//! outside the wanted brokers, then moves one replica at a time from the fullest to the emptiest
+//! broker until counts differ by at most one or nothing may move, and at last swaps the first
+//! replicas, which copies nothing, until the preferred leaders are as even.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::derive::leader_size;
+use crate::model::{
+    Assignment, ClusterMetadata, Fault, LogDirs, Partition, Topic, TopicPartition,
+};
+
+use super::preview::n_racks;
+
+/// What shall change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// These partitions get these replicas.
+    Explicit(Assignment),
+    /// No replica stays on these brokers.
+    Drain {
+        brokers: Vec<i32>,
+        /// Who may receive replicas; `None`: every other live broker.
+        to: Option<Vec<i32>>,
+        /// `None`: every topic, internal ones too.
+        topics: Option<Vec<String>>,
+        /// Go on where the partitions would span fewer racks than now.
+        allow_fewer_racks: bool,
+    },
+    /// Replicas and preferred leaders of the topics are spread evenly over the brokers.
+    Balance {
+        /// `None`: every live broker.
+        brokers: Option<Vec<i32>>,
+        topics: Option<Vec<String>>,
+        allow_fewer_racks: bool,
+    },
+}
+
+const WHAT: &str = "propose a reassignment";
+
+/// Answers a request with the partitions that change and no other.
+///
+/// # Errors
+/// A refusal when a topic, partition or broker named does not exist, when there are too few
+/// brokers, or when racks would be lost and that is not allowed.
+pub fn propose(
+    metadata: &ClusterMetadata,
+    dirs: Option<&LogDirs>,
+    request: &Request,
+) -> Result<Assignment, Fault> {
+    match request {
+        Request::Explicit(target) => explicit(metadata, target),
+        Request::Drain { brokers, to, topics, allow_fewer_racks } => {
+            known_brokers(metadata, brokers)?;
+            let mut receivers = receivers(metadata, to.as_deref())?;
+            receivers.retain(|id| !brokers.contains(id));
+            let mut planner = Planner::new(metadata, dirs, topics.as_deref(), receivers)?;
+            planner.allow_fewer_racks = *allow_fewer_racks;
+            planner.replace(|id| brokers.contains(&id))?;
+            Ok(planner.changes())
+        }
+        Request::Balance { brokers, topics, allow_fewer_racks } => {
+            let receivers = receivers(metadata, brokers.as_deref())?;
+            let keep: BTreeSet<i32> = receivers.iter().copied().collect();
+            let mut planner = Planner::new(metadata, dirs, topics.as_deref(), receivers)?;
+            planner.allow_fewer_racks = *allow_fewer_racks;
+            planner.replace(|id| !keep.contains(&id))?;
+            planner.even_out_replicas();
+            planner.even_out_leaders();
+            Ok(planner.changes())
+        }
+    }
+}
+
+fn explicit(metadata: &ClusterMetadata, target: &Assignment) -> Result<Assignment, Fault> {
+    let mut changes = Assignment::new();
+    for (key, replicas) in target {
+        let partition = metadata
+            .topic(&key.topic)
+            .and_then(|topic| topic.partition(key.partition))
+            .ok_or_else(|| Fault::not_found(WHAT, format!("partition {key} does not exist")))?;
+        let distinct: BTreeSet<i32> = replicas.iter().copied().collect();
+        if replicas.is_empty() || distinct.len() != replicas.len() {
+            let why = format!("{key} needs at least one replica, and none twice: {replicas:?}");
+            return Err(Fault::refused(WHAT, why));
+        }
+        known_brokers(metadata, replicas)?;
+        if settled(partition) != *replicas {
+            changes.insert(key.clone(), replicas.clone());
+        }
+    }
+    Ok(changes)
+}
+
+fn known_brokers(metadata: &ClusterMetadata, ids: &[i32]) -> Result<(), Fault> {
+    match ids.iter().find(|id| metadata.broker(**id).is_none() && !is_named(metadata, **id)) {
+        None => Ok(()),
+        Some(id) => {
+            let known: Vec<String> = metadata.brokers.iter().map(|b| b.id.to_string()).collect();
+            let hint = format!("the brokers are {}", known.join(", "));
+            Err(Fault::not_found(WHAT, format!("broker {id} does not exist")).with_hint(hint))
+        }
+    }
+}
+
+/// A broker that is gone is still named by its partitions, and can be drained.
+fn is_named(metadata: &ClusterMetadata, id: i32) -> bool {
+    let mut partitions = metadata.topics.iter().flat_map(|topic| topic.partitions.iter());
+    partitions.any(|partition| partition.replicas.contains(&id))
+}
+
+/// The live brokers among `wanted`, or all of them.
+fn receivers(metadata: &ClusterMetadata, wanted: Option<&[i32]>) -> Result<Vec<i32>, Fault> {
+    let live = |id: i32| metadata.broker(id).is_some_and(|b| b.fenced != Some(true));
+    let Some(wanted) = wanted else {
+        return Ok(metadata.brokers.iter().map(|b| b.id).filter(|id| live(*id)).collect());
+    };
+    if let Some(id) = wanted.iter().find(|id| !live(**id)) {
+        let why = format!("broker {id} is not alive, so it can't receive replicas");
+        return Err(Fault::refused(WHAT, why));
+    }
+    Ok(wanted.iter().copied().collect::<BTreeSet<_>>().into_iter().collect())
+}
+
+/// The replicas of a partition when a reassignment that is running has ended.
+pub(super) fn settled(partition: &Partition) -> Vec<i32> {
+    partition.replicas.iter().copied().filter(|id| !partition.removing.contains(id)).collect()
+}
+
+/// One partition that may change.
+struct Slot<'a> {
+    topic: &'a Arc<str>,
+    partition: i32,
+    before: Vec<i32>,
+    now: Vec<i32>,
+    bytes: i64,
+}
+
+/// How much a broker has, of the partitions that may change.
+#[derive(Clone, Copy, Default)]
+struct Load {
+    replicas: usize,
+    leaders: usize,
+    bytes: i64,
+}
+
+struct Planner<'a> {
+    metadata: &'a ClusterMetadata,
+    slots: Vec<Slot<'a>>,
+    receivers: Vec<i32>,
+    loads: BTreeMap<i32, Load>,
+    by_topic: HashMap<(&'a str, i32), usize>,
+    allow_fewer_racks: bool,
+}
+
+impl<'a> Planner<'a> {
+    fn new(
+        metadata: &'a ClusterMetadata,
+        dirs: Option<&LogDirs>,
+        topics: Option<&[String]>,
+        receivers: Vec<i32>,
+    ) -> Result<Self, Fault> {
+        let mut planner = Self {
+            metadata,
+            slots: Vec::new(),
+            loads: receivers.iter().map(|id| (*id, Load::default())).collect(),
+            receivers,
+            by_topic: HashMap::new(),
+            allow_fewer_racks: false,
+        };
+        match topics {
+            None => metadata.topics.iter().for_each(|topic| planner.take(topic, dirs)),
+            Some(names) => {
+                for name in names.iter().collect::<BTreeSet<_>>() {
+                    let missing =
+                        || Fault::not_found(WHAT, format!("topic \"{name}\" does not exist"));
+                    planner.take(metadata.topic(name).ok_or_else(missing)?, dirs);
+                }
+            }
+        }
+        Ok(planner)
+    }
+
+    fn take(&mut self, topic: &'a Topic, dirs: Option<&LogDirs>) {
+        for partition in &topic.partitions {
+            let before = settled(partition);
+            let size = dirs.and_then(|dirs| leader_size(dirs, &topic.name, partition));
+            let slot = Slot {
+                topic: &topic.name,
+                partition: partition.id,
+                now: before.clone(),
+                before,
+                bytes: size.unwrap_or(0),
+            };
+            for (at, id) in slot.now.iter().enumerate() {
+                *self.by_topic.entry((slot.topic, *id)).or_default() += 1;
+                let load = self.loads.entry(*id).or_default();
+                load.replicas += 1;
+                load.leaders += usize::from(at == 0);
+                load.bytes += slot.bytes;
+            }
+            self.slots.push(slot);
+        }
+    }
+
+    fn changes(self) -> Assignment {
+        let changed = self.slots.into_iter().filter(|slot| slot.now != slot.before);
+        changed
+            .map(|slot| {
+                let key =
+                    TopicPartition { topic: Arc::clone(slot.topic), partition: slot.partition };
+                (key, slot.now)
+            })
+            .collect()
+    }
+
+    /// Puts another broker in the place of every replica that must leave.
+    fn replace(&mut self, leaves: impl Fn(i32) -> bool) -> Result<(), Fault> {
+        for at in 0..self.slots.len() {
+            let leaving: Vec<usize> = (0..self.slots[at].now.len())
+                .filter(|position| leaves(self.slots[at].now[*position]))
+                .collect();
+            if leaving.is_empty() {
+                continue;
+            }
+            let before = n_racks(self.metadata, &self.slots[at].before);
+            let mut staying: Vec<i32> =
+                self.slots[at].now.iter().copied().filter(|id| !leaves(*id)).collect();
+            for position in leaving {
+                let to = self.choose(at, position, &staying, before)?;
+                staying.push(to);
+                self.put(at, position, to);
+            }
+            let after = n_racks(self.metadata, &self.slots[at].now);
+            if after < before && !self.allow_fewer_racks {
+                let slot = &self.slots[at];
+                let why = format!(
+                    "{}-{} would span {after} racks instead of {before}",
+                    slot.topic, slot.partition
+                );
+                return Err(Fault::refused(WHAT, why).with_hint(
+                    "add a broker in the rack that would be lost, or allow fewer racks",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The best receiver for one place: one in a new rack while racks are wanted, then the one
+    /// with the least of this topic, the least leaders (for the first place), replicas and bytes.
+    fn choose(
+        &self,
+        at: usize,
+        position: usize,
+        staying: &[i32],
+        racks_wanted: usize,
+    ) -> Result<i32, Fault> {
+        let slot = &self.slots[at];
+        let racks_now = n_racks(self.metadata, staying);
+        let rank = |id: i32| {
+            let mut with = staying.to_vec();
+            with.push(id);
+            let adds_rack = n_racks(self.metadata, &with) > racks_now;
+            let load = self.loads.get(&id).copied().unwrap_or_default();
+            let leaders = if position == 0 { load.leaders } else { 0 };
+            let of_topic = self.by_topic.get(&(&**slot.topic, id)).copied().unwrap_or(0);
+            (racks_now < racks_wanted && !adds_rack, of_topic, leaders, load.replicas, load.bytes, id)
+        };
+        let free = self.receivers.iter().copied();
+        let free = free.filter(|id| !staying.contains(id) && !slot.now.contains(id));
+        free.min_by_key(|id| rank(*id)).ok_or_else(|| {
+            let why = format!(
+                "{}-{} has {} replicas and only {} brokers may hold them",
+                slot.topic,
+                slot.partition,
+                slot.now.len(),
+                self.receivers.len()
+            );
+            Fault::refused(WHAT, why).with_hint("allow more brokers, or lower the number of replicas")
+        })
+    }
+
+    /// Puts a broker in a place and keeps the books.
+    fn put(&mut self, at: usize, position: usize, to: i32) {
+        let slot = &mut self.slots[at];
+        let from = std::mem::replace(&mut slot.now[position], to);
+        let (topic, bytes, leads) = (&**slot.topic, slot.bytes, usize::from(position == 0));
+        if let Some(count) = self.by_topic.get_mut(&(topic, from)) {
+            *count = count.saturating_sub(1);
+        }
+        *self.by_topic.entry((topic, to)).or_default() += 1;
+        let load = self.loads.entry(from).or_default();
+        load.replicas = load.replicas.saturating_sub(1);
+        load.leaders = load.leaders.saturating_sub(leads);
+        load.bytes -= bytes;
+        let load = self.loads.entry(to).or_default();
+        load.replicas += 1;
+        load.leaders += leads;
+        load.bytes += bytes;
+    }
+
+    /// Moves replicas from fuller to emptier receivers while that brings two of them closer. Each
+    /// move lowers the sum of the squares of the counts, so it ends.
+    fn even_out_replicas(&mut self) {
+        while let Some((at, position, to)) = self.next_move() {
+            self.put(at, position, to);
+        }
+    }
+
+    fn next_move(&self) -> Option<(usize, usize, i32)> {
+        let count = |id: i32| self.loads.get(&id).map_or(0, |load| load.replicas);
+        let mut order = self.receivers.clone();
+        order.sort_by_key(|id| (count(*id), *id));
+        for from in order.iter().rev().copied() {
+            for to in order.iter().copied() {
+                if count(from) < count(to) + 2 {
+                    break;
+                }
+                if let Some((at, position)) = self.cheapest_move(from, to) {
+                    return Some((at, position, to));
+                }
+            }
+        }
+        None
+    }
+
+    /// The replica on `from` that is best moved to `to`: of a topic that `from` has most more of,
+    /// then with the fewest bytes.
+    fn cheapest_move(&self, from: i32, to: i32) -> Option<(usize, usize)> {
+        let of_topic = |topic: &'a str, id: i32| {
+            self.by_topic.get(&(topic, id)).copied().unwrap_or(0) as i64
+        };
+        let allowed = |slot: &Slot<'a>, position: usize| {
+            let mut then = slot.now.clone();
+            then[position] = to;
+            self.allow_fewer_racks
+                || n_racks(self.metadata, &then) >= n_racks(self.metadata, &slot.now)
+        };
+        self.slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| !slot.now.contains(&to))
+            .filter_map(|(at, slot)| {
+                let position = slot.now.iter().position(|id| *id == from)?;
+                allowed(slot, position).then_some((at, position, slot))
+            })
+            .min_by_key(|(at, _, slot)| {
+                let surplus = of_topic(slot.topic, from) - of_topic(slot.topic, to);
+                // A replica that has moved already moves on for free.
+                let moved = slot.before.contains(&from);
+                (-surplus, moved, slot.bytes, *at)
+            })
+            .map(|(at, position, _)| (at, position))
+    }
+
+    /// Swaps first replicas while that brings two brokers' preferred leaders closer.
+    fn even_out_leaders(&mut self) {
+        let mut changed = true;
+        while changed {
+            changed = false;
+            for at in 0..self.slots.len() {
+                changed |= self.swap_leader(at);
+            }
+        }
+    }
+
+    fn swap_leader(&mut self, at: usize) -> bool {
+        let leaders = |id: i32| self.loads.get(&id).map_or(0, |load| load.leaders);
+        let now = &self.slots[at].now;
+        let Some(first) = now.first().copied() else { return false };
+        let best = (1..now.len()).min_by_key(|position| (leaders(now[*position]), *position));
+        let Some(position) = best.filter(|p| leaders(now[*p]) + 2 <= leaders(first)) else {
+            return false;
+        };
+        let to = now[position];
+        self.slots[at].now.swap(0, position);
+        if let Some(load) = self.loads.get_mut(&first) {
+            load.leaders -= 1;
+        }
+        self.loads.entry(to).or_default().leaders += 1;
+        true
+    }
+}
