@@ -17,12 +17,10 @@ mod throughput;
 mod total;
 
 pub use balance::{
-    BrokerBalance, CmakPercents, ClusterBalance, Spread, TopicBalance, broker_balances, cmak,
-    cluster_balance, topic_balance,
+    BrokerBalance, ClusterBalance, CmakPercents, Spread, TopicBalance, broker_balances,
+    cluster_balance, cmak, topic_balance,
 };
-pub use health::{
-    HealthCounts, PartitionHealth, cluster_health, partition_health, topic_health,
-};
+pub use health::{HealthCounts, PartitionHealth, cluster_health, partition_health, topic_health};
 pub use lag::{GroupLag, Lag, LagUnknown, PartitionLag, group_lag, topic_groups};
 pub use progress::{MoveProgress, moves};
 pub use size::{broker_sizes, leader_size, partition_sizes, topic_size};

@@ -63,7 +63,11 @@ pub struct BrokerBalance {
 const SKEW_PARTITIONS_MIN: usize = 50;
 
 fn percent(part: usize, of: usize) -> u32 {
-    if of == 0 { 0 } else { u32::try_from(100 * part / of).unwrap_or(u32::MAX) }
+    if of == 0 {
+        0
+    } else {
+        u32::try_from(100 * part / of).unwrap_or(u32::MAX)
+    }
 }
 
 /// Partitions and leaders of each broker that occurs in `members` of any partition.
@@ -90,11 +94,21 @@ fn spread_of(
 ) -> Spread {
     let n_brokers = shares.len();
     let average_leaders = n_partitions.div_ceil(n_brokers.max(1));
-    let skewed = shares.values().filter(|share| share.0 > average_partitions).count();
-    let leader_skewed = shares.values().filter(|share| share.1 > average_leaders).count();
+    let skewed = shares
+        .values()
+        .filter(|share| share.0 > average_partitions)
+        .count();
+    let leader_skewed = shares
+        .values()
+        .filter(|share| share.1 > average_leaders)
+        .count();
     Spread {
         n_brokers,
-        spread_percent: if cluster_brokers == 0 { 100 } else { percent(n_brokers, cluster_brokers) },
+        spread_percent: if cluster_brokers == 0 {
+            100
+        } else {
+            percent(n_brokers, cluster_brokers)
+        },
         skew_percent: percent(skewed, n_brokers),
         leader_skew_percent: percent(leader_skewed, n_brokers),
     }
@@ -105,11 +119,21 @@ pub fn cmak(topic: &Topic, cluster_brokers: usize) -> CmakPercents {
     let n_partitions = topic.partitions.len();
     let shares = shares(&topic.partitions, |partition| partition.isr.to_vec());
     // CMAK takes the replication factor from one partition, here the first.
-    let factor = topic.partitions.first().map_or(0, |partition| partition.replicas.len());
+    let factor = topic
+        .partitions
+        .first()
+        .map_or(0, |partition| partition.replicas.len());
     let average = (n_partitions * factor).div_ceil(shares.len().max(1));
     let spread = spread_of(&shares, average, n_partitions, cluster_brokers);
     let count = |test: fn(&Partition) -> bool| {
-        percent(topic.partitions.iter().filter(|partition| test(partition)).count(), n_partitions)
+        percent(
+            topic
+                .partitions
+                .iter()
+                .filter(|partition| test(partition))
+                .count(),
+            n_partitions,
+        )
     };
     CmakPercents {
         brokers_spread: spread.spread_percent,
@@ -129,14 +153,26 @@ pub fn topic_balance(topic: &Topic, cluster_brokers: usize) -> TopicBalance {
         spread_of(&shares, average, n_partitions, cluster_brokers)
     };
     let count = |test: fn(&Partition) -> bool| {
-        percent(topic.partitions.iter().filter(|partition| test(partition)).count(), n_partitions)
+        percent(
+            topic
+                .partitions
+                .iter()
+                .filter(|partition| test(partition))
+                .count(),
+            n_partitions,
+        )
     };
     TopicBalance {
         placed: spread(shares(&topic.partitions, |partition| {
-            let wanted = partition.replicas.iter().filter(|id| !partition.adding.contains(id));
+            let wanted = partition
+                .replicas
+                .iter()
+                .filter(|id| !partition.adding.contains(id));
             wanted.copied().collect()
         })),
-        in_sync: spread(shares(&topic.partitions, |partition| partition.isr.to_vec())),
+        in_sync: spread(shares(&topic.partitions, |partition| {
+            partition.isr.to_vec()
+        })),
         preferred_percent: count(|p| p.preferred_leader() == Some(p.leader)),
         under_replicated_percent: count(|p| p.wanted_replicas() > p.isr.len()),
     }
@@ -158,10 +194,17 @@ fn skew(count: usize, sum: usize, holders: usize, n_partitions: usize) -> Option
 /// Each broker's share of all partitions, for every known broker and every one that a partition
 /// names.
 pub fn broker_balances(metadata: &ClusterMetadata) -> BTreeMap<i32, BrokerBalance> {
-    let mut brokers: BTreeMap<i32, BrokerBalance> =
-        metadata.brokers.iter().map(|broker| (broker.id, BrokerBalance::default())).collect();
+    let mut brokers: BTreeMap<i32, BrokerBalance> = metadata
+        .brokers
+        .iter()
+        .map(|broker| (broker.id, BrokerBalance::default()))
+        .collect();
     let mut n_partitions = 0;
-    for partition in metadata.topics.iter().flat_map(|topic| topic.partitions.iter()) {
+    for partition in metadata
+        .topics
+        .iter()
+        .flat_map(|topic| topic.partitions.iter())
+    {
         n_partitions += 1;
         for (at, id) in partition.replicas.iter().enumerate() {
             let broker = brokers.entry(*id).or_default();
@@ -173,8 +216,16 @@ pub fn broker_balances(metadata: &ClusterMetadata) -> BTreeMap<i32, BrokerBalanc
             broker.out_of_sync += usize::from(!in_sync && !partition.adding.contains(id));
         }
     }
-    let replicas: Vec<usize> = brokers.values().map(|b| b.replicas).filter(|n| *n > 0).collect();
-    let leaders: Vec<usize> = brokers.values().map(|b| b.leaders).filter(|n| *n > 0).collect();
+    let replicas: Vec<usize> = brokers
+        .values()
+        .map(|b| b.replicas)
+        .filter(|n| *n > 0)
+        .collect();
+    let leaders: Vec<usize> = brokers
+        .values()
+        .map(|b| b.leaders)
+        .filter(|n| *n > 0)
+        .collect();
     let (replica_sum, leader_sum) = (replicas.iter().sum(), leaders.iter().sum());
     for broker in brokers.values_mut() {
         broker.replica_skew_percent =
@@ -194,7 +245,11 @@ pub struct ClusterBalance {
 
 pub fn cluster_balance(brokers: &BTreeMap<i32, BrokerBalance>) -> ClusterBalance {
     let worst = |of: fn(&BrokerBalance) -> Option<f64>| {
-        brokers.values().filter_map(of).map(f64::abs).reduce(f64::max)
+        brokers
+            .values()
+            .filter_map(of)
+            .map(f64::abs)
+            .reduce(f64::max)
     };
     ClusterBalance {
         worst_replica_skew_percent: worst(|broker| broker.replica_skew_percent),

@@ -52,7 +52,8 @@ impl HealthCounts {
         self.partitions += 1;
         self.offline += usize::from(health.offline);
         self.under_replicated += usize::from(health.under_replicated);
-        self.under_min_isr.add(health.under_min_isr.map(usize::from));
+        self.under_min_isr
+            .add(health.under_min_isr.map(usize::from));
         self.at_min_isr.add(health.at_min_isr.map(usize::from));
         self.not_preferred += usize::from(health.not_preferred);
         self.reassigning += usize::from(health.reassigning);
@@ -107,8 +108,9 @@ pub fn cluster_health(snapshot: &ClusterSnapshot) -> Option<HealthCounts> {
     let settings = snapshot.settings.get();
     let mut counts = HealthCounts::default();
     for topic in &metadata.topics {
-        let min_isr =
-            settings.and_then(|all| all.get(&topic.name)).and_then(|s| s.min_insync_replicas);
+        let min_isr = settings
+            .and_then(|all| all.get(&topic.name))
+            .and_then(|s| s.min_insync_replicas);
         counts.merge(topic_health(topic, min_isr));
     }
     Some(counts)

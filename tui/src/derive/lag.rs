@@ -156,9 +156,15 @@ pub fn group_lag(
         partitions.extend(committed.iter().map(|c| (Arc::clone(topic), c.partition)));
     }
     let mut owners: BTreeMap<(Arc<str>, i32), usize> = BTreeMap::new();
-    for (at, member) in description.iter().flat_map(|d| d.members.iter().enumerate()) {
+    for (at, member) in description
+        .iter()
+        .flat_map(|d| d.members.iter().enumerate())
+    {
         for owned in &member.assignment {
-            let keys = owned.partitions.iter().map(|p| (Arc::clone(&owned.topic), *p));
+            let keys = owned
+                .partitions
+                .iter()
+                .map(|p| (Arc::clone(&owned.topic), *p));
             owners.extend(keys.map(|key| (key, at)));
         }
     }
@@ -209,8 +215,14 @@ pub fn topic_groups(snapshot: &ClusterSnapshot, topic: &str) -> Vec<Arc<str>> {
         .iter()
         .filter(|(_, description)| {
             let members = description.get().into_iter().flat_map(|d| d.members.iter());
-            members.flat_map(|m| m.assignment.iter()).any(|owned| &*owned.topic == topic)
+            members
+                .flat_map(|m| m.assignment.iter())
+                .any(|owned| &*owned.topic == topic)
         })
         .map(|(id, _)| Arc::clone(id));
-    committed.chain(owning).collect::<BTreeSet<_>>().into_iter().collect()
+    committed
+        .chain(owning)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
 }

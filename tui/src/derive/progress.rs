@@ -29,7 +29,11 @@ impl MoveProgress {
         }
         let (done, total) = (self.bytes_done.complete()?, self.bytes_total.complete()?);
         // An empty log has nothing to copy but its replica still has to join.
-        if total == 0 { Some(0.0) } else { Some((done as f64 / total as f64).min(1.0)) }
+        if total == 0 {
+            Some(0.0)
+        } else {
+            Some((done as f64 / total as f64).min(1.0))
+        }
     }
 }
 
@@ -55,7 +59,11 @@ fn progress(
         .topic(&partition.topic)
         .and_then(|topic| topic.partition(partition.partition));
     let size = |broker: i32| {
-        Some(dirs?.replica(&partition.topic, partition.partition, broker)?.size_bytes)
+        Some(
+            dirs?
+                .replica(&partition.topic, partition.partition, broker)?
+                .size_bytes,
+        )
     };
     let leader_size = now.filter(|p| p.has_leader()).and_then(|p| size(p.leader));
     let in_sync = |broker: &i32| now.is_some_and(|p| p.isr.contains(broker));
@@ -74,7 +82,11 @@ fn progress(
     MoveProgress {
         partition: partition.clone(),
         ongoing: ongoing.clone(),
-        n_added: ongoing.adding.iter().filter(|broker| in_sync(broker)).count(),
+        n_added: ongoing
+            .adding
+            .iter()
+            .filter(|broker| in_sync(broker))
+            .count(),
         bytes_done,
         bytes_total: ongoing.adding.iter().map(|_| leader_size).collect(),
     }

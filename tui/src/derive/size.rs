@@ -11,13 +11,19 @@ pub fn partition_sizes(dirs: &LogDirs, topic: &str, partition: &Partition) -> To
     partition
         .replicas
         .iter()
-        .map(|broker| dirs.replica(topic, partition.id, *broker).map(|replica| replica.size_bytes))
+        .map(|broker| {
+            dirs.replica(topic, partition.id, *broker)
+                .map(|replica| replica.size_bytes)
+        })
         .collect()
 }
 
 /// The size of a partition's log as its leader has it.
 pub fn leader_size(dirs: &LogDirs, topic: &str, partition: &Partition) -> Option<i64> {
-    Some(dirs.replica(topic, partition.id, partition.leader)?.size_bytes)
+    Some(
+        dirs.replica(topic, partition.id, partition.leader)?
+            .size_bytes,
+    )
 }
 
 /// Bytes of all replicas of a topic; a part per replica.
@@ -32,5 +38,8 @@ pub fn topic_size(dirs: &LogDirs, topic: &Topic) -> Total<i64> {
 /// Bytes of all partitions on each broker that answered.
 pub fn broker_sizes(dirs: &LogDirs) -> BTreeMap<i32, i64> {
     let sum = |dirs: &Vec<crate::model::LogDir>| dirs.iter().map(|dir| dir.size_bytes).sum();
-    dirs.dirs.iter().map(|(broker, dirs)| (*broker, sum(dirs))).collect()
+    dirs.dirs
+        .iter()
+        .map(|(broker, dirs)| (*broker, sum(dirs)))
+        .collect()
 }

@@ -24,29 +24,43 @@ pub(crate) fn topic(name: &str, partitions: &[(&[i32], &[i32], i32)]) -> Topic {
 }
 
 fn in_sync(partitions: &[(&'static [i32], i32)]) -> Topic {
-    let partitions: Vec<_> = partitions.iter().map(|(r, leader)| (*r, *r, *leader)).collect();
+    let partitions: Vec<_> = partitions
+        .iter()
+        .map(|(r, leader)| (*r, *r, *leader))
+        .collect();
     topic("t", &partitions)
 }
 
 /// One of the cases for which CMAK's numbers are known, with them.
 fn cmak_case(name: &str) -> (Topic, usize, [u32; 5]) {
     match name {
-        "all in sync, leader first" => {
-            (in_sync(&[(&[1, 2], 1), (&[2, 3], 2), (&[3, 1], 3)]), 3, [100, 0, 0, 100, 0])
-        }
+        "all in sync, leader first" => (
+            in_sync(&[(&[1, 2], 1), (&[2, 3], 2), (&[3, 1], 3)]),
+            3,
+            [100, 0, 0, 100, 0],
+        ),
         "one broker has everything" => {
             let twice = (&[1, 2][..], 1);
             let once = (&[1, 3][..], 1);
-            (in_sync(&[twice, twice, twice, twice, once, once]), 4, [75, 33, 33, 100, 0])
+            (
+                in_sync(&[twice, twice, twice, twice, once, once]),
+                4,
+                [75, 33, 33, 100, 0],
+            )
         }
         "a dead broker" => {
-            let partitions: &[(&[i32], &[i32], i32)] =
-                &[(&[1, 2, 3], &[1, 2], 1), (&[2, 3, 1], &[2, 1], 2), (&[3, 1, 2], &[1, 2], 1)];
+            let partitions: &[(&[i32], &[i32], i32)] = &[
+                (&[1, 2, 3], &[1, 2], 1),
+                (&[2, 3, 1], &[2, 1], 2),
+                (&[3, 1, 2], &[1, 2], 1),
+            ];
             (topic("t", partitions), 3, [66, 0, 0, 66, 100])
         }
-        "an offline partition" => {
-            (topic("t", &[(&[1], &[], -1), (&[2], &[2], 2)]), 2, [50, 0, 0, 50, 50])
-        }
+        "an offline partition" => (
+            topic("t", &[(&[1], &[], -1), (&[2], &[2], 2)]),
+            2,
+            [50, 0, 0, 50, 50],
+        ),
         "a skewed topic" => {
             let partitions: &[(&'static [i32], i32)] = &[
                 (&[1, 2, 3], 1),
@@ -88,9 +102,18 @@ fn cmak_percentages_are_those_of_cmak() {
 fn a_dead_broker_keeps_its_share_of_what_is_placed() {
     let (topic, brokers, _) = cmak_case("a dead broker");
     let balance = topic_balance(&topic, brokers);
-    assert_eq!((balance.placed.n_brokers, balance.placed.spread_percent), (3, 100));
-    assert_eq!((balance.in_sync.n_brokers, balance.in_sync.spread_percent), (2, 66));
-    assert_eq!(balance.placed.leader_skew_percent, 33, "two of three leaders are on broker 1");
+    assert_eq!(
+        (balance.placed.n_brokers, balance.placed.spread_percent),
+        (3, 100)
+    );
+    assert_eq!(
+        (balance.in_sync.n_brokers, balance.in_sync.spread_percent),
+        (2, 66)
+    );
+    assert_eq!(
+        balance.placed.leader_skew_percent, 33,
+        "two of three leaders are on broker 1"
+    );
 }
 
 #[test]
@@ -118,18 +141,32 @@ fn health_counts_as_kafkas_tool_does() {
         ],
     );
     let counts = topic_health(&topic, Some(2));
-    assert_eq!((counts.partitions, counts.offline, counts.under_replicated), (4, 1, 3));
-    assert_eq!(counts.under_min_isr.complete(), Some(2), "one in sync, and none with no leader");
+    assert_eq!(
+        (counts.partitions, counts.offline, counts.under_replicated),
+        (4, 1, 3)
+    );
+    assert_eq!(
+        counts.under_min_isr.complete(),
+        Some(2),
+        "one in sync, and none with no leader"
+    );
     assert_eq!(counts.at_min_isr.complete(), Some(1));
     assert_eq!(counts.not_preferred, 1);
     let unknown = topic_health(&topic, None);
-    assert_eq!(unknown.at_min_isr.complete(), None, "the setting has not been read");
+    assert_eq!(
+        unknown.at_min_isr.complete(),
+        None,
+        "the setting has not been read"
+    );
 }
 
 #[test]
 fn a_partial_sum_is_no_total() {
     let total: Total<i64> = [Some(1), None, Some(2)].into_iter().collect();
-    assert_eq!((total.complete(), total.partial(), total.n_missing()), (None, Some(3), 1));
+    assert_eq!(
+        (total.complete(), total.partial(), total.n_missing()),
+        (None, Some(3), 1)
+    );
     assert_eq!(Total::<i64>::new().complete(), Some(0));
     let nothing: Total<i64> = [None].into_iter().collect();
     assert_eq!(nothing.partial(), None);
@@ -142,25 +179,51 @@ fn offsets_at(ms: i64, ends: &[Cell<i64>]) -> TopicOffsets {
         end: *end,
     };
     TopicOffsets {
-        taken: Taken { monotonic_ms: ms, wall_ms: ms },
+        taken: Taken {
+            monotonic_ms: ms,
+            wall_ms: ms,
+        },
         topic_id: None,
         partitions: ends.iter().enumerate().map(partition).collect(),
     }
 }
 
 fn apply_offsets(snapshot: &mut ClusterSnapshot, ms: i64, ends: &[Cell<i64>], complete: bool) {
-    let taken = Taken { monotonic_ms: ms, wall_ms: ms };
+    let taken = Taken {
+        monotonic_ms: ms,
+        wall_ms: ms,
+    };
     let offsets = Offsets::from([(Arc::from("t"), Arc::new(offsets_at(ms, ends)))]);
-    snapshot.apply(Update::Offsets { result: Ok(Arc::new(offsets)), complete }, taken);
+    snapshot.apply(
+        Update::Offsets {
+            result: Ok(Arc::new(offsets)),
+            complete,
+        },
+        taken,
+    );
 }
 
 #[test]
 fn rates_come_from_two_reads_of_the_end_offsets() {
     let mut snapshot = ClusterSnapshot::default();
     assert_eq!(topic_rate(&snapshot, "t").complete(), None);
-    apply_offsets(&mut snapshot, 1_000, &[Cell::Known(100), Cell::Known(50)], true);
-    assert_eq!(topic_rate(&snapshot, "t").complete(), None, "one read gives no rate");
-    apply_offsets(&mut snapshot, 3_000, &[Cell::Known(300), Cell::Known(50)], true);
+    apply_offsets(
+        &mut snapshot,
+        1_000,
+        &[Cell::Known(100), Cell::Known(50)],
+        true,
+    );
+    assert_eq!(
+        topic_rate(&snapshot, "t").complete(),
+        None,
+        "one read gives no rate"
+    );
+    apply_offsets(
+        &mut snapshot,
+        3_000,
+        &[Cell::Known(300), Cell::Known(50)],
+        true,
+    );
     assert_eq!(topic_rate(&snapshot, "t").complete(), Some(100.0));
     assert_eq!(cluster_rate(&snapshot).complete(), Some(100.0));
     assert_eq!(snapshot.rates.len(), 1);
@@ -168,7 +231,10 @@ fn rates_come_from_two_reads_of_the_end_offsets() {
     let failed = Cell::Failed(PartError(5));
     apply_offsets(&mut snapshot, 4_000, &[Cell::Known(400), failed], true);
     let rate = topic_rate(&snapshot, "t");
-    assert_eq!((rate.complete(), rate.partial(), rate.n_missing()), (None, Some(100.0), 1));
+    assert_eq!(
+        (rate.complete(), rate.partial(), rate.n_missing()),
+        (None, Some(100.0), 1)
+    );
 }
 
 #[test]
@@ -184,12 +250,27 @@ fn a_topic_made_anew_has_no_rate_until_it_was_read_twice() {
 #[test]
 fn refreshing_some_topics_keeps_the_others_and_the_age_of_the_whole() {
     let mut snapshot = ClusterSnapshot::default();
-    let taken = |ms| Taken { monotonic_ms: ms, wall_ms: ms };
+    let taken = |ms| Taken {
+        monotonic_ms: ms,
+        wall_ms: ms,
+    };
     let both = Offsets::from([
-        (Arc::from("t"), Arc::new(offsets_at(1_000, &[Cell::Known(100)]))),
-        (Arc::from("u"), Arc::new(offsets_at(1_000, &[Cell::Known(5)]))),
+        (
+            Arc::from("t"),
+            Arc::new(offsets_at(1_000, &[Cell::Known(100)])),
+        ),
+        (
+            Arc::from("u"),
+            Arc::new(offsets_at(1_000, &[Cell::Known(5)])),
+        ),
     ]);
-    snapshot.apply(Update::Offsets { result: Ok(Arc::new(both)), complete: true }, taken(1_000));
+    snapshot.apply(
+        Update::Offsets {
+            result: Ok(Arc::new(both)),
+            complete: true,
+        },
+        taken(1_000),
+    );
     apply_offsets(&mut snapshot, 2_000, &[Cell::Known(110)], false);
     let offsets = snapshot.offsets.get().unwrap();
     assert_eq!(offsets["t"].partition(0).unwrap().end, Cell::Known(110));
@@ -207,7 +288,10 @@ fn commits_at(ms: i64, commits: &[(i32, Option<i64>)]) -> Committed {
         error: None,
     };
     Committed {
-        taken: Taken { monotonic_ms: ms, wall_ms: ms },
+        taken: Taken {
+            monotonic_ms: ms,
+            wall_ms: ms,
+        },
         topics: [(Arc::from("t"), commits.iter().map(commit).collect())].into(),
     }
 }
@@ -218,8 +302,22 @@ fn offsets_of_t(ms: i64, ends: &[Cell<i64>]) -> Offsets {
 
 #[test]
 fn lag_is_end_minus_committed_and_says_what_it_does_not_know() {
-    let commits = commits_at(1_000, &[(0, Some(90)), (1, None), (2, Some(5)), (3, Some(0)), (7, Some(1))]);
-    let ends = [Cell::Known(100), Cell::Known(100), Cell::Known(30), Cell::Failed(PartError(5))];
+    let commits = commits_at(
+        1_000,
+        &[
+            (0, Some(90)),
+            (1, None),
+            (2, Some(5)),
+            (3, Some(0)),
+            (7, Some(1)),
+        ],
+    );
+    let ends = [
+        Cell::Known(100),
+        Cell::Known(100),
+        Cell::Known(30),
+        Cell::Failed(PartError(5)),
+    ];
     let lag = group_lag(&commits, &offsets_of_t(1_010, &ends), None, |_, p| p < 4);
     let lags: Vec<Lag> = lag.partitions.iter().map(|row| row.lag).collect();
     assert_eq!(
@@ -232,7 +330,10 @@ fn lag_is_end_minus_committed_and_says_what_it_does_not_know() {
             Lag::Unknown(LagUnknown::Deleted),
         ]
     );
-    assert_eq!((lag.total.complete(), lag.total.partial()), (None, Some(35)));
+    assert_eq!(
+        (lag.total.complete(), lag.total.partial()),
+        (None, Some(35))
+    );
     assert_eq!((lag.without_commit, lag.max), (1, Some(25)));
     // Committed 5 and the log starts at 10: five records were removed unread.
     assert_eq!((lag.partitions[2].lost, lag.with_loss), (Some(5), 2));
@@ -268,7 +369,10 @@ fn partitions_without_a_commit_are_listed_when_a_member_owns_them() {
         rack: None,
         epoch: None,
         subscribed: vec![],
-        assignment: vec![TopicAssignment { topic: "t".into(), partitions: [0, 1].into() }],
+        assignment: vec![TopicAssignment {
+            topic: "t".into(),
+            partitions: [0, 1].into(),
+        }],
         target: vec![],
         undecoded: None,
     };
@@ -289,7 +393,11 @@ fn partitions_without_a_commit_are_listed_when_a_member_owns_them() {
         Some(&description),
         |_, _| true,
     );
-    let owners: Vec<_> = lag.partitions.iter().map(|row| (row.partition, row.member)).collect();
+    let owners: Vec<_> = lag
+        .partitions
+        .iter()
+        .map(|row| (row.partition, row.member))
+        .collect();
     assert_eq!(owners, [(0, Some(0)), (1, Some(0)), (2, None)]);
     assert_eq!((lag.owned, lag.owned_percent()), (2, 66));
     assert_eq!(lag.total.complete(), Some(10), "no commit is no lag");
@@ -307,30 +415,68 @@ fn a_move_is_measured_against_the_leader_and_done_when_in_sync() {
         adding: vec![3],
         removing: vec![2],
     };
-    assert_eq!((ongoing.target(), ongoing.original()), (vec![1, 3], vec![1, 2]));
+    assert_eq!(
+        (ongoing.target(), ongoing.original()),
+        (vec![1, 3], vec![1, 2])
+    );
     let running = Reassignments::from([(key, ongoing)]);
-    assert_eq!(moves(&running, &metadata, None)[0].fraction(), None, "no sizes, no guess");
-    let size = |size_bytes| ReplicaSize { size_bytes, offset_lag: 0, is_future: false, dir: 0 };
+    assert_eq!(
+        moves(&running, &metadata, None)[0].fraction(),
+        None,
+        "no sizes, no guess"
+    );
+    let size = |size_bytes| ReplicaSize {
+        size_bytes,
+        offset_lag: 0,
+        is_future: false,
+        dir: 0,
+    };
     let mut dirs = LogDirs::default();
     dirs.dirs.insert(3, vec![]);
-    dirs.replicas.insert("t".into(), [((0, 1), size(1_000))].into());
-    assert_eq!(moves(&running, &metadata, Some(&dirs))[0].fraction(), Some(0.0));
-    dirs.replicas.get_mut("t").unwrap().insert((0, 3), size(250));
-    assert_eq!(moves(&running, &metadata, Some(&dirs))[0].fraction(), Some(0.25));
+    dirs.replicas
+        .insert("t".into(), [((0, 1), size(1_000))].into());
+    assert_eq!(
+        moves(&running, &metadata, Some(&dirs))[0].fraction(),
+        Some(0.0)
+    );
+    dirs.replicas
+        .get_mut("t")
+        .unwrap()
+        .insert((0, 3), size(250));
+    assert_eq!(
+        moves(&running, &metadata, Some(&dirs))[0].fraction(),
+        Some(0.25)
+    );
     moving.partitions[0].isr = [1, 2, 3].into();
     metadata.topics[0] = Arc::new(moving);
-    assert_eq!(moves(&running, &metadata, Some(&dirs))[0].fraction(), Some(1.0));
+    assert_eq!(
+        moves(&running, &metadata, Some(&dirs))[0].fraction(),
+        Some(1.0)
+    );
 }
 
 #[test]
 fn broker_skew_is_the_deviation_from_the_average_of_those_that_hold_any() {
     let mut metadata = ClusterMetadata::default();
-    let partitions: Vec<(&[i32], &[i32], i32)> =
-        (0..60).map(|n| if n < 40 { (&[1][..], &[1][..], 1) } else { (&[2][..], &[2][..], 2) }).collect();
+    let partitions: Vec<(&[i32], &[i32], i32)> = (0..60)
+        .map(|n| {
+            if n < 40 {
+                (&[1][..], &[1][..], 1)
+            } else {
+                (&[2][..], &[2][..], 2)
+            }
+        })
+        .collect();
     metadata.topics.push(Arc::new(topic("t", &partitions)));
     for id in 1..=3 {
         let host = "h".to_owned();
-        metadata.brokers.push(Broker { id, host, port: 1, rack: None, fenced: None });
+        metadata.brokers.push(Broker {
+            id,
+            host,
+            port: 1,
+            rack: None,
+            fenced: None,
+        });
     }
     let brokers = broker_balances(&metadata);
     assert_eq!(brokers[&1].replica_skew_percent, Some(33.3));

@@ -18,7 +18,10 @@ pub fn partition_rate(
 }
 
 fn rate_between(before: &TopicOffsets, now: &TopicOffsets) -> Total<f64> {
-    let elapsed_ms = now.taken.monotonic_ms.saturating_sub(before.taken.monotonic_ms);
+    let elapsed_ms = now
+        .taken
+        .monotonic_ms
+        .saturating_sub(before.taken.monotonic_ms);
     let same_topic = before.topic_id == now.topic_id;
     now.partitions
         .iter()
@@ -32,7 +35,10 @@ fn rate_between(before: &TopicOffsets, now: &TopicOffsets) -> Total<f64> {
 /// Records per second of a topic between the two newest reads of its offsets; a part per
 /// partition. Without two reads nothing is known.
 pub fn topic_rate(snapshot: &ClusterSnapshot, topic: &str) -> Total<f64> {
-    let now = snapshot.offsets.get().and_then(|offsets| offsets.get(topic));
+    let now = snapshot
+        .offsets
+        .get()
+        .and_then(|offsets| offsets.get(topic));
     match (now, snapshot.offsets_before.get(topic)) {
         (Some(now), Some(before)) => rate_between(before, now),
         (Some(now), None) => now.partitions.iter().map(|_| None).collect(),

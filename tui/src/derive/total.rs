@@ -12,7 +12,11 @@ pub struct Total<T> {
 
 impl<T: Copy + Default + AddAssign> Total<T> {
     pub fn new() -> Self {
-        Self { sum: T::default(), known: 0, of: 0 }
+        Self {
+            sum: T::default(),
+            known: 0,
+            of: 0,
+        }
     }
 
     /// Adds one part; `None` makes the sum partial.

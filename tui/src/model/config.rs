@@ -176,7 +176,11 @@ impl ConfigEntry {
 
     /// What the value would be without this resource's own override, if the broker told.
     pub fn inherited(&self, resource: &ConfigResource) -> Option<&ConfigSynonym> {
-        if self.is_overridden(resource) { self.synonyms.get(1) } else { self.synonyms.first() }
+        if self.is_overridden(resource) {
+            self.synonyms.get(1)
+        } else {
+            self.synonyms.first()
+        }
     }
 }
 
@@ -189,7 +193,10 @@ pub struct Configs {
 
 impl Configs {
     pub fn get(&self, name: &str) -> Option<&ConfigEntry> {
-        let at = self.entries.binary_search_by(|entry| entry.name.as_str().cmp(name)).ok()?;
+        let at = self
+            .entries
+            .binary_search_by(|entry| entry.name.as_str().cmp(name))
+            .ok()?;
         self.entries.get(at)
     }
 

@@ -168,7 +168,10 @@ pub struct Member {
 
 impl Member {
     pub fn n_partitions(&self) -> usize {
-        self.assignment.iter().map(|topic| topic.partitions.len()).sum()
+        self.assignment
+            .iter()
+            .map(|topic| topic.partitions.len())
+            .sum()
     }
 
     pub fn owns(&self, topic: &str, partition: i32) -> bool {
@@ -216,7 +219,9 @@ pub struct Committed {
 impl Committed {
     pub fn partition(&self, topic: &str, partition: i32) -> Option<&CommittedPartition> {
         let partitions = self.topics.get(topic)?;
-        let at = partitions.binary_search_by_key(&partition, |p| p.partition).ok()?;
+        let at = partitions
+            .binary_search_by_key(&partition, |p| p.partition)
+            .ok()?;
         partitions.get(at)
     }
 }

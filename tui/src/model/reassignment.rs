@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::topic::Partition;
 use super::TopicPartition;
+use super::topic::Partition;
 
 /// Replicas by partition, in preference order.
 pub type Assignment = BTreeMap<TopicPartition, Vec<i32>>;
@@ -20,12 +20,20 @@ pub struct OngoingReassignment {
 impl OngoingReassignment {
     /// The replicas when it is done.
     pub fn target(&self) -> Vec<i32> {
-        self.replicas.iter().copied().filter(|id| !self.removing.contains(id)).collect()
+        self.replicas
+            .iter()
+            .copied()
+            .filter(|id| !self.removing.contains(id))
+            .collect()
     }
 
     /// The replicas when it is cancelled.
     pub fn original(&self) -> Vec<i32> {
-        self.replicas.iter().copied().filter(|id| !self.adding.contains(id)).collect()
+        self.replicas
+            .iter()
+            .copied()
+            .filter(|id| !self.adding.contains(id))
+            .collect()
     }
 
     /// Whether a cancel would elect a leader out of sync, which the controller refuses: every

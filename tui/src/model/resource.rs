@@ -47,7 +47,12 @@ pub struct Fault {
 
 impl Fault {
     pub fn new(kind: FaultKind, what: impl Into<String>, why: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), why: why.into(), hint: None }
+        Self {
+            kind,
+            what: what.into(),
+            why: why.into(),
+            hint: None,
+        }
     }
 
     /// A refusal by this program.
@@ -146,7 +151,11 @@ impl<T> Default for Resource<T> {
 impl<T> Resource<T> {
     /// A value that was read at `taken`, without a failure.
     pub fn ready(value: T, taken: Taken) -> Self {
-        Self { value: Some(Arc::new(value)), taken, ..Self::default() }
+        Self {
+            value: Some(Arc::new(value)),
+            taken,
+            ..Self::default()
+        }
     }
 
     /// The last value that was read, however old.
@@ -166,7 +175,8 @@ impl<T> Resource<T> {
 
     /// Milliseconds since the value was read; `None` before the first one.
     pub fn age_ms(&self, now_monotonic_ms: i64) -> Option<i64> {
-        self.taken().map(|taken| now_monotonic_ms.saturating_sub(taken.monotonic_ms).max(0))
+        self.taken()
+            .map(|taken| now_monotonic_ms.saturating_sub(taken.monotonic_ms).max(0))
     }
 
     /// The failure of the newest attempt; `None` when the newest attempt succeeded.

@@ -27,12 +27,18 @@ pub struct ClusterMetadata {
 
 impl ClusterMetadata {
     pub fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
-        let at = self.topics.binary_search_by(|topic| (*topic.name).cmp(name)).ok()?;
+        let at = self
+            .topics
+            .binary_search_by(|topic| (*topic.name).cmp(name))
+            .ok()?;
         self.topics.get(at)
     }
 
     pub fn broker(&self, id: i32) -> Option<&Broker> {
-        let at = self.brokers.binary_search_by_key(&id, |broker| broker.id).ok()?;
+        let at = self
+            .brokers
+            .binary_search_by_key(&id, |broker| broker.id)
+            .ok()?;
         self.brokers.get(at)
     }
 
@@ -97,7 +103,10 @@ pub struct ClusterSnapshot {
 pub enum Update {
     Metadata(Result<Arc<ClusterMetadata>, Arc<Fault>>),
     /// Offsets of some or all topics; `complete` when all topics of the cluster were asked for.
-    Offsets { result: Result<Arc<Offsets>, Arc<Fault>>, complete: bool },
+    Offsets {
+        result: Result<Arc<Offsets>, Arc<Fault>>,
+        complete: bool,
+    },
     Settings(Result<Arc<HashMap<Arc<str>, TopicSettings>>, Arc<Fault>>),
     LogDirs(Result<Arc<LogDirs>, Arc<Fault>>),
     Groups(Result<Arc<Groups>, Arc<Fault>>),
@@ -126,7 +135,10 @@ impl ClusterSnapshot {
             }
             Update::Descriptions(results) => {
                 for (group, result) in results {
-                    self.descriptions.entry(group).or_default().apply(result, at);
+                    self.descriptions
+                        .entry(group)
+                        .or_default()
+                        .apply(result, at);
                 }
             }
             Update::Committed(results) => {
@@ -149,7 +161,11 @@ impl ClusterSnapshot {
         self.quorum
             .get()
             .map(|quorum| quorum.leader_id)
-            .or_else(|| self.metadata.get().and_then(|metadata| metadata.controller_id))
+            .or_else(|| {
+                self.metadata
+                    .get()
+                    .and_then(|metadata| metadata.controller_id)
+            })
     }
 
     fn apply_offsets(
@@ -166,7 +182,8 @@ impl ClusterSnapshot {
         for (name, newer) in new.iter() {
             let older = old.get(name).filter(|older| older.taken < newer.taken);
             if let Some(older) = older {
-                self.offsets_before.insert(Arc::clone(name), Arc::clone(older));
+                self.offsets_before
+                    .insert(Arc::clone(name), Arc::clone(older));
             }
         }
         if complete {
@@ -175,7 +192,10 @@ impl ClusterSnapshot {
             self.note_rate(at);
         } else {
             let mut merged = Offsets::clone(&old);
-            merged.extend(new.iter().map(|(name, value)| (Arc::clone(name), Arc::clone(value))));
+            merged.extend(
+                new.iter()
+                    .map(|(name, value)| (Arc::clone(name), Arc::clone(value))),
+            );
             // The age of the whole stays that of its oldest part.
             let taken = self.offsets.taken().unwrap_or(at);
             self.offsets.apply(Ok(Arc::new(merged)), taken);
@@ -183,16 +203,24 @@ impl ClusterSnapshot {
     }
 
     fn note_rate(&mut self, at: Taken) {
-        let Some(rate) = crate::derive::cluster_rate(self).complete() else { return };
+        let Some(rate) = crate::derive::cluster_rate(self).complete() else {
+            return;
+        };
         if self.rates.len() == RATE_POINTS_MAX {
             self.rates.pop_front();
         }
-        self.rates.push_back(RatePoint { taken: at, records_per_second: rate });
+        self.rates.push_back(RatePoint {
+            taken: at,
+            records_per_second: rate,
+        });
     }
 
     fn forget_deleted_topics(&mut self) {
-        let Some(metadata) = self.metadata.value().cloned() else { return };
-        self.offsets_before.retain(|name, _| metadata.topic(name).is_some());
+        let Some(metadata) = self.metadata.value().cloned() else {
+            return;
+        };
+        self.offsets_before
+            .retain(|name, _| metadata.topic(name).is_some());
         self.configs.retain(|resource, _| match resource {
             ConfigResource::Topic(name) => metadata.topic(name).is_some(),
             _ => true,
@@ -201,12 +229,16 @@ impl ClusterSnapshot {
 
     /// Keeps what is known of a group whose coordinator did not answer.
     fn forget_deleted_groups(&mut self) {
-        let Some(groups) = self.groups.value().cloned() else { return };
+        let Some(groups) = self.groups.value().cloned() else {
+            return;
+        };
         if !groups.faults.is_empty() {
             return;
         }
-        self.descriptions.retain(|id, _| groups.groups.contains_key(id));
-        self.committed.retain(|id, _| groups.groups.contains_key(id));
+        self.descriptions
+            .retain(|id, _| groups.groups.contains_key(id));
+        self.committed
+            .retain(|id, _| groups.groups.contains_key(id));
     }
 
     /// Broker ids with their faults, wherever a broker's part of an answer is missing.

@@ -23,7 +23,9 @@ pub struct Topic {
 impl Topic {
     pub fn partition(&self, id: i32) -> Option<&Partition> {
         // Ids are dense in every sound cluster, so the position is nearly always the id.
-        if let Some(partition) = usize::try_from(id).ok().and_then(|at| self.partitions.get(at))
+        if let Some(partition) = usize::try_from(id)
+            .ok()
+            .and_then(|at| self.partitions.get(at))
             && partition.id == id
         {
             return Some(partition);
@@ -34,7 +36,11 @@ impl Topic {
 
     /// The largest number of wanted replicas of any partition: adding replicas don't count.
     pub fn replication_factor(&self) -> usize {
-        self.partitions.iter().map(|p| p.wanted_replicas()).max().unwrap_or(0)
+        self.partitions
+            .iter()
+            .map(|p| p.wanted_replicas())
+            .max()
+            .unwrap_or(0)
     }
 }
 
@@ -76,7 +82,10 @@ impl Partition {
     /// Replicas without those that a reassignment is still adding, as Kafka counts them when it
     /// decides whether a partition is under-replicated.
     pub fn wanted_replicas(&self) -> usize {
-        self.replicas.iter().filter(|id| !self.adding.contains(id)).count()
+        self.replicas
+            .iter()
+            .filter(|id| !self.adding.contains(id))
+            .count()
     }
 }
 
@@ -101,12 +110,17 @@ pub struct TopicOffsets {
 
 impl TopicOffsets {
     pub fn partition(&self, id: i32) -> Option<&PartitionOffsets> {
-        if let Some(found) = usize::try_from(id).ok().and_then(|at| self.partitions.get(at))
+        if let Some(found) = usize::try_from(id)
+            .ok()
+            .and_then(|at| self.partitions.get(at))
             && found.partition == id
         {
             return Some(found);
         }
-        let at = self.partitions.binary_search_by_key(&id, |p| p.partition).ok()?;
+        let at = self
+            .partitions
+            .binary_search_by_key(&id, |p| p.partition)
+            .ok()?;
         self.partitions.get(at)
     }
 }

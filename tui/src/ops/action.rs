@@ -46,13 +46,24 @@ pub struct AddPartitions {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum ConfigChange {
-    Set { name: String, value: String },
+    Set {
+        name: String,
+        value: String,
+    },
     /// Back to what the key inherits.
-    Delete { name: String },
+    Delete {
+        name: String,
+    },
     /// Adds to a list.
-    Append { name: String, value: String },
+    Append {
+        name: String,
+        value: String,
+    },
     /// Takes away from a list.
-    Subtract { name: String, value: String },
+    Subtract {
+        name: String,
+        value: String,
+    },
 }
 
 impl ConfigChange {

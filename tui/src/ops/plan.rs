@@ -88,11 +88,16 @@ pub struct Report {
 
 impl Report {
     pub fn add(&mut self, subject: impl Into<String>, outcome: Result<String, Fault>) {
-        self.items.push(ItemReport { subject: subject.into(), outcome });
+        self.items.push(ItemReport {
+            subject: subject.into(),
+            outcome,
+        });
     }
 
     pub fn faults(&self) -> impl Iterator<Item = (&str, &Fault)> {
-        self.items.iter().filter_map(|item| Some((&*item.subject, item.outcome.as_ref().err()?)))
+        self.items
+            .iter()
+            .filter_map(|item| Some((&*item.subject, item.outcome.as_ref().err()?)))
     }
 
     pub fn is_success(&self) -> bool {

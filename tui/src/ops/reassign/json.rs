@@ -38,7 +38,10 @@ pub fn parse_assignment(text: &str) -> Result<Assignment, Fault> {
         Err(error) => return refuse(format!("not a reassignment file: {error}")),
     };
     if file.version != VERSION {
-        return refuse(format!("version {} is unknown, only {VERSION} is", file.version));
+        return refuse(format!(
+            "version {} is unknown, only {VERSION} is",
+            file.version
+        ));
     }
     if file.partitions.is_empty() {
         return refuse("it names no partition".to_owned());
@@ -54,15 +57,25 @@ pub fn parse_assignment(text: &str) -> Result<Assignment, Fault> {
             return refuse(format!("{partition} has an empty list of replicas"));
         }
         if distinct.len() != entry.replicas.len() {
-            return refuse(format!("{partition} has a replica twice: {:?}", entry.replicas));
+            return refuse(format!(
+                "{partition} has a replica twice: {:?}",
+                entry.replicas
+            ));
         }
         if entry.log_dirs.iter().any(|dir| dir != "any") {
-            return refuse(format!("{partition} names a log directory, which is not supported"));
+            return refuse(format!(
+                "{partition} names a log directory, which is not supported"
+            ));
         }
         if !entry.log_dirs.is_empty() && entry.log_dirs.len() != entry.replicas.len() {
-            return refuse(format!("{partition} has another number of log_dirs than replicas"));
+            return refuse(format!(
+                "{partition} has another number of log_dirs than replicas"
+            ));
         }
-        if assignment.insert(partition.clone(), entry.replicas).is_some() {
+        if assignment
+            .insert(partition.clone(), entry.replicas)
+            .is_some()
+        {
             return refuse(format!("{partition} is there twice"));
         }
     }

@@ -9,9 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::derive::leader_size;
-use crate::model::{
-    Assignment, ClusterMetadata, Fault, LogDirs, Partition, Topic, TopicPartition,
-};
+use crate::model::{Assignment, ClusterMetadata, Fault, LogDirs, Partition, Topic, TopicPartition};
 
 use super::preview::n_racks;
 
@@ -53,7 +51,12 @@ pub fn propose(
 ) -> Result<Assignment, Fault> {
     match request {
         Request::Explicit(target) => explicit(metadata, target),
-        Request::Drain { brokers, to, topics, allow_fewer_racks } => {
+        Request::Drain {
+            brokers,
+            to,
+            topics,
+            allow_fewer_racks,
+        } => {
             known_brokers(metadata, brokers)?;
             let mut receivers = receivers(metadata, to.as_deref())?;
             receivers.retain(|id| !brokers.contains(id));
@@ -62,7 +65,11 @@ pub fn propose(
             planner.replace(|id| brokers.contains(&id))?;
             Ok(planner.changes())
         }
-        Request::Balance { brokers, topics, allow_fewer_racks } => {
+        Request::Balance {
+            brokers,
+            topics,
+            allow_fewer_racks,
+        } => {
             let receivers = receivers(metadata, brokers.as_deref())?;
             let keep: BTreeSet<i32> = receivers.iter().copied().collect();
             let mut planner = Planner::new(metadata, dirs, topics.as_deref(), receivers)?;
@@ -96,7 +103,10 @@ fn explicit(metadata: &ClusterMetadata, target: &Assignment) -> Result<Assignmen
 }
 
 fn known_brokers(metadata: &ClusterMetadata, ids: &[i32]) -> Result<(), Fault> {
-    match ids.iter().find(|id| metadata.broker(**id).is_none() && !is_named(metadata, **id)) {
+    match ids
+        .iter()
+        .find(|id| metadata.broker(**id).is_none() && !is_named(metadata, **id))
+    {
         None => Ok(()),
         Some(id) => {
             let known: Vec<String> = metadata.brokers.iter().map(|b| b.id.to_string()).collect();
@@ -108,7 +118,10 @@ fn known_brokers(metadata: &ClusterMetadata, ids: &[i32]) -> Result<(), Fault> {
 
 /// A broker that is gone is still named by its partitions, and can be drained.
 fn is_named(metadata: &ClusterMetadata, id: i32) -> bool {
-    let mut partitions = metadata.topics.iter().flat_map(|topic| topic.partitions.iter());
+    let mut partitions = metadata
+        .topics
+        .iter()
+        .flat_map(|topic| topic.partitions.iter());
     partitions.any(|partition| partition.replicas.contains(&id))
 }
 
@@ -116,18 +129,33 @@ fn is_named(metadata: &ClusterMetadata, id: i32) -> bool {
 fn receivers(metadata: &ClusterMetadata, wanted: Option<&[i32]>) -> Result<Vec<i32>, Fault> {
     let live = |id: i32| metadata.broker(id).is_some_and(|b| b.fenced != Some(true));
     let Some(wanted) = wanted else {
-        return Ok(metadata.brokers.iter().map(|b| b.id).filter(|id| live(*id)).collect());
+        return Ok(metadata
+            .brokers
+            .iter()
+            .map(|b| b.id)
+            .filter(|id| live(*id))
+            .collect());
     };
     if let Some(id) = wanted.iter().find(|id| !live(**id)) {
         let why = format!("broker {id} is not alive, so it can't receive replicas");
         return Err(Fault::refused(WHAT, why));
     }
-    Ok(wanted.iter().copied().collect::<BTreeSet<_>>().into_iter().collect())
+    Ok(wanted
+        .iter()
+        .copied()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect())
 }
 
 /// The replicas of a partition when a reassignment that is running has ended.
 pub(super) fn settled(partition: &Partition) -> Vec<i32> {
-    partition.replicas.iter().copied().filter(|id| !partition.removing.contains(id)).collect()
+    partition
+        .replicas
+        .iter()
+        .copied()
+        .filter(|id| !partition.removing.contains(id))
+        .collect()
 }
 
 /// One partition that may change.
@@ -172,7 +200,10 @@ impl<'a> Planner<'a> {
             allow_fewer_racks: false,
         };
         match topics {
-            None => metadata.topics.iter().for_each(|topic| planner.take(topic, dirs)),
+            None => metadata
+                .topics
+                .iter()
+                .for_each(|topic| planner.take(topic, dirs)),
             Some(names) => {
                 for name in names.iter().collect::<BTreeSet<_>>() {
                     let missing =
@@ -207,11 +238,16 @@ impl<'a> Planner<'a> {
     }
 
     fn changes(self) -> Assignment {
-        let changed = self.slots.into_iter().filter(|slot| slot.now != slot.before);
+        let changed = self
+            .slots
+            .into_iter()
+            .filter(|slot| slot.now != slot.before);
         changed
             .map(|slot| {
-                let key =
-                    TopicPartition { topic: Arc::clone(slot.topic), partition: slot.partition };
+                let key = TopicPartition {
+                    topic: Arc::clone(slot.topic),
+                    partition: slot.partition,
+                };
                 (key, slot.now)
             })
             .collect()
@@ -227,8 +263,12 @@ impl<'a> Planner<'a> {
                 continue;
             }
             let before = n_racks(self.metadata, &self.slots[at].before);
-            let mut staying: Vec<i32> =
-                self.slots[at].now.iter().copied().filter(|id| !leaves(*id)).collect();
+            let mut staying: Vec<i32> = self.slots[at]
+                .now
+                .iter()
+                .copied()
+                .filter(|id| !leaves(*id))
+                .collect();
             for position in leaving {
                 let to = self.choose(at, position, &staying, before)?;
                 staying.push(to);
@@ -266,8 +306,19 @@ impl<'a> Planner<'a> {
             let adds_rack = n_racks(self.metadata, &with) > racks_now;
             let load = self.loads.get(&id).copied().unwrap_or_default();
             let leaders = if position == 0 { load.leaders } else { 0 };
-            let of_topic = self.by_topic.get(&(&**slot.topic, id)).copied().unwrap_or(0);
-            (racks_now < racks_wanted && !adds_rack, of_topic, leaders, load.replicas, load.bytes, id)
+            let of_topic = self
+                .by_topic
+                .get(&(&**slot.topic, id))
+                .copied()
+                .unwrap_or(0);
+            (
+                racks_now < racks_wanted && !adds_rack,
+                of_topic,
+                leaders,
+                load.replicas,
+                load.bytes,
+                id,
+            )
         };
         let free = self.receivers.iter().copied();
         let free = free.filter(|id| !staying.contains(id) && !slot.now.contains(id));
@@ -279,7 +330,8 @@ impl<'a> Planner<'a> {
                 slot.now.len(),
                 self.receivers.len()
             );
-            Fault::refused(WHAT, why).with_hint("allow more brokers, or lower the number of replicas")
+            Fault::refused(WHAT, why)
+                .with_hint("allow more brokers, or lower the number of replicas")
         })
     }
 
@@ -330,9 +382,8 @@ impl<'a> Planner<'a> {
     /// The replica on `from` that is best moved to `to`: of a topic that `from` has most more of,
     /// then with the fewest bytes.
     fn cheapest_move(&self, from: i32, to: i32) -> Option<(usize, usize)> {
-        let of_topic = |topic: &'a str, id: i32| {
-            self.by_topic.get(&(topic, id)).copied().unwrap_or(0) as i64
-        };
+        let of_topic =
+            |topic: &'a str, id: i32| self.by_topic.get(&(topic, id)).copied().unwrap_or(0) as i64;
         let allowed = |slot: &Slot<'a>, position: usize| {
             let mut then = slot.now.clone();
             then[position] = to;
@@ -370,7 +421,9 @@ impl<'a> Planner<'a> {
     fn swap_leader(&mut self, at: usize) -> bool {
         let leaders = |id: i32| self.loads.get(&id).map_or(0, |load| load.leaders);
         let now = &self.slots[at].now;
-        let Some(first) = now.first().copied() else { return false };
+        let Some(first) = now.first().copied() else {
+            return false;
+        };
         let best = (1..now.len()).min_by_key(|position| (leaders(now[*position]), *position));
         let Some(position) = best.filter(|p| leaders(now[*p]) + 2 <= leaders(first)) else {
             return false;

@@ -56,12 +56,18 @@ pub struct Preview {
 impl Preview {
     /// The present replicas of the partitions that change.
     pub fn current(&self) -> Assignment {
-        self.rows.iter().map(|row| (row.partition.clone(), row.current.clone())).collect()
+        self.rows
+            .iter()
+            .map(|row| (row.partition.clone(), row.current.clone()))
+            .collect()
     }
 
     /// The proposed replicas of the partitions that change.
     pub fn proposed(&self) -> Assignment {
-        self.rows.iter().map(|row| (row.partition.clone(), row.proposed.clone())).collect()
+        self.rows
+            .iter()
+            .map(|row| (row.partition.clone(), row.proposed.clone()))
+            .collect()
     }
 
     /// Replicas that are copied.
@@ -72,7 +78,10 @@ impl Preview {
 
 /// Different racks of a list of replicas; a broker without a rack counts as its own.
 pub(super) fn n_racks(metadata: &ClusterMetadata, replicas: &[i32]) -> usize {
-    let rack = |id: &i32| match metadata.broker(*id).and_then(|broker| broker.rack.as_deref()) {
+    let rack = |id: &i32| match metadata
+        .broker(*id)
+        .and_then(|broker| broker.rack.as_deref())
+    {
         Some(rack) => (Some(rack), 0),
         None => (None, *id),
     };
@@ -81,18 +90,17 @@ pub(super) fn n_racks(metadata: &ClusterMetadata, replicas: &[i32]) -> usize {
 
 /// Compares a proposal with the present. Partitions that would not change are left out; those the
 /// cluster doesn't have are ignored.
-pub fn preview(
-    metadata: &ClusterMetadata,
-    dirs: Option<&LogDirs>,
-    target: &Assignment,
-) -> Preview {
+pub fn preview(metadata: &ClusterMetadata, dirs: Option<&LogDirs>, target: &Assignment) -> Preview {
     let mut result = Preview::default();
     for broker in &metadata.brokers {
         result.brokers.entry(broker.id).or_default();
     }
     for topic in &metadata.topics {
         for partition in &topic.partitions {
-            let key = TopicPartition { topic: topic.name.clone(), partition: partition.id };
+            let key = TopicPartition {
+                topic: topic.name.clone(),
+                partition: partition.id,
+            };
             let current = partition.replicas.to_vec();
             let proposed = target.get(&key).unwrap_or(&current).clone();
             load(&mut result.brokers, &current, &proposed);
@@ -101,12 +109,26 @@ pub fn preview(
             }
             let size = dirs.and_then(|dirs| leader_size(dirs, &topic.name, partition));
             let without = |these: &[i32], those: &[i32]| -> Vec<i32> {
-                these.iter().copied().filter(|id| !those.contains(id)).collect()
+                these
+                    .iter()
+                    .copied()
+                    .filter(|id| !those.contains(id))
+                    .collect()
             };
             let adding = without(&proposed, &current);
             for broker in &adding {
-                result.brokers.entry(*broker).or_default().bytes_in.add(size);
-                result.brokers.entry(partition.leader).or_default().bytes_out.add(size);
+                result
+                    .brokers
+                    .entry(*broker)
+                    .or_default()
+                    .bytes_in
+                    .add(size);
+                result
+                    .brokers
+                    .entry(partition.leader)
+                    .or_default()
+                    .bytes_out
+                    .add(size);
                 result.bytes.add(size);
             }
             result.rows.push(PreviewRow {

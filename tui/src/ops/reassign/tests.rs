@@ -37,10 +37,19 @@ fn cluster(racks: &[(i32, Option<&str>)], partitions: &[&[i32]]) -> ClusterMetad
 }
 
 fn drain(broker: i32) -> Request {
-    Request::Drain { brokers: vec![broker], to: None, topics: None, allow_fewer_racks: false }
+    Request::Drain {
+        brokers: vec![broker],
+        to: None,
+        topics: None,
+        allow_fewer_racks: false,
+    }
 }
 
-const BALANCE: Request = Request::Balance { brokers: None, topics: None, allow_fewer_racks: false };
+const BALANCE: Request = Request::Balance {
+    brokers: None,
+    topics: None,
+    allow_fewer_racks: false,
+};
 
 fn key(partition: i32) -> TopicPartition {
     TopicPartition::new("t", partition)
@@ -51,12 +60,20 @@ fn draining_moves_only_what_is_on_the_broker_and_keeps_the_places() {
     let plain = [(1, None), (2, None), (3, None), (4, None)];
     let cluster = cluster(&plain, &[&[1, 2], &[2, 3], &[3, 1]]);
     let proposal = propose(&cluster, None, &drain(3)).unwrap();
-    assert_eq!(proposal, [(key(1), vec![2, 4]), (key(2), vec![4, 1])].into());
+    assert_eq!(
+        proposal,
+        [(key(1), vec![2, 4]), (key(2), vec![4, 1])].into()
+    );
 }
 
 #[test]
 fn draining_stays_in_the_rack_when_each_rack_is_used() {
-    let racks = [(1, Some("a")), (2, Some("b")), (3, Some("c")), (4, Some("c"))];
+    let racks = [
+        (1, Some("a")),
+        (2, Some("b")),
+        (3, Some("c")),
+        (4, Some("c")),
+    ];
     let cluster = cluster(&racks, &[&[1, 2, 3]]);
     let proposal = propose(&cluster, None, &drain(3)).unwrap();
     assert_eq!(proposal, [(key(0), vec![1, 2, 4])].into());
@@ -64,20 +81,35 @@ fn draining_stays_in_the_rack_when_each_rack_is_used() {
 
 #[test]
 fn a_drain_that_would_lose_a_rack_is_refused_unless_allowed() {
-    let racks = [(1, Some("a")), (2, Some("b")), (3, Some("c")), (4, Some("a"))];
+    let racks = [
+        (1, Some("a")),
+        (2, Some("b")),
+        (3, Some("c")),
+        (4, Some("a")),
+    ];
     let cluster = cluster(&racks, &[&[1, 2, 3]]);
     let fault = propose(&cluster, None, &drain(3)).unwrap_err();
     assert_eq!(fault.why, "t-0 would span 2 racks instead of 3");
-    let allowed =
-        Request::Drain { brokers: vec![3], to: None, topics: None, allow_fewer_racks: true };
-    assert_eq!(propose(&cluster, None, &allowed).unwrap(), [(key(0), vec![1, 2, 4])].into());
+    let allowed = Request::Drain {
+        brokers: vec![3],
+        to: None,
+        topics: None,
+        allow_fewer_racks: true,
+    };
+    assert_eq!(
+        propose(&cluster, None, &allowed).unwrap(),
+        [(key(0), vec![1, 2, 4])].into()
+    );
 }
 
 #[test]
 fn a_drain_without_room_says_so() {
     let cluster = cluster(&[(1, None), (2, None)], &[&[1, 2]]);
     let fault = propose(&cluster, None, &drain(2)).unwrap_err();
-    assert_eq!(fault.why, "t-0 has 2 replicas and only 1 brokers may hold them");
+    assert_eq!(
+        fault.why,
+        "t-0 has 2 replicas and only 1 brokers may hold them"
+    );
 }
 
 #[test]
@@ -106,13 +138,22 @@ fn a_new_broker_gets_its_share_and_no_more_is_moved() {
 
 #[test]
 fn leaders_are_evened_out_by_order_alone() {
-    let cluster = cluster(&[(1, None), (2, None)], &[&[1, 2], &[1, 2], &[1, 2], &[1, 2]]);
+    let cluster = cluster(
+        &[(1, None), (2, None)],
+        &[&[1, 2], &[1, 2], &[1, 2], &[1, 2]],
+    );
     let proposal = propose(&cluster, None, &BALANCE).unwrap();
     assert_eq!(proposal.len(), 2);
     let preview = preview(&cluster, None, &proposal);
     assert!(preview.rows.iter().all(PreviewRow::is_reorder));
     assert_eq!((preview.n_moves(), preview.bytes.complete()), (0, Some(0)));
-    assert_eq!((preview.brokers[&1].preferred_before, preview.brokers[&1].preferred_after), (4, 2));
+    assert_eq!(
+        (
+            preview.brokers[&1].preferred_before,
+            preview.brokers[&1].preferred_after
+        ),
+        (4, 2)
+    );
 }
 
 #[test]
@@ -122,14 +163,23 @@ fn the_preview_counts_what_a_broker_holds_meanwhile() {
     Arc::make_mut(&mut cluster.topics[0]).partitions[1].leader = 1;
     let target = Assignment::from([(key(0), vec![3, 2]), (key(1), vec![2, 3])]);
     let mut dirs = LogDirs::default();
-    let size = |size_bytes| ReplicaSize { size_bytes, offset_lag: 0, is_future: false, dir: 0 };
-    dirs.replicas.insert("t".into(), [((0, 1), size(100)), ((1, 1), size(7))].into());
+    let size = |size_bytes| ReplicaSize {
+        size_bytes,
+        offset_lag: 0,
+        is_future: false,
+        dir: 0,
+    };
+    dirs.replicas
+        .insert("t".into(), [((0, 1), size(100)), ((1, 1), size(7))].into());
     let preview = preview(&cluster, Some(&dirs), &target);
     let load = preview.brokers[&3];
     assert_eq!((load.before, load.during, load.after), (0, 2, 2));
     assert_eq!(load.bytes_in.complete(), Some(107));
     assert_eq!(preview.brokers[&1].bytes_out.complete(), Some(107));
-    assert_eq!((preview.brokers[&1].before, preview.brokers[&1].after), (2, 0));
+    assert_eq!(
+        (preview.brokers[&1].before, preview.brokers[&1].after),
+        (2, 0)
+    );
     assert_eq!(preview.rows[0].adding, [3]);
     assert_eq!(preview.rows[0].removing, [1]);
     assert_eq!(preview.bytes.complete(), Some(107));
@@ -147,7 +197,10 @@ fn the_json_of_kafkas_tool_is_read_and_written() {
     "#);
     assert_eq!(parse_assignment(&text).unwrap(), assignment);
     let without_dirs = r#"{"partitions":[{"topic":"t","partition":0,"replicas":[1]}],"version":1}"#;
-    assert_eq!(parse_assignment(without_dirs).unwrap(), [(key(0), vec![1])].into());
+    assert_eq!(
+        parse_assignment(without_dirs).unwrap(),
+        [(key(0), vec![1])].into()
+    );
 }
 
 #[test]
@@ -156,12 +209,24 @@ fn a_bad_reassignment_file_is_refused_with_its_reason() {
     let good = r#"{"topic":"t","partition":0,"replicas":[1]}"#;
     for (text, why) in [
         ("nonsense".to_owned(), "not a reassignment file"),
-        (r#"{"version":2,"partitions":[]}"#.to_owned(), "version 2 is unknown"),
+        (
+            r#"{"version":2,"partitions":[]}"#.to_owned(),
+            "version 2 is unknown",
+        ),
         (partition(""), "names no partition"),
         (partition(&format!("{good},{good}")), "t-0 is there twice"),
-        (partition(r#"{"topic":"t","partition":0,"replicas":[]}"#), "empty list of replicas"),
-        (partition(r#"{"topic":"t","partition":0,"replicas":[1,1]}"#), "a replica twice"),
-        (partition(r#"{"topic":"t","partition":-1,"replicas":[1]}"#), "is no partition"),
+        (
+            partition(r#"{"topic":"t","partition":0,"replicas":[]}"#),
+            "empty list of replicas",
+        ),
+        (
+            partition(r#"{"topic":"t","partition":0,"replicas":[1,1]}"#),
+            "a replica twice",
+        ),
+        (
+            partition(r#"{"topic":"t","partition":-1,"replicas":[1]}"#),
+            "is no partition",
+        ),
         (
             partition(r#"{"topic":"t","partition":0,"replicas":[1],"log_dirs":["/d"]}"#),
             "names a log directory",
@@ -179,14 +244,25 @@ struct World {
 }
 
 fn world() -> impl Strategy<Value = World> {
-    let rack = prop_oneof![Just(None), Just(Some("a")), Just(Some("b")), Just(Some("c"))];
+    let rack = prop_oneof![
+        Just(None),
+        Just(Some("a")),
+        Just(Some("b")),
+        Just(Some("c"))
+    ];
     prop::collection::vec(rack, 3..8).prop_flat_map(|racks| {
         let n = racks.len() as i32;
         let replicas = prop::sample::subsequence((0..n).collect::<Vec<_>>(), 1..=3.min(n as usize))
             .prop_shuffle();
-        let racks: Vec<_> = racks.into_iter().enumerate().map(|(id, r)| (id as i32, r)).collect();
-        prop::collection::vec(replicas, 1..30)
-            .prop_map(move |partitions| World { racks: racks.clone(), partitions })
+        let racks: Vec<_> = racks
+            .into_iter()
+            .enumerate()
+            .map(|(id, r)| (id as i32, r))
+            .collect();
+        prop::collection::vec(replicas, 1..30).prop_map(move |partitions| World {
+            racks: racks.clone(),
+            partitions,
+        })
     })
 }
 
@@ -195,22 +271,41 @@ fn check(cluster: &ClusterMetadata, proposal: &Assignment) -> Vec<Vec<i32>> {
     for (key, replicas) in proposal {
         let before = &cluster.topics[0].partitions[key.partition as usize].replicas;
         assert_ne!(&before[..], &replicas[..], "only what changes is proposed");
-        assert_eq!(before.len(), replicas.len(), "{key} keeps its number of replicas");
-        assert_eq!(replicas.iter().collect::<BTreeSet<_>>().len(), replicas.len(), "{key} twice");
-        assert!(n_racks(cluster, replicas) >= n_racks(cluster, before), "{key} lost a rack");
+        assert_eq!(
+            before.len(),
+            replicas.len(),
+            "{key} keeps its number of replicas"
+        );
+        assert_eq!(
+            replicas.iter().collect::<BTreeSet<_>>().len(),
+            replicas.len(),
+            "{key} twice"
+        );
+        assert!(
+            n_racks(cluster, replicas) >= n_racks(cluster, before),
+            "{key} lost a rack"
+        );
         for id in replicas {
             assert!(cluster.broker(*id).is_some());
         }
     }
     let partitions = cluster.topics[0].partitions.iter();
     partitions
-        .map(|p| proposal.get(&key(p.id)).cloned().unwrap_or_else(|| p.replicas.to_vec()))
+        .map(|p| {
+            proposal
+                .get(&key(p.id))
+                .cloned()
+                .unwrap_or_else(|| p.replicas.to_vec())
+        })
         .collect()
 }
 
 fn counts(after: &[Vec<i32>], brokers: &[(i32, Option<&str>)]) -> BTreeMap<i32, usize> {
     let mut counts: BTreeMap<i32, usize> = brokers.iter().map(|(id, _)| (*id, 0)).collect();
-    after.iter().flatten().for_each(|id| *counts.get_mut(id).unwrap() += 1);
+    after
+        .iter()
+        .flatten()
+        .for_each(|id| *counts.get_mut(id).unwrap() += 1);
     counts
 }
 
