@@ -1,0 +1,154 @@
+//! Message structs for which kafka-protocol's own lack a field of Kafka 4.3.
+//!
+//! DescribeLogDirs 5 says of each directory whether it is cordoned (KIP-1066). The structs inside
+//! of a directory are kafka-protocol's.
+//!
+//! Kafka: `DescribeLogDirsResponse.json` (4.3).
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::ApiKey;
+use kafka_protocol::messages::describe_log_dirs_response as generated;
+use kafka_protocol::protocol::StrBytes;
+
+use super::codec::{self, Body, Malformed};
+use super::shape::Direction;
+use super::wire::{self, Reader};
+
+pub use generated::{DescribeLogDirsPartition, DescribeLogDirsTopic};
+
+/// The answer to DescribeLogDirs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DescribeLogDirsResponse {
+    pub throttle_time_ms: i32,
+    /// Since version 3.
+    pub error_code: i16,
+    pub results: Vec<DescribeLogDirsResult>,
+}
+
+/// One log directory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DescribeLogDirsResult {
+    pub error_code: i16,
+    /// The absolute path.
+    pub log_dir: StrBytes,
+    pub topics: Vec<DescribeLogDirsTopic>,
+    /// The size of the volume in bytes, -1 when unknown; since version 4.
+    pub total_bytes: i64,
+    /// What can be used of it; since version 4.
+    pub usable_bytes: i64,
+    /// No new partitions are placed in it; since version 5.
+    pub is_cordoned: bool,
+}
+
+impl Default for DescribeLogDirsResult {
+    fn default() -> DescribeLogDirsResult {
+        DescribeLogDirsResult {
+            error_code: 0,
+            log_dir: StrBytes::new(),
+            topics: Vec::new(),
+            total_bytes: -1,
+            usable_bytes: -1,
+            is_cordoned: false,
+        }
+    }
+}
+
+/// The newest version that kafka-protocol codes.
+const LAST_GENERATED: i16 = 4;
+
+impl Body for DescribeLogDirsResponse {
+    const KEY: ApiKey = ApiKey::DescribeLogDirs;
+    const DIRECTION: Direction = Direction::Response;
+    const VERSIONS: (i16, i16) = (1, 5);
+
+    fn write(&self, version: i16, buffer: &mut BytesMut) -> Result<(), String> {
+        if version <= LAST_GENERATED {
+            return codec::write_generated(&self.to_generated(), version, buffer);
+        }
+        buffer.put_i32(self.throttle_time_ms);
+        buffer.put_i16(self.error_code);
+        wire::put_compact_array(buffer, &self.results, write_result)
+            .map_err(|wire::Failure(text)| text)?;
+        wire::put_uvarint(buffer, 0);
+        Ok(())
+    }
+
+    fn read(version: i16, bytes: &mut Bytes) -> Result<Self, Malformed> {
+        if version <= LAST_GENERATED {
+            return Ok(DescribeLogDirsResponse::from_generated(
+                codec::read_generated(version, bytes)?,
+            ));
+        }
+        let mut reader = Reader::new(bytes);
+        let response = DescribeLogDirsResponse {
+            throttle_time_ms: reader.int32()?,
+            error_code: reader.int16()?,
+            results: reader.compact_array(read_result)?,
+        };
+        reader.skip_tagged_fields()?;
+        Ok(response)
+    }
+}
+
+fn write_result(
+    result: &DescribeLogDirsResult,
+    buffer: &mut BytesMut,
+) -> Result<(), wire::Failure> {
+    buffer.put_i16(result.error_code);
+    wire::put_compact_string(buffer, &result.log_dir)?;
+    wire::put_compact_array(buffer, &result.topics, |topic, buffer| {
+        codec::write_generated(topic, LAST_GENERATED, buffer).map_err(wire::Failure)
+    })?;
+    buffer.put_i64(result.total_bytes);
+    buffer.put_i64(result.usable_bytes);
+    buffer.put_u8(u8::from(result.is_cordoned));
+    wire::put_uvarint(buffer, 0);
+    Ok(())
+}
+
+fn read_result(reader: &mut Reader<'_>) -> Result<DescribeLogDirsResult, Malformed> {
+    let result = DescribeLogDirsResult {
+        error_code: reader.int16()?,
+        log_dir: reader.compact_string()?,
+        topics: reader
+            .compact_array(|reader| codec::read_generated(LAST_GENERATED, reader.rest()))?,
+        total_bytes: reader.int64()?,
+        usable_bytes: reader.int64()?,
+        is_cordoned: reader.bool()?,
+    };
+    reader.skip_tagged_fields()?;
+    Ok(result)
+}
+
+impl DescribeLogDirsResponse {
+    fn to_generated(&self) -> generated::DescribeLogDirsResponse {
+        let result = |result: &DescribeLogDirsResult| {
+            generated::DescribeLogDirsResult::default()
+                .with_error_code(result.error_code)
+                .with_log_dir(result.log_dir.clone())
+                .with_topics(result.topics.clone())
+                .with_total_bytes(result.total_bytes)
+                .with_usable_bytes(result.usable_bytes)
+        };
+        generated::DescribeLogDirsResponse::default()
+            .with_throttle_time_ms(self.throttle_time_ms)
+            .with_error_code(self.error_code)
+            .with_results(self.results.iter().map(result).collect())
+    }
+
+    fn from_generated(from: generated::DescribeLogDirsResponse) -> DescribeLogDirsResponse {
+        let result = |result: generated::DescribeLogDirsResult| DescribeLogDirsResult {
+            error_code: result.error_code,
+            log_dir: result.log_dir,
+            topics: result.topics,
+            total_bytes: result.total_bytes,
+            usable_bytes: result.usable_bytes,
+            is_cordoned: false,
+        };
+        DescribeLogDirsResponse {
+            throttle_time_ms: from.throttle_time_ms,
+            error_code: from.error_code,
+            results: from.results.into_iter().map(result).collect(),
+        }
+    }
+}
