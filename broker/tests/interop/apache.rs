@@ -9,6 +9,8 @@ use anyhow::{Context, bail};
 
 use crate::shell::{self, Output};
 
+const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
+
 /// The tools' main classes by their script's name.
 const TOOLS: &[(&str, &str)] = &[
     (
@@ -127,44 +129,61 @@ pub fn tool_command(name: &str, args: &[String]) -> anyhow::Result<Command> {
 /// A running Apache Kafka node, broker and controller in one; killed when dropped.
 #[derive(Debug)]
 pub struct Apache {
-    pub port: u16,
-    pub folder: tempfile::TempDir,
+    port: u16,
+    folder: tempfile::TempDir,
+    command: Command,
     process: Child,
 }
 
 impl Apache {
+    /// A small node that starts as fast as it can.
     pub fn start() -> anyhow::Result<Self> {
+        Self::start_with(java("pom.xml", None)?)
+    }
+
+    /// A node with the heap and the collector of Kafka's own start script.
+    pub fn start_as_server() -> anyhow::Result<Self> {
+        let mut command = Command::new("java");
+        let jars = jars("pom.xml")?;
+        command.args([
+            "-server",
+            "-Xms1g",
+            "-Xmx1g",
+            "-XX:+UseG1GC",
+            "-XX:MaxGCPauseMillis=20",
+        ]);
+        command.args([
+            "-XX:InitiatingHeapOccupancyPercent=35",
+            "-XX:+ExplicitGCInvokesConcurrent",
+        ]);
+        command.arg(format!(
+            "-Dlog4j2.configurationFile={}",
+            jars.join("log4j2.yaml").display()
+        ));
+        command.arg("-cp").arg(format!("{}/*", jars.display()));
+        Self::start_with(command)
+    }
+
+    fn start_with(mut command: Command) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let (port, controller) = (shell::free_port()?, shell::free_port()?);
         let properties = folder.path().join("server.properties");
         std::fs::write(
             &properties,
-            server_properties(port, Some(controller), folder.path()),
+            server_properties(port, controller, folder.path()),
         )?;
-        let format: Vec<String> = [
-            "format",
-            "--standalone",
-            "-t",
-            "bXkgY2x1c3RlciBpcyB0aGlz",
-            "-c",
-        ]
-        .map(str::to_owned)
-        .into_iter()
-        .chain([properties.display().to_string()])
-        .collect();
+        let format: Vec<String> = ["format", "--standalone", "-t", CLUSTER_ID, "-c"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([properties.display().to_string()])
+            .collect();
         tool("kafka-storage", &format, None)?.success()?;
-        let log = std::fs::File::create(folder.path().join("server.log"))?;
-        let mut command = java("pom.xml", None)?;
         command.arg("kafka.Kafka").arg(&properties);
-        let process = (command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log))
-        .spawn()
-        .context("start Apache Kafka")?;
+        let process = spawn_server(&mut command, folder.path())?;
         let mut node = Self {
             port,
             folder,
+            command,
             process,
         };
         if !shell::wait_until(Duration::from_secs(90), || shell::listens(port)) {
@@ -173,6 +192,21 @@ impl Apache {
             bail!("Apache Kafka did not start:\n{}", log.unwrap_or_default());
         }
         Ok(node)
+    }
+
+    /// Starts the stopped node again, and does not wait.
+    pub fn spawn(&mut self) -> anyhow::Result<()> {
+        self.process = spawn_server(&mut self.command, self.folder.path())?;
+        Ok(())
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        shell::terminate(&mut self.process, Duration::from_secs(60))
+    }
+
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
     }
 
     pub fn bootstrap(&self) -> String {
@@ -186,8 +220,21 @@ impl Drop for Apache {
     }
 }
 
-/// The settings that both brokers are started with. Ours needs no controller listener.
-pub fn server_properties(port: u16, controller: Option<u16>, folder: &Path) -> String {
+fn spawn_server(command: &mut Command, folder: &Path) -> anyhow::Result<Child> {
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(folder.join("server.log"))?;
+    (command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log))
+    .spawn()
+    .context("start Apache Kafka")
+}
+
+/// The settings that both brokers are started with.
+pub fn server_properties(port: u16, controller: u16, folder: &Path) -> String {
     let data = folder.join("data");
     let mut text = format!(
         "process.roles=broker,controller\nnode.id=1\nlog.dirs={}\n\
@@ -198,7 +245,6 @@ pub fn server_properties(port: u16, controller: Option<u16>, folder: &Path) -> S
          group.initial.rebalance.delay.ms=0\n",
         data.display()
     );
-    let controller = controller.unwrap_or(0);
     text.push_str(&format!(
         "listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
          controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n"

@@ -6,10 +6,12 @@
 //!
 //! `KAFKA_INTEROP=1 cargo test --test interop -- [PART_OF_A_NAME…]`
 
+#[allow(dead_code, reason = "the benchmark against Apache Kafka uses the rest")]
 mod apache;
 mod clients;
 mod crash;
 mod files;
+#[allow(dead_code, reason = "the benchmark against Apache Kafka uses the rest")]
 mod ours;
 mod shell;
 mod tools;

@@ -48,10 +48,26 @@ impl Ours {
         self.folder.path()
     }
 
-    /// Starts the process on the same port and data, and waits until it says that it is ready.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
+    /// Starts the process on the same port and data, and waits until it listens.
     pub fn up(&mut self) -> anyhow::Result<()> {
+        self.spawn()?;
+        let port = self.port;
+        let up = shell::wait_until(Duration::from_secs(30), || shell::listens(port));
+        let ended = self.process.as_mut().map(Child::try_wait);
+        if !up || !matches!(ended, Some(Ok(None))) {
+            bail!("kafka-broker did not start:\n{}", self.log());
+        }
+        Ok(())
+    }
+
+    /// Starts the process and does not wait.
+    pub fn spawn(&mut self) -> anyhow::Result<()> {
         let properties = self.folder.path().join("server.properties");
-        let text = apache::server_properties(self.port, Some(self.controller), self.folder.path());
+        let text = apache::server_properties(self.port, self.controller, self.folder.path());
         std::fs::write(&properties, text)?;
         let log = std::fs::OpenOptions::new()
             .create(true)
@@ -69,12 +85,6 @@ impl Ours {
         .spawn()
         .context("start kafka-broker")?;
         self.process = Some(process);
-        let port = self.port;
-        let up = shell::wait_until(Duration::from_secs(30), || shell::listens(port));
-        let ended = self.process.as_mut().map(Child::try_wait);
-        if !up || !matches!(ended, Some(Ok(None))) {
-            bail!("kafka-broker did not start:\n{}", self.log());
-        }
         Ok(())
     }
 
