@@ -212,7 +212,10 @@ impl Default for Effects {
 
 impl Effects {
     fn append_without_replay(&mut self, record: Record, then: Continuation) {
-        debug_assert!(self.records.is_empty() && self.then.is_none(), "one store at a time");
+        debug_assert!(
+            self.records.is_empty() && self.then.is_none(),
+            "one store at a time"
+        );
         self.records.push(record);
         self.replay = false;
         self.then = Some(then);
@@ -227,7 +230,11 @@ impl Effects {
     }
 
     fn schedule(&mut self, key: TimerKey, delay_ms: i64, event: TimerEvent) {
-        self.timers.push(TimerChange::Schedule { key, delay_ms, event });
+        self.timers.push(TimerChange::Schedule {
+            key,
+            delay_ms,
+            event,
+        });
     }
 
     fn cancel(&mut self, key: TimerKey) {
@@ -290,8 +297,13 @@ impl GroupShard {
             // The group as it was before the join: it exists from now on, whatever becomes of it.
             let value = ClassicGroup::new(group_id.clone(), cx.now_ms).to_record(|_| Bytes::new());
             fx.append_without_replay(
-                Record::GroupMetadata { group_id: group_id.clone(), value: Some(value) },
-                Continuation::GroupCreated { group_id: group_id.clone() },
+                Record::GroupMetadata {
+                    group_id: group_id.clone(),
+                    value: Some(value),
+                },
+                Continuation::GroupCreated {
+                    group_id: group_id.clone(),
+                },
             );
         }
     }
@@ -373,7 +385,10 @@ impl GroupShard {
                     });
                     ErrorCode::NONE
                 };
-                partitions.push(PartitionError { partition: partition.partition, error });
+                partitions.push(PartitionError {
+                    partition: partition.partition,
+                    error,
+                });
             }
             topics.push(TopicItems {
                 topic: topic.topic.clone(),
@@ -410,10 +425,12 @@ impl GroupShard {
     /// appended is committed; else it holds committed offsets only.
     pub fn fetch_offsets(&self, request: &FetchRequest) -> Vec<TopicItems<FetchedPartition>> {
         match &request.topics {
-            Some(topics) => {
-                self.offsets.fetch(&request.group_id, topics, request.require_stable)
-            }
-            None => self.offsets.fetch_all(&request.group_id, request.require_stable),
+            Some(topics) => self
+                .offsets
+                .fetch(&request.group_id, topics, request.require_stable),
+            None => self
+                .offsets
+                .fetch_all(&request.group_id, request.require_stable),
         }
     }
 
@@ -445,7 +462,8 @@ impl GroupShard {
             let key = (group_id.clone(), topic.clone(), partition);
             let has_offset = self.offsets.get(group_id, topic, partition).is_some();
             if has_offset || self.offsets.is_pending(&key) {
-                fx.records.push(offset_tombstone(group_id, topic, partition));
+                fx.records
+                    .push(offset_tombstone(group_id, topic, partition));
             }
             ErrorCode::NONE
         };
@@ -473,7 +491,10 @@ impl GroupShard {
     /// list is no restriction.
     pub fn list_groups(&self, states: &[String], types: &[String]) -> Vec<ListedGroup> {
         let wanted = |filter: &[String], name: &str| {
-            filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
+            filter.is_empty()
+                || filter
+                    .iter()
+                    .any(|wanted| wanted.eq_ignore_ascii_case(name))
         };
         self.groups
             .iter()
@@ -520,7 +541,10 @@ impl GroupShard {
                 members: Vec::new(),
             };
         };
-        let protocol = group.protocol_name.as_ref().filter(|_| group.is_in(State::Stable));
+        let protocol = group
+            .protocol_name
+            .as_ref()
+            .filter(|_| group.is_in(State::Stable));
         DescribedGroup {
             group_id: group_id.clone(),
             error: ErrorCode::NONE,
@@ -547,7 +571,10 @@ impl GroupShard {
 
     /// DeleteGroups: an error per group, in their order.
     pub fn delete_groups(&self, group_ids: &[Arc<str>], fx: &mut Effects) -> Vec<ErrorCode> {
-        group_ids.iter().map(|group_id| self.delete_group(group_id, fx)).collect()
+        group_ids
+            .iter()
+            .map(|group_id| self.delete_group(group_id, fx))
+            .collect()
     }
 
     fn delete_group(&self, group_id: &Arc<str>, fx: &mut Effects) -> ErrorCode {
@@ -561,11 +588,13 @@ impl GroupShard {
             },
         }
         for (topic, partition, _) in self.offsets.of_group(group_id) {
-            fx.records.push(offset_tombstone(group_id, topic, partition));
+            fx.records
+                .push(offset_tombstone(group_id, topic, partition));
         }
         for (_, topic, partition) in self.offsets.pending_of_group(group_id) {
             if self.offsets.get(group_id, topic, *partition).is_none() {
-                fx.records.push(offset_tombstone(group_id, topic, *partition));
+                fx.records
+                    .push(offset_tombstone(group_id, topic, *partition));
             }
         }
         fx.records.push(group_tombstone(group_id));
@@ -577,7 +606,8 @@ impl GroupShard {
         fx.atomic = false;
         for (topic_id, name) in topics {
             for (group_id, topic, partition) in self.offsets.of_topic(name, *topic_id) {
-                fx.records.push(offset_tombstone(&group_id, &topic, partition));
+                fx.records
+                    .push(offset_tombstone(&group_id, &topic, partition));
             }
         }
     }
@@ -592,12 +622,20 @@ impl GroupShard {
             | TimerKey::Sync { group_id } => group_id,
             TimerKey::Expiration => return self.expire(cx, fx),
         };
-        let Some(group) = self.classic_mut(group_id) else { return };
+        let Some(group) = self.classic_mut(group_id) else {
+            return;
+        };
         match (event, key) {
             (TimerEvent::HeartbeatExpired, TimerKey::Heartbeat { member_id, .. }) => {
                 group.on_heartbeat_expired(cx, member_id, fx);
             }
-            (TimerEvent::InitialDelay { delay_ms, remaining_ms }, _) => {
+            (
+                TimerEvent::InitialDelay {
+                    delay_ms,
+                    remaining_ms,
+                },
+                _,
+            ) => {
                 group.on_initial_delay(cx, delay_ms, remaining_ms, fx);
             }
             (TimerEvent::JoinExpired, _) => group.complete_join_phase(cx, fx),
@@ -612,7 +650,9 @@ impl GroupShard {
     fn expire(&self, cx: &Cx<'_>, fx: &mut Effects) {
         fx.atomic = false;
         for (group_id, group) in &self.groups {
-            let Group::Classic(group) = group else { continue };
+            let Group::Classic(group) = group else {
+                continue;
+            };
             if self.expire_offsets(cx, group, fx) && group.is_in(State::Empty) {
                 fx.records.push(group_tombstone(group_id));
             }
@@ -643,7 +683,8 @@ impl GroupShard {
             };
             let key = (group.id.clone(), topic.clone(), partition);
             if is_expired && !group.is_subscribed_to(topic) && !self.offsets.is_pending(&key) {
-                fx.records.push(offset_tombstone(&group.id, topic, partition));
+                fx.records
+                    .push(offset_tombstone(&group.id, topic, partition));
             } else {
                 all_expired = false;
             }
@@ -656,25 +697,51 @@ impl GroupShard {
     /// Applies a record of the log. `producer_id` is that of a transactional batch.
     pub fn replay(&mut self, record_offset: i64, producer_id: Option<i64>, record: Record) {
         match record {
-            Record::OffsetCommit { group_id, topic, partition, value } => {
+            Record::OffsetCommit {
+                group_id,
+                topic,
+                partition,
+                value,
+            } => {
                 if value.is_some() && !self.groups.contains_key(&group_id) {
                     // A simple group: nobody joins it, it is there as long as its offsets are.
                     let group = ClassicGroup::new(group_id.clone(), 0);
                     self.groups.insert(group_id.clone(), Group::Classic(group));
                 }
-                self.offsets.replay(record_offset, producer_id, (group_id, topic, partition), value);
+                self.offsets.replay(
+                    record_offset,
+                    producer_id,
+                    (group_id, topic, partition),
+                    value,
+                );
             }
-            Record::GroupMetadata { group_id, value: None } => {
-                self.groups.remove(&group_id);
+            Record::GroupMetadata {
+                group_id,
+                value: None,
+            } => {
+                if let Some(Group::Classic(_)) = self.groups.get(&group_id) {
+                    self.groups.remove(&group_id);
+                }
             }
-            Record::GroupMetadata { group_id, value: Some(value) } => {
+            Record::GroupMetadata {
+                group_id,
+                value: Some(value),
+            } => {
                 let group = ClassicGroup::from_record(group_id.clone(), &value);
                 self.groups.insert(group_id, Group::Classic(group));
             }
-            Record::Unserved { group_id, group_type, exists: true } => {
+            Record::Unserved {
+                group_id,
+                group_type,
+                exists: true,
+            } => {
                 self.groups.insert(group_id, Group::Unserved(group_type));
             }
-            Record::Unserved { group_id, exists: false, .. } => {
+            Record::Unserved {
+                group_id,
+                exists: false,
+                ..
+            } => {
                 if let Some(Group::Unserved(_)) = self.groups.get(&group_id) {
                     self.groups.remove(&group_id);
                 }
@@ -684,7 +751,8 @@ impl GroupShard {
 
     /// Applies the end of a transaction.
     pub fn replay_end_marker(&mut self, record_offset: i64, producer_id: i64, is_commit: bool) {
-        self.offsets.replay_end_marker(record_offset, producer_id, is_commit);
+        self.offsets
+            .replay_end_marker(record_offset, producer_id, is_commit);
     }
 
     /// All records below `high_watermark` are committed.
@@ -702,8 +770,7 @@ impl GroupShard {
     ) {
         match continuation {
             Continuation::GroupCreated { group_id } => {
-                if let (Stored::Failed(error), Some(group)) =
-                    (stored, self.classic_mut(&group_id))
+                if let (Stored::Failed(error), Some(group)) = (stored, self.classic_mut(&group_id))
                 {
                     group.unload(cx.now_ms, error, fx);
                     self.groups.remove(&group_id);
@@ -715,12 +782,19 @@ impl GroupShard {
                     tracing::warn!(group = %group_id, error = error.name(), "empty group not stored");
                 }
             }
-            Continuation::AssignmentsStored { group_id, generation_id, assignments } => {
+            Continuation::AssignmentsStored {
+                group_id,
+                generation_id,
+                assignments,
+            } => {
                 if let Some(group) = self.classic_mut(&group_id) {
                     group.on_assignments_stored(cx, generation_id, &assignments, stored, fx);
                 }
             }
-            Continuation::StaticMemberReplaced { group_id, replacement } => {
+            Continuation::StaticMemberReplaced {
+                group_id,
+                replacement,
+            } => {
                 if let Some(group) = self.classic_mut(&group_id) {
                     group.on_static_member_replaced(replacement, stored, fx);
                 }
@@ -732,7 +806,9 @@ impl GroupShard {
     pub fn on_loaded(&mut self, cx: &Cx<'_>, fx: &mut Effects) {
         let max = usize::try_from(cx.config.group_max_size).unwrap_or(0);
         for group in self.groups.values_mut() {
-            let Group::Classic(group) = group else { continue };
+            let Group::Classic(group) = group else {
+                continue;
+            };
             let ids: Vec<Arc<str>> = group.members().map(|member| member.id.clone()).collect();
             for id in &ids {
                 group.renew_session(id, fx);
@@ -795,5 +871,8 @@ fn offset_tombstone(group_id: &Arc<str>, topic: &Arc<str>, partition: i32) -> Re
 }
 
 fn group_tombstone(group_id: &Arc<str>) -> Record {
-    Record::GroupMetadata { group_id: group_id.clone(), value: None }
+    Record::GroupMetadata {
+        group_id: group_id.clone(),
+        value: None,
+    }
 }

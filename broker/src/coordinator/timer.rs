@@ -48,7 +48,11 @@ where
     K: Ord,
 {
     fn default() -> Self {
-        Self { deadlines: HashMap::new(), heap: BinaryHeap::new(), next_sequence: 0 }
+        Self {
+            deadlines: HashMap::new(),
+            heap: BinaryHeap::new(),
+            next_sequence: 0,
+        }
     }
 }
 
@@ -56,7 +60,11 @@ impl<K: Clone + Ord + Hash, E> TimerQueue<K, E> {
     /// Applies a change at the time `now_ms`.
     pub fn apply(&mut self, now_ms: i64, change: TimerChange<K, E>) {
         match change {
-            TimerChange::Schedule { key, delay_ms, event } => {
+            TimerChange::Schedule {
+                key,
+                delay_ms,
+                event,
+            } => {
                 self.schedule(key, now_ms.saturating_add(delay_ms.max(0)), event);
             }
             TimerChange::Cancel(key) => {
@@ -77,7 +85,14 @@ impl<K: Clone + Ord + Hash, E> TimerQueue<K, E> {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         self.heap.push(Reverse((due_ms, sequence, key.clone())));
-        self.deadlines.insert(key, Deadline { due_ms, sequence, event });
+        self.deadlines.insert(
+            key,
+            Deadline {
+                due_ms,
+                sequence,
+                event,
+            },
+        );
         self.compact();
     }
 
@@ -87,8 +102,12 @@ impl<K: Clone + Ord + Hash, E> TimerQueue<K, E> {
             if *due_ms > now_ms {
                 return None;
             }
-            let Some(Reverse((_, sequence, key))) = self.heap.pop() else { return None };
-            let Some(deadline) = self.deadlines.get(&key) else { continue };
+            let Some(Reverse((_, sequence, key))) = self.heap.pop() else {
+                return None;
+            };
+            let Some(deadline) = self.deadlines.get(&key) else {
+                continue;
+            };
             if deadline.sequence != sequence {
                 continue;
             }
@@ -140,7 +159,9 @@ impl<K: Clone + Ord + Hash, E> TimerQueue<K, E> {
         }
         let deadlines = &self.deadlines;
         self.heap.retain(|Reverse((_, sequence, key))| {
-            deadlines.get(key).is_some_and(|deadline| deadline.sequence == *sequence)
+            deadlines
+                .get(key)
+                .is_some_and(|deadline| deadline.sequence == *sequence)
         });
     }
 }
@@ -150,7 +171,14 @@ mod tests {
     use super::*;
 
     fn set(queue: &mut TimerQueue<&'static str, u32>, now: i64, key: &'static str, d: i64, e: u32) {
-        queue.apply(now, TimerChange::Schedule { key, delay_ms: d, event: e });
+        queue.apply(
+            now,
+            TimerChange::Schedule {
+                key,
+                delay_ms: d,
+                event: e,
+            },
+        );
     }
 
     #[test]
@@ -191,7 +219,9 @@ mod tests {
         for (key, delay) in [("c", 30), ("a", 10), ("b", 20)] {
             set(&mut queue, 0, key, delay, 0);
         }
-        let fired: Vec<_> = std::iter::from_fn(|| queue.pop_due(30)).map(|(key, _)| key).collect();
+        let fired: Vec<_> = std::iter::from_fn(|| queue.pop_due(30))
+            .map(|(key, _)| key)
+            .collect();
         assert_eq!(fired, ["a", "b", "c"]);
     }
 

@@ -345,7 +345,11 @@ impl ClassicGroup {
                 Some(_) => {}
             }
         }
-        if self.members.contains_key(id) { Ok(()) } else { Err(ErrorCode::UNKNOWN_MEMBER_ID) }
+        if self.members.contains_key(id) {
+            Ok(())
+        } else {
+            Err(ErrorCode::UNKNOWN_MEMBER_ID)
+        }
     }
 
     /// Checks that offsets may be committed by this member of this generation; the generation is -1
@@ -388,7 +392,10 @@ impl ClassicGroup {
         }
         self.protocol_type.as_deref() == Some(protocol_type)
             && protocols.iter().any(|protocol| {
-                self.supported_protocols.get(&protocol.name).copied().unwrap_or(0)
+                self.supported_protocols
+                    .get(&protocol.name)
+                    .copied()
+                    .unwrap_or(0)
                     == self.members.len()
             })
     }
@@ -402,7 +409,8 @@ impl ClassicGroup {
 
     fn insert(&mut self, member: Member) {
         if let Some(instance_id) = &member.instance_id {
-            self.static_members.insert(instance_id.clone(), member.id.clone());
+            self.static_members
+                .insert(instance_id.clone(), member.id.clone());
         }
         if self.leader_id.is_none() {
             self.leader_id = Some(member.id.clone());
@@ -434,8 +442,15 @@ impl ClassicGroup {
 
     fn count_protocols(&mut self, protocols: &[Protocol], add: bool) {
         for protocol in protocols {
-            let count = self.supported_protocols.entry(protocol.name.clone()).or_default();
-            *count = if add { *count + 1 } else { count.saturating_sub(1) };
+            let count = self
+                .supported_protocols
+                .entry(protocol.name.clone())
+                .or_default();
+            *count = if add {
+                *count + 1
+            } else {
+                count.saturating_sub(1)
+            };
             if *count == 0 {
                 self.supported_protocols.remove(&protocol.name);
             }
@@ -444,7 +459,9 @@ impl ClassicGroup {
 
     /// Changes what a member brings, and who waits for it to join.
     fn update_member(&mut self, id: &str, settings: MemberSettings, join: Option<Token>) {
-        let Some(mut member) = self.members.remove(id) else { return };
+        let Some(mut member) = self.members.remove(id) else {
+            return;
+        };
         self.count_protocols(&member.protocols, false);
         self.count_protocols(&settings.protocols, true);
         self.awaiting_join -= usize::from(member.awaiting_join.is_some());
@@ -461,16 +478,31 @@ impl ClassicGroup {
     }
 
     fn rebalance_timeout_ms(&self) -> i32 {
-        self.members.values().map(|member| member.rebalance_timeout_ms).max().unwrap_or(0).max(0)
+        self.members
+            .values()
+            .map(|member| member.rebalance_timeout_ms)
+            .max()
+            .unwrap_or(0)
+            .max(0)
     }
 
     /// Makes a member that joined in time the leader. False when nobody did.
     fn elect_joined_leader(&mut self) -> bool {
-        let Some(leader) = self.leader_id.as_ref() else { return false };
-        if self.members.get(leader).is_some_and(|member| member.awaiting_join.is_some()) {
+        let Some(leader) = self.leader_id.as_ref() else {
+            return false;
+        };
+        if self
+            .members
+            .get(leader)
+            .is_some_and(|member| member.awaiting_join.is_some())
+        {
             return true;
         }
-        match self.members.values().find(|member| member.awaiting_join.is_some()) {
+        match self
+            .members
+            .values()
+            .find(|member| member.awaiting_join.is_some())
+        {
             Some(member) => {
                 self.leader_id = Some(member.id.clone());
                 true
@@ -488,19 +520,29 @@ impl ClassicGroup {
             .map(|(name, _)| &**name)
             .collect();
         let mut votes: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
-        for vote in self.members.values().filter_map(|member| member.vote(&candidates)) {
+        for vote in self
+            .members
+            .values()
+            .filter_map(|member| member.vote(&candidates))
+        {
             *votes.entry(vote).or_default() += 1;
         }
         let most = votes.values().copied().max()?;
-        votes.into_iter().find(|(_, count)| *count == most).map(|(name, _)| name.clone())
+        votes
+            .into_iter()
+            .find(|(_, count)| *count == most)
+            .map(|(name, _)| name.clone())
     }
 
     fn init_next_generation(&mut self, now_ms: i64) {
         self.generation_id = self.generation_id.wrapping_add(1);
         self.protocol_name = self.select_protocol();
         self.subscribed_topics = self.compute_subscribed_topics();
-        let next =
-            if self.members.is_empty() { State::Empty } else { State::CompletingRebalance };
+        let next = if self.members.is_empty() {
+            State::Empty
+        } else {
+            State::CompletingRebalance
+        };
         self.transition_to(next, now_ms);
         self.pending_sync.clear();
     }
@@ -521,22 +563,35 @@ impl ClassicGroup {
     }
 
     fn complete_join(&mut self, id: &str, reply: JoinReply, fx: &mut Effects) -> bool {
-        let Some(member) = self.members.get_mut(id) else { return false };
-        let Some(token) = member.awaiting_join.take() else { return false };
+        let Some(member) = self.members.get_mut(id) else {
+            return false;
+        };
+        let Some(token) = member.awaiting_join.take() else {
+            return false;
+        };
         self.awaiting_join -= 1;
         fx.replies.push((token, Reply::Join(reply)));
         true
     }
 
     fn complete_sync(&mut self, id: &str, reply: SyncReply, fx: &mut Effects) -> bool {
-        let Some(member) = self.members.get_mut(id) else { return false };
-        let Some(token) = member.awaiting_sync.take() else { return false };
+        let Some(member) = self.members.get_mut(id) else {
+            return false;
+        };
+        let Some(token) = member.awaiting_sync.take() else {
+            return false;
+        };
         fx.replies.push((token, Reply::Sync(reply)));
         true
     }
 
     /// The answer to a join of the current generation.
-    fn joined(&self, id: &Arc<str>, leader: Option<Arc<str>>, members: Vec<JoinedMember>) -> JoinReply {
+    fn joined(
+        &self,
+        id: &Arc<str>,
+        leader: Option<Arc<str>>,
+        members: Vec<JoinedMember>,
+    ) -> JoinReply {
         JoinReply {
             error: ErrorCode::NONE,
             member_id: id.clone(),
@@ -564,14 +619,22 @@ impl ClassicGroup {
     fn store_empty(&self, fx: &mut Effects) {
         let value = self.to_record(|_| Bytes::new());
         fx.append_without_replay(
-            Record::GroupMetadata { group_id: self.id.clone(), value: Some(value) },
-            Continuation::GroupEmptied { group_id: self.id.clone() },
+            Record::GroupMetadata {
+                group_id: self.id.clone(),
+                value: Some(value),
+            },
+            Continuation::GroupEmptied {
+                group_id: self.id.clone(),
+            },
         );
     }
 
     fn schedule_heartbeat(&self, id: &Arc<str>, delay_ms: i64, fx: &mut Effects) {
         fx.schedule(
-            TimerKey::Heartbeat { group_id: self.id.clone(), member_id: id.clone() },
+            TimerKey::Heartbeat {
+                group_id: self.id.clone(),
+                member_id: id.clone(),
+            },
             delay_ms,
             TimerEvent::HeartbeatExpired,
         );
@@ -585,7 +648,10 @@ impl ClassicGroup {
     }
 
     fn cancel_heartbeat(&self, id: &Arc<str>, fx: &mut Effects) {
-        fx.cancel(TimerKey::Heartbeat { group_id: self.id.clone(), member_id: id.clone() });
+        fx.cancel(TimerKey::Heartbeat {
+            group_id: self.id.clone(),
+            member_id: id.clone(),
+        });
     }
 
     /// Fails all who wait; the group is not kept any longer.

@@ -121,7 +121,12 @@ pub struct SyncReply {
 impl SyncReply {
     /// A refusal.
     pub fn error(error: ErrorCode) -> Self {
-        Self { error, protocol_type: None, protocol_name: None, assignment: Bytes::new() }
+        Self {
+            error,
+            protocol_type: None,
+            protocol_name: None,
+            assignment: Bytes::new(),
+        }
     }
 }
 

@@ -70,12 +70,28 @@ impl Offsets {
     ) {
         match (value, producer_id) {
             (Some(value), Some(producer_id)) => {
-                let value = OffsetAndMetadata { record_offset, ..value };
-                self.open_transactions.entry(key.clone()).or_default().insert(producer_id);
-                self.pending.entry(producer_id).or_default().insert(key, value);
+                let value = OffsetAndMetadata {
+                    record_offset,
+                    ..value
+                };
+                self.open_transactions
+                    .entry(key.clone())
+                    .or_default()
+                    .insert(producer_id);
+                self.pending
+                    .entry(producer_id)
+                    .or_default()
+                    .insert(key, value);
             }
             (Some(value), None) => {
-                self.set(record_offset, key, Some(OffsetAndMetadata { record_offset, ..value }));
+                self.set(
+                    record_offset,
+                    key,
+                    Some(OffsetAndMetadata {
+                        record_offset,
+                        ..value
+                    }),
+                );
             }
             (None, _) => {
                 for producer_id in self.open_transactions.remove(&key).into_iter().flatten() {
@@ -97,7 +113,9 @@ impl Offsets {
                     self.open_transactions.remove(&key);
                 }
             }
-            let current = self.get(&key.0, &key.1, key.2).map(|current| current.record_offset);
+            let current = self
+                .get(&key.0, &key.1, key.2)
+                .map(|current| current.record_offset);
             if is_commit && current.is_none_or(|current| current < value.record_offset) {
                 self.set(record_offset, key, Some(value));
             }
@@ -116,7 +134,11 @@ impl Offsets {
                 .insert(partition, value),
             None => self.remove(&group_id, &topic, partition),
         };
-        self.undo.push_back(Undo { record_offset, key, previous });
+        self.undo.push_back(Undo {
+            record_offset,
+            key,
+            previous,
+        });
     }
 
     fn remove(&mut self, group: &str, topic: &str, partition: i32) -> Option<OffsetAndMetadata> {
@@ -134,7 +156,11 @@ impl Offsets {
 
     /// Records below `high_watermark` are committed: what they replaced is gone for good.
     pub fn advance_committed(&mut self, high_watermark: i64) {
-        while self.undo.front().is_some_and(|undo| undo.record_offset < high_watermark) {
+        while self
+            .undo
+            .front()
+            .is_some_and(|undo| undo.record_offset < high_watermark)
+        {
             self.undo.pop_front();
         }
         if self.undo.is_empty() && self.undo.capacity() > 1024 {
@@ -147,10 +173,16 @@ impl Offsets {
         self.groups.get(group)?.get(topic)?.get(&partition)
     }
 
-    fn get_committed(&self, group: &str, topic: &str, partition: i32) -> Option<&OffsetAndMetadata> {
-        let replaced = self.undo.iter().find(|undo| {
-            undo.key.2 == partition && *undo.key.1 == *topic && *undo.key.0 == *group
-        });
+    fn get_committed(
+        &self,
+        group: &str,
+        topic: &str,
+        partition: i32,
+    ) -> Option<&OffsetAndMetadata> {
+        let replaced = self
+            .undo
+            .iter()
+            .find(|undo| undo.key.2 == partition && *undo.key.1 == *topic && *undo.key.0 == *group);
         match replaced {
             Some(undo) => undo.previous.as_ref(),
             None => self.get(group, topic, partition),
@@ -172,25 +204,34 @@ impl Offsets {
         &self,
         group: &str,
     ) -> impl Iterator<Item = (&Arc<str>, i32, &OffsetAndMetadata)> {
-        self.groups.get(group).into_iter().flatten().flat_map(|(topic, partitions)| {
-            partitions.iter().map(move |(partition, offset)| (topic, *partition, offset))
-        })
+        self.groups
+            .get(group)
+            .into_iter()
+            .flatten()
+            .flat_map(|(topic, partitions)| {
+                partitions
+                    .iter()
+                    .map(move |(partition, offset)| (topic, *partition, offset))
+            })
     }
 
     /// The offsets that transactions have set aside for a group.
     pub fn pending_of_group(&self, group: &str) -> impl Iterator<Item = &OffsetKey> {
-        self.open_transactions.keys().filter(move |key| *key.0 == *group)
+        self.open_transactions
+            .keys()
+            .filter(move |key| *key.0 == *group)
     }
 
     /// The keys of all offsets of a topic, latest and pending ones, that belong to this topic id or
     /// don't know theirs.
     pub fn of_topic(&self, topic: &str, topic_id: Uuid) -> Vec<OffsetKey> {
-        let matches = |offset: &OffsetAndMetadata| {
-            offset.topic_id.is_nil() || offset.topic_id == topic_id
-        };
+        let matches =
+            |offset: &OffsetAndMetadata| offset.topic_id.is_nil() || offset.topic_id == topic_id;
         let mut keys = Vec::new();
         for (group_id, topics) in &self.groups {
-            let Some((topic, partitions)) = topics.get_key_value(topic) else { continue };
+            let Some((topic, partitions)) = topics.get_key_value(topic) else {
+                continue;
+            };
             keys.extend(
                 partitions
                     .iter()
@@ -293,7 +334,11 @@ impl Offsets {
 
     /// How many offsets are kept.
     pub fn len(&self) -> usize {
-        self.groups.values().flat_map(BTreeMap::values).map(BTreeMap::len).sum()
+        self.groups
+            .values()
+            .flat_map(BTreeMap::values)
+            .map(BTreeMap::len)
+            .sum()
     }
 
     /// Whether no offset is kept.
@@ -307,11 +352,16 @@ fn fetched(partition: i32, offset: Option<&OffsetAndMetadata>) -> FetchedPartiti
         partition,
         offset: offset.map_or(-1, |offset| offset.offset),
         leader_epoch: offset.map_or(-1, |offset| offset.leader_epoch),
-        metadata: offset.map(|offset| offset.metadata.clone()).unwrap_or_default(),
+        metadata: offset
+            .map(|offset| offset.metadata.clone())
+            .unwrap_or_default(),
         error: ErrorCode::NONE,
     }
 }
 
 fn unstable(partition: i32) -> FetchedPartition {
-    FetchedPartition { error: ErrorCode::UNSTABLE_OFFSET_COMMIT, ..fetched(partition, None) }
+    FetchedPartition {
+        error: ErrorCode::UNSTABLE_OFFSET_COMMIT,
+        ..fetched(partition, None)
+    }
 }

@@ -77,7 +77,10 @@ impl ClassicGroup {
             self.pending_join.insert(new_id.clone());
             let session_timeout_ms = i64::from(request.settings.session_timeout_ms);
             self.schedule_heartbeat(&new_id, session_timeout_ms, fx);
-            fx.reply_join(token, JoinReply::error(ErrorCode::MEMBER_ID_REQUIRED, new_id));
+            fx.reply_join(
+                token,
+                JoinReply::error(ErrorCode::MEMBER_ID_REQUIRED, new_id),
+            );
         } else {
             self.add_member(cx, request, new_id, token, fx);
         }
@@ -96,7 +99,11 @@ impl ClassicGroup {
         match self.state {
             // It did not get the answer to its join: here it is again.
             State::CompletingRebalance if is_unchanged => {
-                let members = if is_leader { self.joined_members() } else { Vec::new() };
+                let members = if is_leader {
+                    self.joined_members()
+                } else {
+                    Vec::new()
+                };
                 fx.reply_join(token, self.joined(id, self.leader_id.clone(), members));
             }
             // A leader joins to have a rebalance, as when the partitions of a topic have changed. A
@@ -164,7 +171,9 @@ impl ClassicGroup {
             self.fail_sync(ErrorCode::REBALANCE_IN_PROGRESS, fx);
         }
         self.pending_sync.clear();
-        fx.cancel(TimerKey::Sync { group_id: self.id.clone() });
+        fx.cancel(TimerKey::Sync {
+            group_id: self.id.clone(),
+        });
         let is_initial = self.is_in(State::Empty);
         self.transition_to(State::PreparingRebalance, cx.now_ms);
         if is_initial {
@@ -172,8 +181,17 @@ impl ClassicGroup {
             // the rebalance time-out in all.
             let delay_ms = i64::from(cx.config.group_initial_rebalance_delay_ms);
             let remaining_ms = (i64::from(self.rebalance_timeout_ms()) - delay_ms).max(0);
-            let event = TimerEvent::InitialDelay { delay_ms, remaining_ms };
-            fx.schedule(TimerKey::Join { group_id: self.id.clone() }, delay_ms, event);
+            let event = TimerEvent::InitialDelay {
+                delay_ms,
+                remaining_ms,
+            };
+            fx.schedule(
+                TimerKey::Join {
+                    group_id: self.id.clone(),
+                },
+                delay_ms,
+                event,
+            );
         } else if self.has_all_members_joined() {
             self.complete_join_phase(cx, fx);
         } else {
@@ -183,7 +201,9 @@ impl ClassicGroup {
 
     fn schedule_join(&self, fx: &mut Effects) {
         let delay_ms = i64::from(self.rebalance_timeout_ms());
-        let key = TimerKey::Join { group_id: self.id.clone() };
+        let key = TimerKey::Join {
+            group_id: self.id.clone(),
+        };
         fx.schedule(key, delay_ms, TimerEvent::JoinExpired);
     }
 
@@ -202,7 +222,9 @@ impl ClassicGroup {
                 delay_ms: initial_ms.min(remaining_ms),
                 remaining_ms: (remaining_ms - delay_ms).max(0),
             };
-            let key = TimerKey::Join { group_id: self.id.clone() };
+            let key = TimerKey::Join {
+                group_id: self.id.clone(),
+            };
             fx.schedule(key, initial_ms.min(remaining_ms), event);
         } else {
             self.complete_join_phase(cx, fx);
@@ -222,7 +244,9 @@ impl ClassicGroup {
     /// Ends the joining: who did not come is out, but for static members, who may come back within
     /// their session time-out; the others learn of the new generation.
     pub fn complete_join_phase(&mut self, cx: &Cx<'_>, fx: &mut Effects) {
-        fx.cancel(TimerKey::Join { group_id: self.id.clone() });
+        fx.cancel(TimerKey::Join {
+            group_id: self.id.clone(),
+        });
         if !self.is_in(State::PreparingRebalance) {
             return;
         }
@@ -246,7 +270,11 @@ impl ClassicGroup {
         }
         let ids: Vec<Arc<str>> = self.members.keys().cloned().collect();
         for id in ids {
-            let members = if self.is_leader(&id) { self.joined_members() } else { Vec::new() };
+            let members = if self.is_leader(&id) {
+                self.joined_members()
+            } else {
+                Vec::new()
+            };
             let reply = self.joined(&id, self.leader_id.clone(), members);
             self.complete_join(&id, reply, fx);
             self.renew_session(&id, fx);
@@ -256,7 +284,15 @@ impl ClassicGroup {
             self.pending_sync.insert(id);
         }
         let delay_ms = i64::from(self.rebalance_timeout_ms());
-        let event = TimerEvent::SyncExpired { generation_id: self.generation_id };
-        fx.schedule(TimerKey::Sync { group_id: self.id.clone() }, delay_ms, event);
+        let event = TimerEvent::SyncExpired {
+            generation_id: self.generation_id,
+        };
+        fx.schedule(
+            TimerKey::Sync {
+                group_id: self.id.clone(),
+            },
+            delay_ms,
+            event,
+        );
     }
 }

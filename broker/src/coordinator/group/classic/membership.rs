@@ -66,8 +66,10 @@ impl ClassicGroup {
         members: &[LeavingMember],
         fx: &mut Effects,
     ) -> Vec<ErrorCode> {
-        let errors: Vec<ErrorCode> =
-            members.iter().map(|member| self.leave_one(member, fx)).collect();
+        let errors: Vec<ErrorCode> = members
+            .iter()
+            .map(|member| self.leave_one(member, fx))
+            .collect();
         if errors.contains(&ErrorCode::NONE) {
             match self.state {
                 State::Stable | State::CompletingRebalance => {
@@ -118,7 +120,12 @@ impl ClassicGroup {
             return;
         }
         let is_pending = self.is_pending(id);
-        if !is_pending && self.members.get(id).is_none_or(Member::has_satisfied_heartbeat) {
+        if !is_pending
+            && self
+                .members
+                .get(id)
+                .is_none_or(Member::has_satisfied_heartbeat)
+        {
             return;
         }
         self.remove_and_release(id, fx);
@@ -164,8 +171,14 @@ impl ClassicGroup {
                     can_skip_assignment: request.version >= SKIP_ASSIGNMENT_VERSION,
                 };
                 fx.append_without_replay(
-                    Record::GroupMetadata { group_id: self.id.clone(), value: Some(value) },
-                    Continuation::StaticMemberReplaced { group_id: self.id.clone(), replacement },
+                    Record::GroupMetadata {
+                        group_id: self.id.clone(),
+                        value: Some(value),
+                    },
+                    Continuation::StaticMemberReplaced {
+                        group_id: self.id.clone(),
+                        replacement,
+                    },
                 );
             }
             // In CompletingRebalance the leader may be working with the old id, and its assignment
@@ -184,16 +197,21 @@ impl ClassicGroup {
         stored: Stored,
         fx: &mut Effects,
     ) {
-        let Replacement { token, old_member_id: old_id, new_member_id: new_id, .. } = &replacement;
+        let (old_id, new_id) = (&replacement.old_member_id, &replacement.new_member_id);
         // By now it may have joined again, or left, and this answer is no longer due.
-        let is_waiting =
-            self.members.get(new_id).is_some_and(|member| member.awaiting_join == Some(*token));
-        if !is_waiting {
+        let waiting = self
+            .members
+            .get(new_id)
+            .and_then(|member| member.awaiting_join);
+        if waiting != Some(replacement.token) {
             return;
         }
         if let Some(error) = stored.error() {
-            let mut reply =
-                self.joined(&Arc::from(""), replacement.previous_leader.clone(), Vec::new());
+            let mut reply = self.joined(
+                &Arc::from(""),
+                replacement.previous_leader.clone(),
+                Vec::new(),
+            );
             reply.error = error;
             self.complete_join(new_id, reply, fx);
             if matches!(stored, Stored::Failed(_)) {
@@ -205,7 +223,11 @@ impl ClassicGroup {
         }
         let is_leader = self.is_leader(new_id);
         let reply = if replacement.can_skip_assignment {
-            let members = if is_leader { self.joined_members() } else { Vec::new() };
+            let members = if is_leader {
+                self.joined_members()
+            } else {
+                Vec::new()
+            };
             let mut reply = self.joined(new_id, self.leader_id.clone(), members);
             reply.skip_assignment = is_leader;
             reply
@@ -237,7 +259,8 @@ impl ClassicGroup {
         member.id = new_id.clone();
         member.is_new = false;
         if let Some(instance_id) = &member.instance_id {
-            self.static_members.insert(instance_id.clone(), new_id.clone());
+            self.static_members
+                .insert(instance_id.clone(), new_id.clone());
         }
         if self.is_leader(old_id) {
             self.leader_id = Some(new_id.clone());

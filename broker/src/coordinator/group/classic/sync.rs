@@ -59,9 +59,7 @@ impl ClassicGroup {
         if request.generation_id != self.generation_id {
             return Err(ErrorCode::ILLEGAL_GENERATION);
         }
-        let differs = |asked: &Option<Arc<str>>, ours: &Option<Arc<str>>| {
-            matches!((asked, ours), (Some(asked), Some(ours)) if asked != ours)
-        };
+        let differs = |asked: &Option<Arc<str>>, ours: &Option<Arc<str>>| matches!((asked, ours), (Some(asked), Some(ours)) if asked != ours);
         if differs(&request.protocol_type, &self.protocol_type)
             || differs(&request.protocol_name, &self.protocol_name)
         {
@@ -73,7 +71,9 @@ impl ClassicGroup {
     fn received_sync(&mut self, id: &str, fx: &mut Effects) {
         self.pending_sync.remove(id);
         if self.pending_sync.is_empty() {
-            fx.cancel(TimerKey::Sync { group_id: self.id.clone() });
+            fx.cancel(TimerKey::Sync {
+                group_id: self.id.clone(),
+            });
         }
     }
 
@@ -88,7 +88,10 @@ impl ClassicGroup {
         let value =
             self.to_record(|member| assignments.get(&member.id).cloned().unwrap_or_default());
         fx.append_without_replay(
-            Record::GroupMetadata { group_id: self.id.clone(), value: Some(value) },
+            Record::GroupMetadata {
+                group_id: self.id.clone(),
+                value: Some(value),
+            },
             Continuation::AssignmentsStored {
                 group_id: self.id.clone(),
                 generation_id: self.generation_id,
