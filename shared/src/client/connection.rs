@@ -1,0 +1,532 @@
+//! One socket to one broker, shared by any number of callers.
+//!
+//! One task owns the socket. Callers hand it whole frames through a bounded queue and wait for the
+//! bytes of the answer, never longer than their time-out; encoding and decoding happen in the
+//! caller. A connection is not used for anything new after a request on it has run out of time
+//! (what was asked later stands in line behind it), after a violation of the protocol, or when it
+//! is closed; [`Connection::is_usable`] says so. When the last handle is dropped, the socket is
+//! closed.
+//!
+//! Requests wait in line at the broker, which handles one at a time for each connection: a long
+//! poll should have a connection of its own.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::ApiKey;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::error::{ClientError, Step};
+use super::messenger::Messenger;
+use super::negotiation::{Answer, ApiVersions, Negotiation};
+use super::{ConnectionConfig, Security};
+use crate::protocol::frame::FrameBuffer;
+use crate::protocol::{Request, api, codec};
+use crate::task;
+use crate::types::Endpoint;
+
+/// Where the correlation id stands in a request's frame: after the length, the key and the version.
+const CORRELATION_ID: std::ops::Range<usize> = 8..12;
+
+/// No more frames are taken from callers while so many wait for the socket.
+const UNSENT_FRAMES_MAX: usize = 16;
+
+/// How a request is to be sent, where it differs from the usual.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SendOptions {
+    /// No newer version than this: newer ones may lack what the request holds, as topic names.
+    pub version_max: Option<i16>,
+    /// Instead of the configured time-out. For a long poll: its wait and some more.
+    pub timeout_ms: Option<u64>,
+}
+
+/// A handle to a connection; clones share it.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    endpoint: Endpoint,
+    config: ConnectionConfig,
+    versions: ApiVersions,
+    is_usable: Arc<AtomicBool>,
+}
+
+/// What waits for an answer.
+type Waiter = oneshot::Sender<Result<Bytes, ClientError>>;
+
+/// A request on its way to the task.
+#[derive(Debug)]
+struct Command {
+    key: ApiKey,
+    version: i16,
+    deadline: Instant,
+    timeout_ms: u64,
+    frame: BytesMut,
+    waiter: Waiter,
+}
+
+impl Connection {
+    /// Connects, secures and asks for the versions, all within the configured time.
+    ///
+    /// # Errors
+    /// Which of the steps failed.
+    pub async fn connect(
+        endpoint: &Endpoint,
+        config: &ConnectionConfig,
+    ) -> Result<Connection, ClientError> {
+        let deadline = deadline_in(config.connect_timeout_ms);
+        let socket = connect_socket(endpoint, config, deadline).await?;
+        match config.security {
+            Security::Plaintext => {}
+        }
+        let (mut connection, is_usable) = Connection::start(socket, endpoint, config);
+        let versions = connection.negotiate(deadline).await?;
+        let (endpoint, config) = (endpoint.clone(), config.clone());
+        connection.shared = Arc::new(Shared {
+            endpoint,
+            config,
+            versions,
+            is_usable,
+        });
+        Ok(connection)
+    }
+
+    /// Starts the task that owns the socket. The versions are not known yet.
+    fn start(
+        socket: TcpStream,
+        endpoint: &Endpoint,
+        config: &ConnectionConfig,
+    ) -> (Connection, Arc<AtomicBool>) {
+        let (commands, receiver) = mpsc::channel(config.in_flight_max.max(1));
+        let is_usable = Arc::new(AtomicBool::new(true));
+        let (read, write) = socket.into_split();
+        let io = Io {
+            endpoint: endpoint.clone(),
+            read,
+            write,
+            commands: receiver,
+            frames: FrameBuffer::new(config.response_bytes_max),
+            unsent: VecDeque::new(),
+            messenger: Messenger::new(config.in_flight_max.max(1)),
+            started: Instant::now(),
+            is_usable: is_usable.clone(),
+        };
+        // Nobody waits for the task: it ends with the socket or with the last handle.
+        drop(task::spawn("client-connection", io.run()));
+        let shared = Arc::new(Shared {
+            endpoint: endpoint.clone(),
+            config: config.clone(),
+            versions: ApiVersions::default(),
+            is_usable: is_usable.clone(),
+        });
+        (Connection { shared, commands }, is_usable)
+    }
+
+    async fn negotiate(&self, deadline: Instant) -> Result<ApiVersions, ClientError> {
+        let config = &self.shared.config;
+        let fail = |reason| ClientError::ApiVersions {
+            endpoint: self.endpoint().clone(),
+            reason,
+        };
+        let mut negotiation = Negotiation::new();
+        loop {
+            let request = negotiation.request(&config.software_name, &config.software_version);
+            let version = negotiation.version();
+            let timeout_ms = config.connect_timeout_ms;
+            let answer = self.exchange(&request, version, deadline, timeout_ms).await;
+            let body = answer.map_err(|error| match error {
+                ClientError::Timeout {
+                    endpoint,
+                    timeout_ms,
+                    ..
+                } => ClientError::Timeout {
+                    endpoint,
+                    step: Step::ApiVersions,
+                    timeout_ms,
+                },
+                ClientError::Closed { reason, .. } | ClientError::Protocol { reason, .. } => {
+                    fail(reason)
+                }
+                other => other,
+            })?;
+            if let Answer::Done(versions) = negotiation.answer(body).map_err(fail)? {
+                return Ok(versions);
+            }
+        }
+    }
+
+    /// Who is at the other end.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.shared.endpoint
+    }
+
+    /// What the broker speaks.
+    pub fn versions(&self) -> &ApiVersions {
+        &self.shared.versions
+    }
+
+    /// Whether new requests should go over this connection.
+    pub fn is_usable(&self) -> bool {
+        self.shared.is_usable.load(Ordering::Acquire) && !self.commands.is_closed()
+    }
+
+    /// The version in which [`Connection::send`] sends a request of this type.
+    ///
+    /// # Errors
+    /// [`ClientError::Unsupported`] when there is no version that both sides speak.
+    pub fn version_of<R: Request>(&self) -> Result<i16, ClientError> {
+        self.version_up_to::<R>(i16::MAX)
+    }
+
+    fn version_up_to<R: Request>(&self, version_max: i16) -> Result<i16, ClientError> {
+        let newest = self.shared.versions.newest_common(R::KEY, version_max);
+        newest.ok_or_else(|| ClientError::Unsupported {
+            endpoint: self.endpoint().clone(),
+            key: R::KEY,
+            ours: *api::codec_versions(R::KEY).start()
+                ..=version_max.min(*api::codec_versions(R::KEY).end()),
+            theirs: self.shared.versions.get(R::KEY as i16),
+        })
+    }
+
+    /// Sends a request in the newest version that both sides speak, and waits for the response.
+    ///
+    /// The newest versions of some requests name topics by id only (Produce 13, Fetch 13,
+    /// OffsetCommit 10, OffsetFetch 10); see [`SendOptions::version_max`].
+    ///
+    /// # Errors
+    /// No common version, a field that the version lacks, no answer in time, a lost connection, an
+    /// answer that cannot be read. Error codes within the response are the caller's to look at.
+    pub async fn send<R: Request>(&self, request: R) -> Result<R::Response, ClientError> {
+        self.send_ref(&request, SendOptions::default()).await
+    }
+
+    /// As [`Connection::send`], in exactly this version, which the broker has to speak.
+    ///
+    /// # Errors
+    /// As [`Connection::send`].
+    pub async fn send_version<R: Request>(
+        &self,
+        request: R,
+        version: i16,
+    ) -> Result<R::Response, ClientError> {
+        let theirs = self.shared.versions.get(R::KEY as i16);
+        if !theirs
+            .as_ref()
+            .is_some_and(|theirs| theirs.contains(&version))
+        {
+            let endpoint = self.endpoint().clone();
+            let ours = version..=version;
+            return Err(ClientError::Unsupported {
+                endpoint,
+                key: R::KEY,
+                ours,
+                theirs,
+            });
+        }
+        self.send_checked(&request, version, self.shared.config.request_timeout_ms)
+            .await
+    }
+
+    /// As [`Connection::send`], with other limits.
+    ///
+    /// # Errors
+    /// As [`Connection::send`].
+    pub async fn send_with<R: Request>(
+        &self,
+        request: R,
+        options: SendOptions,
+    ) -> Result<R::Response, ClientError> {
+        self.send_ref(&request, options).await
+    }
+
+    pub(super) async fn send_ref<R: Request>(
+        &self,
+        request: &R,
+        options: SendOptions,
+    ) -> Result<R::Response, ClientError> {
+        let version = self.version_up_to::<R>(options.version_max.unwrap_or(i16::MAX))?;
+        let timeout_ms = options
+            .timeout_ms
+            .unwrap_or(self.shared.config.request_timeout_ms);
+        self.send_checked(request, version, timeout_ms).await
+    }
+
+    /// The version is one that the broker speaks.
+    async fn send_checked<R: Request>(
+        &self,
+        request: &R,
+        version: i16,
+        timeout_ms: u64,
+    ) -> Result<R::Response, ClientError> {
+        let deadline = deadline_in(timeout_ms);
+        let mut body = self
+            .exchange(request, version, deadline, timeout_ms)
+            .await?;
+        codec::decode_response(&mut body, version).map_err(|error| {
+            self.shared.is_usable.store(false, Ordering::Release);
+            ClientError::Protocol {
+                endpoint: self.endpoint().clone(),
+                reason: error.to_string(),
+            }
+        })
+    }
+
+    /// Sends a request and waits for the bytes of the response's body.
+    async fn exchange<R: Request>(
+        &self,
+        request: &R,
+        version: i16,
+        deadline: Instant,
+        timeout_ms: u64,
+    ) -> Result<Bytes, ClientError> {
+        let client_id = Some(self.shared.config.client_id.as_str());
+        let frame =
+            codec::encode_request_frame(request, version, 0, client_id).map_err(|error| {
+                ClientError::Encode {
+                    reason: error.to_string(),
+                }
+            })?;
+        let (waiter, answer) = oneshot::channel();
+        let command = Command {
+            key: R::KEY,
+            version,
+            deadline,
+            timeout_ms,
+            frame,
+            waiter,
+        };
+        let unsent = |reason: &str| ClientError::Closed {
+            endpoint: self.endpoint().clone(),
+            reason: reason.to_owned(),
+            was_sent: false,
+        };
+        match timeout_at(deadline, self.commands.send(command)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(unsent("it was closed before")),
+            Err(_) => {
+                let (endpoint, step) = (self.endpoint().clone(), Step::Request(R::KEY));
+                return Err(ClientError::Timeout {
+                    endpoint,
+                    step,
+                    timeout_ms,
+                });
+            }
+        }
+        // The task answers at the deadline at the latest, or drops the waiter when it ends.
+        answer
+            .await
+            .unwrap_or_else(|_| Err(unsent("it was closed before")))
+    }
+}
+
+/// The moment after `timeout_ms`; of longer times than a day, the moment after a day, because the
+/// clock has an end.
+pub(super) fn deadline_in(timeout_ms: u64) -> Instant {
+    const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+    Instant::now() + Duration::from_millis(timeout_ms.min(DAY_MS))
+}
+
+/// Tries every address of the host in turn.
+async fn connect_socket(
+    endpoint: &Endpoint,
+    config: &ConnectionConfig,
+    deadline: Instant,
+) -> Result<TcpStream, ClientError> {
+    let timeout = |step| ClientError::Timeout {
+        endpoint: endpoint.clone(),
+        step,
+        timeout_ms: config.connect_timeout_ms,
+    };
+    let host = (endpoint.host.as_str(), endpoint.port);
+    let addresses = timeout_at(deadline, tokio::net::lookup_host(host))
+        .await
+        .map_err(|_| timeout(Step::Resolve))?
+        .map_err(|error| ClientError::Resolve {
+            endpoint: endpoint.clone(),
+            reason: error.to_string(),
+        })?;
+    let mut failure = "the host has no address".to_owned();
+    for address in addresses {
+        match timeout_at(deadline, TcpStream::connect(address)).await {
+            Err(_) => return Err(timeout(Step::Connect)),
+            Ok(Err(error)) => failure = error.to_string(),
+            Ok(Ok(socket)) => {
+                // Without it, small requests wait for the acknowledgement of earlier ones.
+                return match socket.set_nodelay(true) {
+                    Ok(()) => Ok(socket),
+                    Err(error) => Err(ClientError::Connect {
+                        endpoint: endpoint.clone(),
+                        reason: error.to_string(),
+                    }),
+                };
+            }
+        }
+    }
+    Err(ClientError::Connect {
+        endpoint: endpoint.clone(),
+        reason: failure,
+    })
+}
+
+/// The task's state.
+struct Io {
+    endpoint: Endpoint,
+    read: OwnedReadHalf,
+    write: OwnedWriteHalf,
+    commands: mpsc::Receiver<Command>,
+    frames: FrameBuffer,
+    unsent: VecDeque<BytesMut>,
+    messenger: Messenger<(ApiKey, u64, Waiter)>,
+    started: Instant,
+    is_usable: Arc<AtomicBool>,
+}
+
+/// Why the task ends.
+enum End {
+    NoHandleLeft,
+    Lost(String),
+    Violation(String),
+}
+
+impl Io {
+    async fn run(mut self) {
+        let end = loop {
+            if let Err(end) = self.turn().await {
+                break end;
+            }
+        };
+        self.is_usable.store(false, Ordering::Release);
+        let endpoint = self.endpoint.clone();
+        let (in_flight, queued) = match end {
+            End::NoHandleLeft => return,
+            End::Lost(reason) => {
+                tracing::debug!(%endpoint, reason, "connection lost");
+                let lost = |was_sent| {
+                    let (endpoint, reason) = (endpoint.clone(), reason.clone());
+                    ClientError::Closed {
+                        endpoint,
+                        reason,
+                        was_sent,
+                    }
+                };
+                (lost(true), lost(false))
+            }
+            End::Violation(reason) => {
+                tracing::warn!(%endpoint, reason, "protocol violation");
+                let queued = ClientError::Closed {
+                    endpoint: endpoint.clone(),
+                    reason: reason.clone(),
+                    was_sent: false,
+                };
+                (ClientError::Protocol { endpoint, reason }, queued)
+            }
+        };
+        self.commands.close();
+        for (_, _, waiter) in self.messenger.drain() {
+            // A caller that has gone away needs no answer.
+            let _ = waiter.send(Err(in_flight.clone()));
+        }
+        while let Ok(command) = self.commands.try_recv() {
+            let _ = command.waiter.send(Err(queued.clone()));
+        }
+    }
+
+    /// Waits for the next thing to happen and does what it asks for.
+    async fn turn(&mut self) -> Result<(), End> {
+        let deadline = self.messenger.next_deadline_ms();
+        let deadline = deadline.map(|ms| self.started + Duration::from_millis(ms));
+        let can_accept = self.messenger.has_room() && self.unsent.len() < UNSENT_FRAMES_MAX;
+        tokio::select! {
+            command = self.commands.recv(), if can_accept => {
+                self.accept(command.ok_or(End::NoHandleLeft)?);
+            }
+            result = self.read.read_buf(self.frames.space()) => match result {
+                Ok(0) => return Err(End::Lost("the broker closed it".to_owned())),
+                Ok(_) => self.received()?,
+                Err(error) => return Err(End::Lost(error.to_string())),
+            },
+            result = write_some(&mut self.write, &mut self.unsent), if !self.unsent.is_empty() => {
+                result.map_err(|error| End::Lost(error.to_string()))?;
+            }
+            () = sleep_until(deadline.unwrap_or(self.started)), if deadline.is_some() => {
+                self.expire();
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, command: Command) {
+        let Command {
+            key,
+            version,
+            deadline,
+            timeout_ms,
+            mut frame,
+            waiter,
+        } = command;
+        if waiter.is_closed() {
+            return;
+        }
+        let since_start = deadline.saturating_duration_since(self.started);
+        let deadline_ms = u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX);
+        let waiter = (key, timeout_ms, waiter);
+        let correlation_id = self.messenger.begin(key, version, deadline_ms, waiter);
+        frame[CORRELATION_ID].copy_from_slice(&correlation_id.to_be_bytes());
+        self.unsent.push_back(frame);
+    }
+
+    fn received(&mut self) -> Result<(), End> {
+        loop {
+            let frame = self.frames.next_frame();
+            let Some(frame) = frame.map_err(|error| End::Violation(error.to_string()))? else {
+                return Ok(());
+            };
+            if let Some((waiter, body)) = self.messenger.answer(frame).map_err(End::Violation)? {
+                let _ = waiter.2.send(Ok(body));
+            }
+        }
+    }
+
+    fn expire(&mut self) {
+        let now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        for (key, timeout_ms, waiter) in self.messenger.expire(now_ms) {
+            self.is_usable.store(false, Ordering::Release);
+            let (endpoint, step) = (self.endpoint.clone(), Step::Request(key));
+            let _ = waiter.send(Err(ClientError::Timeout {
+                endpoint,
+                step,
+                timeout_ms,
+            }));
+        }
+    }
+}
+
+/// Writes from the first frame that isn't sent, and lets go of it when it is. Nothing is lost when
+/// the future is dropped: what was written is gone from the frame, the rest is still there.
+async fn write_some(
+    write: &mut OwnedWriteHalf,
+    unsent: &mut VecDeque<BytesMut>,
+) -> std::io::Result<()> {
+    let Some(frame) = unsent.front_mut() else {
+        return Ok(());
+    };
+    if write.write_buf(frame).await? == 0 {
+        return Err(std::io::ErrorKind::WriteZero.into());
+    }
+    if frame.is_empty() {
+        unsent.pop_front();
+    }
+    Ok(())
+}
