@@ -34,8 +34,9 @@ use std::{
 
 use kafka_shared::types::Endpoint;
 
+pub use kafka_shared::config::ConfigError;
+
 pub use self::{
-    definition::ConfigError,
     dynamic::DynamicConfig,
     listeners::{Listener, Listeners, SecurityProtocol},
     values::{BrokerValues, Layers, Settings, TopicValues},
@@ -134,7 +135,7 @@ impl BrokerConfig {
             .text("metadata.log.dir")
             .map(PathBuf::from)
             .or_else(|| log_dirs.first().cloned())
-            .ok_or_else(|| no_log_dir())?;
+            .ok_or_else(no_log_dir)?;
         Ok(Self {
             node_id: v.int("node.id"),
             is_broker: has_role("broker"),
@@ -230,7 +231,10 @@ fn log_dirs(v: &BrokerValues) -> Vec<PathBuf> {
 }
 
 fn no_log_dir() -> ConfigError {
-    ConfigError("At least one log directory must be defined via log.dirs or log.dir.".to_owned())
+    ConfigError::new(
+        "log.dirs",
+        "At least one log directory must be defined via log.dirs or log.dir.",
+    )
 }
 
 fn voters(v: &BrokerValues) -> Result<Vec<(i32, Endpoint)>, ConfigError> {
@@ -276,10 +280,19 @@ fn per_ip_overrides(v: &BrokerValues) -> Result<HashMap<IpAddr, usize>, ConfigEr
     const KEY: &str = "max.connections.per.ip.overrides";
     let text = v.text(KEY).unwrap_or_default();
     let mut overrides = HashMap::new();
-    for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+    for entry in text
+        .split(',')
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+    {
         let refuse = |why: &str| ConfigError::invalid(KEY, text, why);
-        let (host, max) = entry.rsplit_once(':').ok_or_else(|| refuse("expected host:number"))?;
-        let max = max.trim().parse().map_err(|_| refuse("expected host:number"))?;
+        let (host, max) = entry
+            .rsplit_once(':')
+            .ok_or_else(|| refuse("expected host:number"))?;
+        let max = max
+            .trim()
+            .parse()
+            .map_err(|_| refuse("expected host:number"))?;
         let host = host.trim().trim_start_matches('[').trim_end_matches(']');
         let addresses = match host.parse::<IpAddr>() {
             Ok(ip) => vec![ip],
@@ -299,7 +312,7 @@ fn check_combinations(v: &BrokerValues) -> Vec<ConfigError> {
     let mut errors = Vec::new();
     let mut require = |is_fine: bool, why: &str| {
         if !is_fine {
-            errors.push(ConfigError(why.to_owned()));
+            errors.push(ConfigError::new("", why));
         }
     };
     let roles = v.list("process.roles");
@@ -308,13 +321,19 @@ fn check_combinations(v: &BrokerValues) -> Vec<ConfigError> {
         v.integer("node.id") == v.integer("broker.id"),
         "You must set `node.id` to the same value as `broker.id`.",
     );
-    require(v.log_roll_ms() >= 1, "log.roll.ms must be greater than or equal to 1");
-    require(v.log_roll_jitter_ms() >= 0, "log.roll.jitter.ms must be greater than or equal to 0");
+    require(
+        v.log_roll_ms() >= 1,
+        "log.roll.ms must be greater than or equal to 1",
+    );
+    require(
+        v.log_roll_jitter_ms() >= 0,
+        "log.roll.jitter.ms must be greater than or equal to 0",
+    );
     require(
         v.log_retention_ms() == -1 || v.log_retention_ms() >= 1,
         "log.retention.ms must be unlimited (-1) or, greater than or equal to 1",
     );
-    require(!log_dirs(v).is_empty(), &no_log_dir().0);
+    require(!log_dirs(v).is_empty(), &no_log_dir().message);
     require(
         v.integer("log.cleaner.dedupe.buffer.size") / v.integer("log.cleaner.threads").max(1)
             > 1024 * 1024,
@@ -338,7 +357,9 @@ fn check_combinations(v: &BrokerValues) -> Vec<ConfigError> {
          controllers.",
     );
     if let Ok(voters) = voters(v) {
-        let is_voter = voters.iter().any(|(id, _)| i64::from(*id) == v.integer("node.id"));
+        let is_voter = voters
+            .iter()
+            .any(|(id, _)| i64::from(*id) == v.integer("node.id"));
         require(
             !is_controller || voters.is_empty() || is_voter,
             "If process.roles contains the 'controller' role, the node id must be included in the \
@@ -352,7 +373,10 @@ fn check_combinations(v: &BrokerValues) -> Vec<ConfigError> {
     );
     require(
         v.integer("max.connections.per.ip") != 0
-            || !v.text("max.connections.per.ip.overrides").unwrap_or_default().is_empty(),
+            || !v
+                .text("max.connections.per.ip.overrides")
+                .unwrap_or_default()
+                .is_empty(),
         "max.connections.per.ip can be set to zero only if max.connections.per.ip.overrides \
          property is set.",
     );
@@ -364,12 +388,16 @@ fn check_combinations(v: &BrokerValues) -> Vec<ConfigError> {
     );
     // Serving without the authorization that was asked for would open the cluster to everybody.
     require(
-        v.text("authorizer.class.name").unwrap_or_default().is_empty(),
+        v.text("authorizer.class.name")
+            .unwrap_or_default()
+            .is_empty(),
         "authorizer.class.name is set, but this version cannot authorize; remove the key to serve \
          everybody",
     );
     require(
-        v.list("group.coordinator.rebalance.protocols").iter().any(|p| p == "classic"),
+        v.list("group.coordinator.rebalance.protocols")
+            .iter()
+            .any(|p| p == "classic"),
         "Disabling the 'CLASSIC' protocol is not supported.",
     );
     if let Err(error) = per_ip_overrides(v) {

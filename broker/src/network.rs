@@ -18,7 +18,6 @@
 
 mod connection;
 mod frame;
-mod header;
 mod limits;
 mod listener;
 mod response;
@@ -33,7 +32,7 @@ use std::{
 use bytes::Bytes;
 use tokio::time::Instant;
 
-pub use self::header::RequestHeader;
+pub use kafka_shared::protocol::header::RequestHeader;
 
 pub use self::{
     listener::{BoundListener, ListenerConfig, Network},

@@ -9,61 +9,69 @@
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
-use super::definition::ConfigKey;
+use super::definition::Key;
 
-/// Turns rows into a slice of [`ConfigKey`]s.
+/// Turns rows into a slice of [`Key`]s.
 macro_rules! keys {
     ($list:ident: $(
         $name:literal $kind:ident $default:tt $validator:tt $importance:ident $mode:ident
         $visibility:ident $effect:ident $doc:literal;
     )*) => {
-        pub(super) const $list: &[$crate::config::definition::ConfigKey] = &[$(
-            $crate::config::definition::ConfigKey {
-                name: $name,
-                kind: $crate::config::definition::ConfigType::$kind,
-                default: keys!(@default $default),
-                validator: keys!(@validator $validator),
-                importance: $crate::config::definition::Importance::$importance,
-                update_mode: $crate::config::definition::UpdateMode::$mode,
+        pub(super) const $list: &[$crate::config::definition::Key] = &[$(
+            $crate::config::definition::Key {
+                key: kafka_shared::config::ConfigKey {
+                    name: $name,
+                    config_type: kafka_shared::config::ConfigType::$kind,
+                    default: keys!(@default $default),
+                    validator: keys!(@validator $validator),
+                    importance: kafka_shared::config::Importance::$importance,
+                    update_mode: kafka_shared::config::UpdateMode::$mode,
+                    doc: $doc,
+                },
                 visibility: keys!(@visibility $visibility),
                 is_honoured: keys!(@effect $effect),
-                doc: $doc,
             },
         )*];
     };
-    (@default null) => { $crate::config::definition::Default::Null };
-    (@default required) => { $crate::config::definition::Default::Required };
-    (@default $value:literal) => { $crate::config::definition::Default::Value($value) };
+    (@default null) => { kafka_shared::config::ConfigDefault::Null };
+    (@default required) => { kafka_shared::config::ConfigDefault::Required };
+    (@default $value:literal) => { kafka_shared::config::ConfigDefault::Value($value) };
     (@visibility public) => { $crate::config::definition::Visibility::Public };
     (@visibility internal) => { $crate::config::definition::Visibility::Internal };
     (@visibility dynamic_only) => { $crate::config::definition::Visibility::DynamicOnly };
     (@effect honoured) => { true };
     (@effect ignored) => { false };
-    (@validator any) => { $crate::config::definition::Validator::Any };
-    (@validator non_empty) => { $crate::config::definition::Validator::NonEmpty };
-    (@validator gzip_level) => { $crate::config::definition::Validator::GzipLevel };
-    (@validator throttled_replicas) => { $crate::config::definition::Validator::ThrottledReplicas };
-    (@validator auto_offset_reset) => { $crate::config::definition::Validator::AutoOffsetReset };
-    (@validator [$min:literal ..]) => {
-        $crate::config::definition::Validator::AtLeast($min as f64)
+    (@validator any) => { kafka_shared::config::Validator::Any };
+    (@validator non_empty) => { kafka_shared::config::Validator::NonEmpty };
+    (@validator (custom $check:ident)) => {
+        kafka_shared::config::Validator::Custom($crate::config::definition::$check)
     };
+    (@validator [$min:literal ..]) => { kafka_shared::config::Validator::AtLeast($min) };
     (@validator [$min:literal .. $max:literal]) => {
-        $crate::config::definition::Validator::Between($min as f64, $max as f64)
+        kafka_shared::config::Validator::Between($min, $max)
+    };
+    (@validator (between_doubles $min:literal $max:literal)) => {
+        kafka_shared::config::Validator::BetweenDoubles($min, $max)
     };
     (@validator (one_of [$($valid:literal),*])) => {
-        $crate::config::definition::Validator::OneOf(&[$($valid),*])
+        kafka_shared::config::Validator::OneOf(&[$($valid),*])
     };
     (@validator (one_of_ignore_case [$($valid:literal),*])) => {
-        $crate::config::definition::Validator::OneOfIgnoreCase(&[$($valid),*])
+        kafka_shared::config::Validator::OneOfIgnoringCase(&[$($valid),*])
+    };
+    (@validator (list [])) => {
+        kafka_shared::config::Validator::UniqueList { non_empty: true }
+    };
+    (@validator (list empty [])) => {
+        kafka_shared::config::Validator::UniqueList { non_empty: false }
     };
     (@validator (list [$($valid:literal),*])) => {
-        $crate::config::definition::Validator::List { empty_allowed: false, valid: &[$($valid),*] }
+        kafka_shared::config::Validator::NonEmptyListOf(&[$($valid),*])
     };
     (@validator (list empty [$($valid:literal),*])) => {
-        $crate::config::definition::Validator::List { empty_allowed: true, valid: &[$($valid),*] }
+        kafka_shared::config::Validator::ListOf(&[$($valid),*])
     };
 }
-use keys;
 
 mod client_metrics;
 mod group;
@@ -77,10 +85,14 @@ mod security;
 mod topic;
 
 /// A table of keys by name.
-pub type Table = BTreeMap<&'static str, &'static ConfigKey>;
+pub type Table = BTreeMap<&'static str, &'static Key>;
 
-fn table(parts: &[&'static [ConfigKey]]) -> Table {
-    parts.iter().flat_map(|part| part.iter()).map(|key| (key.name, key)).collect()
+fn table(parts: &[&'static [Key]]) -> Table {
+    parts
+        .iter()
+        .flat_map(|part| part.iter())
+        .map(|key| (key.name, key))
+        .collect()
 }
 
 /// Keys of brokers and controllers.
@@ -173,9 +185,13 @@ pub fn broker_synonyms(name: &str) -> &'static [&'static str] {
             &["log.roll.jitter.ms", "log.roll.jitter.hours"]
         }
         "log.flush.interval.ms" => &["log.flush.interval.ms", "log.flush.scheduler.interval.ms"],
-        "log.retention.ms" | "log.retention.minutes" | "log.retention.hours" => {
-            &["log.retention.ms", "log.retention.minutes", "log.retention.hours"]
-        }
-        _ => BROKER.get(name).map_or(&[], |key| std::slice::from_ref(&key.name)),
+        "log.retention.ms" | "log.retention.minutes" | "log.retention.hours" => &[
+            "log.retention.ms",
+            "log.retention.minutes",
+            "log.retention.hours",
+        ],
+        _ => BROKER
+            .get(name)
+            .map_or(&[], |key| std::slice::from_ref(&key.key.name)),
     }
 }

@@ -11,7 +11,9 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
-use super::{definition::ConfigError, values::BrokerValues};
+use kafka_shared::config::ConfigError;
+
+use super::values::BrokerValues;
 
 /// How a listener's connections are secured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,8 +93,11 @@ impl Listeners {
     /// # Errors
     /// The first thing that cannot work.
     pub fn new(values: &BrokerValues) -> Result<Self, ConfigError> {
-        let controller_names: Vec<String> =
-            values.list("controller.listener.names").iter().map(|n| n.to_uppercase()).collect();
+        let controller_names: Vec<String> = values
+            .list("controller.listener.names")
+            .iter()
+            .map(|n| n.to_uppercase())
+            .collect();
         let protocols = protocol_map(values, &controller_names)?;
         let bound = parse_list("listeners", values.list("listeners"), &protocols)?;
         check_distinct(&bound, values.list("listeners"), true)?;
@@ -104,16 +109,23 @@ impl Listeners {
                 advertised
             }
         };
-        let advertised =
-            advertised.into_iter().filter(|l| !controller_names.contains(&l.name)).collect();
+        let advertised = advertised
+            .into_iter()
+            .filter(|l| !controller_names.contains(&l.name))
+            .collect();
         let inter_broker_name = inter_broker_name(values, &protocols)?;
-        let listeners = Self { bound, advertised, controller_names, inter_broker_name };
+        let listeners = Self {
+            bound,
+            advertised,
+            controller_names,
+            inter_broker_name,
+        };
         listeners.check(values)?;
         Ok(listeners)
     }
 
     fn check(&self, values: &BrokerValues) -> Result<(), ConfigError> {
-        let refuse = |why: String| Err(ConfigError(why));
+        let refuse = |why: String| Err(ConfigError::new("", why));
         let has_role = |role: &str| values.list("process.roles").iter().any(|r| r == role);
         let is_bound = |name: &String| self.bound.iter().any(|l| l.name == *name);
         if has_role("controller") && !self.controller_names.iter().all(is_bound) {
@@ -127,7 +139,11 @@ impl Listeners {
             return Ok(());
         }
         let names = |listeners: &[Listener]| {
-            listeners.iter().map(|l| l.name.as_str()).collect::<Vec<_>>().join(",")
+            listeners
+                .iter()
+                .map(|l| l.name.as_str())
+                .collect::<Vec<_>>()
+                .join(",")
         };
         if self.advertised.is_empty() {
             return refuse(
@@ -136,7 +152,11 @@ impl Listeners {
                     .to_owned(),
             );
         }
-        if !self.advertised.iter().any(|l| l.name == self.inter_broker_name) {
+        if !self
+            .advertised
+            .iter()
+            .any(|l| l.name == self.inter_broker_name)
+        {
             return refuse(format!(
                 "inter.broker.listener.name must be a listener name defined in \
                  advertised.listeners. The valid options based on currently configured listeners \
@@ -161,7 +181,11 @@ impl Listeners {
             );
         }
         // A listener that is to be encrypted or authenticated must not be served in the clear.
-        match self.bound.iter().find(|l| l.security_protocol != SecurityProtocol::Plaintext) {
+        match self
+            .bound
+            .iter()
+            .find(|l| l.security_protocol != SecurityProtocol::Plaintext)
+        {
             Some(listener) => refuse(format!(
                 "listener {} uses the security protocol {}, which this version cannot serve; only \
                  PLAINTEXT listeners can be started",
@@ -179,26 +203,34 @@ fn protocol_map(
 ) -> Result<BTreeMap<String, SecurityProtocol>, ConfigError> {
     const KEY: &str = "listener.security.protocol.map";
     let mut map = BTreeMap::new();
-    for entry in values.text(KEY).unwrap_or_default().split(',').filter(|e| !e.trim().is_empty()) {
+    for entry in values
+        .text(KEY)
+        .unwrap_or_default()
+        .split(',')
+        .filter(|e| !e.trim().is_empty())
+    {
         let Some((name, protocol)) = entry.trim().rsplit_once(':') else {
             return Err(ConfigError::invalid(KEY, entry, "expected NAME:PROTOCOL"));
         };
         let Some(protocol) = SecurityProtocol::from_name(protocol.trim()) else {
             let protocol = protocol.trim();
-            return Err(ConfigError(format!(
-                "Invalid security protocol `{protocol}` defined in {KEY}"
-            )));
+            return Err(ConfigError::new(
+                "",
+                format!("Invalid security protocol `{protocol}` defined in {KEY}"),
+            ));
         };
         map.insert(name.trim().to_uppercase(), protocol);
     }
     let is_secured = |name: &str| matches!(name, "SSL" | "SASL_SSL" | "SASL_PLAINTEXT");
     let uses_security = controller_names.iter().any(|n| is_secured(n))
         || values.list("listeners").iter().any(|l| {
-            l.split_once(':').is_some_and(|(name, _)| is_secured(&name.to_uppercase()))
+            l.split_once(':')
+                .is_some_and(|(name, _)| is_secured(&name.to_uppercase()))
         });
     if !values.is_set(KEY) && !uses_security {
         for name in controller_names {
-            map.entry(name.clone()).or_insert(SecurityProtocol::Plaintext);
+            map.entry(name.clone())
+                .or_insert(SecurityProtocol::Plaintext);
         }
     }
     Ok(map)
@@ -214,14 +246,20 @@ fn inter_broker_name(
         return Ok(values.text(PROTOCOL).unwrap_or("PLAINTEXT").to_uppercase());
     };
     if values.is_set(PROTOCOL) {
-        return Err(ConfigError(format!("Only one of {NAME} and {PROTOCOL} should be set.")));
+        return Err(ConfigError::new(
+            "",
+            format!("Only one of {NAME} and {PROTOCOL} should be set."),
+        ));
     }
     let name = name.to_uppercase();
     if !protocols.contains_key(&name) {
-        return Err(ConfigError(format!(
-            "Listener with name {name} defined in {NAME} not found in \
+        return Err(ConfigError::new(
+            "",
+            format!(
+                "Listener with name {name} defined in {NAME} not found in \
              listener.security.protocol.map."
-        )));
+            ),
+        ));
     }
     Ok(name)
 }
@@ -253,8 +291,12 @@ fn parse_listener(
         None => host,
     };
     let is_name_fine = !name.is_empty()
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
-    let is_host_fine = host.chars().all(|c| c.is_alphanumeric() || "-._~%:".contains(c));
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
+    let is_host_fine = host
+        .chars()
+        .all(|c| c.is_alphanumeric() || "-._~%:".contains(c));
     if !is_name_fine || !is_host_fine {
         return Err(cannot());
     }
@@ -266,7 +308,12 @@ fn parse_listener(
              listener.security.protocol.map"
         ));
     };
-    Ok(Listener { name, host: host.to_owned(), port, security_protocol })
+    Ok(Listener {
+        name,
+        host: host.to_owned(),
+        port,
+        security_protocol,
+    })
 }
 
 /// Names must differ; so must ports, unless one listener is on IPv4 and the other on IPv6.
@@ -279,14 +326,16 @@ fn check_distinct(
     for (i, a) in listeners.iter().enumerate() {
         for b in &listeners[i + 1..] {
             if a.name == b.name {
-                return Err(ConfigError(format!(
-                    "Each listener must have a different name, listeners: {shown}"
-                )));
+                return Err(ConfigError::new(
+                    "",
+                    format!("Each listener must have a different name, listeners: {shown}"),
+                ));
             }
             if ports_too && a.port == b.port && a.port != 0 && !is_one_of_each_family(a, b) {
-                return Err(ConfigError(format!(
-                    "Each listener must have a different port, listeners: {shown}"
-                )));
+                return Err(ConfigError::new(
+                    "",
+                    format!("Each listener must have a different port, listeners: {shown}"),
+                ));
             }
         }
     }
@@ -305,6 +354,13 @@ pub fn advertised_host(configured: &str) -> String {
     if !configured.is_empty() {
         return configured.to_owned();
     }
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    if name.is_empty() { Ipv4Addr::LOCALHOST.to_string() } else { name }
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    if name.is_empty() {
+        Ipv4Addr::LOCALHOST.to_string()
+    } else {
+        name
+    }
 }

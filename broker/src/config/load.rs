@@ -6,10 +6,9 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use kafka_shared::config::properties;
+use kafka_shared::config::{Properties, definition::nearest};
 
 use super::{
-    definition::nearest,
     keys,
     values::{Settings, base_of_listener_key},
 };
@@ -25,7 +24,10 @@ pub struct Loaded {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     #[error("cannot read {path}: {source}")]
-    Read { path: String, source: std::io::Error },
+    Read {
+        path: String,
+        source: std::io::Error,
+    },
     #[error("{path}: {why}")]
     Syntax { path: String, why: String },
     #[error("\"{0}\" is not of the form key=value")]
@@ -49,11 +51,14 @@ pub fn load(
     let mut explicit: BTreeMap<Arc<str>, Arc<str>> = BTreeMap::new();
     if let Some(path) = file {
         let shown = || path.display().to_string();
-        let bytes = std::fs::read(path)
-            .map_err(|source| LoadError::Read { path: shown(), source })?;
-        let text = String::from_utf8_lossy(&bytes);
-        let parsed = properties::parse(&text)
-            .map_err(|error| LoadError::Syntax { path: shown(), why: error.to_string() })?;
+        let bytes = std::fs::read(path).map_err(|source| LoadError::Read {
+            path: shown(),
+            source,
+        })?;
+        let parsed = Properties::parse_bytes(&bytes).map_err(|error| LoadError::Syntax {
+            path: shown(),
+            why: error.to_string(),
+        })?;
         for (name, value) in parsed.iter() {
             explicit.insert(name.into(), value.into());
         }
@@ -78,7 +83,9 @@ fn warning(name: &str) -> Option<String> {
     let base = base_of_listener_key(name).unwrap_or(name);
     let known = keys::BROKER.get(base).or_else(|| {
         // listener.name.internal.scram-sha-256.sasl.jaas.config
-        base.split_once('.').filter(|_| base != name).and_then(|(_, rest)| keys::BROKER.get(rest))
+        base.split_once('.')
+            .filter(|_| base != name)
+            .and_then(|(_, rest)| keys::BROKER.get(rest))
     });
     match known {
         Some(key) if key.is_honoured => None,
@@ -95,7 +102,13 @@ fn warning(name: &str) -> Option<String> {
 
 /// Prefixes whose keys Kafka hands to plugins unread.
 fn is_plugin_key(name: &str) -> bool {
-    ["rlmm.config.", "rsm.config.", "remote.log.metadata.", "config.providers.", "metrics.context."]
-        .iter()
-        .any(|prefix| name.starts_with(prefix))
+    [
+        "rlmm.config.",
+        "rsm.config.",
+        "remote.log.metadata.",
+        "config.providers.",
+        "metrics.context.",
+    ]
+    .iter()
+    .any(|prefix| name.starts_with(prefix))
 }

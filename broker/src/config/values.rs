@@ -11,8 +11,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use kafka_shared::config::{ConfigDefault, ConfigError, ConfigValue, UpdateMode};
+
 use super::{
-    definition::{ConfigError, ConfigKey, Default, UpdateMode, Value, Visibility},
+    definition::{Key, Visibility},
     keys::{self, Table},
 };
 
@@ -20,7 +22,7 @@ use super::{
 pub type Settings = BTreeMap<Arc<str>, Arc<str>>;
 
 /// What is set for a broker, by layer.
-#[derive(Debug, Clone, std::default::Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Layers {
     /// The file and the command line, with unknown keys.
     pub fixed: Arc<Settings>,
@@ -32,8 +34,17 @@ pub struct Layers {
 
 impl Layers {
     /// Layers without anything that was set at run time.
-    pub fn fixed(fixed: Settings) -> Self {
-        Self { fixed: Arc::new(fixed), ..Self::default() }
+    pub fn fixed(mut fixed: Settings) -> Self {
+        // One of the two names of a node's number is enough.
+        for (from, to) in [("node.id", "broker.id"), ("broker.id", "node.id")] {
+            if let (Some(value), None) = (fixed.get(from).cloned(), fixed.get(to)) {
+                fixed.insert(to.into(), value);
+            }
+        }
+        Self {
+            fixed: Arc::new(fixed),
+            ..Self::default()
+        }
     }
 
     /// The same file with other settings from run time; those that a broker would ignore (read-only
@@ -58,12 +69,6 @@ impl Layers {
                 merged.insert(Arc::clone(name), Arc::clone(value));
             }
         }
-        // One of the two names is enough.
-        for (from, to) in [("node.id", "broker.id"), ("broker.id", "node.id")] {
-            if let (Some(value), None) = (merged.get(from).cloned(), merged.get(to)) {
-                merged.insert(to.into(), value);
-            }
-        }
         merged
     }
 }
@@ -73,12 +78,14 @@ fn applicable(settings: &Settings, is_for_one_broker: bool) -> Settings {
         .iter()
         .filter(|(name, value)| {
             let base = base_of_listener_key(name).unwrap_or(name);
-            let Some(key) = keys::BROKER.get(base) else { return true };
-            key.parse(value).is_ok()
+            let Some(key) = keys::BROKER.get(base) else {
+                return true;
+            };
+            key.parse_value(value).is_ok()
                 && match key.update_mode {
                     UpdateMode::ReadOnly => base.len() < name.len(),
                     UpdateMode::PerBroker => is_for_one_broker,
-                    UpdateMode::ClusterWide | UpdateMode::Dynamic => true,
+                    UpdateMode::ClusterWide => true,
                 }
         })
         .map(|(name, value)| (Arc::clone(name), Arc::clone(value)))
@@ -93,36 +100,38 @@ pub fn base_of_listener_key(name: &str) -> Option<&str> {
 
 /// Values of a table's keys; a key that is null has no value.
 #[derive(Debug, Clone)]
-struct Parsed(BTreeMap<&'static str, Option<Value>>);
+struct Parsed(BTreeMap<&'static str, Option<ConfigValue>>);
 
 impl Parsed {
     /// Parses every key of the table; `get` gives what is set.
     fn of<'a>(
         table: &Table,
-        get: impl Fn(&ConfigKey) -> Option<&'a str>,
+        get: impl Fn(&Key) -> Option<&'a str>,
     ) -> Result<Self, Vec<ConfigError>> {
         let mut values = BTreeMap::new();
         let mut errors = Vec::new();
         for (&name, key) in table {
             match (get(key), key.default) {
-                (Some(text), _) => match key.parse(text) {
+                (Some(text), _) => match key.parse_value(text) {
                     Ok(value) => {
                         values.insert(name, Some(value));
                     }
                     Err(error) => errors.push(error),
                 },
-                (None, Default::Required) => errors.push(ConfigError(format!(
-                    "Missing required configuration \"{name}\" which has no default value."
-                ))),
+                (None, ConfigDefault::Required) => errors.push(key.missing()),
                 (None, _) => {
                     values.insert(name, key.default_value());
                 }
             }
         }
-        if errors.is_empty() { Ok(Self(values)) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(Self(values))
+        } else {
+            Err(errors)
+        }
     }
 
-    fn get(&self, name: &str) -> Option<&Value> {
+    fn get(&self, name: &str) -> Option<&ConfigValue> {
         self.0.get(name).and_then(Option::as_ref)
     }
 }
@@ -132,7 +141,7 @@ macro_rules! typed_access {
     ($type:ty) => {
         impl $type {
             /// The value of a key; none when it is null.
-            pub fn get(&self, name: &str) -> Option<&Value> {
+            pub fn get(&self, name: &str) -> Option<&ConfigValue> {
                 self.parsed.get(name)
             }
 
@@ -146,10 +155,7 @@ macro_rules! typed_access {
             }
 
             pub fn integer_or_null(&self, name: &str) -> Option<i64> {
-                match self.get(name) {
-                    Some(Value::Integer(value)) => Some(*value),
-                    _ => None,
-                }
+                self.get(name).and_then(ConfigValue::as_i64)
             }
 
             /// An Int; the table's type keeps it in range.
@@ -163,35 +169,29 @@ macro_rules! typed_access {
             /// # Panics
             /// When the key is not a Boolean.
             pub fn boolean(&self, name: &str) -> bool {
-                match self.get(name) {
-                    Some(Value::Boolean(value)) => *value,
-                    _ => panic!("configuration {name} has no boolean value"),
-                }
+                self.get(name)
+                    .and_then(ConfigValue::as_bool)
+                    .unwrap_or_else(|| panic!("configuration {name} has no boolean value"))
             }
 
             /// # Panics
             /// When the key is not a Double.
             pub fn double(&self, name: &str) -> f64 {
-                match self.get(name) {
-                    Some(Value::Double(value)) => *value,
-                    _ => panic!("configuration {name} has no double value"),
-                }
+                self.get(name)
+                    .and_then(ConfigValue::as_f64)
+                    .unwrap_or_else(|| panic!("configuration {name} has no double value"))
             }
 
-            /// A String, Class or Password; none when it is null.
+            /// A String or Class; none when it is null.
             pub fn text(&self, name: &str) -> Option<&str> {
-                match self.get(name) {
-                    Some(Value::Text(value)) => Some(value),
-                    _ => None,
-                }
+                self.get(name).and_then(ConfigValue::as_str)
             }
 
             /// A List; empty when it is null.
             pub fn list(&self, name: &str) -> &[String] {
-                match self.get(name) {
-                    Some(Value::List(values)) => values,
-                    _ => &[],
-                }
+                self.get(name)
+                    .and_then(ConfigValue::as_list)
+                    .unwrap_or_default()
             }
         }
     };
@@ -216,7 +216,11 @@ impl BrokerValues {
     pub fn new(layers: Layers) -> Result<Self, Vec<ConfigError>> {
         let originals = layers.merged();
         let parsed = Parsed::of(&keys::BROKER, |key| originals.get(key.name).map(|v| &**v))?;
-        Ok(Self { layers, parsed, originals: Arc::new(originals) })
+        Ok(Self {
+            layers,
+            parsed,
+            originals: Arc::new(originals),
+        })
     }
 
     pub fn layers(&self) -> &Layers {
@@ -248,7 +252,10 @@ impl BrokerValues {
     /// `log.retention.ms`, or `.minutes`, or `.hours` in its place; every negative value is -1.
     pub fn log_retention_ms(&self) -> i64 {
         self.integer_or_null("log.retention.ms")
-            .or_else(|| self.integer_or_null("log.retention.minutes").map(|m| m * MINUTE_MS))
+            .or_else(|| {
+                self.integer_or_null("log.retention.minutes")
+                    .map(|m| m * MINUTE_MS)
+            })
             .unwrap_or_else(|| self.integer("log.retention.hours") * HOUR_MS)
             .max(-1)
     }
@@ -260,7 +267,7 @@ impl BrokerValues {
     }
 
     /// The value that a topic key has when the topic does not set it.
-    pub fn topic_default(&self, topic_key: &str) -> Option<Value> {
+    pub fn topic_default(&self, topic_key: &str) -> Option<ConfigValue> {
         let derived = match topic_key {
             "segment.ms" => self.log_roll_ms(),
             "segment.jitter.ms" => self.log_roll_jitter_ms(),
@@ -273,11 +280,11 @@ impl BrokerValues {
                 };
             }
         };
-        Some(Value::Integer(derived))
+        Some(ConfigValue::Long(derived))
     }
 
     /// The value that a group key has when the group does not set it.
-    pub fn group_default(&self, group_key: &str) -> Option<Value> {
+    pub fn group_default(&self, group_key: &str) -> Option<ConfigValue> {
         match keys::broker_synonym_of_group_key(group_key) {
             Some(synonym) => self.get(synonym).cloned(),
             None => keys::GROUP.get(group_key)?.default_value(),
@@ -312,7 +319,7 @@ impl TopicValues {
     }
 
     /// All public keys with their values, in the order of their names.
-    pub fn public(&self) -> impl Iterator<Item = (&'static ConfigKey, Option<&Value>)> {
+    pub fn public(&self) -> impl Iterator<Item = (&'static Key, Option<&ConfigValue>)> {
         keys::TOPIC
             .values()
             .filter(|key| key.visibility == Visibility::Public)

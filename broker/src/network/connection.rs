@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kafka_protocol::protocol::StrBytes;
+use kafka_shared::protocol::header::parse_request_header;
 
 use tokio::{net::TcpStream, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -12,7 +13,6 @@ use tracing::{debug, warn};
 use super::{
     ConnectionInfo, Dispatch, NetworkConfig, Reply, RequestContext,
     frame::{Frame, FrameError, FrameReader},
-    header::parse_request_header,
     limits::FrameBudget,
     response::write_frame,
 };

@@ -50,7 +50,15 @@ impl ConfigType {
         }
     }
 
-    /// What a value must look like, for messages.
+    /// What Kafka says of a value that is not of the type.
+    fn problem(self) -> String {
+        match self {
+            ConfigType::Boolean => "Expected value to be either true or false".to_owned(),
+            _ => format!("Not a number of type {}", self.name().to_uppercase()),
+        }
+    }
+
+    /// What a value must look like, for documentation.
     fn expectation(self) -> &'static str {
         match self {
             ConfigType::Boolean => "true or false (BOOLEAN)",
@@ -133,33 +141,32 @@ pub enum Validator {
 }
 
 /// A value that a key does not accept, or a key that has no value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
 pub struct ConfigError {
+    /// Empty when the error is about several keys.
     pub key: String,
-    /// The value as given; `None` if it is missing or must not be shown.
-    pub value: Option<String>,
-    /// What is wrong and what is expected.
-    pub problem: String,
+    /// The whole sentence, in the words of Kafka's tools: scripts match them.
+    pub message: String,
 }
 
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ConfigError {
-            key,
-            value,
-            problem,
-        } = self;
-        match value {
-            Some(value) => write!(
-                f,
-                "Invalid value {value} for configuration {key}: {problem}"
-            ),
-            None => write!(f, "Invalid configuration {key}: {problem}"),
+impl ConfigError {
+    /// An error about several keys, or one whose sentence has a form of its own.
+    pub fn new(key: impl Into<String>, message: impl Into<String>) -> ConfigError {
+        ConfigError {
+            key: key.into(),
+            message: message.into(),
         }
     }
-}
 
-impl std::error::Error for ConfigError {}
+    /// The usual sentence.
+    pub fn invalid(key: &str, value: &str, problem: impl fmt::Display) -> ConfigError {
+        ConfigError::new(
+            key,
+            format!("Invalid value {value} for configuration {key}: {problem}"),
+        )
+    }
+}
 
 /// One row of a table of keys.
 #[derive(Debug, Clone, Copy)]
@@ -215,18 +222,27 @@ impl ConfigKey {
 
     /// Parses and validates a value as given in a file or a request.
     pub fn parse_value(&self, text: &str) -> Result<ConfigValue, ConfigError> {
-        let value = ConfigValue::parse(self.config_type, text)
-            .ok_or_else(|| self.error(text, format!("expected {}", self.expectation())))?;
+        let mut value = ConfigValue::parse(self.config_type, text)
+            .ok_or_else(|| self.error(text, self.config_type.problem()))?;
+        if self.validator.is_of_lists() {
+            value.drop_duplicates();
+        }
         self.validate(&value)?;
         Ok(value)
     }
 
     /// Checks a parsed value; its type must be the key's.
     pub fn validate(&self, value: &ConfigValue) -> Result<(), ConfigError> {
-        match self.validator.check(value) {
-            Ok(()) => Ok(()),
-            Err(problem) => Err(self.error(&value.render(), problem)),
-        }
+        self.validator.check(self, value)
+    }
+
+    /// The error about a required key that is not set.
+    pub fn missing(&self) -> ConfigError {
+        let name = self.name;
+        ConfigError::new(
+            name,
+            format!("Missing required configuration \"{name}\" which has no default value."),
+        )
     }
 
     /// The default, parsed; `None` if it is null or the key is required.
@@ -252,61 +268,72 @@ impl ConfigKey {
         self.validator.describe()
     }
 
-    fn error(&self, value: &str, problem: String) -> ConfigError {
-        let value = (!self.is_sensitive()).then(|| value.to_owned());
-        ConfigError {
-            key: self.name.to_owned(),
-            value,
-            problem,
-        }
+    fn error(&self, value: &str, problem: impl fmt::Display) -> ConfigError {
+        let value = if self.is_sensitive() {
+            Password::HIDDEN
+        } else {
+            value
+        };
+        ConfigError::invalid(self.name, value, problem)
     }
 }
 
 impl Validator {
-    /// `Err` says what was expected.
-    fn check(&self, value: &ConfigValue) -> Result<(), String> {
-        let valid = match self {
-            Validator::Any => true,
-            Validator::AtLeast(min) => value.as_f64().is_none_or(|n| n >= *min as f64),
-            Validator::Between(min, max) => value
-                .as_f64()
-                .is_none_or(|n| n >= *min as f64 && n <= *max as f64),
+    /// Whether duplicates in a list are dropped before it is checked, as Kafka does.
+    fn is_of_lists(&self) -> bool {
+        matches!(
+            self,
+            Validator::ListOf(_) | Validator::NonEmptyListOf(_) | Validator::UniqueList { .. }
+        )
+    }
+
+    fn check(&self, key: &ConfigKey, value: &ConfigValue) -> Result<(), ConfigError> {
+        let problem = match self {
+            Validator::Any => None,
+            Validator::AtLeast(min) => below(value, *min as f64, min),
+            Validator::Between(min, max) => {
+                below(value, *min as f64, min).or_else(|| above(value, *max as f64, max))
+            }
             Validator::BetweenDoubles(min, max) => {
-                value.as_f64().is_none_or(|n| n >= *min && n <= *max)
+                below(value, *min, min).or_else(|| above(value, *max, max))
             }
-            Validator::OneOf(choices) => value.as_str().is_none_or(|text| choices.contains(&text)),
-            Validator::OneOfIgnoringCase(choices) => value.as_str().is_none_or(|text| {
-                choices
-                    .iter()
-                    .any(|choice| choice.eq_ignore_ascii_case(text))
-            }),
-            Validator::ListOf(choices) => value.as_list().is_none_or(|list| {
-                is_unique(list) && list.iter().all(|text| choices.contains(&text.as_str()))
-            }),
-            Validator::NonEmptyListOf(choices) => {
-                value.as_list().is_none_or(|list| !list.is_empty())
-                    && Validator::ListOf(choices).check(value).is_ok()
+            Validator::OneOf(choices) => {
+                let is_valid = value.as_str().is_none_or(|text| choices.contains(&text));
+                (!is_valid).then(|| format!("String must be one of: {}", choices.join(", ")))
             }
-            Validator::UniqueList { non_empty } => value.as_list().is_none_or(|list| {
-                is_unique(list)
-                    && list.iter().all(|text| !text.is_empty())
-                    && !(*non_empty && list.is_empty())
-            }),
-            Validator::NonEmpty => value.as_str().is_none_or(|text| !text.is_empty()),
-            Validator::NonEmptyWithoutControlCharacters => value
-                .as_str()
-                .is_none_or(|text| !text.is_empty() && !text.chars().any(char::is_control)),
-            Validator::Custom(check) => return check(value),
+            Validator::OneOfIgnoringCase(choices) => {
+                let is_same = |text: &str| choices.iter().any(|c| c.eq_ignore_ascii_case(text));
+                (!value.as_str().is_none_or(is_same)).then(|| {
+                    let choices = choices.join(", ");
+                    format!("String must be one of (case insensitive): {choices}")
+                })
+            }
+            Validator::ListOf(choices) => return check_list(key, value, true, choices),
+            Validator::NonEmptyListOf(choices) => return check_list(key, value, false, choices),
+            Validator::UniqueList { non_empty } => {
+                return check_list(key, value, !non_empty, &[]);
+            }
+            Validator::NonEmpty => {
+                (value.as_str() == Some("")).then(|| "String must be non-empty".to_owned())
+            }
+            Validator::NonEmptyWithoutControlCharacters => {
+                let is_bad = |text: &str| text.is_empty() || text.chars().any(char::is_control);
+                let problem = "String may not be empty or contain control sequences";
+                value
+                    .as_str()
+                    .is_some_and(is_bad)
+                    .then(|| problem.to_owned())
+            }
+            Validator::Custom(check) => check(value).err(),
             Validator::All(validators) => {
                 return validators
                     .iter()
-                    .try_for_each(|validator| validator.check(value));
+                    .try_for_each(|validator| validator.check(key, value));
             }
         };
-        match (valid, self.describe()) {
-            (true, _) => Ok(()),
-            (false, Some(expected)) => Err(format!("expected {expected}")),
-            (false, None) => Err("not allowed".to_owned()),
+        match problem {
+            None => Ok(()),
+            Some(problem) => Err(key.error(&value.render(), problem)),
         }
     }
 
@@ -348,10 +375,49 @@ impl Validator {
     }
 }
 
-fn is_unique(list: &[String]) -> bool {
-    let mut sorted: Vec<_> = list.iter().collect();
-    sorted.sort_unstable();
-    sorted.windows(2).all(|pair| pair[0] != pair[1])
+fn below(value: &ConfigValue, min: f64, shown: impl fmt::Display) -> Option<String> {
+    let is_below = value.as_f64().is_some_and(|number| number < min);
+    is_below.then(|| format!("Value must be at least {shown}"))
+}
+
+fn above(value: &ConfigValue, max: f64, shown: impl fmt::Display) -> Option<String> {
+    let is_above = value.as_f64().is_some_and(|number| number > max);
+    is_above.then(|| format!("Value must be no more than {shown}"))
+}
+
+fn check_list(
+    key: &ConfigKey,
+    value: &ConfigValue,
+    may_be_empty: bool,
+    choices: &[&str],
+) -> Result<(), ConfigError> {
+    let name = key.name;
+    let list = value.as_list().unwrap_or_default();
+    let refuse = |message: String| Err(ConfigError::new(name, message));
+    if list.is_empty() && !may_be_empty {
+        let valid = match choices {
+            [] => "any non-empty value".to_owned(),
+            choices => format!("[{}]", choices.join(", ")),
+        };
+        return refuse(format!(
+            "Configuration '{name}' must not be empty. Valid values include: {valid}"
+        ));
+    }
+    for (idx, element) in list.iter().enumerate() {
+        if element.is_empty() {
+            return refuse(format!("Configuration '{name}' values must not be empty."));
+        }
+        if list[..idx].contains(element) {
+            return refuse(format!(
+                "Configuration '{name}' values must not be duplicated."
+            ));
+        }
+        if !choices.is_empty() && !choices.contains(&element.as_str()) {
+            let problem = format!("String must be one of: {}", choices.join(", "));
+            return Err(ConfigError::invalid(name, element, problem));
+        }
+    }
+    Ok(())
 }
 
 /// A table of keys with lookup by name.
@@ -398,15 +464,11 @@ impl ConfigDef {
 
     /// The error about a key that is not in the table.
     pub fn unknown_key(&self, name: &str) -> ConfigError {
-        let problem = match self.nearest(name) {
-            Some(near) => format!("there is no such key; did you mean {near}?"),
-            None => "there is no such key".to_owned(),
+        let hint = match self.nearest(name) {
+            Some(near) => format!("; did you mean {near}?"),
+            None => String::new(),
         };
-        ConfigError {
-            key: name.to_owned(),
-            value: None,
-            problem,
-        }
+        ConfigError::new(name, format!("Unknown configuration key {name}{hint}"))
     }
 
     /// The key of the table that looks most like `name`, if one does.
@@ -430,11 +492,7 @@ impl ConfigDef {
         for key in self.keys {
             let value = match (given.get(key.name), key.default) {
                 (Some(text), _) => key.parse_value(text).map(Some),
-                (None, ConfigDefault::Required) => Err(ConfigError {
-                    key: key.name.to_owned(),
-                    value: None,
-                    problem: format!("it is required; expected {}", key.expectation()),
-                }),
+                (None, ConfigDefault::Required) => Err(key.missing()),
                 (None, _) => Ok(key.default_value()),
             };
             match value {

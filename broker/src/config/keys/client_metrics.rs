@@ -2,14 +2,12 @@
 //!
 //! Facts are those of Apache Kafka 4.3.1; see [`super`] for the columns.
 
-use super::keys;
-
 keys! {
     KEYS:
-    "interval.ms" Int "300000" any Medium Dynamic public ignored
+    "interval.ms" Int "300000" any Medium ClusterWide public ignored
         "Interval at which clients push their metrics.";
-    "match" List "" (list empty []) Medium Dynamic public ignored
+    "match" List "" (list empty []) Medium ClusterWide public ignored
         "Selectors of the clients that are to push metrics.";
-    "metrics" List "" (list empty []) Medium Dynamic public ignored
+    "metrics" List "" (list empty []) Medium ClusterWide public ignored
         "Prefixes of the names of the metrics to push; empty for none, * for all.";
 }

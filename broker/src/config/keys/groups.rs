@@ -2,8 +2,6 @@
 //!
 //! Facts are those of Apache Kafka 4.3.1; see [`super`] for the columns.
 
-use super::keys;
-
 keys! {
     KEYS:
     "add.partitions.to.txn.retry.backoff.max.ms" Int "100" [0 ..] High ReadOnly public ignored

@@ -2,8 +2,6 @@
 //!
 //! Facts are those of Apache Kafka 4.3.1; see [`super`] for the columns.
 
-use super::keys;
-
 keys! {
     KEYS:
     "advertised.listeners" List null (list []) High ReadOnly public honoured

@@ -2,8 +2,6 @@
 //!
 //! Facts are those of Apache Kafka 4.3.1; see [`super`] for the columns.
 
-use super::keys;
-
 keys! {
     KEYS:
     "alter.config.policy.class.name" Class null any Low ReadOnly public ignored
@@ -14,7 +12,7 @@ keys! {
         "Length of a sample for the quota on moves between log directories.";
     "auto.create.topics.enable" Boolean "true" any High ReadOnly public honoured
         "Whether asking for a topic that does not exist creates it.";
-    "compression.gzip.level" Int "-1" gzip_level Medium ClusterWide public honoured
+    "compression.gzip.level" Int "-1" (custom gzip_level) Medium ClusterWide public honoured
         "Level for topics whose compression.type is gzip.";
     "compression.lz4.level" Int "9" [1 .. 17] Medium ClusterWide public honoured
         "Level for topics whose compression.type is lz4.";
@@ -34,7 +32,7 @@ keys! {
         "How long the log cleaner sleeps when nothing is to be cleaned.";
     "log.cleaner.dedupe.buffer.size" Long "134217728" any Medium ClusterWide public ignored
         "Memory of all log cleaner threads for the map of keys.";
-    "log.cleaner.delete.retention.ms" Long "86400000" [0 ..] Medium ClusterWide public honoured
+    "log.cleaner.delete.retention.ms" Long "86400000" [0 ..] Medium ClusterWide public ignored
         "How long markers of deleted keys are kept in compacted topics.";
     "log.cleaner.enable" Boolean "true" any Medium ReadOnly public ignored
         "Whether the log cleaner runs.";
@@ -46,9 +44,9 @@ keys! {
         "Limit of the log cleaner's reads and writes together.";
     "log.cleaner.max.compaction.lag.ms" Long "9223372036854775807" [1 ..] Medium ClusterWide public honoured
         "Longest time that a record stays exempt from compaction.";
-    "log.cleaner.min.cleanable.ratio" Double "0.5" [0 .. 1] Medium ClusterWide public honoured
+    "log.cleaner.min.cleanable.ratio" Double "0.5" (between_doubles 0.0 1.0) Medium ClusterWide public ignored
         "Share of a log that has to be uncompacted before it is cleaned.";
-    "log.cleaner.min.compaction.lag.ms" Long "0" [0 ..] Medium ClusterWide public honoured
+    "log.cleaner.min.compaction.lag.ms" Long "0" [0 ..] Medium ClusterWide public ignored
         "Shortest time that a record stays exempt from compaction.";
     "log.cleaner.threads" Int "1" [0 ..] Medium ClusterWide public ignored
         "Threads of the log cleaner.";

@@ -2,8 +2,6 @@
 //!
 //! Facts are those of Apache Kafka 4.3.1; see [`super`] for the columns.
 
-use super::keys;
-
 keys! {
     KEYS:
     "follower.fetch.last.tiered.offset.enable" Boolean "false" any Medium ClusterWide public ignored
@@ -44,7 +42,7 @@ keys! {
         "Longest wait before tiering tries again.";
     "remote.log.manager.task.retry.backoff.ms" Long "500" [1 ..] Low ReadOnly internal ignored
         "First wait before tiering tries again.";
-    "remote.log.manager.task.retry.jitter" Double "0.2" [0 .. 0.5] Low ReadOnly internal ignored
+    "remote.log.manager.task.retry.jitter" Double "0.2" (between_doubles 0.0 0.5) Low ReadOnly internal ignored
         "Random share of the wait before tiering tries again.";
     "remote.log.manager.thread.pool.size" Int "2" [1 ..] Medium ReadOnly public ignored
         "Threads that schedule the work on tiered partitions.";

@@ -74,6 +74,14 @@ impl ConfigValue {
         })
     }
 
+    /// Keeps only the first of equal elements of a list.
+    pub(super) fn drop_duplicates(&mut self) {
+        if let ConfigValue::List(values) = self {
+            let mut seen = std::collections::HashSet::new();
+            values.retain(|value| seen.insert(value.clone()));
+        }
+    }
+
     pub fn config_type(&self) -> ConfigType {
         match self {
             ConfigValue::Boolean(_) => ConfigType::Boolean,
