@@ -15,7 +15,16 @@
 //! Kafka: group-coordinator `GroupCoordinatorService`, coordinator-common `CoordinatorRuntime` (4.3).
 
 pub mod group;
+pub mod loader;
+pub mod publisher;
+pub mod runtime;
+pub mod service;
 pub mod timer;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::service::GroupCoordinator;
 
 use bytes::{Bytes, BytesMut};
 use kafka_shared::error::ApiError;
@@ -140,20 +149,4 @@ pub fn partition_for(group_id: &str, partition_count: i32) -> i32 {
         hash.wrapping_mul(31).wrapping_add(i32::from(unit))
     });
     hash.checked_abs().unwrap_or(0) % partition_count.max(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn groups_are_placed_as_java_places_them() {
-        assert_eq!(partition_for("", 50), 0);
-        assert_eq!(partition_for("a", 50), 97 % 50);
-        assert_eq!(partition_for("group", 50), 98_629_247 % 50);
-        // hashCode is Integer.MIN_VALUE, whose absolute value does not fit.
-        assert_eq!(partition_for("polygenelubricants", 50), 0);
-        // A negative hash code: its absolute value counts, not its low bits, which would say 17.
-        assert_eq!(partition_for("orders", 50), 1_008_770_331 % 50);
-    }
 }

@@ -14,8 +14,6 @@ pub mod batch;
 pub mod builder;
 pub mod compression;
 pub mod control;
-#[cfg(test)]
-pub(crate) mod golden;
 pub mod iter;
 pub(crate) mod varint;
 

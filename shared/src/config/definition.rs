@@ -8,7 +8,7 @@
 mod nearest;
 mod value;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 pub use nearest::nearest;
@@ -403,12 +403,11 @@ fn check_list(
             "Configuration '{name}' must not be empty. Valid values include: {valid}"
         ));
     }
-    let mut seen = HashSet::with_capacity(list.len());
-    for element in list {
+    for (idx, element) in list.iter().enumerate() {
         if element.is_empty() {
             return refuse(format!("Configuration '{name}' values must not be empty."));
         }
-        if !seen.insert(element) {
+        if list[..idx].contains(element) {
             return refuse(format!(
                 "Configuration '{name}' values must not be duplicated."
             ));

@@ -175,7 +175,7 @@ pub struct CommitPartition {
 }
 
 /// Partitions of one topic, of whatever is asked of them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicItems<T> {
     /// The topic's name.
     pub topic: Arc<str>,

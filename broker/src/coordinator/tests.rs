@@ -1,0 +1,700 @@
+//! The coordinator over a log in memory, in tokio's paused time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use kafka_shared::error::{ApiError, ErrorCode};
+use kafka_shared::record::batch::{Batch, set_base_offset, set_partition_leader_epoch};
+use kafka_shared::record::builder::BatchBuilder;
+use kafka_shared::task;
+use kafka_shared::time::Clock;
+use kafka_shared::types::TopicPartition;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::group::classic::{MemberSettings, Protocol};
+use super::group::*;
+use super::*;
+
+#[test]
+fn groups_are_placed_as_java_places_them() {
+    assert_eq!(partition_for("", 50), 0);
+    assert_eq!(partition_for("a", 50), 97 % 50);
+    assert_eq!(partition_for("group", 50), 98_629_247 % 50);
+    // A negative hash code: its absolute value counts, not its low bits, which would say 17.
+    assert_eq!(partition_for("orders", 50), 1_008_770_331 % 50);
+    // hashCode is Integer.MIN_VALUE, whose absolute value does not fit.
+    assert_eq!(partition_for("polygenelubricants", 50), 0);
+}
+
+/// tokio's time, which tests move.
+#[derive(Debug)]
+struct TokioClock(tokio::time::Instant);
+
+impl Clock for TokioClock {
+    fn monotonic(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn wall_ms(&self) -> i64 {
+        1_700_000_000_000 + self.monotonic_ms()
+    }
+}
+
+#[derive(Debug)]
+struct MemoryState {
+    batches: Vec<Bytes>,
+    end: i64,
+    fail: Option<ErrorCode>,
+    commits: bool,
+    is_leader: bool,
+}
+
+/// One partition in memory; the others are not led here.
+#[derive(Debug)]
+struct MemoryLog {
+    state: Mutex<MemoryState>,
+    high_watermark: Mutex<Option<watch::Sender<i64>>>,
+    max_batch_bytes: usize,
+}
+
+impl MemoryLog {
+    fn new(max_batch_bytes: usize) -> Arc<Self> {
+        let state = MemoryState {
+            batches: Vec::new(),
+            end: 0,
+            fail: None,
+            commits: true,
+            is_leader: true,
+        };
+        Arc::new(Self {
+            state: Mutex::new(state),
+            high_watermark: Mutex::new(Some(watch::Sender::new(0))),
+            max_batch_bytes,
+        })
+    }
+
+    fn commit(&self) {
+        let end = self.state.lock().end;
+        if let Some(sender) = &*self.high_watermark.lock() {
+            sender.send_replace(end);
+        }
+    }
+
+    /// Appends as somebody else.
+    fn intrude(&self, batch: &[u8]) -> i64 {
+        let mut state = self.state.lock();
+        let mut batch = BytesMut::from(batch);
+        set_base_offset(&mut batch, state.end).unwrap();
+        set_partition_leader_epoch(&mut batch, 3).unwrap();
+        state.end = Batch::parse(&batch).unwrap().next_offset();
+        state.batches.push(batch.freeze());
+        state.end
+    }
+
+    fn batch_sizes(&self) -> Vec<i32> {
+        let state = self.state.lock();
+        state
+            .batches
+            .iter()
+            .map(|batch| Batch::parse(batch).unwrap().record_count())
+            .collect()
+    }
+}
+
+impl PartitionWriter for MemoryLog {
+    fn append(
+        &self,
+        _: &TopicPartition,
+        leader_epoch: i32,
+        batch: BytesMut,
+    ) -> Result<i64, ApiError> {
+        assert_eq!(leader_epoch, 3);
+        if batch.len() > self.max_batch_bytes {
+            return Err(ErrorCode::MESSAGE_TOO_LARGE.into());
+        }
+        if let Some(error) = self.state.lock().fail.take() {
+            return Err(error.into());
+        }
+        let end = self.intrude(&batch);
+        if self.state.lock().commits {
+            self.commit();
+        }
+        Ok(end)
+    }
+
+    fn high_watermark(&self, _: &TopicPartition) -> Result<watch::Receiver<i64>, ApiError> {
+        let sender = self.high_watermark.lock();
+        let sender = sender.as_ref().filter(|_| self.state.lock().is_leader);
+        sender
+            .map(watch::Sender::subscribe)
+            .ok_or(ErrorCode::NOT_LEADER_OR_FOLLOWER.into())
+    }
+
+    fn log_range(&self, _: &TopicPartition) -> Result<LogRange, ApiError> {
+        Ok(LogRange {
+            log_start_offset: 0,
+            log_end_offset: self.state.lock().end,
+        })
+    }
+
+    fn read(&self, _: &TopicPartition, start: i64, max_bytes: usize) -> Result<Bytes, ApiError> {
+        let mut out = Vec::new();
+        for batch in &self.state.lock().batches {
+            if Batch::parse(batch).unwrap().last_offset() < start {
+                continue;
+            }
+            if !out.is_empty() && out.len() + batch.len() > max_bytes {
+                break;
+            }
+            out.extend_from_slice(batch);
+        }
+        Ok(out.into())
+    }
+
+    fn max_batch_bytes(&self, _: &TopicPartition) -> usize {
+        self.max_batch_bytes
+    }
+}
+
+/// The coordinator of a single partition over `log`, once it serves.
+async fn start(log: &Arc<MemoryLog>, config: GroupCoordinatorConfig) -> Arc<GroupCoordinator> {
+    let clock = Arc::new(TokioClock(tokio::time::Instant::now()));
+    let coordinator = GroupCoordinator::new(config, Arc::clone(log) as _, clock);
+    coordinator.set_partition_count(1);
+    coordinator.on_election(0, 3);
+    until_active(&coordinator).await;
+    coordinator
+}
+
+async fn until_active(coordinator: &GroupCoordinator) {
+    let wait = async {
+        while coordinator.list_groups(vec![], vec![]).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait)
+        .await
+        .unwrap();
+}
+
+fn quick() -> GroupCoordinatorConfig {
+    GroupCoordinatorConfig {
+        group_initial_rebalance_delay_ms: 100,
+        ..Default::default()
+    }
+}
+
+fn join(member_id: &Arc<str>) -> JoinRequest {
+    JoinRequest {
+        version: 9,
+        group_id: "g".into(),
+        member_id: member_id.clone(),
+        instance_id: None,
+        client_id: "c".into(),
+        client_host: "/127.0.0.1".into(),
+        protocol_type: "consumer".into(),
+        settings: MemberSettings {
+            protocols: vec![Protocol {
+                name: "range".into(),
+                metadata: Bytes::from("m"),
+            }],
+            rebalance_timeout_ms: 60_000,
+            session_timeout_ms: 10_000,
+        },
+        new_member_uuid: kafka_shared::types::random_uuid(),
+    }
+}
+
+fn sync(
+    member_id: &Arc<str>,
+    generation_id: i32,
+    assignments: &[(Arc<str>, Bytes)],
+) -> SyncRequest {
+    SyncRequest {
+        group_id: "g".into(),
+        generation_id,
+        member_id: member_id.clone(),
+        instance_id: None,
+        protocol_type: Some("consumer".into()),
+        protocol_name: Some("range".into()),
+        assignments: assignments.to_vec(),
+    }
+}
+
+fn commit(group_id: &str, partitions: impl IntoIterator<Item = i32>, offset: i64) -> CommitRequest {
+    let partition = |partition| CommitPartition {
+        partition,
+        offset,
+        leader_epoch: -1,
+        metadata: None,
+    };
+    CommitRequest {
+        version: 9,
+        group_id: group_id.into(),
+        member_id: "".into(),
+        instance_id: None,
+        generation_id: -1,
+        retention_time_ms: -1,
+        topics: vec![TopicItems {
+            topic: "t".into(),
+            topic_id: Uuid::nil(),
+            partitions: partitions.into_iter().map(partition).collect(),
+        }],
+    }
+}
+
+async fn fetch(coordinator: &GroupCoordinator, group_id: &str, require_stable: bool) -> Vec<i64> {
+    let request = FetchRequest {
+        group_id: group_id.into(),
+        topics: None,
+        require_stable,
+    };
+    let topics = coordinator.fetch_offsets(request).await.unwrap();
+    topics
+        .into_iter()
+        .flat_map(|topic| topic.partitions)
+        .map(|found| found.offset)
+        .collect()
+}
+
+async fn generation(coordinator: &Arc<GroupCoordinator>, ids: &[Arc<str>]) -> Vec<JoinReply> {
+    let joins = ids.iter().map(|id| {
+        let (coordinator, request) = (Arc::clone(coordinator), join(id));
+        task::spawn(
+            "test-join",
+            async move { coordinator.join_group(request).await },
+        )
+    });
+    let mut replies = Vec::new();
+    for join in joins.collect::<Vec<_>>() {
+        replies.push(join.await.unwrap());
+    }
+    replies
+}
+
+async fn member_id(coordinator: &GroupCoordinator) -> Arc<str> {
+    let reply = coordinator.join_group(join(&"".into())).await;
+    assert_eq!(reply.error, ErrorCode::MEMBER_ID_REQUIRED);
+    reply.member_id
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_members_share_a_group_and_find_it_again_after_a_restart() {
+    let log = MemoryLog::new(1 << 20);
+    let coordinator = start(&log, quick()).await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(member_id(&coordinator).await);
+    }
+    let joined = generation(&coordinator, &ids).await;
+    assert!(
+        joined
+            .iter()
+            .all(|reply| reply.error.is_none() && reply.generation_id == 1)
+    );
+    let leader = joined
+        .iter()
+        .find(|reply| !reply.members.is_empty())
+        .unwrap();
+    assert_eq!(Some(&leader.member_id), leader.leader.as_ref());
+    assert_eq!(leader.members.len(), 3);
+
+    let assignments: Vec<_> = ids
+        .iter()
+        .map(|id| (id.clone(), Bytes::copy_from_slice(id.as_bytes())))
+        .collect();
+    let mut syncs = Vec::new();
+    for id in &ids {
+        let assignments = if *id == leader.member_id {
+            &assignments[..]
+        } else {
+            &[]
+        };
+        let (coordinator, request) = (Arc::clone(&coordinator), sync(id, 1, assignments));
+        let answer = async move { coordinator.sync_group(request).await };
+        syncs.push((id, task::spawn("test-sync", answer)));
+    }
+    for (id, reply) in syncs {
+        let reply = reply.await.unwrap();
+        assert_eq!(
+            (reply.error, &reply.assignment[..]),
+            (ErrorCode::NONE, id.as_bytes())
+        );
+    }
+    let request = CommitRequest {
+        member_id: ids[0].clone(),
+        generation_id: 1,
+        ..commit("g", [0, 1], 42)
+    };
+    let committed = coordinator.commit_offsets(request).await.unwrap();
+    assert!(
+        committed[0]
+            .partitions
+            .iter()
+            .all(|partition| partition.error.is_none())
+    );
+    coordinator.shutdown().await;
+    assert_eq!(
+        coordinator.join_group(join(&ids[0])).await.error,
+        ErrorCode::COORDINATOR_NOT_AVAILABLE
+    );
+
+    let coordinator = start(&log, quick()).await;
+    assert_eq!(fetch(&coordinator, "g", false).await, [42, 42]);
+    let group = coordinator.describe_group("g".into(), 6).await.unwrap();
+    assert_eq!((group.state, group.members.len()), ("Stable", 3));
+    let heartbeat = HeartbeatRequest {
+        group_id: "g".into(),
+        generation_id: 1,
+        member_id: ids[1].clone(),
+        instance_id: None,
+    };
+    assert_eq!(coordinator.heartbeat(heartbeat.clone()).await, Ok(()));
+    // Nobody else shows up: after a session time-out the others are out.
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert_eq!(coordinator.heartbeat(heartbeat.clone()).await, Ok(()));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let rejoin = Err(ErrorCode::REBALANCE_IN_PROGRESS);
+    assert_eq!(coordinator.heartbeat(heartbeat).await, rejoin);
+    let joined = generation(&coordinator, &ids[1..2]).await;
+    assert_eq!((joined[0].generation_id, joined[0].members.len()), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_waits_for_the_high_watermark_and_reads_see_no_more_than_that() {
+    let log = MemoryLog::new(1 << 20);
+    let coordinator = start(&log, quick()).await;
+    coordinator
+        .commit_offsets(commit("g", [0], 1))
+        .await
+        .unwrap();
+    log.state.lock().commits = false;
+    let answer = {
+        let coordinator = Arc::clone(&coordinator);
+        let request = commit("g", [0], 2);
+        task::spawn("test-commit", async move {
+            coordinator.commit_offsets(request).await
+        })
+    };
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!answer.is_finished());
+    assert_eq!(fetch(&coordinator, "g", false).await, [1]);
+    log.commit();
+    assert!(answer.await.unwrap().is_ok());
+    assert_eq!(fetch(&coordinator, "g", false).await, [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_committed_in_time_is_an_error() {
+    let log = MemoryLog::new(1 << 20);
+    let coordinator = start(&log, quick()).await;
+    log.state.lock().commits = false;
+    let started = tokio::time::Instant::now();
+    let result = coordinator.commit_offsets(commit("g", [0], 2)).await;
+    assert_eq!(result, Err(ErrorCode::COORDINATOR_NOT_AVAILABLE));
+    assert_eq!(started.elapsed().as_millis(), 5000);
+    let request = FetchRequest {
+        group_id: "g".into(),
+        topics: None,
+        require_stable: true,
+    };
+    let result = coordinator.fetch_offsets(request).await;
+    assert_eq!(result, Err(ErrorCode::NOT_COORDINATOR));
+    // A group that could not be committed in time answers its first member.
+    let reply = coordinator.join_group(join(&"".into())).await;
+    assert_eq!(reply.error, ErrorCode::MEMBER_ID_REQUIRED);
+    log.commit();
+    assert_eq!(fetch(&coordinator, "g", false).await, [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_not_be_appended_did_not_happen() {
+    let log = MemoryLog::new(1 << 20);
+    let coordinator = start(&log, quick()).await;
+    coordinator
+        .commit_offsets(commit("g", [0], 1))
+        .await
+        .unwrap();
+    let errors = [
+        (
+            ErrorCode::NOT_ENOUGH_REPLICAS,
+            ErrorCode::COORDINATOR_NOT_AVAILABLE,
+        ),
+        (
+            ErrorCode::NOT_LEADER_OR_FOLLOWER,
+            ErrorCode::NOT_COORDINATOR,
+        ),
+        (ErrorCode::KAFKA_STORAGE_ERROR, ErrorCode::NOT_COORDINATOR),
+        (
+            ErrorCode::MESSAGE_TOO_LARGE,
+            ErrorCode::UNKNOWN_SERVER_ERROR,
+        ),
+        (
+            ErrorCode::INVALID_PRODUCER_EPOCH,
+            ErrorCode::INVALID_PRODUCER_EPOCH,
+        ),
+    ];
+    for (appended, answered) in errors {
+        log.state.lock().fail = Some(appended);
+        let result = coordinator.commit_offsets(commit("g", [0], 2)).await;
+        assert_eq!(result, Err(answered), "{appended:?}");
+        assert_eq!(fetch(&coordinator, "g", true).await, [1]);
+    }
+    // One commit is one batch, however large.
+    let result = coordinator.commit_offsets(commit("g", 0..40_000, 2)).await;
+    assert_eq!(result.err(), Some(ErrorCode::UNKNOWN_SERVER_ERROR));
+    assert_eq!(fetch(&coordinator, "g", true).await, [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn concurrent_commits_share_a_batch() {
+    let log = MemoryLog::new(1 << 20);
+    let coordinator = start(&log, quick()).await;
+    let commits: Vec<_> = (0..20)
+        .map(|n| {
+            let coordinator = Arc::clone(&coordinator);
+            let request = commit(&format!("g{n}"), [0, 1], n);
+            task::spawn("test-commit", async move {
+                coordinator.commit_offsets(request).await
+            })
+        })
+        .collect();
+    for commit in commits {
+        assert!(commit.await.unwrap().is_ok());
+    }
+    assert_eq!(log.batch_sizes(), [40]);
+    for n in 0..20 {
+        assert_eq!(fetch(&coordinator, &format!("g{n}"), false).await, [n, n]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn commits_that_do_not_fit_into_one_batch_go_into_several() {
+    let log = MemoryLog::new(700);
+    let coordinator = start(&log, quick()).await;
+    let commits: Vec<_> = (0..20)
+        .map(|n| {
+            let coordinator = Arc::clone(&coordinator);
+            let request = commit("g", [n, n + 100], 7);
+            task::spawn("test-commit", async move {
+                coordinator.commit_offsets(request).await
+            })
+        })
+        .collect();
+    for commit in commits {
+        assert!(commit.await.unwrap().is_ok());
+    }
+    let sizes = log.batch_sizes();
+    assert!(sizes.len() > 1 && sizes.len() < 10, "{sizes:?}");
+    assert_eq!(sizes.iter().sum::<i32>(), 40);
+    assert!(
+        sizes.iter().all(|size| size % 2 == 0),
+        "a commit is not split: {sizes:?}"
+    );
+
+    // Expiry is no single operation and may be split anywhere.
+    coordinator.on_topics_deleted(vec![(Uuid::nil(), "t".into())]);
+    let wait = async {
+        while !fetch(&coordinator, "g", false).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), wait)
+        .await
+        .unwrap();
+    assert_eq!(log.batch_sizes().iter().sum::<i32>(), 80);
+}
+
+#[tokio::test(start_paused = true)]
+async fn resignation_sends_those_who_wait_to_another_coordinator() {
+    let log = MemoryLog::new(1 << 20);
+    let coordinator = start(&log, quick()).await;
+    let id = member_id(&coordinator).await;
+    let waiting = {
+        let (coordinator, request) = (Arc::clone(&coordinator), join(&id));
+        task::spawn(
+            "test-join",
+            async move { coordinator.join_group(request).await },
+        )
+    };
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    // An old epoch, and the one that we lead in, change nothing.
+    coordinator.on_resignation(0, Some(3));
+    assert!(!waiting.is_finished());
+    coordinator.on_resignation(0, Some(4));
+    assert_eq!(waiting.await.unwrap().error, ErrorCode::NOT_COORDINATOR);
+    let result = coordinator.commit_offsets(commit("g", [0], 1)).await;
+    assert_eq!(result, Err(ErrorCode::NOT_COORDINATOR));
+    assert_eq!(coordinator.list_groups(vec![], vec![]).await, Ok(vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_whose_replica_is_gone_is_served_again_after_an_election() {
+    let log = MemoryLog::new(1 << 20);
+    let coordinator = start(&log, quick()).await;
+    coordinator
+        .commit_offsets(commit("g", [0], 1))
+        .await
+        .unwrap();
+    *log.high_watermark.lock() = None;
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let result = coordinator.commit_offsets(commit("g", [0], 2)).await;
+    assert_eq!(result, Err(ErrorCode::NOT_COORDINATOR));
+    *log.high_watermark.lock() = Some(watch::Sender::new(1));
+    coordinator.on_election(0, 3);
+    let wait = async {
+        while coordinator
+            .commit_offsets(commit("g", [1], 2))
+            .await
+            .is_err()
+        {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), wait)
+        .await
+        .unwrap();
+    assert_eq!(fetch(&coordinator, "g", false).await, [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_somebody_else_wrote_to_is_loaded_again() {
+    let log = MemoryLog::new(1 << 20);
+    let coordinator = start(&log, quick()).await;
+    coordinator
+        .commit_offsets(commit("g", [0], 1))
+        .await
+        .unwrap();
+    let record = Record::OffsetCommit {
+        group_id: "g".into(),
+        topic: "u".into(),
+        partition: 5,
+        value: Some(offsets::OffsetAndMetadata {
+            offset: 9,
+            leader_epoch: -1,
+            metadata: "".into(),
+            commit_timestamp_ms: 0,
+            expire_timestamp_ms: None,
+            topic_id: Uuid::nil(),
+            record_offset: -1,
+        }),
+    };
+    let (key, value) = record.encode().unwrap();
+    let mut batch = BatchBuilder::new();
+    batch.append(0, Some(&key), value.as_deref(), &[]).unwrap();
+    log.intrude(&batch.build());
+    let result = coordinator.commit_offsets(commit("g", [0], 2)).await;
+    assert_eq!(result, Err(ErrorCode::NOT_COORDINATOR));
+    let loading = coordinator.commit_offsets(commit("g", [0], 2)).await;
+    assert_eq!(loading, Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS));
+    until_active(&coordinator).await;
+    // The commit was refused, but it is in the log: a client that tries again changes nothing.
+    assert_eq!(fetch(&coordinator, "g", false).await, [2, 9]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn offsets_of_a_transaction_count_from_its_marker_on() {
+    let log = MemoryLog::new(1 << 20);
+    let offset = |offset| Record::OffsetCommit {
+        group_id: "g".into(),
+        topic: "t".into(),
+        partition: 0,
+        value: Some(offsets::OffsetAndMetadata {
+            offset,
+            leader_epoch: -1,
+            metadata: "".into(),
+            commit_timestamp_ms: 0,
+            expire_timestamp_ms: None,
+            topic_id: Uuid::nil(),
+            record_offset: -1,
+        }),
+    };
+    let append = |producer_id, record: Record| {
+        let (key, value) = record.encode().unwrap();
+        let mut batch = BatchBuilder::new()
+            .with_producer(producer_id, 0, 0)
+            .with_transactional(true);
+        batch.append(0, Some(&key), value.as_deref(), &[]).unwrap();
+        log.intrude(&batch.build());
+    };
+    let mark = |producer_id, is_commit: u8| {
+        let mut batch = BatchBuilder::new()
+            .with_producer(producer_id, 0, -1)
+            .with_transactional(true)
+            .with_control(true);
+        batch
+            .append(0, Some(&[0, 0, 0, is_commit]), Some(&[0; 6]), &[])
+            .unwrap();
+        log.intrude(&batch.build());
+    };
+    append(1, offset(10));
+    mark(1, 1);
+    append(2, offset(20));
+    mark(2, 0);
+    append(3, offset(30));
+    log.commit();
+    let coordinator = start(&log, quick()).await;
+    assert_eq!(fetch(&coordinator, "g", false).await, [10]);
+    let request = FetchRequest {
+        group_id: "g".into(),
+        topics: None,
+        require_stable: true,
+    };
+    let topics = coordinator.fetch_offsets(request).await.unwrap();
+    assert_eq!(
+        topics[0].partitions[0].error,
+        ErrorCode::UNSTABLE_OFFSET_COMMIT
+    );
+    assert_eq!(topics[0].partitions[0].offset, -1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_are_checked_before_a_shard_is_asked() {
+    let log = MemoryLog::new(1 << 20);
+    let coordinator = start(&log, quick()).await;
+    for (timeout_ms, is_valid) in [
+        (5_999, false),
+        (6_000, true),
+        (1_800_000, true),
+        (1_800_001, false),
+    ] {
+        let mut request = join(&"".into());
+        request.settings.session_timeout_ms = timeout_ms;
+        let expected = match is_valid {
+            true => ErrorCode::MEMBER_ID_REQUIRED,
+            false => ErrorCode::INVALID_SESSION_TIMEOUT,
+        };
+        assert_eq!(
+            coordinator.join_group(request).await.error,
+            expected,
+            "{timeout_ms}"
+        );
+    }
+    let request = JoinRequest {
+        group_id: "".into(),
+        ..join(&"".into())
+    };
+    assert_eq!(
+        coordinator.join_group(request).await.error,
+        ErrorCode::INVALID_GROUP_ID
+    );
+    let request = SyncRequest {
+        group_id: "".into(),
+        ..sync(&"m".into(), 1, &[])
+    };
+    assert_eq!(
+        coordinator.sync_group(request).await.error,
+        ErrorCode::INVALID_GROUP_ID
+    );
+    let request = LeaveRequest {
+        group_id: "nope".into(),
+        members: vec![],
+    };
+    assert_eq!(coordinator.leave_group(request).await, Ok(vec![]));
+    // Simple consumers may use the empty name.
+    assert!(coordinator.commit_offsets(commit("", [0], 1)).await.is_ok());
+    assert_eq!(fetch(&coordinator, "", false).await, [1]);
+}
