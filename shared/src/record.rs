@@ -14,6 +14,8 @@ pub mod batch;
 pub mod builder;
 pub mod compression;
 pub mod control;
+#[cfg(test)]
+pub(crate) mod golden;
 pub mod iter;
 pub(crate) mod varint;
 

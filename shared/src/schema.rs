@@ -2,7 +2,8 @@
 //!
 //! Owns the [`schema!`](crate::schema) macro, the reader and writer behind it, and the records
 //! of the metadata log ([`metadata`]), of `__consumer_offsets` ([`offsets`]) and of
-//! `__transaction_state` ([`transaction`]). Encoding is Kafka's message encoding: KIP-482 for
+//! `__transaction_state` ([`transaction`]), and what classic consumers tell each other through a
+//! group ([`consumer_protocol`]). Encoding is Kafka's message encoding: KIP-482 for
 //! flexible versions and tagged fields, KIP-893 for nullable structs.
 //!
 //! Invariants: what Kafka wrote decodes and encodes to the same bytes; a length that the input
@@ -25,6 +26,7 @@
 //! Fields stand in the order of the bytes; tagged ones in ascending order of tags. `Option` is
 //! Kafka's nullable; `Bytes` is bytes, `Vec` is an array, another schema is a nested struct.
 
+pub mod consumer_protocol;
 mod field;
 pub mod metadata;
 pub mod offsets;
@@ -151,7 +153,7 @@ macro_rules! schema {
                 version: i16,
             ) -> Result<(), $crate::schema::SchemaError> {
                 let cx = Self::check_version(version)?;
-                $crate::schema::Field::encode(self, out, cx)
+                $crate::schema::Field::encode_field(self, out, cx)
             }
 
             fn decode(
@@ -159,13 +161,13 @@ macro_rules! schema {
                 version: i16,
             ) -> Result<Self, $crate::schema::SchemaError> {
                 let cx = Self::check_version(version)?;
-                $crate::schema::Field::decode(reader, cx)
+                $crate::schema::Field::decode_field(reader, cx)
             }
         }
 
         impl $crate::schema::Field for $name {
             #[allow(unused_mut, unused_variables, reason = "a schema may have no such field")]
-            fn encode(
+            fn encode_field(
                 &self,
                 out: &mut Vec<u8>,
                 cx: $crate::schema::Cx,
@@ -176,7 +178,7 @@ macro_rules! schema {
                     let spec = const { $crate::schema::FieldSpec::NEW $(.$attribute($value))* };
                     if spec.is_in(cx) {
                         match spec.is_tagged() {
-                            false => $crate::schema::Field::encode(&self.$field, out, cx)?,
+                            false => $crate::schema::Field::encode_field(&self.$field, out, cx)?,
                             true => tagged += u32::from(self.$field != default.$field),
                         }
                     } else if !spec.is_ignorable() && self.$field != default.$field {
@@ -197,7 +199,7 @@ macro_rules! schema {
             }
 
             #[allow(unused_mut, unused_variables, reason = "a schema may have no such field")]
-            fn decode(
+            fn decode_field(
                 reader: &mut $crate::schema::Reader<'_>,
                 cx: $crate::schema::Cx,
             ) -> Result<Self, $crate::schema::SchemaError> {
@@ -205,7 +207,7 @@ macro_rules! schema {
                 $({
                     let spec = const { $crate::schema::FieldSpec::NEW $(.$attribute($value))* };
                     if spec.is_in(cx) && !spec.is_tagged() {
-                        value.$field = $crate::schema::Field::decode(reader, cx)?;
+                        value.$field = $crate::schema::Field::decode_field(reader, cx)?;
                     }
                 })*
                 if cx.is_flexible() {

@@ -1,1 +1,31 @@
-//! cluster.
+//! Everything that talks to a cluster: typed calls over Kafka's own protocol.
+//!
+//! The only file family that sees `kafka_shared::client` and protocol messages. What comes out are
+//! the plain types of `model`; what fails is a [`Fault`](crate::model::Fault) for a whole call, a
+//! `Cell::Failed` for one partition, a fault in a map for one broker.
+//!
+//! Invariants:
+//! - Every call has a deadline; a slow or dead broker costs its own part of an answer only.
+//! - A cluster that lacks an API loses the columns that need it, nothing else.
+//! - A read-only session can't send a request that changes anything: [`wire`] hands requests over
+//!   by type, and only a session that may write gets the handle that sends the others.
+
+mod admin;
+mod configs;
+pub mod consumer_protocol;
+mod groups;
+mod log_dirs;
+mod messages;
+mod metadata;
+mod offsets;
+mod poller;
+mod produce;
+mod quorum;
+mod wire;
+
+pub use messages::{MessageTail, ReadFrom, ReadLimits, ReadMessages};
+pub use poller::{Interest, PollIntervals, Poller, PollerHandle};
+pub use wire::{ClusterClient, ConnectOptions};
+
+#[cfg(test)]
+mod tests;

@@ -13,10 +13,16 @@
 //!   layer, so that nothing can forget it; planning is allowed there.
 
 mod action;
+mod execute;
 mod plan;
+mod planning;
 pub mod reassign;
+mod verify;
 
 pub use action::{
     Action, AddPartitions, AlterConfigs, ConfigChange, CreateTopic, ProduceMessage, Reassign,
 };
+pub use execute::{check, execute};
 pub use plan::{Change, Danger, ItemReport, Plan, Report, Verification};
+pub use planning::{plan, topic_name_fault};
+pub use verify::verify;

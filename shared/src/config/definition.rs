@@ -8,7 +8,7 @@
 mod nearest;
 mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 pub use nearest::nearest;
@@ -403,11 +403,12 @@ fn check_list(
             "Configuration '{name}' must not be empty. Valid values include: {valid}"
         ));
     }
-    for (idx, element) in list.iter().enumerate() {
+    let mut seen = HashSet::with_capacity(list.len());
+    for element in list {
         if element.is_empty() {
             return refuse(format!("Configuration '{name}' values must not be empty."));
         }
-        if list[..idx].contains(element) {
+        if !seen.insert(element) {
             return refuse(format!(
                 "Configuration '{name}' values must not be duplicated."
             ));

@@ -122,7 +122,10 @@ pub fn decompress(
         Compression::None => Ok(data.to_vec()),
         Compression::Gzip => read_limited(codec, MultiGzDecoder::new(data), data.len(), max_bytes),
         Compression::Snappy => unsnappy(data, max_bytes),
-        Compression::Lz4 => read_limited(codec, FrameDecoder::new(data), data.len(), max_bytes),
+        Compression::Lz4 => {
+            let frame = lz4_frame(data).map_err(|reason| corrupt(codec, reason))?;
+            read_limited(codec, FrameDecoder::new(frame), frame.len(), max_bytes)
+        }
         Compression::Zstd => unzstd(data, max_bytes),
     }
 }
@@ -169,6 +172,35 @@ fn lz4(data: &[u8]) -> Result<Vec<u8>, lz4_flex::frame::Error> {
     let mut encoder = FrameEncoder::with_frame_info(info, Vec::with_capacity(data.len() / 2 + 64));
     encoder.write_all(data)?;
     encoder.finish()
+}
+
+/// The first frame in `data`, up to its end mark. Refuses what Kafka's reader refuses although
+/// lz4 allows it: other kinds of frames, dependent blocks, a missing end mark.
+fn lz4_frame(data: &[u8]) -> Result<&[u8], &'static str> {
+    const CUT: &str = "the frame is cut";
+    let (header, _) = data.split_first_chunk::<6>().ok_or(CUT)?;
+    let (magic, flags) = (&header[..4], header[4]);
+    if magic != 0x184d_2204u32.to_le_bytes() || flags >> 6 != 1 {
+        return Err("it is not an lz4 frame of version 1");
+    }
+    let has = |bit: u8| usize::from(flags & bit != 0);
+    let (dictionary, content_checksum, content_size) = (has(0x01), has(0x04), has(0x08));
+    let (block_checksum, independent) = (has(0x10), has(0x20) == 1);
+    if !independent || dictionary == 1 {
+        return Err("its blocks depend on each other or on a dictionary");
+    }
+    // Fixed part, content size, header checksum.
+    let mut position = 6 + 8 * content_size + 1;
+    loop {
+        let size = data.get(position..position + 4).ok_or(CUT)?;
+        let size = u32::from_le_bytes(size.try_into().expect("the slice has 4 bytes"));
+        position += 4;
+        if size == 0 {
+            return data.get(..position + 4 * content_checksum).ok_or(CUT);
+        }
+        // The highest bit marks a block that is not compressed.
+        position += (size & 0x7fff_ffff) as usize + 4 * block_checksum;
+    }
 }
 
 thread_local! {

@@ -217,3 +217,6 @@ fn decode_kraft<T: Schema>(value: &[u8]) -> Result<T, SchemaError> {
     let version = Reader::new(value).i16()?;
     T::decode(&mut Reader::new(value), version)
 }
+
+#[cfg(test)]
+mod tests;

@@ -103,7 +103,7 @@ impl Cx {
         value: &T,
     ) -> Result<(), SchemaError> {
         let mut content = Vec::new();
-        value.encode(
+        value.encode_field(
             &mut content,
             Cx {
                 tagged: true,
@@ -118,7 +118,7 @@ impl Cx {
 
     #[doc(hidden)]
     pub fn decode_tagged<T: Field>(self, content: &mut Reader<'_>) -> Result<T, SchemaError> {
-        let value = T::decode(
+        let value = T::decode_field(
             content,
             Cx {
                 tagged: true,
@@ -143,7 +143,7 @@ impl Cx {
             return Ok(());
         };
         out.push(1);
-        value.encode(
+        value.encode_field(
             out,
             Cx {
                 tagged: false,
@@ -164,7 +164,7 @@ impl Cx {
         };
         match is_null {
             true => Ok(None),
-            false => T::decode(
+            false => T::decode_field(
                 reader,
                 Cx {
                     tagged: false,
@@ -224,8 +224,8 @@ fn checked_u32(len: usize) -> Result<u32, SchemaError> {
 
 /// A type that a schema's field can have.
 pub trait Field: Sized {
-    fn encode(&self, out: &mut Vec<u8>, cx: Cx) -> Result<(), SchemaError>;
-    fn decode(reader: &mut Reader<'_>, cx: Cx) -> Result<Self, SchemaError>;
+    fn encode_field(&self, out: &mut Vec<u8>, cx: Cx) -> Result<(), SchemaError>;
+    fn decode_field(reader: &mut Reader<'_>, cx: Cx) -> Result<Self, SchemaError>;
 }
 
 /// A type that can be null, which is then an `Option` of it.
@@ -235,11 +235,11 @@ pub trait Nullable: Field {
 }
 
 impl<T: Nullable> Field for Option<T> {
-    fn encode(&self, out: &mut Vec<u8>, cx: Cx) -> Result<(), SchemaError> {
+    fn encode_field(&self, out: &mut Vec<u8>, cx: Cx) -> Result<(), SchemaError> {
         T::encode_nullable(self.as_ref(), out, cx)
     }
 
-    fn decode(reader: &mut Reader<'_>, cx: Cx) -> Result<Self, SchemaError> {
+    fn decode_field(reader: &mut Reader<'_>, cx: Cx) -> Result<Self, SchemaError> {
         T::decode_nullable(reader, cx)
     }
 }
@@ -247,12 +247,12 @@ impl<T: Nullable> Field for Option<T> {
 macro_rules! fixed_size_fields {
     ($($ty:ty => $read:ident;)*) => {$(
         impl Field for $ty {
-            fn encode(&self, out: &mut Vec<u8>, _: Cx) -> Result<(), SchemaError> {
+            fn encode_field(&self, out: &mut Vec<u8>, _: Cx) -> Result<(), SchemaError> {
                 out.extend_from_slice(&self.to_be_bytes());
                 Ok(())
             }
 
-            fn decode(reader: &mut Reader<'_>, _: Cx) -> Result<Self, SchemaError> {
+            fn decode_field(reader: &mut Reader<'_>, _: Cx) -> Result<Self, SchemaError> {
                 reader.$read()
             }
         }
@@ -270,23 +270,23 @@ fixed_size_fields! {
 }
 
 impl Field for bool {
-    fn encode(&self, out: &mut Vec<u8>, _: Cx) -> Result<(), SchemaError> {
+    fn encode_field(&self, out: &mut Vec<u8>, _: Cx) -> Result<(), SchemaError> {
         out.push(u8::from(*self));
         Ok(())
     }
 
-    fn decode(reader: &mut Reader<'_>, _: Cx) -> Result<Self, SchemaError> {
+    fn decode_field(reader: &mut Reader<'_>, _: Cx) -> Result<Self, SchemaError> {
         Ok(reader.u8()? != 0)
     }
 }
 
 impl Field for Uuid {
-    fn encode(&self, out: &mut Vec<u8>, _: Cx) -> Result<(), SchemaError> {
+    fn encode_field(&self, out: &mut Vec<u8>, _: Cx) -> Result<(), SchemaError> {
         out.extend_from_slice(self.as_bytes());
         Ok(())
     }
 
-    fn decode(reader: &mut Reader<'_>, _: Cx) -> Result<Self, SchemaError> {
+    fn decode_field(reader: &mut Reader<'_>, _: Cx) -> Result<Self, SchemaError> {
         reader.uuid()
     }
 }
@@ -294,11 +294,11 @@ impl Field for Uuid {
 /// The non-null form of a nullable type, in terms of its nullable form.
 macro_rules! required_from_nullable {
     () => {
-        fn encode(&self, out: &mut Vec<u8>, cx: Cx) -> Result<(), SchemaError> {
+        fn encode_field(&self, out: &mut Vec<u8>, cx: Cx) -> Result<(), SchemaError> {
             Self::encode_nullable(Some(self), out, cx)
         }
 
-        fn decode(reader: &mut Reader<'_>, cx: Cx) -> Result<Self, SchemaError> {
+        fn decode_field(reader: &mut Reader<'_>, cx: Cx) -> Result<Self, SchemaError> {
             Self::decode_nullable(reader, cx)?.ok_or(SchemaError::UnexpectedNull)
         }
     };
@@ -359,7 +359,7 @@ impl<T: Field> Nullable for Vec<T> {
         value
             .into_iter()
             .flatten()
-            .try_for_each(|element| element.encode(out, cx))
+            .try_for_each(|element| element.encode_field(out, cx))
     }
 
     fn decode_nullable(reader: &mut Reader<'_>, cx: Cx) -> Result<Option<Self>, SchemaError> {
@@ -373,7 +373,7 @@ impl<T: Field> Nullable for Vec<T> {
         // The count is plausible, yet elements may be larger in memory than in bytes.
         let mut elements = Vec::with_capacity(len.min(256));
         for _ in 0..len {
-            elements.push(T::decode(reader, cx)?);
+            elements.push(T::decode_field(reader, cx)?);
         }
         Ok(Some(elements))
     }

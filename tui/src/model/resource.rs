@@ -189,6 +189,11 @@ impl<T> Resource<T> {
         self.fault.as_ref().map(|_| self.failed_at)
     }
 
+    /// Refines the last value without making it newer.
+    pub(super) fn replace_value(&mut self, value: Arc<T>) {
+        self.value = Some(value);
+    }
+
     pub fn is_loading(&self) -> bool {
         self.loading
     }

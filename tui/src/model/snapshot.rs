@@ -1,13 +1,14 @@
 //! All that is known of one cluster, and the updates that bring it up to date.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use super::TopicPartition;
 use super::broker::{Broker, LogDirs};
 use super::config::{ConfigResource, Configs};
 use super::group::{Committed, GroupDescription, Groups};
 use super::quorum::{Features, Quorum};
-use super::reassignment::Reassignments;
+use super::reassignment::{OngoingReassignment, Reassignments};
 use super::resource::{Fault, Resource, Taken};
 use super::topic::{Topic, TopicOffsets};
 
@@ -125,6 +126,7 @@ impl ClusterSnapshot {
             Update::Metadata(result) => {
                 self.metadata.apply(result, at);
                 self.forget_deleted_topics();
+                self.mark_moving_partitions();
             }
             Update::Offsets { result, complete } => self.apply_offsets(result, complete, at),
             Update::Settings(result) => self.settings.apply(result, at),
@@ -150,7 +152,10 @@ impl ClusterSnapshot {
                 self.configs.entry(resource).or_default().apply(result, at);
             }
             Update::Quorum(result) => self.quorum.apply(result, at),
-            Update::Reassignments(result) => self.reassignments.apply(result, at),
+            Update::Reassignments(result) => {
+                self.reassignments.apply(result, at);
+                self.mark_moving_partitions();
+            }
             Update::Features(result) => self.features.apply(result, at),
         }
     }
@@ -225,6 +230,43 @@ impl ClusterSnapshot {
             ConfigResource::Topic(name) => metadata.topic(name).is_some(),
             _ => true,
         });
+    }
+
+    /// A Metadata answer does not tell which replicas are being added or removed, so what the
+    /// controller listed is laid over it.
+    fn mark_moving_partitions(&mut self) {
+        let (Some(metadata), Some(running)) = (
+            self.metadata.value().cloned(),
+            self.reassignments.value().cloned(),
+        ) else {
+            return;
+        };
+        let moving: HashSet<&str> = running.keys().map(|key| &*key.topic).collect();
+        let touched = |topic: &Topic| {
+            moving.contains(&*topic.name) || topic.partitions.iter().any(|p| p.is_reassigning())
+        };
+        if !metadata.topics.iter().any(|topic| touched(topic)) {
+            return;
+        }
+        let mut marked = ClusterMetadata::clone(&metadata);
+        for topic in marked.topics.iter_mut().filter(|topic| touched(topic)) {
+            let mut now = Topic::clone(topic);
+            for partition in &mut now.partitions {
+                let key = TopicPartition::new(&*topic.name, partition.id);
+                let ongoing = running.get(&key);
+                let list = |of: fn(&OngoingReassignment) -> &Vec<i32>| -> Box<[i32]> {
+                    ongoing
+                        .map(|ongoing| of(ongoing).clone().into())
+                        .unwrap_or_default()
+                };
+                partition.adding = list(|ongoing| &ongoing.adding);
+                partition.removing = list(|ongoing| &ongoing.removing);
+            }
+            if **topic != now {
+                *topic = Arc::new(now);
+            }
+        }
+        self.metadata.replace_value(Arc::new(marked));
     }
 
     /// Keeps what is known of a group whose coordinator did not answer.

@@ -1,0 +1,138 @@
+//! Configuration of one resource in full, and the few settings of all topics that lists need.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kafka_protocol::messages::DescribeConfigsRequest;
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_configs_response::{
+    DescribeConfigsResourceResult, DescribeConfigsResult,
+};
+use kafka_shared::protocol::StrBytes;
+
+use crate::model::{
+    ClusterMetadata, ConfigEntry, ConfigKind, ConfigResource, ConfigSource, ConfigSynonym, Configs,
+    Fault, FaultKind, TopicSettings,
+};
+
+use super::wire::{ClusterClient, To, check_code};
+
+/// The settings that [`TopicSettings`] holds.
+const SETTINGS: [&str; 4] = [
+    "min.insync.replicas",
+    "cleanup.policy",
+    "retention.ms",
+    "retention.bytes",
+];
+
+/// Topics asked for in one request.
+const TOPICS_MAX: usize = 2_000;
+
+impl ClusterClient {
+    /// Every setting of one resource, with where it comes from and what it means.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown topic; a broker's own settings need that broker.
+    pub async fn configs(&self, resource: &ConfigResource) -> Result<Configs, Fault> {
+        let what = format!("read the configuration of {resource}");
+        // A broker answers for itself only.
+        let to = match resource {
+            ConfigResource::Broker(id) => To::Node(*id),
+            _ => To::Any,
+        };
+        let asked = DescribeConfigsResource::default()
+            .with_resource_type(resource.type_code())
+            .with_resource_name(StrBytes::from_string(resource.wire_name()))
+            .with_configuration_keys(None);
+        let request = DescribeConfigsRequest::default()
+            .with_resources(vec![asked])
+            .with_include_synonyms(true)
+            .with_include_documentation(true);
+        let response = self.ask(&what, to, request).await?;
+        let result = response.results.first();
+        let result = result
+            .ok_or_else(|| Fault::new(FaultKind::Failed, &what, "the broker answered nothing"))?;
+        check_code(&what, result.error_code, result.error_message.as_deref())?;
+        Ok(from_result(resource.clone(), result))
+    }
+
+    /// The settings that lists of topics need, of all topics. A topic that can't be asked for is
+    /// left out.
+    ///
+    /// # Errors
+    /// When the broker answers nothing.
+    pub async fn topic_settings(
+        &self,
+        metadata: &ClusterMetadata,
+    ) -> Result<HashMap<Arc<str>, TopicSettings>, Fault> {
+        let what = "read the settings of the topics";
+        let keys: Vec<StrBytes> = SETTINGS
+            .iter()
+            .copied()
+            .map(StrBytes::from_static_str)
+            .collect();
+        let mut settings = HashMap::with_capacity(metadata.topics.len());
+        for topics in metadata.topics.chunks(TOPICS_MAX) {
+            let resource = |name: &str| {
+                DescribeConfigsResource::default()
+                    .with_resource_type(ConfigResource::Topic(String::new()).type_code())
+                    .with_resource_name(StrBytes::from_string(name.to_owned()))
+                    .with_configuration_keys(Some(keys.clone()))
+            };
+            let resources = topics.iter().map(|topic| resource(&topic.name)).collect();
+            let request = DescribeConfigsRequest::default().with_resources(resources);
+            let response = self.ask(what, To::Any, request).await?;
+            for result in response
+                .results
+                .iter()
+                .filter(|result| result.error_code == 0)
+            {
+                if let Some(topic) = metadata.topic(&result.resource_name) {
+                    settings.insert(Arc::clone(&topic.name), settings_of(result));
+                }
+            }
+        }
+        Ok(settings)
+    }
+}
+
+fn settings_of(result: &DescribeConfigsResult) -> TopicSettings {
+    let value = |name: &str| {
+        let entry = result.configs.iter().find(|entry| &*entry.name == name);
+        entry.and_then(|entry| entry.value.as_deref())
+    };
+    TopicSettings {
+        min_insync_replicas: value("min.insync.replicas").and_then(|v| v.parse().ok()),
+        cleanup_policy: value("cleanup.policy").map(Arc::from),
+        retention_ms: value("retention.ms").and_then(|v| v.parse().ok()),
+        retention_bytes: value("retention.bytes").and_then(|v| v.parse().ok()),
+    }
+}
+
+pub(super) fn from_result(resource: ConfigResource, result: &DescribeConfigsResult) -> Configs {
+    let mut entries: Vec<ConfigEntry> = result.configs.iter().map(from_entry).collect();
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Configs { resource, entries }
+}
+
+fn from_entry(entry: &DescribeConfigsResourceResult) -> ConfigEntry {
+    let text = |value: &Option<StrBytes>| value.as_deref().map(str::to_owned);
+    ConfigEntry {
+        name: entry.name.to_string(),
+        value: text(&entry.value),
+        source: ConfigSource::from_code(entry.config_source),
+        is_read_only: entry.read_only,
+        is_sensitive: entry.is_sensitive,
+        kind: ConfigKind::from_code(entry.config_type),
+        documentation: text(&entry.documentation).filter(|doc| !doc.is_empty()),
+        synonyms: entry
+            .synonyms
+            .iter()
+            .map(|synonym| ConfigSynonym {
+                name: synonym.name.to_string(),
+                value: text(&synonym.value),
+                source: ConfigSource::from_code(synonym.source),
+            })
+            .collect(),
+    }
+}

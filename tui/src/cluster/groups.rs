@@ -1,0 +1,500 @@
+//! Groups: listed by every broker, described by their coordinators, and what they committed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
+use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
+use kafka_protocol::messages::offset_fetch_response::OffsetFetchResponsePartitions;
+use kafka_protocol::messages::{
+    ConsumerGroupDescribeRequest, DescribeGroupsRequest, GroupId, ListGroupsRequest,
+    OffsetFetchRequest, OffsetFetchResponse, ShareGroupDescribeRequest,
+    consumer_group_describe_response as consumer, describe_groups_response as classic,
+    share_group_describe_response as share,
+};
+use kafka_shared::protocol::StrBytes;
+
+use crate::model::{
+    ClusterMetadata, Committed, CommittedPartition, Fault, FaultKind, Group, GroupDescription,
+    GroupKind, GroupState, Groups, Member, PartError, Taken, TopicAssignment,
+};
+
+use super::consumer_protocol::{decode_assignment, decode_subscription};
+use super::wire::{ClusterClient, To, check_code};
+
+/// Groups asked for in one request.
+const GROUPS_MAX: usize = 100;
+
+/// Requests for groups under way at one time.
+const REQUESTS_MAX: usize = 8;
+
+/// Newer versions name topics by id only.
+const OFFSET_FETCH_BY_NAME: i16 = 9;
+
+/// The first version that takes several groups.
+const OFFSET_FETCH_BATCHED: i16 = 8;
+
+/// The results of a call for many groups: one for each that was asked for.
+pub type PerGroup<T> = Vec<(Arc<str>, Result<Arc<T>, Arc<Fault>>)>;
+
+impl ClusterClient {
+    /// All groups of all brokers, and a fault for each broker whose list is missing.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub async fn groups(&self) -> Result<Groups, Fault> {
+        let what = "list groups";
+        let cluster = self.client.cluster().await;
+        let cluster = cluster.map_err(|error| super::wire::client_fault(what, &error))?;
+        let ids: Vec<i32> = cluster.nodes.keys().copied().collect();
+        self.groups_of(&ids).await
+    }
+
+    /// As [`Self::groups`], of the brokers of `metadata` that live.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub async fn groups_in(&self, metadata: &ClusterMetadata) -> Result<Groups, Fault> {
+        let live = metadata
+            .brokers
+            .iter()
+            .filter(|broker| broker.fenced != Some(true));
+        self.groups_of(&live.map(|broker| broker.id).collect::<Vec<_>>())
+            .await
+    }
+
+    async fn groups_of(&self, brokers: &[i32]) -> Result<Groups, Fault> {
+        let what = "list groups";
+        let ask = async |id: i32| {
+            let response = self
+                .ask_part(what, id, ListGroupsRequest::default(), None)
+                .await?;
+            check_code(what, response.error_code, None)?;
+            Ok::<_, Fault>(response)
+        };
+        let answers = join_all(brokers.iter().map(|id| ask(*id))).await;
+        let mut groups = Groups::default();
+        let mut n_answers = 0;
+        for (id, answer) in brokers.iter().zip(answers) {
+            match answer {
+                Ok(response) => {
+                    n_answers += 1;
+                    for listed in &response.groups {
+                        let group = Group {
+                            id: Arc::from(listed.group_id.as_str()),
+                            kind: GroupKind::parse(&listed.group_type),
+                            state: (!listed.group_state.is_empty())
+                                .then(|| GroupState::parse(&listed.group_state)),
+                            protocol_type: Arc::from(&*listed.protocol_type),
+                            coordinator: *id,
+                        };
+                        groups.groups.insert(Arc::clone(&group.id), Arc::new(group));
+                    }
+                }
+                Err(fault) => {
+                    groups.faults.insert(*id, Arc::new(fault));
+                }
+            }
+        }
+        match groups.faults.values().next() {
+            Some(fault) if n_answers == 0 => Err(Fault::clone(fault)),
+            _ => Ok(groups),
+        }
+    }
+
+    /// Describes groups, each by its coordinator and in the way of its kind.
+    pub async fn describe_groups(&self, groups: &[Arc<Group>]) -> PerGroup<GroupDescription> {
+        let mut batches: BTreeMap<(i32, GroupKind), Vec<Arc<Group>>> = BTreeMap::new();
+        for group in groups {
+            let batch = batches
+                .entry((group.coordinator, group.kind.clone()))
+                .or_default();
+            batch.push(Arc::clone(group));
+        }
+        let mut requests = Vec::new();
+        for ((node, kind), groups) in batches {
+            for chunk in groups.chunks(GROUPS_MAX) {
+                requests.push(self.describe_some(node, kind.clone(), chunk.to_vec()));
+            }
+        }
+        let answers: Vec<PerGroup<GroupDescription>> = stream::iter(requests)
+            .buffer_unordered(REQUESTS_MAX)
+            .collect()
+            .await;
+        answers.into_iter().flatten().collect()
+    }
+
+    /// Describes groups of one kind at their coordinator.
+    async fn describe_some(
+        &self,
+        node: i32,
+        kind: GroupKind,
+        groups: Vec<Arc<Group>>,
+    ) -> PerGroup<GroupDescription> {
+        let described = match kind {
+            GroupKind::Consumer => self.describe_consumer(node, &groups).await,
+            GroupKind::Share => self.describe_share(node, &groups).await,
+            GroupKind::Streams => Err(Fault::new(
+                FaultKind::Unsupported,
+                "describe groups",
+                "groups of Kafka Streams can't be described yet",
+            )),
+            GroupKind::Classic | GroupKind::Other(_) => self.describe_classic(node, &groups).await,
+        };
+        per_group(&groups, described)
+    }
+
+    async fn describe_classic(&self, node: i32, groups: &[Arc<Group>]) -> Result<Described, Fault> {
+        let request = DescribeGroupsRequest::default().with_groups(group_ids(groups));
+        let response = self
+            .ask_part("describe groups", node, request, None)
+            .await?;
+        let one = |group: &classic::DescribedGroup| {
+            let what = format!("describe group \"{}\"", group.group_id.as_str());
+            let described = check_code(&what, group.error_code, group.error_message.as_deref());
+            (
+                group.group_id.to_string(),
+                described.map(|()| from_classic(group, node)),
+            )
+        };
+        Ok(response.groups.iter().map(one).collect())
+    }
+
+    async fn describe_consumer(
+        &self,
+        node: i32,
+        groups: &[Arc<Group>],
+    ) -> Result<Described, Fault> {
+        let request = ConsumerGroupDescribeRequest::default().with_group_ids(group_ids(groups));
+        let response = self
+            .ask_part("describe groups", node, request, None)
+            .await?;
+        let one = |group: &consumer::DescribedGroup| {
+            let what = format!("describe group \"{}\"", group.group_id.as_str());
+            let described = check_code(&what, group.error_code, group.error_message.as_deref());
+            (
+                group.group_id.to_string(),
+                described.map(|()| from_consumer(group, node)),
+            )
+        };
+        Ok(response.groups.iter().map(one).collect())
+    }
+
+    async fn describe_share(&self, node: i32, groups: &[Arc<Group>]) -> Result<Described, Fault> {
+        let request = ShareGroupDescribeRequest::default().with_group_ids(group_ids(groups));
+        let response = self
+            .ask_part("describe groups", node, request, None)
+            .await?;
+        let one = |group: &share::DescribedGroup| {
+            let what = format!("describe group \"{}\"", group.group_id.as_str());
+            let described = check_code(&what, group.error_code, group.error_message.as_deref());
+            (
+                group.group_id.to_string(),
+                described.map(|()| from_share(group, node)),
+            )
+        };
+        Ok(response.groups.iter().map(one).collect())
+    }
+
+    /// The committed offsets of groups. Share groups commit none.
+    pub async fn committed(&self, groups: &[Arc<Group>]) -> PerGroup<Committed> {
+        let mut batches: BTreeMap<i32, Vec<Arc<Group>>> = BTreeMap::new();
+        for group in groups.iter().filter(|group| group.kind != GroupKind::Share) {
+            batches
+                .entry(group.coordinator)
+                .or_default()
+                .push(Arc::clone(group));
+        }
+        let requests = batches
+            .into_iter()
+            .map(|(node, groups)| self.committed_on(node, groups));
+        let answers = join_all(requests.collect::<Vec<_>>());
+        answers.await.into_iter().flatten().collect()
+    }
+
+    async fn committed_on(&self, node: i32, groups: Vec<Arc<Group>>) -> PerGroup<Committed> {
+        let what = "read committed offsets";
+        let version = match self.connection(what, To::Node(node)).await {
+            Ok(connection) => connection.version_of::<OffsetFetchRequest>(),
+            Err(fault) => return per_group(&groups, Err(fault)),
+        };
+        // An old broker is asked for one group at a time.
+        let batch = match version {
+            Ok(version) if version >= OFFSET_FETCH_BATCHED => GROUPS_MAX,
+            _ => 1,
+        };
+        let requests: Vec<_> = groups
+            .chunks(batch)
+            .map(|chunk| self.committed_of(node, chunk.to_vec(), batch == 1))
+            .collect();
+        let answers: Vec<PerGroup<Committed>> = stream::iter(requests)
+            .buffer_unordered(REQUESTS_MAX)
+            .collect()
+            .await;
+        answers.into_iter().flatten().collect()
+    }
+
+    async fn committed_of(
+        &self,
+        node: i32,
+        groups: Vec<Arc<Group>>,
+        one_only: bool,
+    ) -> PerGroup<Committed> {
+        let ids = group_ids(&groups);
+        let request = if one_only {
+            let id = ids.into_iter().next().unwrap_or_default();
+            OffsetFetchRequest::default()
+                .with_group_id(id)
+                .with_topics(None)
+        } else {
+            let one = |id| {
+                let group = OffsetFetchRequestGroup::default().with_group_id(id);
+                group.with_member_epoch(-1).with_topics(None)
+            };
+            OffsetFetchRequest::default().with_groups(ids.into_iter().map(one).collect())
+        };
+        let what = "read committed offsets";
+        let answer = self
+            .ask_part(what, node, request, Some(OFFSET_FETCH_BY_NAME))
+            .await;
+        let taken = self.now();
+        per_group(
+            &groups,
+            answer.map(|response| from_offsets(&groups, &response, taken)),
+        )
+    }
+}
+
+/// What an answer says of each group that it mentions.
+type Mentioned<T> = BTreeMap<String, Result<T, Fault>>;
+type Described = Mentioned<GroupDescription>;
+
+/// Gives each group that was asked for its result: its own, or the fault of the whole request.
+fn per_group<T>(groups: &[Arc<Group>], answer: Result<Mentioned<T>, Fault>) -> PerGroup<T> {
+    let mut answer = answer.map_err(Arc::new);
+    groups
+        .iter()
+        .map(|group| {
+            let result = match &mut answer {
+                Err(fault) => Err(Arc::clone(fault)),
+                Ok(mentioned) => match mentioned.remove(&*group.id) {
+                    Some(result) => result.map(Arc::new).map_err(Arc::new),
+                    None => {
+                        let why = "the coordinator's answer does not mention it";
+                        let what = format!("read group \"{}\"", group.id);
+                        Err(Arc::new(Fault::new(FaultKind::Failed, what, why)))
+                    }
+                },
+            };
+            (Arc::clone(&group.id), result)
+        })
+        .collect()
+}
+
+fn group_ids(groups: &[Arc<Group>]) -> Vec<GroupId> {
+    let id = |group: &Arc<Group>| GroupId::from(StrBytes::from_string(group.id.to_string()));
+    groups.iter().map(id).collect()
+}
+
+fn sort_members(mut members: Vec<Member>) -> Vec<Member> {
+    members.sort_by(|a, b| (&a.client_id, &a.id).cmp(&(&b.client_id, &b.id)));
+    members
+}
+
+pub(super) fn from_classic(group: &classic::DescribedGroup, node: i32) -> GroupDescription {
+    let is_consumer = &*group.protocol_type == "consumer";
+    let member = |member: &classic::DescribedGroupMember| {
+        let mut undecoded = None;
+        let mut decode = |what: &str, error: String| undecoded = Some(format!("{what}: {error}"));
+        let (mut assignment, mut subscribed) = (Vec::new(), Vec::new());
+        if is_consumer {
+            match decode_assignment(&member.member_assignment) {
+                Ok(decoded) => assignment = decoded,
+                Err(error) => decode("assignment", error.to_string()),
+            }
+            // Members that have just joined have no metadata yet.
+            if !member.member_metadata.is_empty() {
+                match decode_subscription(&member.member_metadata) {
+                    Ok(decoded) => subscribed = decoded,
+                    Err(error) => decode("subscription", error.to_string()),
+                }
+            }
+        } else if !member.member_assignment.is_empty() {
+            decode(
+                "assignment",
+                format!("protocol type \"{}\"", &*group.protocol_type),
+            );
+        }
+        Member {
+            id: Arc::from(&*member.member_id),
+            client_id: Arc::from(&*member.client_id),
+            host: Arc::from(&*member.client_host),
+            instance_id: member.group_instance_id.as_deref().map(Arc::from),
+            rack: None,
+            epoch: None,
+            subscribed,
+            assignment,
+            target: Vec::new(),
+            undecoded,
+        }
+    };
+    GroupDescription {
+        id: Arc::from(group.group_id.as_str()),
+        kind: GroupKind::Classic,
+        state: GroupState::parse(&group.group_state),
+        protocol_type: Arc::from(&*group.protocol_type),
+        assignor: Arc::from(&*group.protocol_data),
+        coordinator: node,
+        group_epoch: None,
+        assignment_epoch: None,
+        members: sort_members(group.members.iter().map(member).collect()),
+    }
+}
+
+fn from_consumer(group: &consumer::DescribedGroup, node: i32) -> GroupDescription {
+    let owned = |assignment: &consumer::Assignment| -> Vec<TopicAssignment> {
+        let lists = assignment.topic_partitions.iter();
+        topic_lists(lists.map(|list| (list.topic_name.as_str(), &list.partitions[..])))
+    };
+    let member = |member: &consumer::Member| Member {
+        id: Arc::from(&*member.member_id),
+        client_id: Arc::from(&*member.client_id),
+        host: Arc::from(&*member.client_host),
+        instance_id: member.instance_id.as_deref().map(Arc::from),
+        rack: member.rack_id.as_deref().map(Arc::from),
+        epoch: Some(member.member_epoch),
+        subscribed: names(&member.subscribed_topic_names),
+        assignment: owned(&member.assignment),
+        target: owned(&member.target_assignment),
+        undecoded: None,
+    };
+    GroupDescription {
+        id: Arc::from(group.group_id.as_str()),
+        kind: GroupKind::Consumer,
+        state: GroupState::parse(&group.group_state),
+        protocol_type: Arc::from("consumer"),
+        assignor: Arc::from(&*group.assignor_name),
+        coordinator: node,
+        group_epoch: Some(group.group_epoch),
+        assignment_epoch: Some(group.assignment_epoch),
+        members: sort_members(group.members.iter().map(member).collect()),
+    }
+}
+
+fn from_share(group: &share::DescribedGroup, node: i32) -> GroupDescription {
+    let owned = |assignment: &share::Assignment| -> Vec<TopicAssignment> {
+        let lists = assignment.topic_partitions.iter();
+        topic_lists(lists.map(|list| (list.topic_name.as_str(), &list.partitions[..])))
+    };
+    let member = |member: &share::Member| Member {
+        id: Arc::from(&*member.member_id),
+        client_id: Arc::from(&*member.client_id),
+        host: Arc::from(&*member.client_host),
+        instance_id: None,
+        rack: member.rack_id.as_deref().map(Arc::from),
+        epoch: Some(member.member_epoch),
+        subscribed: names(&member.subscribed_topic_names),
+        assignment: owned(&member.assignment),
+        target: Vec::new(),
+        undecoded: None,
+    };
+    GroupDescription {
+        id: Arc::from(group.group_id.as_str()),
+        kind: GroupKind::Share,
+        state: GroupState::parse(&group.group_state),
+        protocol_type: Arc::from("share"),
+        assignor: Arc::from(&*group.assignor_name),
+        coordinator: node,
+        group_epoch: Some(group.group_epoch),
+        assignment_epoch: Some(group.assignment_epoch),
+        members: sort_members(group.members.iter().map(member).collect()),
+    }
+}
+
+fn names(topics: &[kafka_protocol::messages::TopicName]) -> Vec<Arc<str>> {
+    topics
+        .iter()
+        .map(|topic| Arc::from(topic.as_str()))
+        .collect()
+}
+
+fn topic_lists<'a>(lists: impl Iterator<Item = (&'a str, &'a [i32])>) -> Vec<TopicAssignment> {
+    let mut lists: Vec<TopicAssignment> = lists
+        .map(|(topic, partitions)| {
+            let mut partitions = partitions.to_vec();
+            partitions.sort_unstable();
+            TopicAssignment {
+                topic: Arc::from(topic),
+                partitions: partitions.into(),
+            }
+        })
+        .collect();
+    lists.sort_by(|a, b| a.topic.cmp(&b.topic));
+    lists
+}
+
+fn commit(partition: &OffsetFetchResponsePartitions) -> CommittedPartition {
+    CommittedPartition {
+        partition: partition.partition_index,
+        offset: (partition.committed_offset >= 0).then_some(partition.committed_offset),
+        leader_epoch: (partition.committed_leader_epoch >= 0)
+            .then_some(partition.committed_leader_epoch),
+        metadata: partition
+            .metadata
+            .as_deref()
+            .filter(|m| !m.is_empty())
+            .map(Arc::from),
+        error: (partition.error_code != 0).then_some(PartError(partition.error_code)),
+    }
+}
+
+fn from_offsets(
+    asked: &[Arc<Group>],
+    response: &OffsetFetchResponse,
+    taken: Taken,
+) -> Mentioned<Committed> {
+    let what = |id: &str| format!("read the offsets of group \"{id}\"");
+    let mut mentioned = Mentioned::new();
+    for group in &response.groups {
+        let id = group.group_id.to_string();
+        let result = check_code(&what(&id), group.error_code, None).map(|()| {
+            let topics = group.topics.iter().map(|topic| {
+                let mut partitions: Vec<_> = topic.partitions.iter().map(commit).collect();
+                partitions.sort_by_key(|partition| partition.partition);
+                (Arc::from(topic.name.as_str()), partitions)
+            });
+            Committed {
+                taken,
+                topics: topics.collect(),
+            }
+        });
+        mentioned.insert(id, result);
+    }
+    // Before version 8 the answer holds one group, which it does not name.
+    if let (true, Some(group)) = (response.groups.is_empty(), asked.first()) {
+        let result = check_code(&what(&group.id), response.error_code, None).map(|()| {
+            let topics = response.topics.iter().map(|topic| {
+                let partitions = topic.partitions.iter().map(|p| {
+                    commit(
+                        &OffsetFetchResponsePartitions::default()
+                            .with_partition_index(p.partition_index)
+                            .with_committed_offset(p.committed_offset)
+                            .with_committed_leader_epoch(p.committed_leader_epoch)
+                            .with_metadata(p.metadata.clone())
+                            .with_error_code(p.error_code),
+                    )
+                });
+                let mut partitions: Vec<_> = partitions.collect();
+                partitions.sort_by_key(|partition| partition.partition);
+                (Arc::from(topic.name.as_str()), partitions)
+            });
+            Committed {
+                taken,
+                topics: topics.collect(),
+            }
+        });
+        mentioned.insert(group.id.to_string(), result);
+    }
+    mentioned
+}

@@ -1,0 +1,210 @@
+//! Start and end offsets of many partitions, and offsets by time: ListOffsets to every leader at
+//! once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::{BrokerId, ListOffsetsRequest, ListOffsetsResponse, TopicName};
+use kafka_shared::error::ErrorCode;
+use kafka_shared::protocol::StrBytes;
+
+use crate::model::{
+    Cell, ClusterMetadata, Fault, FaultKind, Offsets, PartError, Partition, PartitionOffsets,
+    Topic, TopicOffsets,
+};
+
+use super::wire::ClusterClient;
+
+/// Asks for the first offset that can be read.
+pub(super) const EARLIEST: i64 = -2;
+/// Asks for the offset after the last one that can be read.
+pub(super) const LATEST: i64 = -1;
+
+/// Partitions in one request: large enough to be few, small enough to answer soon.
+const PARTITIONS_MAX: usize = 10_000;
+
+const WHAT: &str = "read offsets";
+
+/// One partition's answer to a question about a time.
+type Found = BTreeMap<i32, Cell<i64>>;
+
+/// What one leader is asked: partitions by topic.
+type Ask<'a> = BTreeMap<&'a str, Vec<&'a Partition>>;
+
+impl ClusterClient {
+    /// The start and end offsets of the topics named, or of all of `metadata`. A partition that
+    /// can't be read has its error in its cell.
+    ///
+    /// # Errors
+    /// When no leader at all answers.
+    pub async fn offsets(
+        &self,
+        metadata: &ClusterMetadata,
+        topics: Option<&[Arc<str>]>,
+    ) -> Result<Offsets, Fault> {
+        let topics: Vec<&Arc<Topic>> = match topics {
+            None => metadata.topics.iter().collect(),
+            Some(names) => names
+                .iter()
+                .filter_map(|name| metadata.topic(name))
+                .collect(),
+        };
+        let (starts, ends) = tokio::join!(
+            self.offsets_at(&topics, EARLIEST),
+            self.offsets_at(&topics, LATEST)
+        );
+        let (mut starts, mut ends) = (starts?, ends?);
+        let taken = self.now();
+        let mut offsets = Offsets::with_capacity(topics.len());
+        for topic in topics {
+            let mut start = starts.remove(&*topic.name).unwrap_or_default();
+            let mut end = ends.remove(&*topic.name).unwrap_or_default();
+            let partition = |partition: &Partition| PartitionOffsets {
+                partition: partition.id,
+                start: start.remove(&partition.id).unwrap_or_default(),
+                end: end.remove(&partition.id).unwrap_or_default(),
+            };
+            let partitions = topic.partitions.iter().map(partition).collect();
+            let found = TopicOffsets {
+                taken,
+                topic_id: topic.id,
+                partitions,
+            };
+            offsets.insert(Arc::clone(&topic.name), Arc::new(found));
+        }
+        Ok(offsets)
+    }
+
+    /// For each partition of a topic the first offset whose record is not older than
+    /// `timestamp_ms`; unknown in a cell when there is none.
+    ///
+    /// # Errors
+    /// When no leader at all answers.
+    pub async fn offsets_for_time(
+        &self,
+        topic: &Arc<Topic>,
+        timestamp_ms: i64,
+    ) -> Result<BTreeMap<i32, Cell<i64>>, Fault> {
+        let mut found = self.offsets_at(&[topic], timestamp_ms.max(0)).await?;
+        let mut cells = found.remove(&*topic.name).unwrap_or_default();
+        for cell in cells.values_mut() {
+            if *cell == Cell::Known(-1) {
+                *cell = Cell::Unknown;
+            }
+        }
+        Ok(cells)
+    }
+
+    async fn offsets_at<'a>(
+        &self,
+        topics: &[&'a Arc<Topic>],
+        timestamp: i64,
+    ) -> Result<HashMap<&'a str, Found>, Fault> {
+        let mut found: HashMap<&str, Found> = HashMap::with_capacity(topics.len());
+        let mut asks = Vec::new();
+        for (leader, ask) in by_leader(topics) {
+            if leader < 0 {
+                let error = Cell::Failed(PartError(ErrorCode::LEADER_NOT_AVAILABLE.0));
+                fill(&mut found, &ask, error);
+            } else {
+                asks.extend(chunks(ask).into_iter().map(|ask| (leader, ask)));
+            }
+        }
+        let answers = asks
+            .iter()
+            .map(|(leader, ask)| self.ask_part(WHAT, *leader, request(ask, timestamp), None));
+        let answers = join_all(answers).await;
+        let n_asked = answers.len();
+        let mut first_fault = None;
+        let mut n_failed = 0;
+        for ((_, ask), answer) in asks.iter().zip(answers) {
+            match answer {
+                Ok(response) => take(&mut found, ask, &response),
+                Err(fault) => {
+                    n_failed += 1;
+                    let code = match fault.kind {
+                        FaultKind::Unsupported => ErrorCode::UNSUPPORTED_VERSION,
+                        _ => ErrorCode::NETWORK_EXCEPTION,
+                    };
+                    fill(&mut found, ask, Cell::Failed(PartError(code.0)));
+                    first_fault.get_or_insert(fault);
+                }
+            }
+        }
+        match first_fault {
+            Some(fault) if n_failed == n_asked => Err(fault),
+            _ => Ok(found),
+        }
+    }
+}
+
+fn by_leader<'a>(topics: &[&'a Arc<Topic>]) -> BTreeMap<i32, Ask<'a>> {
+    let mut asks: BTreeMap<i32, Ask<'a>> = BTreeMap::new();
+    for topic in topics {
+        for partition in &topic.partitions {
+            let ask = asks.entry(partition.leader).or_default();
+            ask.entry(&topic.name).or_default().push(partition);
+        }
+    }
+    asks
+}
+
+/// Splits what a leader is asked so that no request is overlong; a topic stays whole.
+fn chunks(ask: Ask<'_>) -> Vec<Ask<'_>> {
+    let mut chunks = vec![Ask::new()];
+    let mut n_partitions = 0;
+    for (topic, partitions) in ask {
+        if n_partitions > 0 && n_partitions + partitions.len() > PARTITIONS_MAX {
+            chunks.push(Ask::new());
+            n_partitions = 0;
+        }
+        n_partitions += partitions.len();
+        if let Some(chunk) = chunks.last_mut() {
+            chunk.insert(topic, partitions);
+        }
+    }
+    chunks
+}
+
+fn request(ask: &Ask<'_>, timestamp: i64) -> ListOffsetsRequest {
+    let partition = |partition: &&Partition| {
+        ListOffsetsPartition::default()
+            .with_partition_index(partition.id)
+            .with_current_leader_epoch(-1)
+            .with_timestamp(timestamp)
+    };
+    let topics = ask.iter().map(|(name, partitions)| {
+        ListOffsetsTopic::default()
+            .with_name(TopicName::from(StrBytes::from_string((*name).to_owned())))
+            .with_partitions(partitions.iter().map(partition).collect())
+    });
+    ListOffsetsRequest::default()
+        .with_replica_id(BrokerId(-1))
+        .with_topics(topics.collect())
+}
+
+fn fill<'a>(found: &mut HashMap<&'a str, Found>, ask: &Ask<'a>, cell: Cell<i64>) {
+    for (topic, partitions) in ask {
+        let cells = found.entry(topic).or_default();
+        cells.extend(partitions.iter().map(|partition| (partition.id, cell)));
+    }
+}
+
+/// Takes an answer in; what it does not mention stays unknown, what was not asked is ignored.
+fn take<'a>(found: &mut HashMap<&'a str, Found>, ask: &Ask<'a>, response: &ListOffsetsResponse) {
+    for topic in &response.topics {
+        let Some((name, _)) = ask.get_key_value(topic.name.as_str()) else {
+            continue;
+        };
+        let cells = found.entry(name).or_default();
+        for partition in &topic.partitions {
+            let cell = match partition.error_code {
+                0 => Cell::Known(partition.offset),
+                code => Cell::Failed(PartError(code)),
+            };
+            cells.insert(partition.partition_index, cell);
+        }
+    }
+}

@@ -1,0 +1,508 @@
+//! Keeps a snapshot of a cluster up to date, part by part.
+//!
+//! Each part (metadata, offsets, groups, …) has a task of its own, so that a slow or failing part
+//! delays no other. Names come first: everything else starts from the first metadata. What the
+//! reader looks at ([`Interest`]) is read first and more often. A failure is an update like any
+//! other, and makes its part's next attempt come later.
+//!
+//! Invariants:
+//! - The queue to the reader is bounded; a reader that does not read stops the polling.
+//! - Committed offsets are read before end offsets.
+//! - A part's pause is at least [`REST_FACTOR`] times as long as reading it took, so that a large
+//!   cluster is not asked for more than a small share of the time.
+//! - Everything ends when the [`PollerHandle`] is dropped.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kafka_shared::task;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::model::{ClusterMetadata, ConfigResource, Fault, Group, Groups, Taken, Update};
+
+use super::wire::ClusterClient;
+
+/// Updates that wait for the reader.
+const UPDATES_MAX: usize = 64;
+
+/// A part rests this many times as long as reading it took.
+const REST_FACTOR: u32 = 20;
+
+/// The longest pause after failures.
+const BACKOFF_MAX_MS: u64 = 15_000;
+
+/// Groups described in one go: the first ones are on the screen while the others are read.
+const GROUPS_AT_ONCE: usize = 200;
+
+/// How often each part is read, in milliseconds, when all goes well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PollIntervals {
+    pub metadata_ms: u64,
+    /// Offsets of all topics.
+    pub offsets_ms: u64,
+    /// Offsets of what the reader looks at.
+    pub visible_ms: u64,
+    pub groups_ms: u64,
+    pub log_dirs_ms: u64,
+    /// The quorum and the running reassignments.
+    pub controller_ms: u64,
+    /// Settings, configurations and feature levels.
+    pub settings_ms: u64,
+}
+
+impl Default for PollIntervals {
+    fn default() -> Self {
+        Self {
+            metadata_ms: 2_000,
+            offsets_ms: 5_000,
+            visible_ms: 2_000,
+            groups_ms: 3_000,
+            log_dirs_ms: 10_000,
+            controller_ms: 2_000,
+            settings_ms: 30_000,
+        }
+    }
+}
+
+/// What the reader looks at now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interest {
+    /// Topics whose offsets are on the screen.
+    pub topics: Vec<Arc<str>>,
+    /// Groups to describe, with their committed offsets, before all others.
+    pub groups: Vec<Arc<str>>,
+    /// Describe every group, not only those above.
+    pub all_groups: bool,
+    /// Configurations that are on the screen.
+    pub configs: Vec<ConfigResource>,
+}
+
+/// Steers a running poller; dropping it stops the polling.
+#[derive(Debug)]
+pub struct PollerHandle {
+    control: watch::Sender<Control>,
+    _stop: DropGuard,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Control {
+    interest: Interest,
+    /// Counts demands to read everything now.
+    refresh: u64,
+    paused: bool,
+}
+
+impl PollerHandle {
+    /// Says what the reader looks at; what is new in it is read at once.
+    pub fn set_interest(&self, interest: Interest) {
+        self.control.send_if_modified(|control| {
+            let changed = control.interest != interest;
+            control.interest = interest;
+            changed
+        });
+    }
+
+    /// Reads everything now.
+    pub fn refresh(&self) {
+        self.control.send_modify(|control| control.refresh += 1);
+    }
+
+    /// Stops and starts the regular reading; [`Self::refresh`] reads even while paused.
+    pub fn set_paused(&self, paused: bool) {
+        self.control.send_if_modified(|control| {
+            let changed = control.paused != paused;
+            control.paused = paused;
+            changed
+        });
+    }
+}
+
+/// Starts polling.
+#[derive(Debug)]
+pub struct Poller;
+
+impl Poller {
+    /// Starts the tasks. The updates go into
+    /// [`ClusterSnapshot::apply`](crate::model::ClusterSnapshot::apply).
+    pub fn start(
+        client: ClusterClient,
+        intervals: PollIntervals,
+        interest: Interest,
+    ) -> (PollerHandle, mpsc::Receiver<(Update, Taken)>) {
+        let (updates, receiver) = mpsc::channel(UPDATES_MAX);
+        let (control, watched) = watch::channel(Control {
+            interest,
+            ..Control::default()
+        });
+        let (known, metadata) = watch::channel(None);
+        let stop = CancellationToken::new();
+        let part = Part {
+            client,
+            updates,
+            control: watched,
+            metadata,
+            stop: stop.clone(),
+        };
+        let ms = intervals;
+        part.start("poll-metadata", ms.metadata_ms, Wake::Refresh, {
+            move |part| read_metadata(part, known.clone())
+        });
+        part.start("poll-offsets", ms.offsets_ms, Wake::Refresh, read_offsets);
+        part.start("poll-visible", ms.visible_ms, Wake::Interest, read_visible);
+        part.start("poll-groups", ms.groups_ms, Wake::Interest, read_groups);
+        part.start(
+            "poll-log-dirs",
+            ms.log_dirs_ms,
+            Wake::Refresh,
+            read_log_dirs,
+        );
+        part.start("poll-quorum", ms.controller_ms, Wake::Refresh, read_quorum);
+        part.start(
+            "poll-moves",
+            ms.controller_ms,
+            Wake::Refresh,
+            read_reassignments,
+        );
+        part.start(
+            "poll-features",
+            ms.settings_ms,
+            Wake::Refresh,
+            read_features,
+        );
+        part.start("poll-settings", ms.settings_ms, Wake::Topics, read_settings);
+        part.start("poll-configs", ms.settings_ms, Wake::Interest, read_configs);
+        (
+            PollerHandle {
+                control,
+                _stop: stop.drop_guard(),
+            },
+            receiver,
+        )
+    }
+}
+
+/// What ends a part's pause early, besides a demand to refresh.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wake {
+    Refresh,
+    /// The reader looks at something else.
+    Interest,
+    /// There are other topics than before.
+    Topics,
+}
+
+/// How a read ended, for the length of the pause after it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Good,
+    Failed,
+    /// The reader is gone.
+    Over,
+}
+
+/// What each task has.
+#[derive(Clone)]
+struct Part {
+    client: ClusterClient,
+    updates: mpsc::Sender<(Update, Taken)>,
+    control: watch::Receiver<Control>,
+    metadata: watch::Receiver<Option<Arc<ClusterMetadata>>>,
+    stop: CancellationToken,
+}
+
+impl Part {
+    fn start<F>(
+        &self,
+        name: &'static str,
+        interval_ms: u64,
+        wake: Wake,
+        read: impl Fn(Part) -> F + Send + 'static,
+    ) where
+        F: Future<Output = Outcome> + Send,
+    {
+        let part = self.clone();
+        let stop = self.stop.clone();
+        drop(task::spawn(name, async move {
+            tokio::select! {
+                () = part.run(interval_ms, wake, read) => {}
+                () = stop.cancelled() => {}
+            }
+        }));
+    }
+
+    async fn run<F>(mut self, interval_ms: u64, wake: Wake, read: impl Fn(Part) -> F)
+    where
+        F: Future<Output = Outcome>,
+    {
+        let mut n_failures = 0u32;
+        loop {
+            self.control.mark_unchanged();
+            let before = self.control.borrow().clone();
+            let topics = n_topics(&self.metadata);
+            let started = self.client.now().monotonic_ms;
+            n_failures = match read(self.clone()).await {
+                Outcome::Good => 0,
+                Outcome::Failed => n_failures.saturating_add(1),
+                Outcome::Over => return,
+            };
+            let took_ms = self.client.now().monotonic_ms.saturating_sub(started);
+            let took = Duration::from_millis(u64::try_from(took_ms).unwrap_or(0));
+            let pause = Duration::from_millis(pause_ms(interval_ms, n_failures));
+            self.rest(pause.max(took * REST_FACTOR), wake, &before, topics)
+                .await;
+        }
+    }
+
+    /// Waits for the end of the pause or for what ends it early.
+    async fn rest(&mut self, pause: Duration, wake: Wake, before: &Control, topics: usize) {
+        let end = tokio::time::Instant::now_after(pause);
+        loop {
+            let control = self.control.borrow().clone();
+            let is_wanted = control.refresh != before.refresh
+                || (wake == Wake::Interest && control.interest != before.interest)
+                || (wake == Wake::Topics && n_topics(&self.metadata) != topics);
+            if is_wanted {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep_until(end), if !control.paused => return,
+                changed = self.control.changed() => if changed.is_err() { return },
+                changed = self.metadata.changed(), if wake == Wake::Topics => {
+                    if changed.is_err() { return }
+                }
+            }
+        }
+    }
+
+    async fn send(&self, update: Update) -> Outcome {
+        let is_failure = is_failure(&update);
+        match self.updates.send((update, self.client.now())).await {
+            Ok(()) if is_failure => Outcome::Failed,
+            Ok(()) => Outcome::Good,
+            Err(_) => Outcome::Over,
+        }
+    }
+
+    /// The newest metadata, after waiting for the first one.
+    async fn metadata(&mut self) -> Option<Arc<ClusterMetadata>> {
+        let known = self.metadata.wait_for(Option::is_some).await.ok()?;
+        known.clone()
+    }
+
+    fn interest(&self) -> Interest {
+        self.control.borrow().interest.clone()
+    }
+}
+
+/// `Instant::now` is kept out of this crate; the timer's own clock is what a pause is about.
+trait NowAfter {
+    fn now_after(pause: Duration) -> Self;
+}
+
+impl NowAfter for tokio::time::Instant {
+    fn now_after(pause: Duration) -> Self {
+        Self::now() + pause
+    }
+}
+
+fn n_topics(metadata: &watch::Receiver<Option<Arc<ClusterMetadata>>>) -> usize {
+    metadata
+        .borrow()
+        .as_ref()
+        .map_or(0, |metadata| metadata.topics.len())
+}
+
+/// Doubles with every failure in a row.
+fn pause_ms(interval_ms: u64, n_failures: u32) -> u64 {
+    let doubled = interval_ms.saturating_mul(1 << n_failures.min(10));
+    doubled.min(BACKOFF_MAX_MS.max(interval_ms))
+}
+
+fn is_failure(update: &Update) -> bool {
+    match update {
+        Update::Metadata(result) => result.is_err(),
+        Update::Offsets { result, .. } => result.is_err(),
+        Update::Settings(result) => result.is_err(),
+        Update::LogDirs(result) => result.is_err(),
+        Update::Groups(result) => result.is_err(),
+        Update::Configs(_, result) => result.is_err(),
+        Update::Quorum(result) => result.is_err(),
+        Update::Reassignments(result) => result.is_err(),
+        Update::Features(result) => result.is_err(),
+        // A group that can't be described is its own cell's matter.
+        Update::Descriptions(_) | Update::Committed(_) => false,
+    }
+}
+
+fn shared<T>(result: Result<T, Fault>) -> Result<Arc<T>, Arc<Fault>> {
+    result.map(Arc::new).map_err(Arc::new)
+}
+
+async fn read_metadata(part: Part, known: watch::Sender<Option<Arc<ClusterMetadata>>>) -> Outcome {
+    let result = part.client.metadata().await.map(|mut metadata| {
+        if let Some(old) = known.borrow().as_ref() {
+            metadata.share_unchanged(old);
+        }
+        metadata
+    });
+    let result = shared(result);
+    let found = result.clone();
+    let outcome = part.send(Update::Metadata(result)).await;
+    // Told to the other parts only now, so that names are the first thing the reader gets.
+    if let Ok(metadata) = found {
+        known.send_replace(Some(metadata));
+    }
+    outcome
+}
+
+async fn read_offsets(mut part: Part) -> Outcome {
+    let Some(metadata) = part.metadata().await else {
+        return Outcome::Over;
+    };
+    let result = shared(part.client.offsets(&metadata, None).await);
+    part.send(Update::Offsets {
+        result,
+        complete: true,
+    })
+    .await
+}
+
+async fn read_visible(mut part: Part) -> Outcome {
+    let topics = part.interest().topics;
+    if topics.is_empty() {
+        return Outcome::Good;
+    }
+    let Some(metadata) = part.metadata().await else {
+        return Outcome::Over;
+    };
+    let result = shared(part.client.offsets(&metadata, Some(&topics)).await);
+    part.send(Update::Offsets {
+        result,
+        complete: false,
+    })
+    .await
+}
+
+async fn read_groups(mut part: Part) -> Outcome {
+    let Some(metadata) = part.metadata().await else {
+        return Outcome::Over;
+    };
+    let result = shared(part.client.groups_in(&metadata).await);
+    let groups = result.clone();
+    let outcome = part.send(Update::Groups(result)).await;
+    let Ok(groups) = groups else { return outcome };
+    for batch in wanted_groups(&part.interest(), &groups) {
+        let read = read_group_batch(&part, &metadata, &batch).await;
+        if read == Outcome::Over {
+            return read;
+        }
+    }
+    outcome
+}
+
+/// The groups to read, those on the screen in the first batch.
+fn wanted_groups(interest: &Interest, groups: &Groups) -> Vec<Vec<Arc<Group>>> {
+    let first: Vec<Arc<Group>> = interest
+        .groups
+        .iter()
+        .filter_map(|id| groups.groups.get(id).cloned())
+        .collect();
+    let ids: BTreeSet<&str> = first.iter().map(|group| &*group.id).collect();
+    let rest: Vec<Arc<Group>> = if interest.all_groups {
+        groups
+            .groups
+            .values()
+            .filter(|group| !ids.contains(&*group.id))
+            .cloned()
+            .collect()
+    } else {
+        Vec::new()
+    };
+    let mut batches: Vec<Vec<Arc<Group>>> =
+        rest.chunks(GROUPS_AT_ONCE).map(<[_]>::to_vec).collect();
+    if !first.is_empty() {
+        batches.insert(0, first);
+    }
+    batches
+}
+
+/// Committed offsets first, then the ends of the topics that they are of.
+async fn read_group_batch(
+    part: &Part,
+    metadata: &ClusterMetadata,
+    groups: &[Arc<Group>],
+) -> Outcome {
+    let (descriptions, committed) = tokio::join!(
+        part.client.describe_groups(groups),
+        part.client.committed(groups)
+    );
+    let topics: BTreeSet<Arc<str>> = committed
+        .iter()
+        .filter_map(|(_, result)| result.as_ref().ok())
+        .flat_map(|committed| committed.topics.keys().cloned())
+        .collect();
+    let topics: Vec<Arc<str>> = topics.into_iter().collect();
+    for update in [
+        Update::Descriptions(descriptions),
+        Update::Committed(committed),
+    ] {
+        if part.send(update).await == Outcome::Over {
+            return Outcome::Over;
+        }
+    }
+    if topics.is_empty() {
+        return Outcome::Good;
+    }
+    let result = shared(part.client.offsets(metadata, Some(&topics)).await);
+    part.send(Update::Offsets {
+        result,
+        complete: false,
+    })
+    .await
+}
+
+async fn read_log_dirs(mut part: Part) -> Outcome {
+    let Some(metadata) = part.metadata().await else {
+        return Outcome::Over;
+    };
+    let result = shared(part.client.log_dirs(&metadata).await);
+    part.send(Update::LogDirs(result)).await
+}
+
+async fn read_quorum(part: Part) -> Outcome {
+    let result = shared(part.client.quorum().await);
+    part.send(Update::Quorum(result)).await
+}
+
+async fn read_reassignments(part: Part) -> Outcome {
+    let result = shared(part.client.reassignments().await);
+    part.send(Update::Reassignments(result)).await
+}
+
+async fn read_features(part: Part) -> Outcome {
+    let result = shared(part.client.features().await);
+    part.send(Update::Features(result)).await
+}
+
+async fn read_settings(mut part: Part) -> Outcome {
+    let Some(metadata) = part.metadata().await else {
+        return Outcome::Over;
+    };
+    let result = shared(part.client.topic_settings(&metadata).await);
+    part.send(Update::Settings(result)).await
+}
+
+async fn read_configs(part: Part) -> Outcome {
+    let mut outcome = Outcome::Good;
+    for resource in part.interest().configs {
+        let result = shared(part.client.configs(&resource).await);
+        match part.send(Update::Configs(resource, result)).await {
+            Outcome::Over => return Outcome::Over,
+            Outcome::Failed => outcome = Outcome::Failed,
+            Outcome::Good => {}
+        }
+    }
+    outcome
+}

@@ -1,0 +1,110 @@
+//! Does what a plan says, and reports item by item.
+
+use std::collections::BTreeMap;
+
+use crate::cluster::ClusterClient;
+use crate::model::{Fault, TopicPartition};
+
+use super::action::Action;
+use super::plan::{Plan, Report};
+
+/// Lets the broker check a plan without changing anything, where Kafka has a way to; otherwise
+/// answers with an empty report.
+///
+/// # Errors
+/// When the broker could not be asked. What it refuses is in the report.
+pub async fn check(client: &ClusterClient, plan: &Plan) -> Result<Report, Fault> {
+    if plan.is_empty() {
+        return Ok(Report::default());
+    }
+    let mut report = Report::default();
+    match &plan.action {
+        Action::CreateTopic(create) => {
+            report.add(&plan.title, client.create_topic(create, true).await);
+        }
+        Action::AddPartitions(add) => {
+            report.add(&plan.title, client.create_partitions(add, true).await);
+        }
+        Action::AlterConfigs(alter) => {
+            report.add(&plan.title, client.alter_configs(alter, true).await);
+        }
+        Action::DeleteTopics(_)
+        | Action::Produce(_)
+        | Action::Reassign(_)
+        | Action::CancelReassignments(_)
+        | Action::ElectPreferredLeaders(_)
+        | Action::DeleteGroups(_) => {}
+    }
+    Ok(report)
+}
+
+/// Does what a plan says. An empty plan does nothing and succeeds.
+///
+/// # Errors
+/// When nothing could be tried at all, for example because the session is read-only. What was
+/// tried and failed is in the report, item by item.
+pub async fn execute(client: &ClusterClient, plan: &Plan) -> Result<Report, Fault> {
+    client.refuse_if_read_only(&plan.title)?;
+    let mut report = Report::default();
+    if plan.is_empty() {
+        return Ok(report);
+    }
+    match &plan.action {
+        Action::CreateTopic(create) => {
+            report.add(&plan.title, client.create_topic(create, false).await);
+        }
+        Action::AddPartitions(add) => {
+            report.add(&plan.title, client.create_partitions(add, false).await);
+        }
+        Action::AlterConfigs(alter) => {
+            report.add(&plan.title, client.alter_configs(alter, false).await);
+        }
+        Action::DeleteTopics(names) => {
+            for (name, outcome) in client.delete_topics(names).await? {
+                report.add(
+                    format!("topic \"{name}\""),
+                    outcome.map(|()| "deleted".to_owned()),
+                );
+            }
+        }
+        Action::Produce(message) => {
+            let outcome = client.produce(message).await;
+            let told = |(partition, offset)| format!("partition {partition}, offset {offset}");
+            report.add(&plan.title, outcome.map(told));
+        }
+        Action::Reassign(reassign) => {
+            let target = reassign.target.iter();
+            let target = target.map(|(key, replicas)| (key.clone(), Some(replicas.clone())));
+            let outcomes = client.alter_reassignments(target.collect()).await?;
+            add_partitions(&mut report, outcomes, "started");
+        }
+        Action::CancelReassignments(partitions) => {
+            let target = partitions.iter().map(|key| (key.clone(), None)).collect();
+            let outcomes = client.alter_reassignments(target).await?;
+            add_partitions(&mut report, outcomes, "cancelled");
+        }
+        Action::ElectPreferredLeaders(partitions) => {
+            let outcomes = client.elect_preferred_leaders(partitions).await?;
+            add_partitions(&mut report, outcomes, "elected");
+        }
+        Action::DeleteGroups(ids) => {
+            for (id, outcome) in client.delete_groups(ids).await? {
+                report.add(
+                    format!("group \"{id}\""),
+                    outcome.map(|()| "deleted".to_owned()),
+                );
+            }
+        }
+    }
+    Ok(report)
+}
+
+fn add_partitions(
+    report: &mut Report,
+    outcomes: BTreeMap<TopicPartition, Result<(), Fault>>,
+    done: &str,
+) {
+    for (key, outcome) in outcomes {
+        report.add(key.to_string(), outcome.map(|()| done.to_owned()));
+    }
+}

@@ -1,0 +1,77 @@
+//! Plans for consumer groups.
+
+use crate::model::{ClusterMetadata, ClusterSnapshot, Fault, GroupState};
+use crate::ops::action::Action;
+use crate::ops::plan::{Danger, Plan};
+
+use super::{bootstrap, count, quote};
+
+pub(super) fn delete(
+    ids: Vec<String>,
+    metadata: &ClusterMetadata,
+    snapshot: &ClusterSnapshot,
+) -> Result<Plan, Fault> {
+    let title = match &ids[..] {
+        [] => return Err(Fault::refused("delete groups", "no group is named")),
+        [id] => format!("delete group \"{id}\""),
+        ids => format!("delete {} groups", ids.len()),
+    };
+    let mut plan = Plan::new(
+        Action::DeleteGroups(ids.clone()),
+        title.clone(),
+        Danger::Destructive,
+    );
+    let listed = snapshot.groups.get();
+    for id in &ids {
+        let group = listed.and_then(|groups| groups.groups.get(id.as_str()));
+        if group.is_none() && listed.is_some_and(|groups| groups.faults.is_empty()) {
+            let why = format!("group \"{id}\" does not exist");
+            return Err(Fault::not_found(title, why));
+        }
+        let described = snapshot
+            .descriptions
+            .get(id.as_str())
+            .and_then(|group| group.get());
+        let members = described.map_or(0, |group| group.members.len());
+        let state = described
+            .map(|g| &g.state)
+            .or(group.and_then(|g| g.state.as_ref()));
+        let is_live = state.is_some_and(|state| {
+            !matches!(
+                state,
+                GroupState::Empty | GroupState::Dead | GroupState::Other(_)
+            )
+        });
+        if members > 0 || is_live {
+            let who = if members > 0 {
+                count(members, "member")
+            } else {
+                "members".to_owned()
+            };
+            let why = format!("group \"{id}\" has {who}: only an empty group can be deleted");
+            return Err(Fault::refused(title, why).with_hint("stop its consumers first"));
+        }
+        let commits = snapshot
+            .committed
+            .get(id.as_str())
+            .and_then(|commits| commits.get());
+        let n_commits = commits.map(|c| c.topics.values().map(Vec::len).sum::<usize>());
+        let before = n_commits.map_or_else(
+            || "its committed offsets".to_owned(),
+            |n| count(n, "committed offset"),
+        );
+        plan.change(format!("group \"{id}\""), Some(before), None);
+        plan.equivalent.push(format!(
+            "kafka-consumer-groups.sh {} --delete --group {}",
+            bootstrap(metadata),
+            quote(id)
+        ));
+    }
+    plan.warnings
+        .push("its consumers will start anew, where auto.offset.reset tells them to".to_owned());
+    plan.typed_confirmation = Some(match &ids[..] {
+        [id] => id.clone(),
+        ids => format!("delete {} groups", ids.len()),
+    });
+    Ok(plan)
+}

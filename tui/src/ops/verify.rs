@@ -1,0 +1,161 @@
+//! Reads the cluster again and compares it with a plan that was executed.
+
+use crate::cluster::ClusterClient;
+use crate::model::{Assignment, ClusterMetadata, Fault, FaultKind, TopicPartition};
+
+use super::action::{Action, AlterConfigs, ConfigChange};
+use super::plan::{Plan, Verification};
+
+/// Says whether the cluster is as planned.
+///
+/// # Errors
+/// When the cluster could not be read.
+pub async fn verify(client: &ClusterClient, plan: &Plan) -> Result<Verification, Fault> {
+    match &plan.action {
+        Action::AlterConfigs(alter) => verify_configs(client, alter).await,
+        Action::DeleteGroups(ids) => verify_groups_gone(client, ids).await,
+        // A produced record is verified by its acknowledgement, which names its offset.
+        Action::Produce(_) => Ok(Verification::Done),
+        Action::Reassign(_) | Action::CancelReassignments(_) => {
+            let (metadata, running) = tokio::join!(client.metadata(), client.reassignments());
+            let (metadata, running) = (metadata?, running?);
+            Ok(match &plan.action {
+                Action::Reassign(reassign) => {
+                    let is_running = |key: &TopicPartition| running.contains_key(key);
+                    compare_assignment(&reassign.target, &metadata, is_running)
+                }
+                Action::CancelReassignments(keys) => {
+                    let left = keys.iter().filter(|key| running.contains_key(*key)).count();
+                    progress(keys.len() - left, keys.len(), "cancelled")
+                }
+                _ => Verification::Done,
+            })
+        }
+        Action::CreateTopic(_)
+        | Action::DeleteTopics(_)
+        | Action::AddPartitions(_)
+        | Action::ElectPreferredLeaders(_) => {
+            Ok(compare_topics(&plan.action, &client.metadata().await?))
+        }
+    }
+}
+
+fn progress(done: usize, of: usize, word: &str) -> Verification {
+    if done == of {
+        Verification::Done
+    } else {
+        Verification::InProgress {
+            detail: format!("{done} of {of} {word}"),
+        }
+    }
+}
+
+fn differs(detail: impl Into<String>) -> Verification {
+    Verification::Differs {
+        detail: detail.into(),
+    }
+}
+
+/// Compares topics and leaders with what an action wanted.
+fn compare_topics(action: &Action, metadata: &ClusterMetadata) -> Verification {
+    match action {
+        Action::CreateTopic(create) => match metadata.topic(&create.name) {
+            None => differs(format!("topic \"{}\" is not there", create.name)),
+            Some(topic) => match create.partitions {
+                Some(n) if topic.partitions.len() != n.unsigned_abs() as usize => {
+                    differs(format!("it has {} partitions", topic.partitions.len()))
+                }
+                _ => Verification::Done,
+            },
+        },
+        Action::DeleteTopics(names) => {
+            match names.iter().find(|name| metadata.topic(name).is_some()) {
+                Some(name) => differs(format!("topic \"{name}\" is still there")),
+                None => Verification::Done,
+            }
+        }
+        Action::AddPartitions(add) => match metadata.topic(&add.topic) {
+            Some(topic) if topic.partitions.len() == add.total.unsigned_abs() as usize => {
+                Verification::Done
+            }
+            Some(topic) => differs(format!("it has {} partitions", topic.partitions.len())),
+            None => differs(format!("topic \"{}\" is gone", add.topic)),
+        },
+        Action::ElectPreferredLeaders(keys) => {
+            let led = |key: &&TopicPartition| {
+                let topic = metadata.topic(&key.topic);
+                let partition = topic.and_then(|topic| topic.partition(key.partition));
+                partition.is_some_and(|p| p.preferred_leader() == Some(p.leader))
+            };
+            progress(
+                keys.iter().filter(led).count(),
+                keys.len(),
+                "led by their preferred leader",
+            )
+        }
+        _ => Verification::Done,
+    }
+}
+
+/// Compares replicas with a target: a partition that is still moving is on its way.
+fn compare_assignment(
+    target: &Assignment,
+    metadata: &ClusterMetadata,
+    is_running: impl Fn(&TopicPartition) -> bool,
+) -> Verification {
+    let mut done = 0;
+    for (key, replicas) in target {
+        let topic = metadata.topic(&key.topic);
+        let now = topic.and_then(|topic| topic.partition(key.partition));
+        match now {
+            _ if is_running(key) => {}
+            Some(partition) if *partition.replicas == **replicas => done += 1,
+            Some(partition) => {
+                return differs(format!("{key} has the replicas {:?}", partition.replicas));
+            }
+            None => return differs(format!("{key} is gone")),
+        }
+    }
+    progress(done, target.len(), "reassigned")
+}
+
+async fn verify_configs(
+    client: &ClusterClient,
+    alter: &AlterConfigs,
+) -> Result<Verification, Fault> {
+    let configs = client.configs(&alter.resource).await?;
+    for change in &alter.changes {
+        let entry = configs.get(change.name());
+        let value = entry.and_then(|entry| entry.value.as_deref());
+        let has = |item: &str| value.is_some_and(|v| v.split(',').any(|i| i.trim() == item));
+        let as_wanted = match change {
+            _ if entry.is_some_and(|entry| entry.is_sensitive) => true,
+            ConfigChange::Set { value: wanted, .. } => value == Some(wanted),
+            ConfigChange::Delete { .. } => !entry.is_some_and(|e| e.is_overridden(&alter.resource)),
+            ConfigChange::Append { value: item, .. } => has(item),
+            ConfigChange::Subtract { value: item, .. } => !has(item),
+        };
+        if !as_wanted {
+            let value = value.unwrap_or("unset");
+            return Ok(differs(format!("{} is {value}", change.name())));
+        }
+    }
+    Ok(Verification::Done)
+}
+
+async fn verify_groups_gone(client: &ClusterClient, ids: &[String]) -> Result<Verification, Fault> {
+    let groups = client.groups().await?;
+    if let Some(fault) = groups.faults.values().next() {
+        let why = format!("a broker's list of groups is missing: {}", fault.why);
+        return Err(Fault::new(FaultKind::Unreachable, "list groups", why));
+    }
+    Ok(
+        match ids
+            .iter()
+            .find(|id| groups.groups.contains_key(id.as_str()))
+        {
+            Some(id) => differs(format!("group \"{id}\" is still there")),
+            None => Verification::Done,
+        },
+    )
+}
