@@ -22,7 +22,7 @@ pub fn validate(name: &str) -> Result<(), String> {
     let why = if name.is_empty() {
         "the empty string is not allowed".to_owned()
     } else if name == "." || name == ".." {
-        "'.' or '..' is not allowed".to_owned()
+        format!("'{name}' is not allowed")
     } else if name.len() > LEN_MAX {
         format!("the length of '{name}' is longer than the max allowed length {LEN_MAX}")
     } else if !name.bytes().all(is_legal) {
