@@ -19,16 +19,25 @@ mod api_versions;
 mod cluster;
 mod create_partitions;
 mod create_topics;
+mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_log_dirs;
+mod describe_producers;
 mod describe_topic_partitions;
 mod elect_leaders;
+mod fetch;
 mod incremental_alter_configs;
+mod init_producer_id;
 pub(crate) mod internal_topics;
+mod leader;
 mod list_config_resources;
+mod list_offsets;
 mod list_partition_reassignments;
 mod metadata;
+mod offset_for_leader_epoch;
+mod produce;
 pub mod topic_name;
 mod update_features;
 
@@ -53,6 +62,7 @@ use crate::{
     controller::handle::{self, ControllerHandle},
     metadata::{MetadataHandle, MetadataImage},
     network::{Dispatch, FrameBuilder, Reply, RequestContext, ResponseFrame},
+    replica::{ReplicaManager, producer_ids::ProducerIds},
 };
 
 /// What handlers work with: this broker as the rest of the program sees it.
@@ -61,6 +71,8 @@ pub struct Broker {
     pub config: Arc<DynamicConfig>,
     pub metadata: MetadataHandle,
     pub controller: ControllerHandle,
+    pub replicas: Arc<ReplicaManager>,
+    pub producer_ids: Arc<ProducerIds>,
 }
 
 impl Broker {
@@ -158,6 +170,12 @@ macro_rules! apis {
 }
 
 apis! {
+    Produce 3..=13 on Broker,
+        |b, cx, r: ProduceRequest| reply produce::handle(b, cx, r).await;
+    Fetch 4..=18 on Broker,
+        |b, cx, r: FetchRequest| reply fetch::handle(b, cx, r).await;
+    ListOffsets 1..=11 on Broker,
+        |b, cx, r: ListOffsetsRequest| answer list_offsets::handle(b, cx, &r);
     Metadata 0..=13 on Broker,
         |b, cx, r: MetadataRequest| reply metadata::handle(b, cx, r).await;
     ApiVersions 0..=4 on Broker Controller,
@@ -166,10 +184,18 @@ apis! {
         |b, _, r: CreateTopicsRequest| answer create_topics::handle(b, r).await;
     DeleteTopics 1..=6 on Broker Controller,
         |b, cx, r: DeleteTopicsRequest| answer delete_topics::handle(b, cx, r).await;
+    DeleteRecords 0..=2 on Broker,
+        |b, _, r: DeleteRecordsRequest| answer delete_records::handle(b, r).await;
+    InitProducerId 0..=5 on Broker,
+        |b, _, r: InitProducerIdRequest| answer init_producer_id::handle(b, &r).await;
+    OffsetForLeaderEpoch 2..=4 on Broker,
+        |b, _, r: OffsetForLeaderEpochRequest| answer offset_for_leader_epoch::handle(b, &r);
     DescribeConfigs 1..=4 on Broker Controller,
         |b, _, r: DescribeConfigsRequest| answer describe_configs::handle(b, &r);
     AlterConfigs 0..=2 on Broker Controller,
         |b, _, r: AlterConfigsRequest| answer alter_configs::handle(b, r).await;
+    DescribeLogDirs 1..=5 on Broker,
+        |b, _, r: DescribeLogDirsRequest| answer describe_log_dirs::handle(b, &r);
     CreatePartitions 0..=3 on Broker Controller,
         |b, _, r: CreatePartitionsRequest| answer create_partitions::handle(b, r).await;
     ElectLeaders 0..=2 on Broker Controller,
@@ -186,6 +212,8 @@ apis! {
         |b, _, r: UpdateFeaturesRequest| answer update_features::handle(b, r).await;
     DescribeCluster 0..=2 on Broker Controller,
         |b, cx, r: DescribeClusterRequest| answer describe_cluster::handle(b, cx, &r);
+    DescribeProducers 0..=0 on Broker,
+        |b, _, r: DescribeProducersRequest| answer describe_producers::handle(b, &r);
     ListConfigResources 0..=1 on Broker,
         |b, cx, r: ListConfigResourcesRequest| answer list_config_resources::handle(b, cx, &r);
     DescribeTopicPartitions 0..=0 on Broker,

@@ -127,15 +127,20 @@ impl WaitList {
     }
 }
 
+/// Something that requests wait for.
+pub trait Watched {
+    fn wait_list(&self) -> &WaitList;
+}
+
 /// Leaves the lists when dropped.
-struct Registration<L: AsRef<WaitList>> {
+struct Registration<L: Watched> {
     lists: Vec<(L, usize)>,
 }
 
-impl<L: AsRef<WaitList>> Drop for Registration<L> {
+impl<L: Watched> Drop for Registration<L> {
     fn drop(&mut self) {
         for (list, slot) in &self.lists {
-            list.as_ref().leave(*slot);
+            list.wait_list().leave(*slot);
         }
     }
 }
@@ -144,7 +149,7 @@ impl<L: AsRef<WaitList>> Drop for Registration<L> {
 ///
 /// The condition is tested once after all of `lists` are watched, and whenever one of them is
 /// checked. The wait ends early, and leaves nothing behind, when the future is dropped.
-pub async fn wait<L: AsRef<WaitList>>(
+pub async fn wait<L: Watched>(
     lists: impl IntoIterator<Item = L>,
     timeout: Duration,
     condition: impl Fn(Option<usize>) -> bool + Send + Sync + 'static,
@@ -156,7 +161,7 @@ pub async fn wait<L: AsRef<WaitList>>(
     });
     let mut registration = Registration { lists: Vec::new() };
     for (position, list) in lists.into_iter().enumerate() {
-        let slot = list.as_ref().enter(Watch {
+        let slot = list.wait_list().enter(Watch {
             waiter: Arc::clone(&waiter),
             position,
         });
@@ -201,8 +206,8 @@ mod tests {
 
     struct Waiters(Arc<Log>);
 
-    impl AsRef<WaitList> for Waiters {
-        fn as_ref(&self) -> &WaitList {
+    impl Watched for Waiters {
+        fn wait_list(&self) -> &WaitList {
             &self.0.waiters
         }
     }

@@ -246,6 +246,13 @@ impl PartitionState {
         }
     }
 
+    /// Forgets leadership: the replica is being dropped, and whoever waits for it must not go on.
+    pub fn retire(&mut self) {
+        self.leader_id = None;
+        self.leader_epoch_start_offset = None;
+        self.followers.clear();
+    }
+
     /// Compares the epoch that a client believes in with the partition's (KIP-320); `None` skips
     /// the check.
     ///

@@ -1,0 +1,167 @@
+//! Writing for Produce: each partition's records go to its log at once, and with acks=all the
+//! request waits until the in-sync replicas have them.
+//!
+//! Kafka: `ReplicaManager.appendRecords`, `DelayedProduce.java` (4.3).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kafka_shared::error::ErrorCode;
+
+use super::partition::Partition;
+use super::{ReplicaManager, delayed};
+use crate::log::{AppendContext, AppendOrigin, LogError, RecordError};
+
+/// All in-sync replicas acknowledge.
+pub const ACKS_ALL: i16 = -1;
+
+/// One partition's records on their way to the log.
+#[derive(Debug)]
+pub struct AppendEntry {
+    /// Where they go, or why they can't.
+    pub partition: Result<Arc<Partition>, ErrorCode>,
+    /// Exactly one batch when it comes from a client.
+    pub records: Bytes,
+}
+
+/// What became of one partition's records. Offsets and times are −1 where they don't apply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    pub error: ErrorCode,
+    /// Given when the records themselves are at fault.
+    pub error_message: Option<String>,
+    pub record_errors: Vec<RecordError>,
+    /// Offset of the first record; of the first append when the batch is a duplicate.
+    pub base_offset: i64,
+    /// Offset of the last record (inclusive).
+    pub last_offset: i64,
+    /// The broker's time when the topic uses LogAppendTime.
+    pub log_append_time_ms: i64,
+    pub log_start_offset: i64,
+}
+
+impl Appended {
+    pub fn of_error(error: ErrorCode) -> Self {
+        Self {
+            error,
+            error_message: None,
+            record_errors: Vec::new(),
+            base_offset: -1,
+            last_offset: -1,
+            log_append_time_ms: -1,
+            log_start_offset: -1,
+        }
+    }
+
+    /// Kafka tells the log start offset and a message only for certain errors, and clients show
+    /// their own text when there is no message.
+    fn of_refusal(error: &LogError, partition: &Partition) -> Self {
+        let code = error.code();
+        let mut refused = Self::of_error(code);
+        let is_told_alone = matches!(
+            code,
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+                | ErrorCode::UNKNOWN_TOPIC_ID
+                | ErrorCode::NOT_LEADER_OR_FOLLOWER
+                | ErrorCode::MESSAGE_TOO_LARGE
+                | ErrorCode::RECORD_LIST_TOO_LARGE
+                | ErrorCode::CORRUPT_MESSAGE
+                | ErrorCode::KAFKA_STORAGE_ERROR
+        );
+        if !is_told_alone {
+            refused.log_start_offset = partition.log().log_start_offset();
+        }
+        if matches!(
+            code,
+            ErrorCode::INVALID_RECORD | ErrorCode::INVALID_TIMESTAMP
+        ) {
+            refused.error_message = Some(error.to_string());
+        }
+        refused.record_errors = error.record_errors().to_vec();
+        refused
+    }
+}
+
+impl ReplicaManager {
+    /// Appends to one partition, waiting for nobody.
+    ///
+    /// # Errors
+    /// Those of [`Partition::append_as_leader`].
+    pub fn append_to(
+        &self,
+        entry: &AppendEntry,
+        origin: AppendOrigin,
+        required_acks: i16,
+        context: &AppendContext,
+    ) -> Appended {
+        let partition = match &entry.partition {
+            Ok(partition) => partition,
+            Err(error) => return Appended::of_error(*error),
+        };
+        let now_ms = self.clock.wall_ms();
+        let records = &entry.records;
+        match partition.append_as_leader(records, origin, required_acks, None, context, now_ms) {
+            Ok(info) => Appended {
+                base_offset: info.first_offset,
+                last_offset: info.last_offset,
+                log_append_time_ms: info.log_append_time,
+                log_start_offset: info.log_start_offset,
+                ..Appended::of_error(ErrorCode::NONE)
+            },
+            Err(error) => Appended::of_refusal(&error, partition),
+        }
+    }
+
+    /// Appends the entries in order and, when `required_acks` is [`ACKS_ALL`], waits until their
+    /// fate is decided, at most `timeout`. What is undecided then gets `REQUEST_TIMED_OUT`; its
+    /// records are in the log all the same.
+    pub async fn append_records(
+        &self,
+        required_acks: i16,
+        timeout: Duration,
+        origin: AppendOrigin,
+        entries: &[AppendEntry],
+    ) -> Vec<Appended> {
+        let context = AppendContext::default();
+        let mut appended: Vec<Appended> = entries
+            .iter()
+            .map(|entry| self.append_to(entry, origin, required_acks, &context))
+            .collect();
+        if required_acks != ACKS_ALL {
+            return appended;
+        }
+        let waits: Vec<(usize, Arc<Partition>, i64)> = entries
+            .iter()
+            .zip(&appended)
+            .enumerate()
+            .filter_map(|(position, (entry, appended))| {
+                let partition = entry.partition.as_ref().ok()?;
+                let required_offset = appended.last_offset + 1;
+                (appended.error == ErrorCode::NONE)
+                    .then(|| (position, Arc::clone(partition), required_offset))
+            })
+            .collect();
+        let is_decided = |(_, partition, offset): &(usize, Arc<Partition>, i64)| {
+            partition.acks_all_outcome(*offset).is_some()
+        };
+        if !waits.iter().all(is_decided) {
+            let partitions: Vec<Arc<Partition>> = waits
+                .iter()
+                .map(|(_, partition, _)| Arc::clone(partition))
+                .collect();
+            let watched = waits.clone();
+            let condition = move |_| {
+                watched
+                    .iter()
+                    .all(|(_, p, offset)| p.acks_all_outcome(*offset).is_some())
+            };
+            delayed::wait(partitions, timeout, condition).await;
+        }
+        for (position, partition, offset) in waits {
+            let outcome = partition.acks_all_outcome(offset);
+            appended[position].error = outcome.unwrap_or(ErrorCode::REQUEST_TIMED_OUT);
+        }
+        appended
+    }
+}

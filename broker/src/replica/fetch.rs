@@ -1,0 +1,279 @@
+//! Reading for Fetch: one pass over the partitions, and the long poll around it.
+//!
+//! A pass reads partitions in the given order until the byte limit is used up; the first batch
+//! found is read whole even if it exceeds the limits, so that a fetcher always gets on. When a pass
+//! finds less than `min_bytes` and nothing that is better told at once, the request waits for its
+//! partitions to move on and one more pass answers it, whatever it finds.
+//!
+//! Records are not read here but returned as ranges of segment files.
+//!
+//! Kafka: `ReplicaManager.fetchMessages`, `readFromLog`, `DelayedFetch.scala`,
+//! `Partition.fetchRecords` (4.3).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kafka_shared::error::ErrorCode;
+
+use super::delayed;
+use super::fetch_session::{FetchKey, FetchPartition, FetchSummary};
+use super::partition::Partition;
+use super::partition::state::FollowerFetch;
+use super::{ReplicaManager, partition::FollowerId};
+use crate::log::{AbortedTransaction, FetchIsolation, FileSlice};
+
+/// What a fetch as a whole asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct FetchParams {
+    /// The follower that fetches; `None` for consumers.
+    pub follower: Option<FollowerId>,
+    /// Whether only the leader may answer. Consumers that know of preferred replicas (version 11
+    /// on) may read from followers too.
+    pub requires_leader: bool,
+    pub isolation: FetchIsolation,
+    pub max_wait: Duration,
+    pub min_bytes: usize,
+    pub max_bytes: usize,
+}
+
+/// Records of a partition on their way to the socket.
+#[derive(Debug, Clone, Default)]
+pub enum Records {
+    #[default]
+    Empty,
+    File(FileSlice),
+}
+
+impl Records {
+    pub fn size_in_bytes(&self) -> usize {
+        match self {
+            Self::Empty => 0,
+            Self::File(slice) => slice.len,
+        }
+    }
+}
+
+/// What a fetch found in one partition. Offsets are −1 when there is an error.
+#[derive(Debug, Clone)]
+pub struct FetchedPartition {
+    pub error: ErrorCode,
+    pub high_watermark: i64,
+    pub last_stable_offset: i64,
+    pub log_start_offset: i64,
+    /// Where the fetcher's log departs from this one: the last common epoch and its end offset.
+    pub diverging_epoch: Option<(i32, i64)>,
+    /// The leader's id and epoch, to go with `NOT_LEADER_OR_FOLLOWER` and `FENCED_LEADER_EPOCH`.
+    pub current_leader: Option<(i32, i32)>,
+    /// The aborted transactions among the records, for readers of committed records only.
+    pub aborted_transactions: Option<Vec<AbortedTransaction>>,
+    /// The replica that the consumer should rather ask, −1 for none.
+    pub preferred_read_replica: i32,
+    pub records: Records,
+}
+
+impl Default for FetchedPartition {
+    fn default() -> Self {
+        Self {
+            error: ErrorCode::NONE,
+            high_watermark: -1,
+            last_stable_offset: -1,
+            log_start_offset: -1,
+            diverging_epoch: None,
+            current_leader: None,
+            aborted_transactions: None,
+            preferred_read_replica: -1,
+            records: Records::Empty,
+        }
+    }
+}
+
+impl FetchedPartition {
+    pub fn of_error(error: ErrorCode) -> Self {
+        Self {
+            error,
+            ..Self::default()
+        }
+    }
+
+    /// What a fetch session has to know.
+    pub fn summary(&self) -> FetchSummary {
+        FetchSummary {
+            has_records: self.records.size_in_bytes() > 0,
+            high_watermark: self.high_watermark,
+            log_start_offset: self.log_start_offset,
+            is_error: self.error != ErrorCode::NONE,
+            must_send: self.diverging_epoch.is_some() || self.preferred_read_replica != -1,
+        }
+    }
+}
+
+/// A partition that a request reads: where it is hosted here, or why it can't be read.
+#[derive(Debug, Clone)]
+struct Target {
+    partition: Result<Arc<Partition>, ErrorCode>,
+    wanted: FetchPartition,
+}
+
+impl ReplicaManager {
+    /// Reads `wanted` in order; waits up to `max_wait` when there is not enough to read.
+    pub async fn fetch_records(
+        &self,
+        params: FetchParams,
+        wanted: &[(FetchKey, FetchPartition)],
+    ) -> Vec<FetchedPartition> {
+        let targets: Vec<Target> = wanted
+            .iter()
+            .map(|(key, wanted)| Target {
+                partition: self.partition_by_key(key),
+                wanted: *wanted,
+            })
+            .collect();
+        let pass = self.read_targets(&params, &targets, true);
+        if params.max_wait.is_zero()
+            || targets.is_empty()
+            || pass.n_bytes >= params.min_bytes
+            || pass.is_urgent
+        {
+            return pass.partitions;
+        }
+        drop(pass);
+        let targets = Arc::new(targets);
+        let partitions: Vec<Arc<Partition>> = targets
+            .iter()
+            .filter_map(|t| t.partition.as_ref().ok().cloned())
+            .collect();
+        let condition = {
+            let targets = Arc::clone(&targets);
+            move |changed| is_satisfied(&params, &targets, changed)
+        };
+        delayed::wait(partitions, params.max_wait, condition).await;
+        self.read_targets(&params, &targets, false).partitions
+    }
+
+    fn read_targets(&self, params: &FetchParams, targets: &[Target], is_first: bool) -> Pass {
+        let mut pass = Pass {
+            partitions: Vec::with_capacity(targets.len()),
+            n_bytes: 0,
+            is_urgent: false,
+        };
+        for Target { partition, wanted } in targets {
+            let limit = params.max_bytes.saturating_sub(pass.n_bytes);
+            let read = partition.clone().and_then(|partition| {
+                self.read_partition(
+                    params,
+                    &partition,
+                    wanted,
+                    limit,
+                    pass.n_bytes == 0,
+                    is_first,
+                )
+            });
+            let fetched = read.unwrap_or_else(FetchedPartition::of_error);
+            pass.n_bytes += fetched.records.size_in_bytes();
+            let summary = fetched.summary();
+            pass.is_urgent |= summary.is_error || summary.must_send;
+            pass.partitions.push(fetched);
+        }
+        pass
+    }
+
+    fn read_partition(
+        &self,
+        params: &FetchParams,
+        partition: &Partition,
+        wanted: &FetchPartition,
+        limit: usize,
+        min_one: bool,
+        is_first: bool,
+    ) -> Result<FetchedPartition, ErrorCode> {
+        partition.check_access(wanted.current_leader_epoch, params.requires_leader)?;
+        if let Some(follower) = params.follower {
+            partition.check_follower(follower.id, wanted.current_leader_epoch.is_some())?;
+        }
+        let max_bytes = usize::try_from(wanted.max_bytes).unwrap_or(0).min(limit);
+        let fetched = partition.read(wanted, params.isolation, max_bytes, min_one)?;
+        if let Some(follower) = params.follower
+            && is_first
+            && fetched.partition.diverging_epoch.is_none()
+        {
+            self.record_follower_fetch(partition, follower, wanted, fetched.log_end_offset)?;
+        }
+        Ok(fetched.partition)
+    }
+
+    fn record_follower_fetch(
+        &self,
+        partition: &Partition,
+        follower: FollowerId,
+        wanted: &FetchPartition,
+        leader_end_offset: i64,
+    ) -> Result<(), ErrorCode> {
+        let image = self.metadata.image();
+        partition.record_follower_fetch(&FollowerFetch {
+            replica_id: follower.id,
+            replica_epoch: follower.epoch,
+            registered_epoch: image
+                .cluster
+                .alive_broker(follower.id)
+                .map(|broker| broker.epoch),
+            fetch_offset: wanted.fetch_offset,
+            log_start_offset: wanted.log_start_offset,
+            leader_end_offset,
+            now_ms: self.clock.wall_ms(),
+        })
+    }
+}
+
+/// The results of one pass.
+struct Pass {
+    partitions: Vec<FetchedPartition>,
+    n_bytes: usize,
+    /// Something was found that is to be told at once.
+    is_urgent: bool,
+}
+
+/// Whether a waiting fetch can be answered. `changed` is the partition that moved: on its own it
+/// settles most waits, and the others need not be looked at.
+fn is_satisfied(params: &FetchParams, targets: &[Target], changed: Option<usize>) -> bool {
+    let mut n_bytes = 0;
+    let mut look = |target: &Target| {
+        let Some(available) = available_bytes(params, target) else {
+            return true;
+        };
+        n_bytes += available;
+        n_bytes >= params.min_bytes
+    };
+    let changed =
+        changed.and_then(|position| targets.iter().filter(|t| t.partition.is_ok()).nth(position));
+    if changed.is_some_and(&mut look) {
+        return true;
+    }
+    let is_other = |target: &&Target| !changed.is_some_and(|c| std::ptr::eq(c, *target));
+    targets.iter().filter(is_other).any(look)
+}
+
+/// How many bytes a fetch would find, `None` when it is to be answered whatever the others have:
+/// the partition can no longer be read as asked, or the log was cut below the offset.
+fn available_bytes(params: &FetchParams, target: &Target) -> Option<usize> {
+    let Ok(partition) = &target.partition else {
+        return None;
+    };
+    let wanted = &target.wanted;
+    partition
+        .check_access(wanted.current_leader_epoch, params.requires_leader)
+        .ok()?;
+    let end_offset = partition.end_offset(params.isolation);
+    match wanted.fetch_offset.cmp(&end_offset) {
+        std::cmp::Ordering::Greater => None,
+        std::cmp::Ordering::Equal => Some(0),
+        // Any record satisfies the usual fetch, so its size need not be looked up.
+        std::cmp::Ordering::Less if params.min_bytes <= 1 => None,
+        std::cmp::Ordering::Less => {
+            let max_bytes = usize::try_from(wanted.max_bytes).unwrap_or(0);
+            let read = partition
+                .read(wanted, params.isolation, max_bytes, true)
+                .ok()?;
+            Some(read.partition.records.size_in_bytes())
+        }
+    }
+}
