@@ -517,6 +517,7 @@ impl Client {
             .unwrap_or(config.connection.request_timeout_ms);
         let deadline = deadline_in(timeout_ms);
         let mut backoff = Backoff::new(config);
+        let mut previous = None;
         loop {
             let step = Step::Request(R::KEY);
             let attempt = self.attempt(route, &request, options, deadline);
@@ -532,8 +533,12 @@ impl Client {
                 return result;
             }
             self.forget(route);
-            if !backoff.wait(deadline).await {
-                return result;
+            let is_over = !backoff.wait(deadline).await;
+            match (result, previous) {
+                // That time ran out says less than what kept it from succeeding before.
+                (Err(ClientError::Timeout { .. }), Some(earlier)) if is_over => return earlier,
+                (result, _) if is_over => return result,
+                (result, _) => previous = Some(result),
             }
         }
     }

@@ -21,7 +21,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::error::{ClientError, Step};
 use super::messenger::Messenger;
@@ -52,6 +53,8 @@ pub struct SendOptions {
 pub struct Connection {
     shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
+    /// Tells the task when the last handle is gone, also while it takes no commands.
+    _alive: Arc<DropGuard>,
 }
 
 #[derive(Debug)]
@@ -70,8 +73,6 @@ type Waiter = oneshot::Sender<Result<Bytes, ClientError>>;
 struct Command {
     key: ApiKey,
     version: i16,
-    deadline: Instant,
-    timeout_ms: u64,
     frame: BytesMut,
     waiter: Waiter,
 }
@@ -110,6 +111,7 @@ impl Connection {
     ) -> (Connection, Arc<AtomicBool>) {
         let (commands, receiver) = mpsc::channel(config.in_flight_max.max(1));
         let is_usable = Arc::new(AtomicBool::new(true));
+        let abandoned = CancellationToken::new();
         let (read, write) = socket.into_split();
         let io = Io {
             endpoint: endpoint.clone(),
@@ -119,7 +121,7 @@ impl Connection {
             frames: FrameBuffer::new(config.response_bytes_max),
             unsent: VecDeque::new(),
             messenger: Messenger::new(config.in_flight_max.max(1)),
-            started: Instant::now(),
+            abandoned: abandoned.clone(),
             is_usable: is_usable.clone(),
         };
         // Nobody waits for the task: it ends with the socket or with the last handle.
@@ -130,7 +132,15 @@ impl Connection {
             versions: ApiVersions::default(),
             is_usable: is_usable.clone(),
         });
-        (Connection { shared, commands }, is_usable)
+        let alive = Arc::new(abandoned.drop_guard());
+        (
+            Connection {
+                shared,
+                commands,
+                _alive: alive,
+            },
+            is_usable,
+        )
     }
 
     async fn negotiate(&self, deadline: Instant) -> Result<ApiVersions, ClientError> {
@@ -302,32 +312,30 @@ impl Connection {
         let command = Command {
             key: R::KEY,
             version,
-            deadline,
-            timeout_ms,
             frame,
             waiter,
         };
-        let unsent = |reason: &str| ClientError::Closed {
+        let closed = || ClientError::Closed {
             endpoint: self.endpoint().clone(),
-            reason: reason.to_owned(),
+            reason: "it was closed before".to_owned(),
             was_sent: false,
         };
-        match timeout_at(deadline, self.commands.send(command)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(unsent("it was closed before")),
-            Err(_) => {
-                let (endpoint, step) = (self.endpoint().clone(), Step::Request(R::KEY));
-                return Err(ClientError::Timeout {
-                    endpoint,
-                    step,
-                    timeout_ms,
-                });
-            }
-        }
-        // The task answers at the deadline at the latest, or drops the waiter when it ends.
-        answer
-            .await
-            .unwrap_or_else(|_| Err(unsent("it was closed before")))
+        // An answer that comes later finds nobody waiting.
+        let answered = timeout_at(deadline, async {
+            self.commands.send(command).await.map_err(|_| closed())?;
+            // The task answers everybody who is left when it ends; only a call that comes at the
+            // same moment finds its command dropped.
+            answer.await.map_err(|_| closed())?
+        });
+        answered.await.unwrap_or_else(|_| {
+            self.shared.is_usable.store(false, Ordering::Release);
+            let (endpoint, step) = (self.endpoint().clone(), Step::Request(R::KEY));
+            Err(ClientError::Timeout {
+                endpoint,
+                step,
+                timeout_ms,
+            })
+        })
     }
 }
 
@@ -388,8 +396,9 @@ struct Io {
     commands: mpsc::Receiver<Command>,
     frames: FrameBuffer,
     unsent: VecDeque<BytesMut>,
-    messenger: Messenger<(ApiKey, u64, Waiter)>,
-    started: Instant,
+    messenger: Messenger<Waiter>,
+    /// Cancelled when no handle is left.
+    abandoned: CancellationToken,
     is_usable: Arc<AtomicBool>,
 }
 
@@ -434,7 +443,7 @@ impl Io {
             }
         };
         self.commands.close();
-        for (_, _, waiter) in self.messenger.drain() {
+        for waiter in self.messenger.drain() {
             // A caller that has gone away needs no answer.
             let _ = waiter.send(Err(in_flight.clone()));
         }
@@ -445,8 +454,6 @@ impl Io {
 
     /// Waits for the next thing to happen and does what it asks for.
     async fn turn(&mut self) -> Result<(), End> {
-        let deadline = self.messenger.next_deadline_ms();
-        let deadline = deadline.map(|ms| self.started + Duration::from_millis(ms));
         let can_accept = self.messenger.has_room() && self.unsent.len() < UNSENT_FRAMES_MAX;
         tokio::select! {
             command = self.commands.recv(), if can_accept => {
@@ -460,9 +467,7 @@ impl Io {
             result = write_some(&mut self.write, &mut self.unsent), if !self.unsent.is_empty() => {
                 result.map_err(|error| End::Lost(error.to_string()))?;
             }
-            () = sleep_until(deadline.unwrap_or(self.started)), if deadline.is_some() => {
-                self.expire();
-            }
+            () = self.abandoned.cancelled() => return Err(End::NoHandleLeft),
         }
         Ok(())
     }
@@ -471,18 +476,14 @@ impl Io {
         let Command {
             key,
             version,
-            deadline,
-            timeout_ms,
             mut frame,
             waiter,
         } = command;
+        // Its caller has given up while it stood in line.
         if waiter.is_closed() {
             return;
         }
-        let since_start = deadline.saturating_duration_since(self.started);
-        let deadline_ms = u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX);
-        let waiter = (key, timeout_ms, waiter);
-        let correlation_id = self.messenger.begin(key, version, deadline_ms, waiter);
+        let correlation_id = self.messenger.begin(key, version, waiter);
         frame[CORRELATION_ID].copy_from_slice(&correlation_id.to_be_bytes());
         self.unsent.push_back(frame);
     }
@@ -493,22 +494,9 @@ impl Io {
             let Some(frame) = frame.map_err(|error| End::Violation(error.to_string()))? else {
                 return Ok(());
             };
-            if let Some((waiter, body)) = self.messenger.answer(frame).map_err(End::Violation)? {
-                let _ = waiter.2.send(Ok(body));
-            }
-        }
-    }
-
-    fn expire(&mut self) {
-        let now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        for (key, timeout_ms, waiter) in self.messenger.expire(now_ms) {
-            self.is_usable.store(false, Ordering::Release);
-            let (endpoint, step) = (self.endpoint.clone(), Step::Request(key));
-            let _ = waiter.send(Err(ClientError::Timeout {
-                endpoint,
-                step,
-                timeout_ms,
-            }));
+            let (waiter, body) = self.messenger.answer(frame).map_err(End::Violation)?;
+            // Nobody may be waiting any more.
+            let _ = waiter.send(Ok(body));
         }
     }
 }

@@ -1,9 +1,8 @@
-//! The part of a connection without a socket: which requests are under way, which response answers
-//! which request, and when a request has waited long enough.
+//! The part of a connection without a socket: which requests are under way and which response
+//! answers which request.
 //!
-//! A request that ran out of time stays here without its waiter until its response comes, so that a
-//! late response is told from one that nobody asked for. Times are milliseconds of any clock that
-//! doesn't go back.
+//! It knows no time. A caller that has given up leaves its request here until the response comes,
+//! so that a late response is told from one that nobody asked for.
 
 use std::collections::HashMap;
 
@@ -17,9 +16,7 @@ use crate::protocol::header;
 struct InFlight<W> {
     key: ApiKey,
     version: i16,
-    deadline_ms: u64,
-    /// None when nobody waits any more.
-    waiter: Option<W>,
+    waiter: W,
 }
 
 /// The requests under way on one connection; `W` is whatever wants the answer.
@@ -45,61 +42,48 @@ impl<W> Messenger<W> {
 
     /// Notes a request that is about to be sent and gives its correlation id. Call it only when
     /// [`Messenger::has_room`].
-    pub(super) fn begin(&mut self, key: ApiKey, version: i16, deadline_ms: u64, waiter: W) -> i32 {
+    pub(super) fn begin(&mut self, key: ApiKey, version: i16, waiter: W) -> i32 {
         let mut correlation_id = self.next_correlation_id;
         while self.in_flight.contains_key(&correlation_id) {
             correlation_id = next(correlation_id);
         }
         self.next_correlation_id = next(correlation_id);
-        let request = InFlight {
-            key,
-            version,
-            deadline_ms,
-            waiter: Some(waiter),
-        };
-        self.in_flight.insert(correlation_id, request);
+        self.in_flight.insert(
+            correlation_id,
+            InFlight {
+                key,
+                version,
+                waiter,
+            },
+        );
         correlation_id
     }
 
-    /// Takes a response's frame: who waits for it (if anybody still does), and the body.
+    /// Takes a response's frame: who waits for it, and the body.
     ///
     /// # Errors
     /// A response that is too short, or that answers no request under way.
-    pub(super) fn answer(&mut self, mut frame: Bytes) -> Result<Option<(W, Bytes)>, String> {
+    pub(super) fn answer(&mut self, mut frame: Bytes) -> Result<(W, Bytes), String> {
         let length = frame.len();
         let correlation_id = header::parse_correlation_id(&mut frame)
             .map_err(|_| format!("a response of {length} bytes"))?;
-        let request = self.in_flight.remove(&correlation_id).ok_or_else(|| {
+        let request = self.in_flight.get(&correlation_id).ok_or_else(|| {
             format!("a response to request {correlation_id}, which was not asked for")
         })?;
         header::parse_response_header_rest(request.key, request.version, &mut frame)
             .map_err(|error| format!("a response with a broken header: {error}"))?;
-        Ok(request.waiter.map(|waiter| (waiter, frame)))
-    }
-
-    /// When [`Messenger::expire`] has something to do; None when never.
-    pub(super) fn next_deadline_ms(&self) -> Option<u64> {
-        let waited_for = self
+        let request = self
             .in_flight
-            .values()
-            .filter(|request| request.waiter.is_some());
-        waited_for.map(|request| request.deadline_ms).min()
+            .remove(&correlation_id)
+            .expect("it was found above");
+        Ok((request.waiter, frame))
     }
 
-    /// The waiters of the requests whose time is up at `now_ms`.
-    pub(super) fn expire(&mut self, now_ms: u64) -> Vec<W> {
-        let late = self
-            .in_flight
-            .values_mut()
-            .filter(|request| request.deadline_ms <= now_ms);
-        late.filter_map(|request| request.waiter.take()).collect()
-    }
-
-    /// Everybody who still waits, when the connection is lost.
+    /// Everybody whose request is under way, when the connection is lost.
     pub(super) fn drain(&mut self) -> Vec<W> {
         self.in_flight
             .drain()
-            .filter_map(|(_, request)| request.waiter)
+            .map(|(_, request)| request.waiter)
             .collect()
     }
 }
@@ -120,18 +104,19 @@ mod tests {
     #[test]
     fn responses_find_their_requests_in_any_order() {
         let mut messenger = Messenger::new(10);
-        let old = messenger.begin(ApiKey::Metadata, 8, 100, "old");
-        let flexible = messenger.begin(ApiKey::Metadata, 9, 100, "flexible");
-        let versions = messenger.begin(ApiKey::ApiVersions, 4, 100, "versions");
+        let old = messenger.begin(ApiKey::Metadata, 8, "old");
+        let flexible = messenger.begin(ApiKey::Metadata, 9, "flexible");
+        let versions = messenger.begin(ApiKey::ApiVersions, 4, "versions");
         let body = |bytes: &'static [u8]| Bytes::from_static(bytes);
-        let answer = messenger.answer(frame(versions, b"x"));
-        assert_eq!(answer, Ok(Some(("versions", body(b"x")))));
-        let answer = messenger.answer(frame(flexible, b"\x00y"));
-        assert_eq!(answer, Ok(Some(("flexible", body(b"y")))));
         assert_eq!(
-            messenger.answer(frame(old, b"z")),
-            Ok(Some(("old", body(b"z"))))
+            messenger.answer(frame(versions, b"x")),
+            Ok(("versions", body(b"x")))
         );
+        assert_eq!(
+            messenger.answer(frame(flexible, b"\x00y")),
+            Ok(("flexible", body(b"y")))
+        );
+        assert_eq!(messenger.answer(frame(old, b"z")), Ok(("old", body(b"z"))));
         assert!(
             messenger.answer(frame(old, b"z")).is_err(),
             "answered twice"
@@ -139,26 +124,22 @@ mod tests {
     }
 
     #[test]
-    fn a_late_response_is_dropped_and_a_wrong_one_is_an_error() {
+    fn a_response_that_was_not_asked_for_is_an_error_and_nobody_is_forgotten() {
         let mut messenger = Messenger::new(10);
-        let slow = messenger.begin(ApiKey::Fetch, 12, 100, "slow");
-        messenger.begin(ApiKey::Fetch, 12, 200, "slower");
-        assert_eq!(messenger.next_deadline_ms(), Some(100));
-        assert_eq!(messenger.expire(99), Vec::<&str>::new());
-        assert_eq!(messenger.expire(100), ["slow"]);
-        assert_eq!(messenger.next_deadline_ms(), Some(200));
-        assert_eq!(messenger.answer(frame(slow, b"\x00late")), Ok(None));
+        let id = messenger.begin(ApiKey::Fetch, 12, "fetch");
         assert!(messenger.answer(frame(77, b"\x00")).is_err());
         assert!(messenger.answer(Bytes::from_static(&[0, 0])).is_err());
-        assert_eq!(messenger.drain(), ["slower"]);
-        assert_eq!(messenger.next_deadline_ms(), None);
+        assert!(
+            messenger.answer(frame(id, b"")).is_err(),
+            "its header is cut"
+        );
+        assert_eq!(messenger.drain(), ["fetch"]);
     }
 
     #[test]
-    fn an_abandoned_request_still_takes_its_place() {
+    fn a_request_takes_its_place_until_it_is_answered() {
         let mut messenger = Messenger::new(1);
-        let id = messenger.begin(ApiKey::Fetch, 12, 1, ());
-        messenger.expire(1);
+        let id = messenger.begin(ApiKey::Fetch, 12, ());
         assert!(!messenger.has_room());
         messenger.answer(frame(id, b"\x00")).unwrap();
         assert!(messenger.has_room());
@@ -167,9 +148,9 @@ mod tests {
     #[test]
     fn correlation_ids_wrap_around_requests_that_are_still_under_way() {
         let mut messenger = Messenger::new(10);
-        assert_eq!(messenger.begin(ApiKey::Fetch, 12, 1, ()), 0);
+        assert_eq!(messenger.begin(ApiKey::Fetch, 12, ()), 0);
         messenger.next_correlation_id = i32::MAX;
-        assert_eq!(messenger.begin(ApiKey::Fetch, 12, 1, ()), i32::MAX);
-        assert_eq!(messenger.begin(ApiKey::Fetch, 12, 1, ()), 1);
+        assert_eq!(messenger.begin(ApiKey::Fetch, 12, ()), i32::MAX);
+        assert_eq!(messenger.begin(ApiKey::Fetch, 12, ()), 1);
     }
 }

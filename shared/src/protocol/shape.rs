@@ -24,7 +24,7 @@ mod program;
 mod table;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::sync::OnceLock;
 
