@@ -19,25 +19,36 @@ mod api_versions;
 mod cluster;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_topic_partitions;
 mod elect_leaders;
 mod fetch;
+mod find_coordinator;
+mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
 pub(crate) mod internal_topics;
+mod join_group;
 mod leader;
+mod leave_group;
 mod list_config_resources;
+mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod sync_group;
 pub mod topic_name;
 mod update_features;
 
@@ -60,6 +71,7 @@ use tracing::{debug, error, warn};
 use crate::{
     config::{BrokerConfig, DynamicConfig},
     controller::handle::{self, ControllerHandle},
+    coordinator::GroupCoordinator,
     metadata::{MetadataHandle, MetadataImage},
     network::{Dispatch, FrameBuilder, Reply, RequestContext, ResponseFrame},
     replica::{ReplicaManager, producer_ids::ProducerIds},
@@ -73,6 +85,7 @@ pub struct Broker {
     pub controller: ControllerHandle,
     pub replicas: Arc<ReplicaManager>,
     pub producer_ids: Arc<ProducerIds>,
+    pub groups: Arc<GroupCoordinator>,
 }
 
 impl Broker {
@@ -178,6 +191,26 @@ apis! {
         |b, cx, r: ListOffsetsRequest| answer list_offsets::handle(b, cx, &r);
     Metadata 0..=13 on Broker,
         |b, cx, r: MetadataRequest| reply metadata::handle(b, cx, r).await;
+    OffsetCommit 2..=10 on Broker,
+        |b, cx, r: OffsetCommitRequest|
+            answer offset_commit::handle(&b.groups, &b.image(), cx, &r).await;
+    OffsetFetch 1..=10 on Broker,
+        |b, cx, r: OffsetFetchRequest|
+            answer offset_fetch::handle(&b.groups, &b.image(), cx, r).await;
+    FindCoordinator 0..=6 on Broker,
+        |b, cx, r: FindCoordinatorRequest| answer find_coordinator::handle(b, cx, &r).await;
+    JoinGroup 0..=9 on Broker,
+        |b, cx, r: JoinGroupRequest| answer join_group::handle(&b.groups, cx, &r).await;
+    Heartbeat 0..=4 on Broker,
+        |b, _, r: HeartbeatRequest| answer heartbeat::handle(&b.groups, &r).await;
+    LeaveGroup 0..=5 on Broker,
+        |b, cx, r: LeaveGroupRequest| answer leave_group::handle(&b.groups, cx, &r).await;
+    SyncGroup 0..=5 on Broker,
+        |b, cx, r: SyncGroupRequest| answer sync_group::handle(&b.groups, cx, &r).await;
+    DescribeGroups 0..=6 on Broker,
+        |b, cx, r: DescribeGroupsRequest| answer describe_groups::handle(&b.groups, cx, &r).await;
+    ListGroups 0..=5 on Broker,
+        |b, cx, r: ListGroupsRequest| answer list_groups::handle(&b.groups, cx, &r).await;
     ApiVersions 0..=4 on Broker Controller,
         |b, cx, r: ApiVersionsRequest| answer api_versions::handle(b, cx, &r);
     CreateTopics 2..=7 on Broker Controller,
@@ -198,6 +231,8 @@ apis! {
         |b, _, r: DescribeLogDirsRequest| answer describe_log_dirs::handle(b, &r);
     CreatePartitions 0..=3 on Broker Controller,
         |b, _, r: CreatePartitionsRequest| answer create_partitions::handle(b, r).await;
+    DeleteGroups 0..=2 on Broker,
+        |b, _, r: DeleteGroupsRequest| answer delete_groups::handle(&b.groups, &r).await;
     ElectLeaders 0..=2 on Broker Controller,
         |b, _, r: ElectLeadersRequest| answer elect_leaders::handle(b, r).await;
     IncrementalAlterConfigs 0..=1 on Broker Controller,
@@ -210,6 +245,9 @@ apis! {
             answer list_partition_reassignments::handle(b, r).await;
     UpdateFeatures 0..=2 on Broker Controller,
         |b, _, r: UpdateFeaturesRequest| answer update_features::handle(b, r).await;
+    OffsetDelete 0..=0 on Broker,
+        |b, _, r: OffsetDeleteRequest|
+            answer offset_delete::handle(&b.groups, &b.image(), &r).await;
     DescribeCluster 0..=2 on Broker Controller,
         |b, cx, r: DescribeClusterRequest| answer describe_cluster::handle(b, cx, &r);
     DescribeProducers 0..=0 on Broker,

@@ -38,7 +38,22 @@ pub struct GroupCoordinator {
     /// -1 until it is known, and after the shutdown.
     partition_count: AtomicI32,
     is_shut_down: AtomicBool,
+    is_creating_topic: AtomicBool,
     shards: RwLock<HashMap<i32, ShardHandle>>,
+}
+
+/// The right to make `__consumer_offsets`.
+#[derive(Debug)]
+pub struct TopicCreation<'a> {
+    coordinator: &'a GroupCoordinator,
+}
+
+impl Drop for TopicCreation<'_> {
+    fn drop(&mut self) {
+        self.coordinator
+            .is_creating_topic
+            .store(false, Ordering::Release);
+    }
 }
 
 impl GroupCoordinator {
@@ -61,6 +76,7 @@ impl GroupCoordinator {
             runtime: Handle::current(),
             partition_count: AtomicI32::new(-1),
             is_shut_down: AtomicBool::new(false),
+            is_creating_topic: AtomicBool::new(false),
             shards: RwLock::new(HashMap::new()),
         })
     }
@@ -68,6 +84,13 @@ impl GroupCoordinator {
     /// The settings it runs with.
     pub fn config(&self) -> &GroupCoordinatorConfig {
         &self.shared.config
+    }
+
+    /// Lets one caller at a time make `__consumer_offsets`: None while another is at it. It is over
+    /// when the answer is dropped.
+    pub fn begin_topic_creation(&self) -> Option<TopicCreation<'_>> {
+        let was_creating = self.is_creating_topic.swap(true, Ordering::AcqRel);
+        (!was_creating).then(|| TopicCreation { coordinator: self })
     }
 
     // ---- leadership -----------------------------------------------------------------------------
