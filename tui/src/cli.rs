@@ -1,1 +1,525 @@
-//! cli.
+//! The command line: every screen's twin for scripts.
+//!
+//! Parses, reads what a command needs into a [`ClusterSnapshot`], plans and executes through
+//! `ops`, prints through `output`. Results go to stdout, errors and questions to stderr.
+//!
+//! Invariants:
+//! - A command that changes something shows the plan it executes; `--dry-run` stops after it.
+//! - What destroys data needs `--yes` or the typed name.
+//! - Exit codes are those of [`EXIT_CODES`], and `--help` lists them.
+
+mod change;
+mod groups;
+mod local;
+mod reassign;
+mod show;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::sync::Arc;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use kafka_shared::time::SystemClock;
+use kafka_shared::types::Endpoint;
+
+use crate::cluster::{ClusterClient, ConnectOptions};
+use crate::model::{ClusterSnapshot, Fault, FaultKind, Update};
+use crate::output::{EXIT_CODES, Format, Printable, error_text, exit_code};
+
+/// Names the bootstrap servers when `--bootstrap` does not.
+pub const BOOTSTRAP_VARIABLE: &str = "KAFKA_BOOTSTRAP";
+
+/// A cluster manager for Kafka that runs in a terminal.
+///
+/// Without a command it opens the screens. With one it prints and exits.
+#[derive(Debug, Parser)]
+#[command(name = "kafka-tui", version, after_help = exit_code_help(), max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct GlobalArgs {
+    /// Brokers to ask first, as host:port[,host:port...]; KAFKA_BOOTSTRAP is the default
+    #[arg(short, long, global = true, value_name = "HOST:PORT,...", value_delimiter = ',')]
+    pub bootstrap: Vec<Endpoint>,
+    /// Refuse everything that changes the cluster
+    #[arg(long, global = true)]
+    pub read_only: bool,
+    /// How to print: for people or for programs
+    #[arg(short, long, global = true, value_enum, default_value_t)]
+    pub output: Format,
+    /// How long one request may take, in milliseconds
+    #[arg(long, global = true, value_name = "MS", default_value_t = 15_000)]
+    pub timeout_ms: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List, describe and change topics
+    #[command(subcommand)]
+    Topics(TopicsCommand),
+    /// Change the partitions of a topic
+    #[command(subcommand)]
+    Partitions(PartitionsCommand),
+    /// List the brokers
+    #[command(subcommand)]
+    Brokers(BrokersCommand),
+    /// List, describe and delete consumer groups
+    #[command(subcommand)]
+    Groups(GroupsCommand),
+    /// Show and change settings of topics, brokers and groups
+    #[command(subcommand)]
+    Configs(ConfigsCommand),
+    /// Move partitions between brokers
+    #[command(subcommand)]
+    Reassign(ReassignCommand),
+    /// Elect the preferred leaders of all partitions, or of one topic's
+    Elect {
+        /// Only this topic
+        #[arg(long)]
+        topic: Option<String>,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Start and stop brokers on this machine
+    #[command(subcommand)]
+    Local(LocalCommand),
+    /// Print the completions of a shell
+    Completions { shell: clap_complete::Shell },
+}
+
+/// How a change is made.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct ChangeArgs {
+    /// Show the plan, let the broker check it where it can, change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Don't ask before destroying data
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TopicsCommand {
+    /// List the topics with their state and size
+    List {
+        /// Only names that contain this
+        #[arg(long)]
+        filter: Option<String>,
+        /// Kafka's own topics too
+        #[arg(long)]
+        internal: bool,
+    },
+    /// Show one topic with its partitions and its own settings
+    Describe { name: String },
+    /// Create a topic
+    Create {
+        name: String,
+        /// The broker's default if absent
+        #[arg(long, value_name = "N")]
+        partitions: Option<i32>,
+        /// The broker's default if absent
+        #[arg(long, value_name = "N")]
+        replication_factor: Option<i16>,
+        /// Replicas of each partition, the preferred leader first: 1:2,2:3
+        #[arg(long, value_name = "LISTS", conflicts_with_all = ["partitions", "replication_factor"])]
+        replica_assignment: Option<String>,
+        /// A setting; may be given more than once
+        #[arg(long = "config", value_name = "KEY=VALUE", value_parser = key_value)]
+        configs: Vec<(String, String)>,
+        /// A topic of that name is left as it is and counts as done
+        #[arg(long)]
+        if_not_exists: bool,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Delete topics with their records
+    Delete {
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// A topic that does not exist counts as deleted
+        #[arg(long)]
+        if_exists: bool,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Change settings of a topic
+    Alter {
+        name: String,
+        #[command(flatten)]
+        settings: SettingArgs,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+}
+
+/// Changes of settings; each key keeps what is not named.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SettingArgs {
+    /// Sets a value; may be given more than once
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub set: Vec<(String, String)>,
+    /// Goes back to what the key inherits
+    #[arg(long = "unset", value_name = "KEY")]
+    pub unset: Vec<String>,
+    /// Adds to a list
+    #[arg(long = "append", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub append: Vec<(String, String)>,
+    /// Takes away from a list
+    #[arg(long = "subtract", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub subtract: Vec<(String, String)>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PartitionsCommand {
+    /// Add partitions to a topic
+    Add {
+        topic: String,
+        /// All partitions afterwards
+        #[arg(long, value_name = "N")]
+        total: i32,
+        /// Replicas of each new partition: 1:2,2:3
+        #[arg(long, value_name = "LISTS")]
+        replica_assignment: Option<String>,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BrokersCommand {
+    /// List the brokers with their share of partitions, leaders and bytes
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum GroupsCommand {
+    /// List the groups of all kinds with members and lag
+    List {
+        /// Only names that contain this
+        #[arg(long)]
+        filter: Option<String>,
+    },
+    /// Show one group with its members and its lag per partition
+    Describe { id: String },
+    /// Delete empty groups with their committed offsets
+    Delete {
+        #[arg(required = true)]
+        ids: Vec<String>,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+}
+
+/// Whose settings.
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct ResourceArgs {
+    #[arg(long)]
+    pub topic: Option<String>,
+    /// A broker by its id, or `default` for all of them
+    #[arg(long, value_name = "ID")]
+    pub broker: Option<String>,
+    #[arg(long)]
+    pub group: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigsCommand {
+    /// Show the settings of a topic, a broker or a group
+    Describe {
+        #[command(flatten)]
+        resource: ResourceArgs,
+        /// Inherited ones too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Change settings of a topic, a broker or a group
+    Alter {
+        #[command(flatten)]
+        resource: ResourceArgs,
+        #[command(flatten)]
+        settings: SettingArgs,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ReassignCommand {
+    /// Propose a reassignment and write it as kafka-reassign-partitions reads it
+    Plan {
+        #[command(flatten)]
+        goal: GoalArgs,
+        /// Only these topics; all of them if absent
+        #[arg(long = "topic", value_name = "NAME")]
+        topics: Vec<String>,
+        /// Go on where partitions would span fewer racks than now
+        #[arg(long)]
+        allow_fewer_racks: bool,
+        /// Write the proposal here
+        #[arg(long, value_name = "FILE")]
+        out: Option<std::path::PathBuf>,
+        /// Write the replicas of now here, to go back to
+        #[arg(long, value_name = "FILE")]
+        rollback: Option<std::path::PathBuf>,
+    },
+    /// Start the reassignment of a file
+    Execute {
+        /// As `plan` or kafka-reassign-partitions wrote it
+        #[arg(long, value_name = "FILE")]
+        file: std::path::PathBuf,
+        /// Wait until it is done, telling how far it is
+        #[arg(long)]
+        wait: bool,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Show the reassignments that run, with their progress
+    Status,
+    /// Cancel reassignments that run: those of a file, or all
+    Cancel {
+        /// Only the partitions of this file
+        #[arg(long, value_name = "FILE")]
+        file: Option<std::path::PathBuf>,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+}
+
+/// What a reassignment is for.
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct GoalArgs {
+    /// No replica stays on these brokers
+    #[arg(long, value_name = "ID,...", value_delimiter = ',')]
+    pub drain: Vec<i32>,
+    /// Replicas on the first broker go to the second: 1:4
+    #[arg(long = "move", value_name = "FROM:TO")]
+    pub from_to: Option<String>,
+    /// Spread evenly over these brokers, or over all with `all`
+    #[arg(long, value_name = "ID,...|all")]
+    pub balance: Option<String>,
+    /// Check this file against the cluster and show what it changes
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<std::path::PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LocalCommand {
+    /// Start a broker on this machine, made anew if there is none of that name
+    Start {
+        #[arg(default_value = crate::local::DEFAULT_NAME)]
+        name: String,
+        /// The one it had, or the first free one from 9092 on
+        #[arg(long)]
+        port: Option<u16>,
+        /// A setting as in server.properties; may be given more than once
+        #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+        settings: Vec<(String, String)>,
+        /// Run this kafka-broker instead of the one in this program
+        #[arg(long, value_name = "FILE")]
+        program: Option<std::path::PathBuf>,
+    },
+    /// Stop a broker; its data stays
+    Stop {
+        #[arg(default_value = crate::local::DEFAULT_NAME)]
+        name: String,
+        /// Kill it, as a crash would
+        #[arg(long)]
+        force: bool,
+    },
+    /// Show the brokers of this machine
+    Status { name: Option<String> },
+    /// Print the end of a broker's log
+    Logs {
+        #[arg(default_value = crate::local::DEFAULT_NAME)]
+        name: String,
+        #[arg(long, default_value_t = 50)]
+        lines: usize,
+    },
+    /// Delete a stopped broker with its data
+    Delete {
+        name: String,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("it must have the form KEY=VALUE".to_owned()),
+    }
+}
+
+fn exit_code_help() -> String {
+    let codes: Vec<String> =
+        EXIT_CODES.iter().map(|(code, meaning)| format!("  {code}  {meaning}")).collect();
+    format!(
+        "Exit codes:\n{}\n\nErrors go to stderr as `error: what: why`, with a line `hint: what to \
+         do` where there is one.\nWith --output json a result is one JSON document on stdout; a \
+         number that is not known is null.",
+        codes.join("\n")
+    )
+}
+
+/// Where results and errors go.
+pub struct Io<'a> {
+    pub out: &'a mut dyn Write,
+    pub err: &'a mut dyn Write,
+    /// Asks a question and returns the typed line; `None` when nobody can be asked.
+    pub ask: &'a mut dyn FnMut(&str) -> Option<String>,
+}
+
+impl std::fmt::Debug for Io<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Io").finish_non_exhaustive()
+    }
+}
+
+impl Io<'_> {
+    fn print(&mut self, format: Format, what: &impl Printable) {
+        self.write(&what.print(format));
+    }
+
+    /// A reader that has gone away (`| head`) is no failure.
+    fn write(&mut self, text: &str) {
+        let _ = self.out.write_all(text.as_bytes());
+        let _ = self.out.flush();
+    }
+
+    fn tell(&mut self, text: &str) {
+        let _ = self.err.write_all(text.as_bytes());
+    }
+}
+
+/// Parses a command line. `Err` is the exit code after help, version or a mistake were printed.
+pub fn parse(args: impl IntoIterator<Item = OsString>, io: &mut Io<'_>) -> Result<Cli, u8> {
+    Cli::try_parse_from(args).map_err(|error| {
+        let text = error.render().to_string();
+        if error.use_stderr() {
+            io.tell(&text);
+            2
+        } else {
+            io.write(&text);
+            0
+        }
+    })
+}
+
+/// Runs one command and returns the exit code.
+pub async fn run(global: &GlobalArgs, command: Command, io: &mut Io<'_>) -> u8 {
+    match dispatch(global, command, io).await {
+        Ok(code) => code,
+        Err(fault) => {
+            io.tell(&error_text(&fault));
+            exit_code(&fault)
+        }
+    }
+}
+
+async fn dispatch(global: &GlobalArgs, command: Command, io: &mut Io<'_>) -> Result<u8, Fault> {
+    match command {
+        Command::Topics(TopicsCommand::List { filter, internal }) => {
+            show::list_topics(global, filter.as_deref(), internal, io).await
+        }
+        Command::Topics(TopicsCommand::Describe { name }) => {
+            show::describe_topic(global, &name, io).await
+        }
+        Command::Topics(command) => change::topics(global, command, io).await,
+        Command::Partitions(command) => change::partitions(global, command, io).await,
+        Command::Brokers(BrokersCommand::List) => show::list_brokers(global, io).await,
+        Command::Groups(command) => groups::run(global, command, io).await,
+        Command::Configs(ConfigsCommand::Describe { resource, all }) => {
+            show::describe_configs(global, &resource, all, io).await
+        }
+        Command::Configs(ConfigsCommand::Alter { resource, settings, change }) => {
+            change::configs(global, &resource, &settings, change, io).await
+        }
+        Command::Reassign(command) => reassign::run(global, command, io).await,
+        Command::Elect { topic, change } => {
+            change::elect(global, topic.as_deref(), change, io).await
+        }
+        Command::Local(command) => local::run(global, command, io).await,
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "kafka-tui", &mut text);
+            io.write(&String::from_utf8_lossy(&text));
+            Ok(0)
+        }
+    }
+}
+
+impl GlobalArgs {
+    /// The bootstrap servers of the command line, else those of the environment.
+    ///
+    /// # Errors
+    /// When the environment's can't be read.
+    pub fn bootstrap(&self) -> Result<Vec<Endpoint>, Fault> {
+        if !self.bootstrap.is_empty() {
+            return Ok(self.bootstrap.clone());
+        }
+        let Ok(text) = std::env::var(BOOTSTRAP_VARIABLE) else { return Ok(Vec::new()) };
+        let parts = text.split(',').filter(|part| !part.trim().is_empty());
+        let endpoints = parts.map(|part| part.trim().parse()).collect::<Result<Vec<_>, _>>();
+        endpoints.map_err(|error| {
+            Fault::refused(format!("read {BOOTSTRAP_VARIABLE}"), format!("{error}"))
+        })
+    }
+
+    fn client(&self) -> Result<ClusterClient, Fault> {
+        let bootstrap = self.bootstrap()?;
+        if bootstrap.is_empty() {
+            let why = "no bootstrap server is named";
+            return Err(Fault::refused("connect to a cluster", why).with_hint(format!(
+                "name one with --bootstrap host:9092 or in {BOOTSTRAP_VARIABLE}; \
+                 `kafka-tui local start` starts a broker here"
+            )));
+        }
+        let mut options = ConnectOptions::new(bootstrap);
+        options.read_only = self.read_only;
+        options.request_timeout_ms = self.timeout_ms.max(1);
+        options.connect_timeout_ms = options.connect_timeout_ms.min(options.request_timeout_ms);
+        Ok(ClusterClient::new(options, Arc::new(SystemClock::new())))
+    }
+}
+
+/// A cluster with what a command has read of it so far.
+struct Session {
+    client: ClusterClient,
+    snapshot: ClusterSnapshot,
+}
+
+impl Session {
+    /// Connects and reads the metadata, without which no command makes sense.
+    async fn open(global: &GlobalArgs) -> Result<Self, Fault> {
+        let client = global.client()?;
+        let metadata = client.metadata().await?;
+        let mut session = Self { client, snapshot: ClusterSnapshot::default() };
+        session.apply(Update::Metadata(Ok(Arc::new(metadata))));
+        Ok(session)
+    }
+
+    fn apply(&mut self, update: Update) {
+        self.snapshot.apply(update, self.client.now());
+    }
+
+    fn metadata(&self) -> Result<Arc<crate::model::ClusterMetadata>, Fault> {
+        self.snapshot.metadata.value().cloned().ok_or_else(|| {
+            Fault::new(FaultKind::Unreachable, "read the cluster's metadata", "there is none")
+        })
+    }
+}
+
+fn shared<T>(result: Result<T, Fault>) -> Result<Arc<T>, Arc<Fault>> {
+    result.map(Arc::new).map_err(Arc::new)
+}
+
+#[cfg(test)]
+mod tests;

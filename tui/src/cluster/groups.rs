@@ -20,7 +20,7 @@ use crate::model::{
     GroupKind, GroupState, Groups, Member, PartError, Taken, TopicAssignment,
 };
 
-use super::consumer_protocol::{decode_assignment, decode_subscription};
+use super::consumer_protocol::{Subscription, decode_assignment, decode_subscription};
 use super::wire::{ClusterClient, To, check_code};
 
 /// Groups asked for in one request.
@@ -307,7 +307,8 @@ pub(super) fn from_classic(group: &classic::DescribedGroup, node: i32) -> GroupD
     let member = |member: &classic::DescribedGroupMember| {
         let mut undecoded = None;
         let mut decode = |what: &str, error: String| undecoded = Some(format!("{what}: {error}"));
-        let (mut assignment, mut subscribed) = (Vec::new(), Vec::new());
+        let mut assignment = Vec::new();
+        let mut subscription = Subscription::default();
         if is_consumer {
             match decode_assignment(&member.member_assignment) {
                 Ok(decoded) => assignment = decoded,
@@ -316,7 +317,7 @@ pub(super) fn from_classic(group: &classic::DescribedGroup, node: i32) -> GroupD
             // Members that have just joined have no metadata yet.
             if !member.member_metadata.is_empty() {
                 match decode_subscription(&member.member_metadata) {
-                    Ok(decoded) => subscribed = decoded,
+                    Ok(decoded) => subscription = decoded,
                     Err(error) => decode("subscription", error.to_string()),
                 }
             }
@@ -331,9 +332,9 @@ pub(super) fn from_classic(group: &classic::DescribedGroup, node: i32) -> GroupD
             client_id: Arc::from(&*member.client_id),
             host: Arc::from(&*member.client_host),
             instance_id: member.group_instance_id.as_deref().map(Arc::from),
-            rack: None,
+            rack: subscription.rack,
             epoch: None,
-            subscribed,
+            subscribed: subscription.topics,
             assignment,
             target: Vec::new(),
             undecoded,

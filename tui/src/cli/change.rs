@@ -1,0 +1,210 @@
+//! Commands that change topics, partitions, settings and leaders, and how every change is made:
+//! plan, show, check, confirm, execute, verify.
+
+use crate::model::{ConfigResource, Fault, TopicPartition, Update};
+use crate::ops::{
+    self, Action, AddPartitions, AlterConfigs, ConfigChange, CreateTopic, Danger, Plan, Report,
+};
+use crate::output::{DoneJson, PlanJson, exit_code};
+
+use super::show::resource;
+use super::{
+    ChangeArgs, GlobalArgs, Io, PartitionsCommand, ResourceArgs, Session, SettingArgs,
+    TopicsCommand, shared,
+};
+
+pub(super) async fn topics(
+    global: &GlobalArgs,
+    command: TopicsCommand,
+    io: &mut Io<'_>,
+) -> Result<u8, Fault> {
+    match command {
+        TopicsCommand::Create {
+            name,
+            partitions,
+            replication_factor,
+            replica_assignment,
+            configs,
+            if_not_exists,
+            change,
+        } => {
+            let assignment = replica_assignment.as_deref().map(parse_lists).transpose()?;
+            let create = CreateTopic {
+                name,
+                partitions,
+                replication_factor,
+                assignment,
+                configs,
+                if_not_exists,
+            };
+            let session = Session::open(global).await?;
+            execute(global, &session, Action::CreateTopic(create), change, io).await
+        }
+        TopicsCommand::Delete { mut names, if_exists, change } => {
+            let mut session = Session::open(global).await?;
+            let metadata = session.metadata()?;
+            if if_exists {
+                names.retain(|name| metadata.topic(name).is_some());
+                if names.is_empty() {
+                    return Ok(0);
+                }
+            }
+            let dirs = session.client.log_dirs(&metadata).await;
+            session.apply(Update::LogDirs(shared(dirs)));
+            execute(global, &session, Action::DeleteTopics(names), change, io).await
+        }
+        TopicsCommand::Alter { name, settings, change } => {
+            alter(global, ConfigResource::Topic(name), &settings, change, io).await
+        }
+        // These only look and are handled elsewhere.
+        TopicsCommand::List { .. } | TopicsCommand::Describe { .. } => Ok(0),
+    }
+}
+
+pub(super) async fn partitions(
+    global: &GlobalArgs,
+    command: PartitionsCommand,
+    io: &mut Io<'_>,
+) -> Result<u8, Fault> {
+    let PartitionsCommand::Add { topic, total, replica_assignment, change } = command;
+    let assignment = replica_assignment.as_deref().map(parse_lists).transpose()?;
+    let session = Session::open(global).await?;
+    let add = AddPartitions { topic, total, assignment };
+    execute(global, &session, Action::AddPartitions(add), change, io).await
+}
+
+pub(super) async fn configs(
+    global: &GlobalArgs,
+    args: &ResourceArgs,
+    settings: &SettingArgs,
+    change: ChangeArgs,
+    io: &mut Io<'_>,
+) -> Result<u8, Fault> {
+    alter(global, resource(args)?, settings, change, io).await
+}
+
+async fn alter(
+    global: &GlobalArgs,
+    resource: ConfigResource,
+    settings: &SettingArgs,
+    change: ChangeArgs,
+    io: &mut Io<'_>,
+) -> Result<u8, Fault> {
+    let changes = changes_of(settings);
+    if changes.is_empty() {
+        return Err(Fault::refused("change settings", "no change is named")
+            .with_hint("use --set, --unset, --append or --subtract"));
+    }
+    let mut session = Session::open(global).await?;
+    let configs = session.client.configs(&resource).await;
+    session.apply(Update::Configs(resource.clone(), shared(configs)));
+    let alter = AlterConfigs { resource, changes };
+    execute(global, &session, Action::AlterConfigs(alter), change, io).await
+}
+
+fn changes_of(settings: &SettingArgs) -> Vec<ConfigChange> {
+    let set = settings.set.iter().cloned().map(|(name, value)| ConfigChange::Set { name, value });
+    let unset = settings.unset.iter().cloned().map(|name| ConfigChange::Delete { name });
+    let append = settings.append.iter().cloned();
+    let append = append.map(|(name, value)| ConfigChange::Append { name, value });
+    let subtract = settings.subtract.iter().cloned();
+    let subtract = subtract.map(|(name, value)| ConfigChange::Subtract { name, value });
+    set.chain(unset).chain(append).chain(subtract).collect()
+}
+
+pub(super) async fn elect(
+    global: &GlobalArgs,
+    topic: Option<&str>,
+    change: ChangeArgs,
+    io: &mut Io<'_>,
+) -> Result<u8, Fault> {
+    let session = Session::open(global).await?;
+    let metadata = session.metadata()?;
+    if let Some(name) = topic.filter(|name| metadata.topic(name).is_none()) {
+        let why = format!("topic \"{name}\" does not exist");
+        return Err(Fault::not_found("elect preferred leaders", why));
+    }
+    let topics = metadata.topics.iter().filter(|t| topic.is_none_or(|name| *t.name == *name));
+    let partitions = topics
+        .flat_map(|t| t.partitions.iter().map(|p| TopicPartition::new(&*t.name, p.id)))
+        .collect();
+    execute(global, &session, Action::ElectPreferredLeaders(partitions), change, io).await
+}
+
+/// `1:2,2:3` as lists of replicas.
+pub(super) fn parse_lists(text: &str) -> Result<Vec<Vec<i32>>, Fault> {
+    let list = |list: &str| -> Result<Vec<i32>, _> { list.split(':').map(str::parse).collect() };
+    text.split(',').map(list).collect::<Result<_, std::num::ParseIntError>>().map_err(|_| {
+        let why = format!("\"{text}\" is no list of replicas");
+        Fault::refused("read the replica assignment", why)
+            .with_hint("partitions by comma, brokers by colon: 1:2,2:3")
+    })
+}
+
+/// Plans an action and makes the change.
+pub(super) async fn execute(
+    global: &GlobalArgs,
+    session: &Session,
+    action: Action,
+    change: ChangeArgs,
+    io: &mut Io<'_>,
+) -> Result<u8, Fault> {
+    let plan = ops::plan(action, &session.snapshot)?;
+    make(global, session, &plan, change, io).await
+}
+
+/// Makes the change of a plan, or shows it only.
+pub(super) async fn make(
+    global: &GlobalArgs,
+    session: &Session,
+    plan: &Plan,
+    change: ChangeArgs,
+    io: &mut Io<'_>,
+) -> Result<u8, Fault> {
+    // A dry run asks the broker too, unless the session may not even ask.
+    if !change.dry_run {
+        session.client.refuse_if_read_only(&plan.title)?;
+    }
+    let check = if session.client.is_read_only() {
+        Report::default()
+    } else {
+        ops::check(&session.client, plan).await?
+    };
+    if let Some((_, fault)) = check.faults().next() {
+        return Err(fault.clone());
+    }
+    let mut done = DoneJson {
+        dry_run: change.dry_run,
+        plan: PlanJson::from(plan),
+        check: Some(check).filter(|check| !check.items.is_empty()),
+        report: None,
+        verification: None,
+    };
+    if change.dry_run || plan.is_empty() {
+        io.print(global.output, &done);
+        return Ok(0);
+    }
+    confirm(plan, change, io)?;
+    let report = ops::execute(&session.client, plan).await?;
+    // A verification that can't be made does not undo what was done.
+    done.verification = ops::verify(&session.client, plan).await.ok();
+    let code = report.faults().map(|(_, fault)| exit_code(fault)).max().unwrap_or(0);
+    done.report = Some(report);
+    io.print(global.output, &done);
+    Ok(code)
+}
+
+/// What destroys data is confirmed by its name.
+fn confirm(plan: &Plan, change: ChangeArgs, io: &mut Io<'_>) -> Result<(), Fault> {
+    let Some(wanted) = &plan.typed_confirmation else { return Ok(()) };
+    if change.yes || plan.danger < Danger::Destructive {
+        return Ok(());
+    }
+    let question = format!("{}\nType {wanted} to go on: ", PlanJson::from(plan).title);
+    match (io.ask)(&question) {
+        Some(typed) if typed.trim() == wanted => Ok(()),
+        Some(_) => Err(Fault::refused(&plan.title, "it was not confirmed")),
+        None => Err(Fault::refused(&plan.title, "nobody can be asked to confirm it")
+            .with_hint("use --yes to go on without a question")),
+    }
+}

@@ -1,0 +1,83 @@
+//! Commands for consumer groups.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::model::{Fault, Group, Update};
+use crate::ops::Action;
+use crate::output;
+
+use super::change::execute;
+use super::{GlobalArgs, GroupsCommand, Io, Session, shared};
+
+pub(super) async fn run(
+    global: &GlobalArgs,
+    command: GroupsCommand,
+    io: &mut Io<'_>,
+) -> Result<u8, Fault> {
+    let mut session = Session::open(global).await?;
+    let metadata = session.metadata()?;
+    let groups = session.client.groups_in(&metadata).await?;
+    let listed: Vec<Arc<Group>> = groups.groups.values().cloned().collect();
+    session.apply(Update::Groups(Ok(Arc::new(groups))));
+    match command {
+        GroupsCommand::List { filter } => {
+            let part = filter.unwrap_or_default();
+            let wanted: Vec<Arc<Group>> =
+                listed.into_iter().filter(|group| group.id.contains(&part)).collect();
+            read(&mut session, &wanted).await?;
+            let mut groups = output::groups(&session.snapshot);
+            groups.groups.retain(|group| group.id.contains(&part));
+            io.print(global.output, &groups);
+            Ok(0)
+        }
+        GroupsCommand::Describe { id } => {
+            let missing = || {
+                Fault::not_found("describe a group", format!("group \"{id}\" does not exist"))
+                    .with_hint("`kafka-tui groups list` shows their names")
+            };
+            let group = listed.into_iter().find(|group| *group.id == *id).ok_or_else(missing)?;
+            read(&mut session, std::slice::from_ref(&group)).await?;
+            let described = session.snapshot.descriptions.get(&group.id);
+            if let Some(fault) = described.and_then(|described| described.fault()) {
+                return Err(Fault::clone(fault));
+            }
+            let group = output::group(&session.snapshot, &group.id).ok_or_else(missing)?;
+            io.print(global.output, &group);
+            Ok(0)
+        }
+        GroupsCommand::Delete { ids, change } => {
+            let wanted: Vec<Arc<Group>> =
+                listed.into_iter().filter(|group| ids.iter().any(|id| **id == *group.id)).collect();
+            read(&mut session, &wanted).await?;
+            execute(global, &session, Action::DeleteGroups(ids), change, io).await
+        }
+    }
+}
+
+/// Describes groups and reads what they committed, then the ends of the topics it is of.
+async fn read(session: &mut Session, groups: &[Arc<Group>]) -> Result<(), Fault> {
+    let metadata = session.metadata()?;
+    let (descriptions, committed) = tokio::join!(
+        session.client.describe_groups(groups),
+        session.client.committed(groups)
+    );
+    let topics: BTreeSet<Arc<str>> = committed
+        .iter()
+        .filter_map(|(_, result)| result.as_ref().ok())
+        .flat_map(|committed| committed.topics.keys().cloned())
+        .chain(
+            descriptions
+                .iter()
+                .filter_map(|(_, result)| result.as_ref().ok())
+                .flat_map(|description| description.members.iter())
+                .flat_map(|member| member.assignment.iter().map(|a| Arc::clone(&a.topic))),
+        )
+        .collect();
+    let topics: Vec<Arc<str>> = topics.into_iter().collect();
+    let offsets = session.client.offsets(&metadata, Some(&topics)).await;
+    session.apply(Update::Descriptions(descriptions));
+    session.apply(Update::Committed(committed));
+    session.apply(Update::Offsets { result: shared(offsets), complete: false });
+    Ok(())
+}

@@ -1,0 +1,244 @@
+//! Starts a local broker and waits until it answers.
+
+use std::fs;
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kafka_shared::time::{Clock, SystemClock};
+use kafka_shared::types::Endpoint;
+
+use crate::cluster::{ClusterClient, ConnectOptions};
+use crate::model::{Fault, FaultKind};
+
+use super::{
+    CONFIG_FILE, DATA_FOLDER, LOG_FILE, LocalBroker, LocalBrokers, LocalStatus, STATE_FILE, State,
+    io_fault, tail,
+};
+use super::process::ProcessIdentity;
+
+/// Local brokers serve this machine only.
+pub(super) const HOST: &str = "127.0.0.1";
+
+/// Where ports are looked for first: Kafka's own.
+const FIRST_PORT: u16 = 9092;
+
+/// Ports tried from there on before any free one is taken.
+const PORTS_TRIED: u16 = 50;
+
+/// Lines of the log that are shown when a broker does not come up.
+const LOG_LINES: usize = 5;
+
+const POLL_MS: u64 = 25;
+
+/// What to run as the broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Program {
+    /// This very program, which holds the broker.
+    #[default]
+    Own,
+    /// A `kafka-broker` executable.
+    Other(PathBuf),
+}
+
+/// How to start a broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartOptions {
+    /// `None`: the port it had before, or a free one.
+    pub port: Option<u16>,
+    /// Settings beyond the usual, as in `server.properties`.
+    pub settings: Vec<(String, String)>,
+    pub program: Program,
+    /// How long it may take until it answers.
+    pub wait_ms: u64,
+}
+
+impl Default for StartOptions {
+    fn default() -> Self {
+        Self { port: None, settings: Vec::new(), program: Program::Own, wait_ms: 20_000 }
+    }
+}
+
+impl LocalBrokers {
+    /// Starts a broker, made anew if there is none of that name, and waits until it answers. One
+    /// that runs already is a success.
+    ///
+    /// # Errors
+    /// When the port is taken, or the broker does not come up; its last words are in the fault.
+    pub async fn start(&self, name: &str, options: &StartOptions) -> Result<LocalBroker, Fault> {
+        let what = format!("start the local broker \"{name}\"");
+        let folder = self.folder(name)?;
+        let before = Self::read_state(&folder);
+        if let Some(state) = &before {
+            let broker = Self::broker(name, folder.clone(), state);
+            if broker.status == LocalStatus::Running {
+                return Ok(broker);
+            }
+        }
+        let wanted = options.port.or(before.map(|state| state.port));
+        let port = choose_port(&what, wanted)?;
+        fs::create_dir_all(&folder).map_err(|error| io_fault(&what, &folder, &error))?;
+        let config = folder.join(CONFIG_FILE);
+        let text = properties(&folder.join(DATA_FOLDER), port, &options.settings);
+        fs::write(&config, text).map_err(|error| io_fault(&what, &config, &error))?;
+        let mut child = spawn(&what, &folder, &config, &options.program)?;
+        let pid = i32::try_from(child.id()).unwrap_or(-1);
+        let identity = ProcessIdentity::of(pid)
+            .ok_or_else(|| ended(&what, &folder, "it ended at once"))?;
+        let state = State { port, started_ms: SystemClock::new().wall_ms(), process: identity };
+        write_state(&folder, &state).map_err(|error| io_fault(&what, &folder, &error))?;
+        wait_until_ready(&what, &folder, &mut child, port, options.wait_ms).await?;
+        Ok(Self::broker(name, folder, &state))
+    }
+}
+
+/// The port that is wanted, if it is free; else the first free one from Kafka's own on.
+fn choose_port(what: &str, wanted: Option<u16>) -> Result<u16, Fault> {
+    let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    if let Some(port) = wanted {
+        if is_free(port) {
+            return Ok(port);
+        }
+        return Err(Fault::refused(what, format!("port {port} is in use"))
+            .with_hint("stop what uses it, or choose another port with --port"));
+    }
+    let near = (FIRST_PORT..FIRST_PORT + PORTS_TRIED).find(|port| is_free(*port));
+    near.or_else(free_port)
+        .ok_or_else(|| Fault::new(FaultKind::Failed, what, "no port is free on this machine"))
+}
+
+/// A port that nobody uses now, as the system chooses it.
+pub(crate) fn free_port() -> Option<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
+    listener.local_addr().ok().map(|address| address.port())
+}
+
+/// The configuration of a broker that is a cluster of its own.
+pub(crate) fn properties(data: &Path, port: u16, settings: &[(String, String)]) -> String {
+    let controller_port = 0;
+    let mut lines = vec![
+        ("process.roles".to_owned(), "broker,controller".to_owned()),
+        ("node.id".to_owned(), "1".to_owned()),
+        (
+            "listeners".to_owned(),
+            format!("PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}"),
+        ),
+        ("advertised.listeners".to_owned(), format!("PLAINTEXT://{HOST}:{port}")),
+        ("controller.listener.names".to_owned(), "CONTROLLER".to_owned()),
+        ("log.dirs".to_owned(), data.display().to_string()),
+        ("offsets.topic.replication.factor".to_owned(), "1".to_owned()),
+        ("transaction.state.log.replication.factor".to_owned(), "1".to_owned()),
+        ("transaction.state.log.min.isr".to_owned(), "1".to_owned()),
+    ];
+    for (name, value) in settings {
+        lines.retain(|(known, _)| known != name);
+        lines.push((name.clone(), value.clone()));
+    }
+    let escape = |value: &str| value.replace('\\', "\\\\").replace('\n', "\\n");
+    lines.iter().map(|(name, value)| format!("{name}={}\n", escape(value))).collect()
+}
+
+fn spawn(what: &str, folder: &Path, config: &Path, program: &Program) -> Result<Child, Fault> {
+    let log_path = folder.join(LOG_FILE);
+    let log = fs::File::options().create(true).append(true).open(&log_path);
+    let log = log.map_err(|error| io_fault(what, &log_path, &error))?;
+    let second = log.try_clone().map_err(|error| io_fault(what, &log_path, &error))?;
+    let mut command = command(program)
+        .map_err(|error| Fault::new(FaultKind::Failed, what, error.to_string()))?;
+    command.arg("--config").arg(config);
+    // A group of its own: an interrupt key in the terminal is not for the broker.
+    command.process_group(0).stdin(Stdio::null()).stdout(log).stderr(second);
+    command.spawn().map_err(|error| {
+        let program = command.get_program().to_string_lossy().into_owned();
+        Fault::new(FaultKind::Failed, what, format!("{program}: {error}"))
+    })
+}
+
+/// The command that runs a broker, without its configuration.
+pub(crate) fn command(program: &Program) -> std::io::Result<Command> {
+    Ok(match program {
+        Program::Own => {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.arg("daemon");
+            command
+        }
+        Program::Other(path) => {
+            let mut command = Command::new(path);
+            command.arg("start");
+            command
+        }
+    })
+}
+
+/// Writes the state beside the old one and puts it in its place.
+fn write_state(folder: &Path, state: &State) -> std::io::Result<()> {
+    let text = serde_json::to_string_pretty(state)?;
+    let mut file = tempfile_in(folder)?;
+    file.1.write_all(text.as_bytes())?;
+    file.1.sync_all()?;
+    rename(&file.0, &folder.join(STATE_FILE))
+}
+
+fn tempfile_in(folder: &Path) -> std::io::Result<(PathBuf, fs::File)> {
+    let path = folder.join(format!("{STATE_FILE}.{}", std::process::id()));
+    let file = fs::File::create(&path)?;
+    Ok((path, file))
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the durable rename belongs to the broker's log; a lost state file costs nothing but \
+              a question"
+)]
+fn rename(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::rename(from, to)
+}
+
+/// Waits until the broker answers a request, its process has ended, or the time is over.
+async fn wait_until_ready(
+    what: &str,
+    folder: &Path,
+    child: &mut Child,
+    port: u16,
+    wait_ms: u64,
+) -> Result<(), Fault> {
+    let clock = SystemClock::new();
+    let started = clock.monotonic();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    while clock.monotonic().saturating_sub(started) < Duration::from_millis(wait_ms) {
+        if let Ok(Some(status)) = child.try_wait() {
+            return Err(ended(what, folder, &format!("it ended with {status}")));
+        }
+        if tokio::net::TcpStream::connect(address).await.is_ok() && answers(port).await {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
+    }
+    let why = format!("it does not answer on port {port} after {} s", wait_ms / 1000);
+    Err(ended(what, folder, &why))
+}
+
+/// Whether the broker tells its metadata.
+async fn answers(port: u16) -> bool {
+    let mut options = ConnectOptions::new(vec![Endpoint::new(HOST, port)]);
+    options.connect_timeout_ms = 1_000;
+    options.request_timeout_ms = 1_000;
+    let client = ClusterClient::new(options, Arc::new(SystemClock::new()));
+    client.metadata().await.is_ok_and(|metadata| !metadata.brokers.is_empty())
+}
+
+/// A fault with the last lines of the broker's log.
+fn ended(what: &str, folder: &Path, why: &str) -> Fault {
+    let log = folder.join(LOG_FILE);
+    let lines = tail(&log, LOG_LINES).unwrap_or_default();
+    let mut why = why.to_owned();
+    for line in &lines {
+        why.push_str("\n  ");
+        why.push_str(line);
+    }
+    Fault::new(FaultKind::Failed, what, why).with_hint(format!("its log is {}", log.display()))
+}
