@@ -44,7 +44,13 @@ pub struct Cli {
 #[derive(Clone, Debug, Args)]
 pub struct GlobalArgs {
     /// Brokers to ask first, as host:port[,host:port...]; KAFKA_BOOTSTRAP is the default
-    #[arg(short, long, global = true, value_name = "HOST:PORT,...", value_delimiter = ',')]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "HOST:PORT,...",
+        value_delimiter = ','
+    )]
     pub bootstrap: Vec<Endpoint>,
     /// Refuse everything that changes the cluster
     #[arg(long, global = true)]
@@ -359,8 +365,10 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 }
 
 fn exit_code_help() -> String {
-    let codes: Vec<String> =
-        EXIT_CODES.iter().map(|(code, meaning)| format!("  {code}  {meaning}")).collect();
+    let codes: Vec<String> = EXIT_CODES
+        .iter()
+        .map(|(code, meaning)| format!("  {code}  {meaning}"))
+        .collect();
     format!(
         "Exit codes:\n{}\n\nErrors go to stderr as `error: what: why`, with a line `hint: what to \
          do` where there is one.\nWith --output json a result is one JSON document on stdout; a \
@@ -439,9 +447,11 @@ async fn dispatch(global: &GlobalArgs, command: Command, io: &mut Io<'_>) -> Res
         Command::Configs(ConfigsCommand::Describe { resource, all }) => {
             show::describe_configs(global, &resource, all, io).await
         }
-        Command::Configs(ConfigsCommand::Alter { resource, settings, change }) => {
-            change::configs(global, &resource, &settings, change, io).await
-        }
+        Command::Configs(ConfigsCommand::Alter {
+            resource,
+            settings,
+            change,
+        }) => change::configs(global, &resource, &settings, change, io).await,
         Command::Reassign(command) => reassign::run(global, command, io).await,
         Command::Elect { topic, change } => {
             change::elect(global, topic.as_deref(), change, io).await
@@ -465,9 +475,13 @@ impl GlobalArgs {
         if !self.bootstrap.is_empty() {
             return Ok(self.bootstrap.clone());
         }
-        let Ok(text) = std::env::var(BOOTSTRAP_VARIABLE) else { return Ok(Vec::new()) };
+        let Ok(text) = std::env::var(BOOTSTRAP_VARIABLE) else {
+            return Ok(Vec::new());
+        };
         let parts = text.split(',').filter(|part| !part.trim().is_empty());
-        let endpoints = parts.map(|part| part.trim().parse()).collect::<Result<Vec<_>, _>>();
+        let endpoints = parts
+            .map(|part| part.trim().parse())
+            .collect::<Result<Vec<_>, _>>();
         endpoints.map_err(|error| {
             Fault::refused(format!("read {BOOTSTRAP_VARIABLE}"), format!("{error}"))
         })
@@ -477,10 +491,12 @@ impl GlobalArgs {
         let bootstrap = self.bootstrap()?;
         if bootstrap.is_empty() {
             let why = "no bootstrap server is named";
-            return Err(Fault::refused("connect to a cluster", why).with_hint(format!(
-                "name one with --bootstrap host:9092 or in {BOOTSTRAP_VARIABLE}; \
+            return Err(
+                Fault::refused("connect to a cluster", why).with_hint(format!(
+                    "name one with --bootstrap host:9092 or in {BOOTSTRAP_VARIABLE}; \
                  `kafka-tui local start` starts a broker here"
-            )));
+                )),
+            );
         }
         let mut options = ConnectOptions::new(bootstrap);
         options.read_only = self.read_only;
@@ -501,7 +517,10 @@ impl Session {
     async fn open(global: &GlobalArgs) -> Result<Self, Fault> {
         let client = global.client()?;
         let metadata = client.metadata().await?;
-        let mut session = Self { client, snapshot: ClusterSnapshot::default() };
+        let mut session = Self {
+            client,
+            snapshot: ClusterSnapshot::default(),
+        };
         session.apply(Update::Metadata(Ok(Arc::new(metadata))));
         Ok(session)
     }
@@ -512,7 +531,11 @@ impl Session {
 
     fn metadata(&self) -> Result<Arc<crate::model::ClusterMetadata>, Fault> {
         self.snapshot.metadata.value().cloned().ok_or_else(|| {
-            Fault::new(FaultKind::Unreachable, "read the cluster's metadata", "there is none")
+            Fault::new(
+                FaultKind::Unreachable,
+                "read the cluster's metadata",
+                "there is none",
+            )
         })
     }
 }

@@ -92,7 +92,11 @@ pub struct LocalBrokers {
 }
 
 fn io_fault(what: &str, path: &Path, error: &io::Error) -> Fault {
-    Fault::new(FaultKind::Failed, what, format!("{}: {error}", path.display()))
+    Fault::new(
+        FaultKind::Failed,
+        what,
+        format!("{}: {error}", path.display()),
+    )
 }
 
 impl LocalBrokers {
@@ -108,10 +112,17 @@ impl LocalBrokers {
     pub fn of_user() -> Result<Self, Fault> {
         let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
         let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
-        let folder = state.filter(|path| path.is_absolute()).or(home).ok_or_else(|| {
-            Fault::new(FaultKind::Failed, "find the state folder", "HOME is not set")
+        let folder = state
+            .filter(|path| path.is_absolute())
+            .or(home)
+            .ok_or_else(|| {
+                Fault::new(
+                    FaultKind::Failed,
+                    "find the state folder",
+                    "HOME is not set",
+                )
                 .with_hint("set HOME or XDG_STATE_HOME")
-        })?;
+            })?;
         Ok(Self::new(folder.join("kafka-tui").join("local")))
     }
 
@@ -134,7 +145,11 @@ impl LocalBrokers {
         let pid = state.process.is_alive().then_some(state.process.pid);
         LocalBroker {
             name: name.to_owned(),
-            status: if pid.is_some() { LocalStatus::Running } else { LocalStatus::Stopped },
+            status: if pid.is_some() {
+                LocalStatus::Running
+            } else {
+                LocalStatus::Stopped
+            },
             pid,
             host: start::HOST.to_owned(),
             port: state.port,
@@ -186,7 +201,9 @@ impl LocalBrokers {
         let folder = self.folder(name)?;
         self.get(name)?;
         let state = Self::read_state(&folder);
-        Ok(state.map(|state| state.process).filter(ProcessIdentity::is_alive))
+        Ok(state
+            .map(|state| state.process)
+            .filter(ProcessIdentity::is_alive))
     }
 
     /// Asks a broker to shut down and waits until it has. A broker that does not run is a success.
@@ -196,11 +213,14 @@ impl LocalBrokers {
     pub async fn stop(&self, name: &str, wait_ms: u64) -> Result<LocalBroker, Fault> {
         let what = format!("stop the local broker \"{name}\"");
         if let Some(process) = self.process_to_signal(name)? {
-            process.terminate().map_err(|error| {
-                Fault::new(FaultKind::Failed, &what, error.to_string())
-            })?;
+            process
+                .terminate()
+                .map_err(|error| Fault::new(FaultKind::Failed, &what, error.to_string()))?;
             if !process.wait_until_gone(wait_ms).await {
-                let why = format!("it still runs {} s after it was asked to stop", wait_ms / 1000);
+                let why = format!(
+                    "it still runs {} s after it was asked to stop",
+                    wait_ms / 1000
+                );
                 return Err(Fault::new(FaultKind::Failed, what, why)
                     .with_hint("kill it with `kafka-tui local stop --force`; its log says more"));
             }
@@ -219,7 +239,11 @@ impl LocalBrokers {
                 .kill()
                 .map_err(|error| Fault::new(FaultKind::Failed, &what, error.to_string()))?;
             if !process.wait_until_gone(process::KILL_WAIT_MS).await {
-                return Err(Fault::new(FaultKind::Failed, what, "the process does not go away"));
+                return Err(Fault::new(
+                    FaultKind::Failed,
+                    what,
+                    "the process does not go away",
+                ));
             }
         }
         self.get(name)

@@ -11,7 +11,9 @@ fn ask(question: &str) -> Option<String> {
         return None;
     }
     let mut err = std::io::stderr();
-    err.write_all(question.as_bytes()).and_then(|()| err.flush()).ok()?;
+    err.write_all(question.as_bytes())
+        .and_then(|()| err.flush())
+        .ok()?;
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).ok()?;
     Some(line)
@@ -19,12 +21,19 @@ fn ask(question: &str) -> Option<String> {
 
 fn main() -> ExitCode {
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
-    let mut io = Io { out: &mut out, err: &mut err, ask: &mut ask };
+    let mut io = Io {
+        out: &mut out,
+        err: &mut err,
+        ask: &mut ask,
+    };
     let cli = match cli::parse(std::env::args_os(), &mut io) {
         Ok(cli) => cli,
         Err(code) => return ExitCode::from(code),
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             let _ = writeln!(io.err, "error: start the program: {error}");
@@ -32,7 +41,10 @@ fn main() -> ExitCode {
         }
     };
     let Some(command) = cli.command else {
-        let _ = writeln!(io.err, "error: open the screens: name a command, see --help");
+        let _ = writeln!(
+            io.err,
+            "error: open the screens: name a command, see --help"
+        );
         return ExitCode::from(2);
     };
     ExitCode::from(runtime.block_on(cli::run(&cli.global, command, &mut io)))

@@ -54,7 +54,10 @@ pub const EXIT_CODES: [(u8, &str); 8] = [
     (1, "failed"),
     (2, "the command line is wrong"),
     (3, "not found"),
-    (4, "refused: read-only, invalid, not confirmed, not authorised"),
+    (
+        4,
+        "refused: read-only, invalid, not confirmed, not authorised",
+    ),
     (5, "the cluster can't be reached, or did not answer in time"),
     (6, "exists already"),
     (7, "the cluster is too old for it"),
@@ -93,7 +96,11 @@ pub fn bytes_text(bytes: i64) -> String {
         value /= 1024.0;
         unit = next;
     }
-    if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") }
+    if unit == "B" {
+        format!("{bytes} B")
+    } else {
+        format!("{value:.1} {unit}")
+    }
 }
 
 /// A cell that may be unknown.

@@ -40,7 +40,11 @@ pub(super) async fn topics(
             let session = Session::open(global).await?;
             execute(global, &session, Action::CreateTopic(create), change, io).await
         }
-        TopicsCommand::Delete { mut names, if_exists, change } => {
+        TopicsCommand::Delete {
+            mut names,
+            if_exists,
+            change,
+        } => {
             let mut session = Session::open(global).await?;
             let metadata = session.metadata()?;
             if if_exists {
@@ -53,9 +57,11 @@ pub(super) async fn topics(
             session.apply(Update::LogDirs(shared(dirs)));
             execute(global, &session, Action::DeleteTopics(names), change, io).await
         }
-        TopicsCommand::Alter { name, settings, change } => {
-            alter(global, ConfigResource::Topic(name), &settings, change, io).await
-        }
+        TopicsCommand::Alter {
+            name,
+            settings,
+            change,
+        } => alter(global, ConfigResource::Topic(name), &settings, change, io).await,
         // These only look and are handled elsewhere.
         TopicsCommand::List { .. } | TopicsCommand::Describe { .. } => Ok(0),
     }
@@ -66,10 +72,19 @@ pub(super) async fn partitions(
     command: PartitionsCommand,
     io: &mut Io<'_>,
 ) -> Result<u8, Fault> {
-    let PartitionsCommand::Add { topic, total, replica_assignment, change } = command;
+    let PartitionsCommand::Add {
+        topic,
+        total,
+        replica_assignment,
+        change,
+    } = command;
     let assignment = replica_assignment.as_deref().map(parse_lists).transpose()?;
     let session = Session::open(global).await?;
-    let add = AddPartitions { topic, total, assignment };
+    let add = AddPartitions {
+        topic,
+        total,
+        assignment,
+    };
     execute(global, &session, Action::AddPartitions(add), change, io).await
 }
 
@@ -103,8 +118,16 @@ async fn alter(
 }
 
 fn changes_of(settings: &SettingArgs) -> Vec<ConfigChange> {
-    let set = settings.set.iter().cloned().map(|(name, value)| ConfigChange::Set { name, value });
-    let unset = settings.unset.iter().cloned().map(|name| ConfigChange::Delete { name });
+    let set = settings
+        .set
+        .iter()
+        .cloned()
+        .map(|(name, value)| ConfigChange::Set { name, value });
+    let unset = settings
+        .unset
+        .iter()
+        .cloned()
+        .map(|name| ConfigChange::Delete { name });
     let append = settings.append.iter().cloned();
     let append = append.map(|(name, value)| ConfigChange::Append { name, value });
     let subtract = settings.subtract.iter().cloned();
@@ -124,21 +147,38 @@ pub(super) async fn elect(
         let why = format!("topic \"{name}\" does not exist");
         return Err(Fault::not_found("elect preferred leaders", why));
     }
-    let topics = metadata.topics.iter().filter(|t| topic.is_none_or(|name| *t.name == *name));
+    let topics = metadata
+        .topics
+        .iter()
+        .filter(|t| topic.is_none_or(|name| *t.name == *name));
     let partitions = topics
-        .flat_map(|t| t.partitions.iter().map(|p| TopicPartition::new(&*t.name, p.id)))
+        .flat_map(|t| {
+            t.partitions
+                .iter()
+                .map(|p| TopicPartition::new(&*t.name, p.id))
+        })
         .collect();
-    execute(global, &session, Action::ElectPreferredLeaders(partitions), change, io).await
+    execute(
+        global,
+        &session,
+        Action::ElectPreferredLeaders(partitions),
+        change,
+        io,
+    )
+    .await
 }
 
 /// `1:2,2:3` as lists of replicas.
 pub(super) fn parse_lists(text: &str) -> Result<Vec<Vec<i32>>, Fault> {
     let list = |list: &str| -> Result<Vec<i32>, _> { list.split(':').map(str::parse).collect() };
-    text.split(',').map(list).collect::<Result<_, std::num::ParseIntError>>().map_err(|_| {
-        let why = format!("\"{text}\" is no list of replicas");
-        Fault::refused("read the replica assignment", why)
-            .with_hint("partitions by comma, brokers by colon: 1:2,2:3")
-    })
+    text.split(',')
+        .map(list)
+        .collect::<Result<_, std::num::ParseIntError>>()
+        .map_err(|_| {
+            let why = format!("\"{text}\" is no list of replicas");
+            Fault::refused("read the replica assignment", why)
+                .with_hint("partitions by comma, brokers by colon: 1:2,2:3")
+        })
 }
 
 /// Plans an action and makes the change.
@@ -188,7 +228,11 @@ pub(super) async fn make(
     let report = ops::execute(&session.client, plan).await?;
     // A verification that can't be made does not undo what was done.
     done.verification = ops::verify(&session.client, plan).await.ok();
-    let code = report.faults().map(|(_, fault)| exit_code(fault)).max().unwrap_or(0);
+    let code = report
+        .faults()
+        .map(|(_, fault)| exit_code(fault))
+        .max()
+        .unwrap_or(0);
     done.report = Some(report);
     io.print(global.output, &done);
     Ok(code)
@@ -196,7 +240,9 @@ pub(super) async fn make(
 
 /// What destroys data is confirmed by its name.
 fn confirm(plan: &Plan, change: ChangeArgs, io: &mut Io<'_>) -> Result<(), Fault> {
-    let Some(wanted) = &plan.typed_confirmation else { return Ok(()) };
+    let Some(wanted) = &plan.typed_confirmation else {
+        return Ok(());
+    };
     if change.yes || plan.danger < Danger::Destructive {
         return Ok(());
     }
@@ -204,7 +250,9 @@ fn confirm(plan: &Plan, change: ChangeArgs, io: &mut Io<'_>) -> Result<(), Fault
     match (io.ask)(&question) {
         Some(typed) if typed.trim() == wanted => Ok(()),
         Some(_) => Err(Fault::refused(&plan.title, "it was not confirmed")),
-        None => Err(Fault::refused(&plan.title, "nobody can be asked to confirm it")
-            .with_hint("use --yes to go on without a question")),
+        None => Err(
+            Fault::refused(&plan.title, "nobody can be asked to confirm it")
+                .with_hint("use --yes to go on without a question"),
+        ),
     }
 }

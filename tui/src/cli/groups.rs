@@ -23,8 +23,10 @@ pub(super) async fn run(
     match command {
         GroupsCommand::List { filter } => {
             let part = filter.unwrap_or_default();
-            let wanted: Vec<Arc<Group>> =
-                listed.into_iter().filter(|group| group.id.contains(&part)).collect();
+            let wanted: Vec<Arc<Group>> = listed
+                .into_iter()
+                .filter(|group| group.id.contains(&part))
+                .collect();
             read(&mut session, &wanted).await?;
             let mut groups = output::groups(&session.snapshot);
             groups.groups.retain(|group| group.id.contains(&part));
@@ -36,7 +38,10 @@ pub(super) async fn run(
                 Fault::not_found("describe a group", format!("group \"{id}\" does not exist"))
                     .with_hint("`kafka-tui groups list` shows their names")
             };
-            let group = listed.into_iter().find(|group| *group.id == *id).ok_or_else(missing)?;
+            let group = listed
+                .into_iter()
+                .find(|group| *group.id == *id)
+                .ok_or_else(missing)?;
             read(&mut session, std::slice::from_ref(&group)).await?;
             let described = session.snapshot.descriptions.get(&group.id);
             if let Some(fault) = described.and_then(|described| described.fault()) {
@@ -47,8 +52,10 @@ pub(super) async fn run(
             Ok(0)
         }
         GroupsCommand::Delete { ids, change } => {
-            let wanted: Vec<Arc<Group>> =
-                listed.into_iter().filter(|group| ids.iter().any(|id| **id == *group.id)).collect();
+            let wanted: Vec<Arc<Group>> = listed
+                .into_iter()
+                .filter(|group| ids.iter().any(|id| **id == *group.id))
+                .collect();
             read(&mut session, &wanted).await?;
             execute(global, &session, Action::DeleteGroups(ids), change, io).await
         }
@@ -78,6 +85,9 @@ async fn read(session: &mut Session, groups: &[Arc<Group>]) -> Result<(), Fault>
     let offsets = session.client.offsets(&metadata, Some(&topics)).await;
     session.apply(Update::Descriptions(descriptions));
     session.apply(Update::Committed(committed));
-    session.apply(Update::Offsets { result: shared(offsets), complete: false });
+    session.apply(Update::Offsets {
+        result: shared(offsets),
+        complete: false,
+    });
     Ok(())
 }

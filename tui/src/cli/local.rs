@@ -16,11 +16,26 @@ pub(super) async fn run(
 ) -> Result<u8, Fault> {
     let brokers = LocalBrokers::of_user()?;
     match command {
-        LocalCommand::Start { name, port, settings, program } => {
+        LocalCommand::Start {
+            name,
+            port,
+            settings,
+            program,
+        } => {
             let program = program.map_or(Program::Own, Program::Other);
-            let options = StartOptions { port, settings, program, ..StartOptions::default() };
+            let options = StartOptions {
+                port,
+                settings,
+                program,
+                ..StartOptions::default()
+            };
             let broker = brokers.start(&name, &options).await?;
-            io.print(global.output, &LocalJson { brokers: vec![broker] });
+            io.print(
+                global.output,
+                &LocalJson {
+                    brokers: vec![broker],
+                },
+            );
         }
         LocalCommand::Stop { name, force } => {
             let broker = if force {
@@ -28,17 +43,32 @@ pub(super) async fn run(
             } else {
                 brokers.stop(&name, STOP_WAIT_MS).await?
             };
-            io.print(global.output, &LocalJson { brokers: vec![broker] });
+            io.print(
+                global.output,
+                &LocalJson {
+                    brokers: vec![broker],
+                },
+            );
         }
         LocalCommand::Status { name: Some(name) } => {
             let broker = brokers.get(&name)?;
             let is_running = broker.status == LocalStatus::Running;
-            io.print(global.output, &LocalJson { brokers: vec![broker] });
+            io.print(
+                global.output,
+                &LocalJson {
+                    brokers: vec![broker],
+                },
+            );
             // For scripts: a broker that was asked for by name and does not run is a failure.
             return Ok(u8::from(!is_running));
         }
         LocalCommand::Status { name: None } => {
-            io.print(global.output, &LocalJson { brokers: brokers.list()? });
+            io.print(
+                global.output,
+                &LocalJson {
+                    brokers: brokers.list()?,
+                },
+            );
         }
         LocalCommand::Logs { name, lines } => {
             for line in brokers.log_tail(&name, lines)? {

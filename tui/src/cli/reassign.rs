@@ -21,14 +21,23 @@ pub(super) async fn run(
     io: &mut Io<'_>,
 ) -> Result<u8, Fault> {
     match command {
-        ReassignCommand::Plan { goal, topics, allow_fewer_racks, out, rollback } => {
+        ReassignCommand::Plan {
+            goal,
+            topics,
+            allow_fewer_racks,
+            out,
+            rollback,
+        } => {
             let session = open(global).await?;
             let topics = (!topics.is_empty()).then_some(topics);
             let request = request(&goal, topics, allow_fewer_racks)?;
             let metadata = session.metadata()?;
             let dirs = session.snapshot.log_dirs.get();
             let target = reassign::propose(&metadata, dirs, &request)?;
-            let wanted = Reassign { target: target.clone(), based_on: Assignment::new() };
+            let wanted = Reassign {
+                target: target.clone(),
+                based_on: Assignment::new(),
+            };
             let plan = ops::plan(Action::Reassign(wanted), &session.snapshot)?;
             if let Some(path) = &out {
                 write(path, &print_assignment(&target))?;
@@ -47,7 +56,10 @@ pub(super) async fn run(
         ReassignCommand::Execute { file, wait, change } => {
             let target = parse_assignment(&read(&file)?)?;
             let session = open(global).await?;
-            let wanted = Reassign { target, based_on: Assignment::new() };
+            let wanted = Reassign {
+                target,
+                based_on: Assignment::new(),
+            };
             let plan = ops::plan(Action::Reassign(wanted), &session.snapshot)?;
             let code = make(global, &session, &plan, change, io).await?;
             if wait && code == 0 && !change.dry_run && !plan.is_empty() {
@@ -72,10 +84,19 @@ pub(super) async fn run(
                 Some(file) => parse_assignment(&read(&file)?)?.into_keys().collect(),
                 None => {
                     let running = session.snapshot.reassignments.get();
-                    running.map(|running| running.keys().cloned().collect()).unwrap_or_default()
+                    running
+                        .map(|running| running.keys().cloned().collect())
+                        .unwrap_or_default()
                 }
             };
-            execute(global, &session, Action::CancelReassignments(partitions), change, io).await
+            execute(
+                global,
+                &session,
+                Action::CancelReassignments(partitions),
+                change,
+                io,
+            )
+            .await
         }
     }
 }
@@ -84,8 +105,10 @@ pub(super) async fn run(
 async fn open(global: &GlobalArgs) -> Result<Session, Fault> {
     let mut session = Session::open(global).await?;
     let metadata = session.metadata()?;
-    let (dirs, running) =
-        tokio::join!(session.client.log_dirs(&metadata), session.client.reassignments());
+    let (dirs, running) = tokio::join!(
+        session.client.log_dirs(&metadata),
+        session.client.reassignments()
+    );
     session.apply(Update::LogDirs(shared(dirs)));
     session.apply(Update::Reassignments(shared(running)));
     Ok(session)
@@ -100,12 +123,17 @@ fn request(
         return parse_assignment(&read(file)?).map(Request::Explicit);
     }
     if let Some(from_to) = &goal.from_to {
-        let parsed = from_to.split_once(':').and_then(|(from, to)| {
-            Some((from.trim().parse().ok()?, to.trim().parse().ok()?))
-        });
+        let parsed = from_to
+            .split_once(':')
+            .and_then(|(from, to)| Some((from.trim().parse().ok()?, to.trim().parse().ok()?)));
         let (from, to) = parsed.ok_or_else(|| bad_goal("--move", from_to, "FROM:TO, as 1:4"))?;
         let (brokers, to) = (vec![from], Some(vec![to]));
-        return Ok(Request::Drain { brokers, to, topics, allow_fewer_racks });
+        return Ok(Request::Drain {
+            brokers,
+            to,
+            topics,
+            allow_fewer_racks,
+        });
     }
     if let Some(brokers) = &goal.balance {
         let list = |text: &str| -> Option<Vec<i32>> {
@@ -117,15 +145,33 @@ fn request(
                 Some(list(text).ok_or_else(|| bad_goal("--balance", text, "broker ids, or all"))?)
             }
         };
-        return Ok(Request::Balance { brokers, topics, allow_fewer_racks });
+        return Ok(Request::Balance {
+            brokers,
+            topics,
+            allow_fewer_racks,
+        });
     }
-    let brokers: Vec<i32> = goal.drain.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
-    Ok(Request::Drain { brokers, to: None, topics, allow_fewer_racks })
+    let brokers: Vec<i32> = goal
+        .drain
+        .iter()
+        .copied()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    Ok(Request::Drain {
+        brokers,
+        to: None,
+        topics,
+        allow_fewer_racks,
+    })
 }
 
 fn bad_goal(flag: &str, text: &str, form: &str) -> Fault {
-    Fault::refused("propose a reassignment", format!("{flag} {text} can't be read"))
-        .with_hint(format!("it must be {form}"))
+    Fault::refused(
+        "propose a reassignment",
+        format!("{flag} {text} can't be read"),
+    )
+    .with_hint(format!("it must be {form}"))
 }
 
 fn read(path: &Path) -> Result<String, Fault> {
@@ -134,7 +180,11 @@ fn read(path: &Path) -> Result<String, Fault> {
             std::io::ErrorKind::NotFound => FaultKind::NotFound,
             _ => FaultKind::Failed,
         };
-        Fault::new(kind, "read the reassignment", format!("{}: {error}", path.display()))
+        Fault::new(
+            kind,
+            "read the reassignment",
+            format!("{}: {error}", path.display()),
+        )
     })
 }
 

@@ -21,7 +21,10 @@ pub(super) async fn list_topics(
         session.client.reassignments(),
     );
     session.apply(Update::Reassignments(shared(running)));
-    session.apply(Update::Offsets { result: shared(offsets), complete: true });
+    session.apply(Update::Offsets {
+        result: shared(offsets),
+        complete: true,
+    });
     session.apply(Update::LogDirs(shared(dirs)));
     let keep = |topic: &crate::model::Topic| {
         (internal || !topic.is_internal) && filter.is_none_or(|part| topic.name.contains(part))
@@ -38,8 +41,11 @@ pub(super) async fn describe_topic(
     let mut session = Session::open(global).await?;
     let metadata = session.metadata()?;
     let missing = || {
-        Fault::not_found("describe a topic", format!("topic \"{name}\" does not exist"))
-            .with_hint("`kafka-tui topics list` shows their names")
+        Fault::not_found(
+            "describe a topic",
+            format!("topic \"{name}\" does not exist"),
+        )
+        .with_hint("`kafka-tui topics list` shows their names")
     };
     let topic = metadata.topic(name).cloned().ok_or_else(missing)?;
     let resource = ConfigResource::Topic(name.to_owned());
@@ -50,7 +56,10 @@ pub(super) async fn describe_topic(
         session.client.configs(&resource),
         session.client.reassignments(),
     );
-    session.apply(Update::Offsets { result: shared(offsets), complete: false });
+    session.apply(Update::Offsets {
+        result: shared(offsets),
+        complete: false,
+    });
     session.apply(Update::LogDirs(shared(dirs)));
     session.apply(Update::Configs(resource, shared(configs)));
     session.apply(Update::Reassignments(shared(running)));
@@ -63,8 +72,7 @@ pub(super) async fn describe_topic(
 pub(super) async fn list_brokers(global: &GlobalArgs, io: &mut Io<'_>) -> Result<u8, Fault> {
     let mut session = Session::open(global).await?;
     let metadata = session.metadata()?;
-    let (dirs, quorum) =
-        tokio::join!(session.client.log_dirs(&metadata), session.client.quorum());
+    let (dirs, quorum) = tokio::join!(session.client.log_dirs(&metadata), session.client.quorum());
     session.apply(Update::LogDirs(shared(dirs)));
     session.apply(Update::Quorum(shared(quorum)));
     io.print(global.output, &output::brokers(&session.snapshot));
@@ -77,7 +85,10 @@ pub(super) fn resource(args: &ResourceArgs) -> Result<ConfigResource, Fault> {
         (Some(topic), _, _) => Ok(ConfigResource::Topic(topic.clone())),
         (_, Some(broker), _) if broker == "default" => Ok(ConfigResource::BrokerDefault),
         (_, Some(broker), _) => broker.parse().map(ConfigResource::Broker).map_err(|_| {
-            Fault::refused("name a broker", format!("\"{broker}\" is neither an id nor `default`"))
+            Fault::refused(
+                "name a broker",
+                format!("\"{broker}\" is neither an id nor `default`"),
+            )
         }),
         (_, _, Some(group)) => Ok(ConfigResource::Group(group.clone())),
         _ => Err(Fault::refused("name a resource", "none is named")),

@@ -29,7 +29,11 @@ pub struct Subscription {
 pub fn decode_subscription(bytes: &[u8]) -> Result<Subscription, SchemaError> {
     let (_, subscription) = ConsumerProtocolSubscription::parse(bytes)?;
     Ok(Subscription {
-        topics: subscription.topics.iter().map(|topic| Arc::from(topic.as_str())).collect(),
+        topics: subscription
+            .topics
+            .iter()
+            .map(|topic| Arc::from(topic.as_str()))
+            .collect(),
         rack: subscription.rack_id.as_deref().map(Arc::from),
     })
 }
@@ -43,11 +47,17 @@ pub fn decode_assignment(bytes: &[u8]) -> Result<Vec<TopicAssignment>, SchemaErr
     let (_, assignment) = ConsumerProtocolAssignment::parse(bytes)?;
     let mut sorted: BTreeMap<String, Vec<i32>> = BTreeMap::new();
     for owned in assignment.assigned_partitions {
-        sorted.entry(owned.topic).or_default().extend(owned.partitions);
+        sorted
+            .entry(owned.topic)
+            .or_default()
+            .extend(owned.partitions);
     }
     let topics = sorted.into_iter().map(|(topic, mut partitions)| {
         partitions.sort_unstable();
-        TopicAssignment { topic: Arc::from(topic), partitions: partitions.into() }
+        TopicAssignment {
+            topic: Arc::from(topic),
+            partitions: partitions.into(),
+        }
     });
     Ok(topics.collect())
 }
@@ -57,8 +67,10 @@ pub fn decode_assignment(bytes: &[u8]) -> Result<Vec<TopicAssignment>, SchemaErr
 /// # Errors
 /// When a name is too long to be a topic's.
 pub fn encode_subscription(topics: &[String]) -> Result<Vec<u8>, SchemaError> {
-    let subscription =
-        ConsumerProtocolSubscription { topics: topics.to_vec(), ..Default::default() };
+    let subscription = ConsumerProtocolSubscription {
+        topics: topics.to_vec(),
+        ..Default::default()
+    };
     subscription.encode_versioned(VERSION)
 }
 
@@ -72,6 +84,9 @@ pub fn encode_assignment(assignment: &[TopicAssignment]) -> Result<Vec<u8>, Sche
         partitions: owned.partitions.to_vec(),
     };
     let assigned_partitions = assignment.iter().map(partitions).collect();
-    let assignment = ConsumerProtocolAssignment { assigned_partitions, ..Default::default() };
+    let assignment = ConsumerProtocolAssignment {
+        assigned_partitions,
+        ..Default::default()
+    };
     assignment.encode_versioned(VERSION)
 }

@@ -27,7 +27,10 @@ pub struct ProcessIdentity {
 impl ProcessIdentity {
     /// The identity of a process that runs now; `None` when there is none of that id.
     pub fn of(pid: i32) -> Option<Self> {
-        Some(Self { pid, started: start_time(pid)? })
+        Some(Self {
+            pid,
+            started: start_time(pid)?,
+        })
     }
 
     /// Whether this very process still runs.
@@ -77,7 +80,11 @@ impl ProcessIdentity {
 /// When a process started; `None` when it is not there or has ended and only waits to be reaped.
 fn start_time(pid: i32) -> Option<String> {
     test_kill_process(Pid::from_raw(pid)?).ok()?;
-    if cfg!(target_os = "linux") { start_time_of_proc(pid) } else { start_time_of_ps(pid) }
+    if cfg!(target_os = "linux") {
+        start_time_of_proc(pid)
+    } else {
+        start_time_of_ps(pid)
+    }
 }
 
 /// From `/proc/PID/stat`: the 22nd field, in ticks since the boot, with the boot's own id.
@@ -96,8 +103,10 @@ fn start_time_of_proc(pid: i32) -> Option<String> {
 }
 
 fn start_time_of_ps(pid: i32) -> Option<String> {
-    let output =
-        Command::new("ps").args(["-o", "stat=,lstart=", "-p", &pid.to_string()]).output().ok()?;
+    let output = Command::new("ps")
+        .args(["-o", "stat=,lstart=", "-p", &pid.to_string()])
+        .output()
+        .ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let (state, started) = text.trim().split_once(char::is_whitespace)?;
     (!state.starts_with('Z')).then(|| started.trim().to_owned())

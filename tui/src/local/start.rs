@@ -15,11 +15,11 @@ use kafka_shared::types::Endpoint;
 use crate::cluster::{ClusterClient, ConnectOptions};
 use crate::model::{Fault, FaultKind};
 
+use super::process::ProcessIdentity;
 use super::{
     CONFIG_FILE, DATA_FOLDER, LOG_FILE, LocalBroker, LocalBrokers, LocalStatus, STATE_FILE, State,
     io_fault, tail,
 };
-use super::process::ProcessIdentity;
 
 /// Local brokers serve this machine only.
 pub(super) const HOST: &str = "127.0.0.1";
@@ -59,7 +59,12 @@ pub struct StartOptions {
 
 impl Default for StartOptions {
     fn default() -> Self {
-        Self { port: None, settings: Vec::new(), program: Program::Own, wait_ms: 20_000 }
+        Self {
+            port: None,
+            settings: Vec::new(),
+            program: Program::Own,
+            wait_ms: 20_000,
+        }
     }
 }
 
@@ -87,9 +92,13 @@ impl LocalBrokers {
         fs::write(&config, text).map_err(|error| io_fault(&what, &config, &error))?;
         let mut child = spawn(&what, &folder, &config, &options.program)?;
         let pid = i32::try_from(child.id()).unwrap_or(-1);
-        let identity = ProcessIdentity::of(pid)
-            .ok_or_else(|| ended(&what, &folder, "it ended at once"))?;
-        let state = State { port, started_ms: SystemClock::new().wall_ms(), process: identity };
+        let identity =
+            ProcessIdentity::of(pid).ok_or_else(|| ended(&what, &folder, "it ended at once"))?;
+        let state = State {
+            port,
+            started_ms: SystemClock::new().wall_ms(),
+            process: identity,
+        };
         write_state(&folder, &state).map_err(|error| io_fault(&what, &folder, &error))?;
         wait_until_ready(&what, &folder, &mut child, port, options.wait_ms).await?;
         Ok(Self::broker(name, folder, &state))
@@ -127,11 +136,23 @@ pub(crate) fn properties(data: &Path, port: u16, settings: &[(String, String)]) 
             "listeners".to_owned(),
             format!("PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}"),
         ),
-        ("advertised.listeners".to_owned(), format!("PLAINTEXT://{HOST}:{port}")),
-        ("controller.listener.names".to_owned(), "CONTROLLER".to_owned()),
+        (
+            "advertised.listeners".to_owned(),
+            format!("PLAINTEXT://{HOST}:{port}"),
+        ),
+        (
+            "controller.listener.names".to_owned(),
+            "CONTROLLER".to_owned(),
+        ),
         ("log.dirs".to_owned(), data.display().to_string()),
-        ("offsets.topic.replication.factor".to_owned(), "1".to_owned()),
-        ("transaction.state.log.replication.factor".to_owned(), "1".to_owned()),
+        (
+            "offsets.topic.replication.factor".to_owned(),
+            "1".to_owned(),
+        ),
+        (
+            "transaction.state.log.replication.factor".to_owned(),
+            "1".to_owned(),
+        ),
         ("transaction.state.log.min.isr".to_owned(), "1".to_owned()),
     ];
     for (name, value) in settings {
@@ -139,19 +160,31 @@ pub(crate) fn properties(data: &Path, port: u16, settings: &[(String, String)]) 
         lines.push((name.clone(), value.clone()));
     }
     let escape = |value: &str| value.replace('\\', "\\\\").replace('\n', "\\n");
-    lines.iter().map(|(name, value)| format!("{name}={}\n", escape(value))).collect()
+    lines
+        .iter()
+        .map(|(name, value)| format!("{name}={}\n", escape(value)))
+        .collect()
 }
 
 fn spawn(what: &str, folder: &Path, config: &Path, program: &Program) -> Result<Child, Fault> {
     let log_path = folder.join(LOG_FILE);
-    let log = fs::File::options().create(true).append(true).open(&log_path);
+    let log = fs::File::options()
+        .create(true)
+        .append(true)
+        .open(&log_path);
     let log = log.map_err(|error| io_fault(what, &log_path, &error))?;
-    let second = log.try_clone().map_err(|error| io_fault(what, &log_path, &error))?;
-    let mut command = command(program)
-        .map_err(|error| Fault::new(FaultKind::Failed, what, error.to_string()))?;
+    let second = log
+        .try_clone()
+        .map_err(|error| io_fault(what, &log_path, &error))?;
+    let mut command =
+        command(program).map_err(|error| Fault::new(FaultKind::Failed, what, error.to_string()))?;
     command.arg("--config").arg(config);
     // A group of its own: an interrupt key in the terminal is not for the broker.
-    command.process_group(0).stdin(Stdio::null()).stdout(log).stderr(second);
+    command
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(second);
     command.spawn().map_err(|error| {
         let program = command.get_program().to_string_lossy().into_owned();
         Fault::new(FaultKind::Failed, what, format!("{program}: {error}"))
@@ -218,7 +251,10 @@ async fn wait_until_ready(
         }
         tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
     }
-    let why = format!("it does not answer on port {port} after {} s", wait_ms / 1000);
+    let why = format!(
+        "it does not answer on port {port} after {} s",
+        wait_ms / 1000
+    );
     Err(ended(what, folder, &why))
 }
 
@@ -228,7 +264,10 @@ async fn answers(port: u16) -> bool {
     options.connect_timeout_ms = 1_000;
     options.request_timeout_ms = 1_000;
     let client = ClusterClient::new(options, Arc::new(SystemClock::new()));
-    client.metadata().await.is_ok_and(|metadata| !metadata.brokers.is_empty())
+    client
+        .metadata()
+        .await
+        .is_ok_and(|metadata| !metadata.brokers.is_empty())
 }
 
 /// A fault with the last lines of the broker's log.

@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use crate::derive::{self, Lag};
 use crate::local::LocalBroker;
-use crate::model::{ClusterSnapshot, ConfigEntry, Configs, Fault, LogDirs, Offsets, Partition, Topic};
+use crate::model::{
+    ClusterSnapshot, ConfigEntry, Configs, Fault, LogDirs, Offsets, Partition, Topic,
+};
 use crate::ops::{Change, Danger, Plan, Report, Verification};
 
 use super::{Printable, Table, bytes_text, or_dash};
@@ -18,7 +20,11 @@ fn join(ids: &[i32]) -> String {
 }
 
 fn yes(flag: bool) -> String {
-    if flag { "yes".to_owned() } else { String::new() }
+    if flag {
+        "yes".to_owned()
+    } else {
+        String::new()
+    }
 }
 
 /// `topics list`.
@@ -74,9 +80,18 @@ fn topic_row(snapshot: &ClusterSnapshot, topic: &Topic) -> TopicRow {
 
 /// The topics that `keep` keeps.
 pub fn topics(snapshot: &ClusterSnapshot, keep: impl Fn(&Topic) -> bool) -> TopicsJson {
-    let topics = snapshot.metadata.get().map(|metadata| &metadata.topics[..]).unwrap_or_default();
-    let rows = topics.iter().filter(|topic| keep(topic)).map(|topic| topic_row(snapshot, topic));
-    TopicsJson { topics: rows.collect() }
+    let topics = snapshot
+        .metadata
+        .get()
+        .map(|metadata| &metadata.topics[..])
+        .unwrap_or_default();
+    let rows = topics
+        .iter()
+        .filter(|topic| keep(topic))
+        .map(|topic| topic_row(snapshot, topic));
+    TopicsJson {
+        topics: rows.collect(),
+    }
 }
 
 impl Printable for TopicsJson {
@@ -181,7 +196,10 @@ fn partition_row(
 /// One topic with its own settings.
 pub fn topic(snapshot: &ClusterSnapshot, topic: &Topic) -> TopicJson {
     let resource = crate::model::ConfigResource::Topic(topic.name.to_string());
-    let configs = snapshot.configs.get(&resource).and_then(|configs| configs.get());
+    let configs = snapshot
+        .configs
+        .get(&resource)
+        .and_then(|configs| configs.get());
     let (offsets, dirs) = (snapshot.offsets.get(), snapshot.log_dirs.get());
     let partitions = topic.partitions.iter();
     TopicJson {
@@ -189,9 +207,14 @@ pub fn topic(snapshot: &ClusterSnapshot, topic: &Topic) -> TopicJson {
         id: topic.id.map(uuid_to_base64),
         internal: topic.is_internal,
         replication_factor: topic.replication_factor(),
-        partitions: partitions.map(|p| partition_row(topic, p, offsets, dirs)).collect(),
+        partitions: partitions
+            .map(|p| partition_row(topic, p, offsets, dirs))
+            .collect(),
         configs: configs.map(|configs| {
-            let own = configs.entries.iter().filter(|entry| entry.is_overridden(&resource));
+            let own = configs
+                .entries
+                .iter()
+                .filter(|entry| entry.is_overridden(&resource));
             own.map(config_row).collect()
         }),
     }
@@ -231,7 +254,9 @@ impl Printable for TopicJson {
         for partition in &self.partitions {
             table.row([
                 partition.partition.to_string(),
-                partition.leader.map_or_else(|| "none".to_owned(), |id| id.to_string()),
+                partition
+                    .leader
+                    .map_or_else(|| "none".to_owned(), |id| id.to_string()),
                 join(&partition.replicas),
                 join(&partition.isr),
                 join(&partition.offline_replicas),
@@ -254,8 +279,14 @@ pub struct ConfigsJson {
 
 /// The settings of a resource; only its own unless `all`.
 pub fn configs(configs: &Configs, all: bool) -> ConfigsJson {
-    let kept = configs.entries.iter().filter(|e| all || e.is_overridden(&configs.resource));
-    ConfigsJson { resource: configs.resource.clone(), configs: kept.map(config_row).collect() }
+    let kept = configs
+        .entries
+        .iter()
+        .filter(|e| all || e.is_overridden(&configs.resource));
+    ConfigsJson {
+        resource: configs.resource.clone(),
+        configs: kept.map(config_row).collect(),
+    }
 }
 
 impl Printable for ConfigsJson {
@@ -305,10 +336,18 @@ pub struct BrokerRow {
 /// Every broker with its share.
 pub fn brokers(snapshot: &ClusterSnapshot) -> BrokersJson {
     let Some(metadata) = snapshot.metadata.get() else {
-        return BrokersJson { cluster_id: None, controller_id: None, brokers: Vec::new() };
+        return BrokersJson {
+            cluster_id: None,
+            controller_id: None,
+            brokers: Vec::new(),
+        };
     };
     let controller_id = snapshot.controller_id();
-    let sizes = snapshot.log_dirs.get().map(derive::broker_sizes).unwrap_or_default();
+    let sizes = snapshot
+        .log_dirs
+        .get()
+        .map(derive::broker_sizes)
+        .unwrap_or_default();
     let faults = snapshot.broker_faults();
     let row = |(id, balance): (&i32, &derive::BrokerBalance)| {
         let broker = metadata.broker(*id);
@@ -404,10 +443,15 @@ pub struct GroupRow {
 
 fn lag_of(snapshot: &ClusterSnapshot, id: &Arc<str>) -> Option<derive::GroupLag> {
     let committed = snapshot.committed.get(id)?.get()?;
-    let description = snapshot.descriptions.get(id).and_then(|description| description.get());
+    let description = snapshot
+        .descriptions
+        .get(id)
+        .and_then(|description| description.get());
     let metadata = snapshot.metadata.get()?;
     let exists = |topic: &str, partition: i32| {
-        metadata.topic(topic).is_some_and(|topic| topic.partition(partition).is_some())
+        metadata
+            .topic(topic)
+            .is_some_and(|topic| topic.partition(partition).is_some())
     };
     let offsets = snapshot.offsets.value().cloned().unwrap_or_default();
     Some(derive::group_lag(committed, &offsets, description, exists))
@@ -416,7 +460,10 @@ fn lag_of(snapshot: &ClusterSnapshot, id: &Arc<str>) -> Option<derive::GroupLag>
 /// Every group that was listed.
 pub fn groups(snapshot: &ClusterSnapshot) -> GroupsJson {
     let Some(listed) = snapshot.groups.get() else {
-        return GroupsJson { groups: Vec::new(), missing: Vec::new() };
+        return GroupsJson {
+            groups: Vec::new(),
+            missing: Vec::new(),
+        };
     };
     let row = |group: &Arc<crate::model::Group>| {
         let described = snapshot.descriptions.get(&group.id);
@@ -430,7 +477,9 @@ pub fn groups(snapshot: &ClusterSnapshot) -> GroupsJson {
             coordinator: group.coordinator,
             members: description.map(|description| description.members.len()),
             lag: lag_of(snapshot, &group.id).and_then(|lag| lag.total.complete()),
-            error: described.and_then(|d| d.fault()).map(|fault| fault.to_string()),
+            error: described
+                .and_then(|d| d.fault())
+                .map(|fault| fault.to_string()),
         }
     };
     let missing = |(broker, fault): (&i32, &Arc<Fault>)| MissingPart {
@@ -445,8 +494,7 @@ pub fn groups(snapshot: &ClusterSnapshot) -> GroupsJson {
 
 impl Printable for GroupsJson {
     fn table(&self) -> String {
-        let mut table =
-            Table::new(&["GROUP", "TYPE", "STATE", ">COORDINATOR", ">MEMBERS", ">LAG"]);
+        let mut table = Table::new(&["GROUP", "TYPE", "STATE", ">COORDINATOR", ">MEMBERS", ">LAG"]);
         for group in &self.groups {
             table.row([
                 group.id.clone(),
@@ -459,7 +507,11 @@ impl Printable for GroupsJson {
         }
         let mut text = table.render();
         for part in &self.missing {
-            let _ = writeln!(text, "missing: the groups of broker {}: {}", part.broker, part.error);
+            let _ = writeln!(
+                text,
+                "missing: the groups of broker {}: {}",
+                part.broker, part.error
+            );
         }
         text
     }
@@ -517,7 +569,12 @@ pub fn group(snapshot: &ClusterSnapshot, id: &Arc<str>) -> Option<GroupJson> {
         partitions: member
             .assignment
             .iter()
-            .flat_map(|owned| owned.partitions.iter().map(|id| format!("{}-{id}", owned.topic)))
+            .flat_map(|owned| {
+                owned
+                    .partitions
+                    .iter()
+                    .map(|id| format!("{}-{id}", owned.topic))
+            })
             .collect(),
     };
     let row = |row: &derive::PartitionLag| LagRow {
@@ -556,7 +613,11 @@ impl Printable for GroupJson {
             self.kind,
             self.state,
             self.coordinator,
-            if self.assignor.is_empty() { "-" } else { &self.assignor },
+            if self.assignor.is_empty() {
+                "-"
+            } else {
+                &self.assignor
+            },
             or_dash(self.lag),
         );
         let mut table = Table::new(&[
@@ -569,7 +630,9 @@ impl Printable for GroupJson {
             "NOTE",
         ]);
         for row in &self.partitions {
-            let lost = row.lost.map(|lost| format!("{lost} records were removed unread"));
+            let lost = row
+                .lost
+                .map(|lost| format!("{lost} records were removed unread"));
             let notes: Vec<String> = row.reason.clone().into_iter().chain(lost).collect();
             table.row([
                 row.topic.clone(),
@@ -647,7 +710,9 @@ impl Printable for PlanJson {
             };
         }
         if let Some(moves) = self.moves.filter(|moves| *moves > 0) {
-            let bytes = self.move_bytes.map_or_else(|| "unknown size".to_owned(), bytes_text);
+            let bytes = self
+                .move_bytes
+                .map_or_else(|| "unknown size".to_owned(), bytes_text);
             let _ = writeln!(text, "  copies {moves} replicas, {bytes}");
         }
         for warning in &self.warnings {
@@ -722,7 +787,9 @@ pub struct MoveRow {
 pub fn moves(snapshot: &ClusterSnapshot) -> MovesJson {
     let (Some(running), Some(metadata)) = (snapshot.reassignments.get(), snapshot.metadata.get())
     else {
-        return MovesJson { reassignments: Vec::new() };
+        return MovesJson {
+            reassignments: Vec::new(),
+        };
     };
     let row = |progress: derive::MoveProgress| MoveRow {
         topic: progress.partition.topic.to_string(),
@@ -735,7 +802,9 @@ pub fn moves(snapshot: &ClusterSnapshot) -> MovesJson {
         removing: progress.ongoing.removing,
     };
     let moves = derive::moves(running, metadata, snapshot.log_dirs.get());
-    MovesJson { reassignments: moves.into_iter().map(row).collect() }
+    MovesJson {
+        reassignments: moves.into_iter().map(row).collect(),
+    }
 }
 
 impl Printable for MovesJson {

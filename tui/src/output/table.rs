@@ -16,7 +16,10 @@ impl Table {
             Some(title) => (title, true),
             None => (*title, false),
         };
-        Self { columns: columns.iter().map(column).collect(), rows: Vec::new() }
+        Self {
+            columns: columns.iter().map(column).collect(),
+            rows: Vec::new(),
+        }
     }
 
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
@@ -24,11 +27,19 @@ impl Table {
     }
 
     pub fn render(&self) -> String {
-        let titles: Vec<String> = self.columns.iter().map(|column| column.0.to_owned()).collect();
+        let titles: Vec<String> = self
+            .columns
+            .iter()
+            .map(|column| column.0.to_owned())
+            .collect();
         let widths: Vec<usize> = (0..self.columns.len())
             .map(|at| {
                 let cells = self.rows.iter().chain([&titles]);
-                cells.filter_map(|row| row.get(at)).map(|cell| cell.width()).max().unwrap_or(0)
+                cells
+                    .filter_map(|row| row.get(at))
+                    .map(|cell| cell.width())
+                    .max()
+                    .unwrap_or(0)
             })
             .collect();
         let mut text = String::new();
