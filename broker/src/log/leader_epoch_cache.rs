@@ -216,7 +216,8 @@ mod tests {
 
     #[test]
     fn a_newer_epoch_drops_the_entries_that_contradict_it() {
-        let cases: [(&[(i32, i64)], (i32, i64), &[(i32, i64)]); 8] = [
+        type Entries = &'static [(i32, i64)];
+        let cases: [(Entries, (i32, i64), Entries); 8] = [
             (&[], (0, 0), &[(0, 0)]),
             (&[(0, 0)], (1, 10), &[(0, 0), (1, 10)]),
             (&[(0, 0), (1, 10)], (1, 20), &[(0, 0), (1, 10)]),

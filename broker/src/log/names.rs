@@ -102,7 +102,7 @@ mod tests {
             ("t".to_owned(), None),
             ("-0".to_owned(), None),
             ("t-x".to_owned(), None),
-            ("t--1".to_owned(), None),
+            ("t--1".to_owned(), Some(("t-", 1, DirKind::Current))),
             ("lost+found".to_owned(), None),
         ];
         for (name, expected) in cases {
