@@ -8,8 +8,25 @@
 //!
 //! Kafka: `org.apache.kafka.controller`, `kafka/server/ControllerApis.scala` (4.3).
 
+pub mod brokers;
 pub mod config;
+pub mod configs;
+mod driver;
+mod error_response;
+pub mod features;
 pub mod handle;
+pub mod heartbeat;
+pub mod lifecycle;
+pub mod node;
+pub mod partition_change;
+pub mod partitions;
+pub mod placement;
+pub mod random;
+pub mod reassignment;
+pub mod state;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod topics;
 
 pub use config::{ConfigValidator, ControllerConfig, EffectiveConfig};
 pub use handle::{ControllerHandle, RequestContext};

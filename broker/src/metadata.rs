@@ -11,13 +11,19 @@
 //!
 //! Kafka: `org.apache.kafka.image` and `org.apache.kafka.metadata` of 4.3.
 
+pub mod batches;
 pub mod cluster;
 pub mod configs;
 pub mod delta;
 pub mod features;
+pub mod format;
 pub mod handle;
 pub mod image;
+pub mod loader;
+pub mod records;
+pub mod replay;
 pub mod security;
+pub mod snapshot;
 pub mod topics;
 
 pub use cluster::{BrokerRegistration, ClusterImage, ControllerRegistration, ListenerEndpoint};

@@ -10,10 +10,16 @@ use crate::metadata::{ConfigResource, MetadataImage, ResourceType};
 pub struct ControllerConfig {
     pub node_id: i32,
     pub cluster_id: String,
+    /// The level of kraft.version, which Raft keeps.
+    pub kraft_version: i16,
     /// `num.partitions`: for topics that are created with -1 partitions.
     pub num_partitions: i32,
     /// `default.replication.factor`: for topics that are created with -1 replicas.
     pub default_replication_factor: i16,
+    /// `min.insync.replicas`: what a new cluster starts with.
+    pub min_insync_replicas: i32,
+    /// `delete.topic.enable`.
+    pub delete_topic_enable: bool,
     /// `broker.session.timeout.ms`: a broker silent for longer is fenced.
     pub broker_session_timeout_ms: i64,
     /// `leader.imbalance.check.interval.seconds`, in milliseconds; `None` if
@@ -29,8 +35,11 @@ impl Default for ControllerConfig {
         Self {
             node_id: 1,
             cluster_id: String::new(),
+            kraft_version: 1,
             num_partitions: 1,
             default_replication_factor: 1,
+            min_insync_replicas: 1,
+            delete_topic_enable: true,
             broker_session_timeout_ms: 9_000,
             leader_imbalance_check_interval_ms: Some(300_000),
             metadata_max_idle_interval_ms: 500,

@@ -2,7 +2,8 @@
 //!
 //! Every method answers with the response itself: when the request as a whole fails (this node is
 //! not the active controller, the deadline passed), the error stands in every place of the
-//! response where Kafka puts it.
+//! response where Kafka puts it. An answer without error is given when what it says is committed
+//! and this node's image holds it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,16 @@ use kafka_protocol::messages::{
     UpdateFeaturesRequest, UpdateFeaturesResponse,
 };
 use kafka_shared::error::{ApiError, ErrorCode};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::driver::{Command, Decided};
+use super::error_response::ErrorResponse;
+use super::heartbeat::Heartbeats;
+use super::state::{Cx, Outcome, QuorumController};
+use crate::metadata::MetadataHandle;
+use crate::raft::driver::Status;
 
 /// Who asks, and until when.
 #[derive(Debug, Clone)]
@@ -44,19 +55,148 @@ impl Default for RequestContext {
 }
 
 /// A way to the active controller. Clones share it.
-#[derive(Debug, Clone)]
-pub struct ControllerHandle {}
+#[derive(Clone)]
+pub struct ControllerHandle {
+    commands: mpsc::Sender<Command>,
+    metadata: MetadataHandle,
+    status: watch::Receiver<Status>,
+    active: watch::Receiver<bool>,
+    task: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl std::fmt::Debug for ControllerHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ControllerHandle")
+            .field("is_active", &*self.active.borrow())
+            .finish()
+    }
+}
+
+impl ControllerHandle {
+    pub(super) fn new(
+        commands: mpsc::Sender<Command>,
+        metadata: MetadataHandle,
+        status: watch::Receiver<Status>,
+        active: watch::Receiver<bool>,
+        task: JoinHandle<()>,
+    ) -> Self {
+        Self {
+            commands,
+            metadata,
+            status,
+            active,
+            task: Arc::new(Mutex::new(Some(task))),
+        }
+    }
+
+    /// Whether the controller of this node is the active one.
+    pub fn is_active(&self) -> bool {
+        *self.active.borrow()
+    }
+
+    /// Waits until the controller of this node is the active one; false if it never will be.
+    pub async fn wait_until_active(&self, timeout: Duration) -> bool {
+        let mut active = self.active.clone();
+        let wait = active.wait_for(|is_active| *is_active);
+        matches!(tokio::time::timeout(timeout, wait).await, Ok(Ok(_)))
+    }
+
+    /// Runs a decision on the controller's task and waits until it is committed and applied.
+    async fn call<T: Send + 'static>(
+        &self,
+        cx: &RequestContext,
+        timeout: Duration,
+        decide: impl FnOnce(&QuorumController, &Cx<'_>, &mut Heartbeats) -> Result<Outcome<T>, ApiError>
+        + Send
+        + 'static,
+    ) -> Result<T, ApiError> {
+        let is_forwarded = cx.is_forwarded;
+        let (sender, receiver) = oneshot::channel();
+        let command: Command = Box::new(move |active| {
+            // Nobody waits any more: the deadline has passed while the request was queued.
+            if sender.is_closed() {
+                return;
+            }
+            let decided = active.and_then(|active| active.decide(is_forwarded, decide));
+            // The caller may go away at any moment, which is its own affair.
+            drop(sender.send(decided));
+        });
+        let answer = async {
+            self.commands
+                .send(command)
+                .await
+                .map_err(|_| ErrorCode::NOT_CONTROLLER)?;
+            let decided = receiver.await.map_err(|_| ErrorCode::NOT_CONTROLLER)??;
+            self.committed(decided).await
+        };
+        match tokio::time::timeout(timeout, answer).await {
+            Ok(answer) => answer,
+            Err(_) => Err(ErrorCode::REQUEST_TIMED_OUT.into()),
+        }
+    }
+
+    async fn committed<T>(&self, decided: Decided<T>) -> Result<T, ApiError> {
+        let mut status = self.status.clone();
+        let is_lost =
+            |status: &Status| status.leading_epoch != Some(decided.epoch) || status.is_closed;
+        tokio::select! {
+            biased;
+            applied = self.metadata.wait_for_offset(decided.offset, Duration::MAX) => {
+                applied.map_err(|_| ErrorCode::NOT_CONTROLLER)?;
+                Ok(decided.response)
+            }
+            // What a later leader made of the records can't be said.
+            _ = status.wait_for(is_lost) => Err(ErrorCode::NOT_CONTROLLER.into()),
+        }
+    }
+
+    /// Stops the controller; requests are refused from now on.
+    pub async fn shutdown(&self) {
+        let task = self.task.lock().take();
+        if let Some(task) = task {
+            task.abort();
+            // An aborted task ends with an error that says just that.
+            drop(task.await);
+        }
+    }
+}
+
+fn request_timeout(timeout_ms: i32) -> Duration {
+    Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0))
+}
 
 macro_rules! requests {
-    ($($(#[$doc:meta])* $name:ident($request:ty) -> $response:ty;)*) => {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident($request:ty) -> $response:ty,
+        timeout |$cx:ident, $timed:ident| $timeout:expr,
+        decide |$controller:ident, $decide_cx:ident, $heartbeats:ident, $decided:ident| $decide:expr;
+    )*) => {
         impl ControllerHandle {
             $($(#[$doc])* pub async fn $name(
                 &self,
                 cx: &RequestContext,
                 request: $request,
             ) -> $response {
-                let _ = (cx, request, ApiError::from(ErrorCode::NOT_CONTROLLER));
-                <$response>::default()
+                let timeout = {
+                    let ($cx, $timed) = (cx, &request);
+                    let _ = ($cx, $timed);
+                    $timeout
+                };
+                let request = Arc::new(request);
+                let $decided = Arc::clone(&request);
+                let decide = move |
+                    $controller: &QuorumController,
+                    $decide_cx: &Cx<'_>,
+                    $heartbeats: &mut Heartbeats,
+                | {
+                    let _ = (&$decide_cx, &$heartbeats);
+                    $decide
+                };
+                match self.call(cx, timeout, decide).await {
+                    Ok(response) => response,
+                    Err(error) => request.error_response(&error),
+                }
             })*
         }
     };
@@ -64,25 +204,81 @@ macro_rules! requests {
 
 requests! {
     /// CreateTopics, all versions. The configs of the response are filled in.
-    create_topics(CreateTopicsRequest) -> CreateTopicsResponse;
+    create_topics(CreateTopicsRequest) -> CreateTopicsResponse,
+        timeout |_cx, request| request_timeout(request.timeout_ms),
+        decide |controller, cx, _heartbeats, request| controller.create_topics(cx, &request);
     /// DeleteTopics by name and by id.
-    delete_topics(DeleteTopicsRequest) -> DeleteTopicsResponse;
-    create_partitions(CreatePartitionsRequest) -> CreatePartitionsResponse;
-    incremental_alter_configs(IncrementalAlterConfigsRequest) -> IncrementalAlterConfigsResponse;
+    delete_topics(DeleteTopicsRequest) -> DeleteTopicsResponse,
+        timeout |_cx, request| request_timeout(request.timeout_ms),
+        decide |controller, _cx, _heartbeats, request| controller.delete_topics(&request);
+    /// CreatePartitions.
+    create_partitions(CreatePartitionsRequest) -> CreatePartitionsResponse,
+        timeout |_cx, request| request_timeout(request.timeout_ms),
+        decide |controller, cx, _heartbeats, request| controller.create_partitions(cx, &request);
+    /// IncrementalAlterConfigs. Resources of loggers are refused.
+    incremental_alter_configs(IncrementalAlterConfigsRequest) -> IncrementalAlterConfigsResponse,
+        timeout |cx, _request| cx.timeout,
+        decide |controller, cx, _heartbeats, request| {
+            controller.incremental_alter_configs(cx, &request)
+        };
     /// AlterConfigs: replaces all that is set for a resource.
-    alter_configs(AlterConfigsRequest) -> AlterConfigsResponse;
-    elect_leaders(ElectLeadersRequest) -> ElectLeadersResponse;
+    alter_configs(AlterConfigsRequest) -> AlterConfigsResponse,
+        timeout |cx, _request| cx.timeout,
+        decide |controller, cx, _heartbeats, request| controller.alter_configs(cx, &request);
+    /// ElectLeaders.
+    elect_leaders(ElectLeadersRequest) -> ElectLeadersResponse,
+        timeout |_cx, request| request_timeout(request.timeout_ms),
+        decide |controller, _cx, _heartbeats, request| controller.elect_leaders(&request);
+    /// AlterPartitionReassignments.
     alter_partition_reassignments(AlterPartitionReassignmentsRequest)
-        -> AlterPartitionReassignmentsResponse;
+        -> AlterPartitionReassignmentsResponse,
+        timeout |_cx, request| request_timeout(request.timeout_ms),
+        decide |controller, _cx, _heartbeats, request| {
+            controller.alter_partition_reassignments(&request)
+        };
+    /// ListPartitionReassignments.
     list_partition_reassignments(ListPartitionReassignmentsRequest)
-        -> ListPartitionReassignmentsResponse;
-    alter_partition(AlterPartitionRequest) -> AlterPartitionResponse;
-    allocate_producer_ids(AllocateProducerIdsRequest) -> AllocateProducerIdsResponse;
-    assign_replicas_to_dirs(AssignReplicasToDirsRequest) -> AssignReplicasToDirsResponse;
-    register_broker(BrokerRegistrationRequest) -> BrokerRegistrationResponse;
-    register_controller(ControllerRegistrationRequest) -> ControllerRegistrationResponse;
-    broker_heartbeat(BrokerHeartbeatRequest) -> BrokerHeartbeatResponse;
-    unregister_broker(UnregisterBrokerRequest) -> UnregisterBrokerResponse;
-    /// UpdateFeatures; `results` is filled in only for single features that failed.
-    update_features(UpdateFeaturesRequest) -> UpdateFeaturesResponse;
+        -> ListPartitionReassignmentsResponse,
+        timeout |_cx, request| request_timeout(request.timeout_ms),
+        decide |controller, _cx, _heartbeats, request| {
+            Ok(Outcome::read(controller.list_partition_reassignments(&request)))
+        };
+    /// AlterPartition: a leader proposes an ISR.
+    alter_partition(AlterPartitionRequest) -> AlterPartitionResponse,
+        timeout |cx, _request| cx.timeout,
+        decide |controller, _cx, _heartbeats, request| controller.alter_partition(&request);
+    /// AllocateProducerIds.
+    allocate_producer_ids(AllocateProducerIdsRequest) -> AllocateProducerIdsResponse,
+        timeout |cx, _request| cx.timeout,
+        decide |controller, _cx, _heartbeats, request| controller.allocate_producer_ids(&request);
+    /// AssignReplicasToDirs.
+    assign_replicas_to_dirs(AssignReplicasToDirsRequest) -> AssignReplicasToDirsResponse,
+        timeout |cx, _request| cx.timeout,
+        decide |controller, _cx, _heartbeats, request| {
+            controller.assign_replicas_to_dirs(&request)
+        };
+    /// BrokerRegistration.
+    register_broker(BrokerRegistrationRequest) -> BrokerRegistrationResponse,
+        timeout |cx, _request| cx.timeout,
+        decide |controller, cx, heartbeats, request| {
+            controller.register_broker(cx, heartbeats, &request)
+        };
+    /// ControllerRegistration.
+    register_controller(ControllerRegistrationRequest) -> ControllerRegistrationResponse,
+        timeout |cx, _request| cx.timeout,
+        decide |controller, _cx, _heartbeats, request| controller.register_controller(&request);
+    /// BrokerHeartbeat.
+    broker_heartbeat(BrokerHeartbeatRequest) -> BrokerHeartbeatResponse,
+        timeout |cx, _request| cx.timeout,
+        decide |controller, cx, heartbeats, request| {
+            controller.broker_heartbeat(cx, heartbeats, &request)
+        };
+    /// UnregisterBroker.
+    unregister_broker(UnregisterBrokerRequest) -> UnregisterBrokerResponse,
+        timeout |cx, _request| cx.timeout,
+        decide |controller, _cx, _heartbeats, request| controller.unregister_broker(&request);
+    /// UpdateFeatures. `results` names every feature, which versions from 2 on leave out.
+    update_features(UpdateFeaturesRequest) -> UpdateFeaturesResponse,
+        timeout |_cx, request| request_timeout(request.timeout_ms),
+        decide |controller, _cx, _heartbeats, request| Ok(controller.update_features(&request));
 }

@@ -52,8 +52,8 @@ pub struct BrokerRegistration {
     pub in_controlled_shutdown: bool,
     /// The ids of its online log directories, ascending.
     pub directories: Vec<Uuid>,
-    /// Directories that get no new replicas; ascending.
-    pub cordoned_directories: Vec<Uuid>,
+    /// Directories that get no new replicas; `None` until the broker has told.
+    pub cordoned_directories: Option<Vec<Uuid>>,
 }
 
 impl BrokerRegistration {
@@ -62,6 +62,25 @@ impl BrokerRegistration {
         self.listeners
             .iter()
             .find(|listener| &*listener.name == name)
+    }
+
+    /// Whether the broker may lead: neither fenced nor about to go.
+    pub fn is_active(&self) -> bool {
+        !self.fenced && !self.in_controlled_shutdown
+    }
+
+    /// Whether some directory may get new replicas.
+    pub fn has_uncordoned_directory(&self) -> bool {
+        match &self.cordoned_directories {
+            None => true,
+            Some(cordoned) => {
+                self.directories.is_empty()
+                    || self
+                        .directories
+                        .iter()
+                        .any(|directory| !cordoned.contains(directory))
+            }
+        }
     }
 
     /// Whether the directory is one of the broker's, or can't be judged yet.

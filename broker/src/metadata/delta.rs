@@ -120,6 +120,11 @@ impl MetadataDelta {
         &self.next
     }
 
+    /// The image with all records so far.
+    pub fn into_next(self) -> MetadataImage {
+        self.next
+    }
+
     /// Whether nothing was touched.
     pub fn is_empty(&self) -> bool {
         let touched = &self.touched;

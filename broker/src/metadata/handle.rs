@@ -38,6 +38,8 @@ pub enum WaitError {
 #[derive(Debug, Clone, Copy)]
 struct Applied {
     offset: i64,
+    loaded_offset: i64,
+    transaction_start_offset: Option<i64>,
     closed: bool,
 }
 
@@ -76,6 +78,8 @@ impl MetadataHandle {
                 image: ArcSwap::from_pointee(image),
                 applied: watch::Sender::new(Applied {
                     offset,
+                    loaded_offset: offset,
+                    transaction_start_offset: None,
                     closed: false,
                 }),
                 publishers: Mutex::new(Vec::new()),
@@ -132,19 +136,21 @@ impl MetadataHandle {
             .unwrap_or(Err(WaitError::TimedOut))
     }
 
-    /// Adds a publisher. It is first told of the newest image as if everything in it were new.
+    /// Adds a publisher. If there is an image already, the publisher is told of it as if everything
+    /// in it were new.
     pub fn add_publisher(&self, publisher: Arc<dyn MetadataPublisher>) {
         // The lock keeps the loader from publishing in between.
         let mut publishers = self.inner.publishers.lock();
         let image = self.image();
-        let delta = MetadataDelta::between(&Arc::new(MetadataImage::default()), &image);
-        publisher.on_metadata_update(&delta, &image);
+        if image.offset() >= 0 {
+            let delta = MetadataDelta::between(&Arc::new(MetadataImage::default()), &image);
+            publisher.on_metadata_update(&delta, &image);
+        }
         publishers.push(publisher);
     }
 
     /// Publishes the next image: makes it visible, runs the publishers, wakes who waits.
-    pub(crate) fn publish(&self, delta: &MetadataDelta, image: MetadataImage) {
-        let image = Arc::new(image);
+    pub(crate) fn publish(&self, delta: &MetadataDelta, image: Arc<MetadataImage>) {
         let publishers = self.inner.publishers.lock();
         self.inner.image.store(Arc::clone(&image));
         for publisher in publishers.iter() {
@@ -154,6 +160,32 @@ impl MetadataHandle {
         self.inner
             .applied
             .send_modify(|applied| applied.offset = offset);
+    }
+
+    /// Says how far the log was read, which is further than the image while a transaction is open.
+    pub(crate) fn set_loaded(&self, offset: i64, transaction_start_offset: Option<i64>) {
+        self.inner.applied.send_modify(|applied| {
+            applied.loaded_offset = offset;
+            applied.transaction_start_offset = transaction_start_offset;
+        });
+    }
+
+    /// Waits until the log was read up to `offset` (inclusive). Says where the transaction begins
+    /// that is open there; what it holds is in no image.
+    ///
+    /// # Errors
+    /// If the loader has stopped.
+    pub(crate) async fn wait_until_loaded(&self, offset: i64) -> Result<Option<i64>, WaitError> {
+        let mut applied = self.inner.applied.subscribe();
+        let applied = applied
+            .wait_for(|applied| applied.closed || applied.loaded_offset >= offset)
+            .await
+            .map_err(|_| WaitError::Closed)?;
+        if applied.loaded_offset >= offset {
+            Ok(applied.transaction_start_offset)
+        } else {
+            Err(WaitError::Closed)
+        }
     }
 
     /// Fails all waits from now on: no further image will come.

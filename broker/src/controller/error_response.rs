@@ -1,0 +1,209 @@
+//! Responses to requests that failed as a whole: the error in every place where Kafka puts it.
+//!
+//! Kafka: `getErrorResponse` of `common/requests/*Request.java` (4.3).
+
+use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse as LegacyResult;
+use kafka_protocol::messages::alter_partition_reassignments_response::{
+    ReassignablePartitionResponse, ReassignableTopicResponse,
+};
+use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
+use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
+use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
+use kafka_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaElectionResult};
+use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
+use kafka_protocol::messages::{
+    AllocateProducerIdsRequest, AllocateProducerIdsResponse, AlterConfigsRequest,
+    AlterConfigsResponse, AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
+    AlterPartitionRequest, AlterPartitionResponse, AssignReplicasToDirsRequest,
+    AssignReplicasToDirsResponse, BrokerHeartbeatRequest, BrokerHeartbeatResponse,
+    BrokerRegistrationRequest, BrokerRegistrationResponse, ControllerRegistrationRequest,
+    ControllerRegistrationResponse, CreatePartitionsRequest, CreatePartitionsResponse,
+    CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
+    ElectLeadersRequest, ElectLeadersResponse, IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResponse, ListPartitionReassignmentsRequest,
+    ListPartitionReassignmentsResponse, UnregisterBrokerRequest, UnregisterBrokerResponse,
+    UpdateFeaturesRequest, UpdateFeaturesResponse,
+};
+use kafka_shared::error::ApiError;
+
+use super::topics::{error_message, own, topic_name};
+
+/// A request that knows its response to an error.
+pub(super) trait ErrorResponse {
+    type Response;
+
+    fn error_response(&self, error: &ApiError) -> Self::Response;
+}
+
+macro_rules! code_only {
+    ($($request:ident => $response:ident,)*) => {$(
+        impl ErrorResponse for $request {
+            type Response = $response;
+
+            fn error_response(&self, error: &ApiError) -> $response {
+                $response::default().with_error_code(error.code.0)
+            }
+        }
+    )*};
+}
+
+macro_rules! code_and_message {
+    ($($request:ident => $response:ident,)*) => {$(
+        impl ErrorResponse for $request {
+            type Response = $response;
+
+            fn error_response(&self, error: &ApiError) -> $response {
+                $response::default()
+                    .with_error_code(error.code.0)
+                    .with_error_message(error_message(error))
+            }
+        }
+    )*};
+}
+
+code_only! {
+    AllocateProducerIdsRequest => AllocateProducerIdsResponse,
+    AlterPartitionRequest => AlterPartitionResponse,
+    AssignReplicasToDirsRequest => AssignReplicasToDirsResponse,
+    BrokerHeartbeatRequest => BrokerHeartbeatResponse,
+    BrokerRegistrationRequest => BrokerRegistrationResponse,
+}
+
+code_and_message! {
+    ControllerRegistrationRequest => ControllerRegistrationResponse,
+    ListPartitionReassignmentsRequest => ListPartitionReassignmentsResponse,
+    UnregisterBrokerRequest => UnregisterBrokerResponse,
+    UpdateFeaturesRequest => UpdateFeaturesResponse,
+}
+
+impl ErrorResponse for CreateTopicsRequest {
+    type Response = CreateTopicsResponse;
+
+    fn error_response(&self, error: &ApiError) -> CreateTopicsResponse {
+        let result = |name: &str| {
+            CreatableTopicResult::default()
+                .with_name(topic_name(name))
+                .with_error_code(error.code.0)
+                .with_error_message(error_message(error))
+        };
+        let topics = self
+            .topics
+            .iter()
+            .map(|topic| result(topic.name.as_str()))
+            .collect();
+        CreateTopicsResponse::default().with_topics(topics)
+    }
+}
+
+impl ErrorResponse for DeleteTopicsRequest {
+    type Response = DeleteTopicsResponse;
+
+    fn error_response(&self, error: &ApiError) -> DeleteTopicsResponse {
+        let result = || {
+            DeletableTopicResult::default()
+                .with_error_code(error.code.0)
+                .with_error_message(error_message(error))
+        };
+        let named = self
+            .topic_names
+            .iter()
+            .map(|name| result().with_name(Some(topic_name(name.as_str()))));
+        let states = self.topics.iter().map(|topic| {
+            let name = topic.name.as_ref().map(|name| topic_name(name.as_str()));
+            result().with_name(name).with_topic_id(topic.topic_id)
+        });
+        DeleteTopicsResponse::default().with_responses(named.chain(states).collect())
+    }
+}
+
+impl ErrorResponse for CreatePartitionsRequest {
+    type Response = CreatePartitionsResponse;
+
+    fn error_response(&self, error: &ApiError) -> CreatePartitionsResponse {
+        let result = |name: &str| {
+            CreatePartitionsTopicResult::default()
+                .with_name(topic_name(name))
+                .with_error_code(error.code.0)
+                .with_error_message(error_message(error))
+        };
+        let results = self
+            .topics
+            .iter()
+            .map(|topic| result(topic.name.as_str()))
+            .collect();
+        CreatePartitionsResponse::default().with_results(results)
+    }
+}
+
+impl ErrorResponse for IncrementalAlterConfigsRequest {
+    type Response = IncrementalAlterConfigsResponse;
+
+    fn error_response(&self, error: &ApiError) -> IncrementalAlterConfigsResponse {
+        let responses = self.resources.iter().map(|resource| {
+            AlterConfigsResourceResponse::default()
+                .with_resource_type(resource.resource_type)
+                .with_resource_name(own(resource.resource_name.as_str()))
+                .with_error_code(error.code.0)
+                .with_error_message(error_message(error))
+        });
+        IncrementalAlterConfigsResponse::default().with_responses(responses.collect())
+    }
+}
+
+impl ErrorResponse for AlterConfigsRequest {
+    type Response = AlterConfigsResponse;
+
+    fn error_response(&self, error: &ApiError) -> AlterConfigsResponse {
+        let responses = self.resources.iter().map(|resource| {
+            LegacyResult::default()
+                .with_resource_type(resource.resource_type)
+                .with_resource_name(own(resource.resource_name.as_str()))
+                .with_error_code(error.code.0)
+                .with_error_message(error_message(error))
+        });
+        AlterConfigsResponse::default().with_responses(responses.collect())
+    }
+}
+
+impl ErrorResponse for ElectLeadersRequest {
+    type Response = ElectLeadersResponse;
+
+    fn error_response(&self, error: &ApiError) -> ElectLeadersResponse {
+        let results = self.topic_partitions.iter().flatten().map(|topic| {
+            let partitions = topic.partitions.iter().map(|idx| {
+                PartitionResult::default()
+                    .with_partition_id(*idx)
+                    .with_error_code(error.code.0)
+                    .with_error_message(error_message(error))
+            });
+            ReplicaElectionResult::default()
+                .with_topic(topic_name(topic.topic.as_str()))
+                .with_partition_result(partitions.collect())
+        });
+        ElectLeadersResponse::default()
+            .with_error_code(error.code.0)
+            .with_replica_election_results(results.collect())
+    }
+}
+
+impl ErrorResponse for AlterPartitionReassignmentsRequest {
+    type Response = AlterPartitionReassignmentsResponse;
+
+    fn error_response(&self, error: &ApiError) -> AlterPartitionReassignmentsResponse {
+        let responses = self.topics.iter().map(|topic| {
+            let partitions = topic.partitions.iter().map(|partition| {
+                ReassignablePartitionResponse::default()
+                    .with_partition_index(partition.partition_index)
+                    .with_error_code(error.code.0)
+                    .with_error_message(error_message(error))
+            });
+            ReassignableTopicResponse::default()
+                .with_name(topic_name(topic.name.as_str()))
+                .with_partitions(partitions.collect())
+        });
+        AlterPartitionReassignmentsResponse::default()
+            .with_error_code(error.code.0)
+            .with_error_message(error_message(error))
+            .with_responses(responses.collect())
+    }
+}

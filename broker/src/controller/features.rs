@@ -1,0 +1,231 @@
+//! Feature levels: which the cluster may take on.
+//!
+//! A level can be finalized when this controller and all registered brokers and controllers
+//! support it. metadata.version goes down only where no record would be lost.
+//!
+//! Kafka: `controller/FeatureControlManager.java`, `controller/QuorumFeatures.java` (4.3).
+
+use std::collections::BTreeMap;
+
+use kafka_protocol::messages::update_features_request::FeatureUpdateKey;
+use kafka_protocol::messages::update_features_response::UpdatableFeatureResult;
+use kafka_protocol::messages::{UpdateFeaturesRequest, UpdateFeaturesResponse};
+use kafka_shared::error::{ApiError, ErrorCode};
+use kafka_shared::schema::metadata::{ConfigRecord, FeatureLevelRecord, MetadataRecord};
+
+use super::state::{Outcome, QuorumController};
+use super::topics::{error_message, own};
+use crate::metadata::cluster::FeatureRange;
+use crate::metadata::features::{
+    ELR_VERSION, KRAFT_VERSION, METADATA_VERSION, metadata_version_name, supported,
+};
+use crate::metadata::{ConfigResource, ResourceType};
+
+/// Metadata versions that changed nothing about the records since the version before: going down
+/// from one of them loses nothing.
+const SAME_RECORDS_AS_BEFORE: [i16; 15] =
+    [9, 10, 12, 16, 18, 19, 20, 21, 22, 24, 25, 26, 27, 28, 29];
+
+/// How a level may be changed; the numbers are those of the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum UpgradeType {
+    Upgrade,
+    SafeDowngrade,
+    UnsafeDowngrade,
+}
+
+impl UpgradeType {
+    fn of(update: &FeatureUpdateKey) -> Option<Self> {
+        // Version 0 of the request has a flag instead of the type, which then is UPGRADE.
+        match update.upgrade_type {
+            1 if update.allow_downgrade => Some(Self::SafeDowngrade),
+            1 => Some(Self::Upgrade),
+            2 => Some(Self::SafeDowngrade),
+            3 => Some(Self::UnsafeDowngrade),
+            _ => None,
+        }
+    }
+}
+
+fn invalid(feature: &str, level: i16, reason: &str) -> ApiError {
+    let message = format!("Invalid update version {level} for feature {feature}. {reason}");
+    ApiError::new(ErrorCode::INVALID_UPDATE_VERSION, message)
+}
+
+impl QuorumController {
+    /// UpdateFeatures: all levels of the request or none.
+    pub fn update_features(
+        &self,
+        request: &UpdateFeaturesRequest,
+    ) -> Outcome<UpdateFeaturesResponse> {
+        let updates: BTreeMap<_, _> = request
+            .feature_updates
+            .iter()
+            .map(|update| (update.feature.as_str(), update))
+            .collect();
+        let mut records = Vec::new();
+        for (name, update) in updates {
+            if let Err(error) = self.update_feature(name, update, &mut records) {
+                let message = format!(
+                    "The update failed for all features since the following feature had an error: \
+                     {}",
+                    error.message()
+                );
+                let error = ApiError::new(error.code, message);
+                let response = UpdateFeaturesResponse::default()
+                    .with_error_code(error.code.0)
+                    .with_error_message(error_message(&error));
+                return Outcome::read(response);
+            }
+        }
+        if request.validate_only {
+            records.clear();
+        }
+        // Versions 0 and 1 of the response name every feature.
+        let result = |update: &FeatureUpdateKey| {
+            UpdatableFeatureResult::default().with_feature(own(update.feature.as_str()))
+        };
+        let response = UpdateFeaturesResponse::default()
+            .with_error_message(None)
+            .with_results(request.feature_updates.iter().map(result).collect());
+        Outcome::atomic(records, response)
+    }
+
+    fn update_feature(
+        &self,
+        name: &str,
+        update: &FeatureUpdateKey,
+        records: &mut Vec<MetadataRecord>,
+    ) -> Result<(), ApiError> {
+        let level = update.max_version_level;
+        let invalid = |reason: &str| Err(invalid(name, level, reason));
+        let Some(upgrade_type) = UpgradeType::of(update) else {
+            return invalid("The controller does not support the given upgrade type.");
+        };
+        let current = match name {
+            KRAFT_VERSION => self.config.kraft_version,
+            _ => self.image.features.level(name),
+        };
+        if level < 0 {
+            return invalid("A feature version cannot be less than 0.");
+        }
+        if let Some(reason) = self.reason_not_supported(name, level) {
+            return invalid(&reason);
+        }
+        if level < current && upgrade_type == UpgradeType::Upgrade {
+            return invalid(
+                "Can't downgrade the version of this feature without setting the upgrade type to \
+                 either safe or unsafe downgrade.",
+            );
+        }
+        if level > current && upgrade_type != UpgradeType::Upgrade {
+            return invalid("Can't downgrade to a newer version.");
+        }
+        match name {
+            KRAFT_VERSION if level < current => {
+                return invalid("Can't downgrade the version of this feature.");
+            }
+            KRAFT_VERSION if level > current => {
+                // Differs from Kafka: the upgrade needs an exchange among the voters. A quorum that
+                // this broker formats is at the highest level from the start.
+                return invalid("This controller can't change the level of a running quorum.");
+            }
+            KRAFT_VERSION => return Ok(()),
+            METADATA_VERSION => check_metadata_version(current, level, upgrade_type)?,
+            _ => {}
+        }
+        records.push(
+            FeatureLevelRecord {
+                name: name.to_owned(),
+                feature_level: level,
+            }
+            .into(),
+        );
+        if name == ELR_VERSION && level > 0 && current == 0 {
+            records.extend(self.cluster_min_isr_record());
+        }
+        Ok(())
+    }
+
+    /// With eligible leader replicas, the minimal ISR has to be the same for all brokers.
+    fn cluster_min_isr_record(&self) -> Option<MetadataRecord> {
+        let key = "min.insync.replicas";
+        let resource = ConfigResource::cluster_default();
+        if self.image.configs.value(&resource, key).is_some() {
+            return None;
+        }
+        let value = self.config.min_insync_replicas.to_string();
+        Some(
+            ConfigRecord {
+                resource_type: ResourceType::Broker.id(),
+                resource_name: String::new(),
+                name: key.to_owned(),
+                value: Some(value),
+            }
+            .into(),
+        )
+    }
+
+    fn reason_not_supported(&self, name: &str, level: i16) -> Option<String> {
+        let disabled = FeatureRange { min: 0, max: 0 };
+        let local = supported(name).map_or(disabled, |feature| feature.supported);
+        let who = format!("Local controller {}", self.config.node_id);
+        if let Some(reason) = reason(&who, local, level) {
+            return Some(reason);
+        }
+        for broker in self.image.cluster.brokers.values() {
+            let range = broker.features.get(name).copied().unwrap_or(disabled);
+            if let Some(reason) = reason(&format!("Broker {}", broker.id), range, level) {
+                return Some(reason);
+            }
+        }
+        let others = self.image.cluster.controllers.values();
+        for controller in others.filter(|controller| controller.id != self.config.node_id) {
+            let range = controller.features.get(name).copied().unwrap_or(disabled);
+            if let Some(reason) = reason(&format!("Controller {}", controller.id), range, level) {
+                return Some(reason);
+            }
+        }
+        None
+    }
+}
+
+/// Why a node doesn't support a level; `None` if it does.
+fn reason(who: &str, range: FeatureRange, level: i16) -> Option<String> {
+    if range.contains(level) {
+        None
+    } else if range.min == 0 && range.max == 0 {
+        Some(format!("{who} does not support this feature."))
+    } else {
+        Some(format!(
+            "{who} only supports versions {}-{}",
+            range.min, range.max
+        ))
+    }
+}
+
+fn check_metadata_version(
+    current: i16,
+    level: i16,
+    upgrade_type: UpgradeType,
+) -> Result<(), ApiError> {
+    let refuse = |message: String| Err(ApiError::new(ErrorCode::INVALID_UPDATE_VERSION, message));
+    if metadata_version_name(level).is_none() {
+        return refuse(format!(
+            "Invalid metadata.version {level}. Valid versions are from 7 to 30."
+        ));
+    }
+    let loses_records = (level + 1..=current).any(|step| !SAME_RECORDS_AS_BEFORE.contains(&step));
+    if level < current && loses_records {
+        let reason = if upgrade_type == UpgradeType::UnsafeDowngrade {
+            "Unsafe metadata downgrade is not supported in this version."
+        } else {
+            "Refusing to perform the requested downgrade because it might delete metadata \
+             information."
+        };
+        return refuse(format!(
+            "Unsupported metadata.version downgrade from {current} to {level}. {reason}"
+        ));
+    }
+    Ok(())
+}
