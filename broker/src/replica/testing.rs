@@ -115,7 +115,7 @@ impl World {
         let mut next = MetadataImage::clone(&base);
         change(&mut next);
         let delta = MetadataDelta::between(&base, &next);
-        self.metadata.publish(&delta, next);
+        self.metadata.publish(&delta, Arc::new(next));
     }
 
     /// Makes a topic whose partitions node 1 leads alone.
@@ -161,7 +161,7 @@ impl World {
                 fenced: false,
                 in_controlled_shutdown: false,
                 directories: Vec::new(),
-                cordoned_directories: Vec::new(),
+                cordoned_directories: None,
             };
             image.cluster.brokers.insert(id, Arc::new(broker));
         });
