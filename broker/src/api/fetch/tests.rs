@@ -21,7 +21,11 @@ struct Client {
 impl Client {
     fn new(version: i16) -> Self {
         let session_epoch = if version >= 7 { 0 } else { -1 };
-        Self { version, session_id: 0, session_epoch }
+        Self {
+            version,
+            session_id: 0,
+            session_epoch,
+        }
     }
 
     fn topic(&self, name: &str) -> (TopicName, Uuid) {
@@ -65,7 +69,11 @@ impl Client {
     /// Sends a request and decodes the response with the reference decoder.
     async fn send(&self, world: &World, request: FetchRequest) -> FetchResponse {
         let version = self.version;
-        let sender = Sender { listener: "PLAINTEXT", version, correlation_id: 5 };
+        let sender = Sender {
+            listener: "PLAINTEXT",
+            version,
+            correlation_id: 5,
+        };
         let frame = fetch(&world.replicas, sender, request).await.unwrap();
         let mut bytes = frame.to_bytes().unwrap();
         bytes.advance(if version >= 12 { 9 } else { 8 });
@@ -82,8 +90,10 @@ impl Client {
 async fn append(world: &World, topic: &str, records: Bytes) {
     let partition = world.replicas.partition(topic, 0);
     let entry = [AppendEntry { partition, records }];
-    let appended =
-        world.replicas.append_records(1, Duration::ZERO, AppendOrigin::Client, &entry).await;
+    let appended = world
+        .replicas
+        .append_records(1, Duration::ZERO, AppendOrigin::Client, &entry)
+        .await;
     assert_eq!(appended[0].error, ErrorCode::NONE);
 }
 
@@ -92,7 +102,10 @@ fn lines(response: &FetchResponse) -> Vec<String> {
     let mut lines = Vec::new();
     for topic in &response.responses {
         let name = match &*topic.topic.0 {
-            "" => ["t", "u"].into_iter().find(|name| topic_id(name) == topic.topic_id).unwrap_or("?"),
+            "" => ["t", "u"]
+                .into_iter()
+                .find(|name| topic_id(name) == topic.topic_id)
+                .unwrap_or("?"),
             name => name,
         };
         for p in &topic.partitions {
@@ -117,8 +130,12 @@ async fn every_version_reads_the_records_and_tells_errors_apart() {
     }
     for version in 4..=18 {
         let client = Client::new(version);
-        let response =
-            client.fetch(&world, &[("t", 0, 2), ("t", 1, 0), ("t", 1, 9), ("x", 0, 0)]).await;
+        let response = client
+            .fetch(
+                &world,
+                &[("t", 0, 2), ("t", 1, 0), ("t", 1, 9), ("x", 0, 0)],
+            )
+            .await;
         let unknown = match version {
             ..13 => "x-0 UNKNOWN_TOPIC_OR_PARTITION",
             _ => "?-0 UNKNOWN_TOPIC_ID",
@@ -143,7 +160,10 @@ async fn a_session_goes_over_the_wire() {
     world.create_topic("u", 1);
     for version in [7, 12, 13, 18] {
         let mut client = Client::new(version);
-        let wanted = [("t", 0, world.partition("t", 0).log().log_end_offset()), ("u", 0, 0)];
+        let wanted = [
+            ("t", 0, world.partition("t", 0).log().log_end_offset()),
+            ("u", 0, 0),
+        ];
         let first = client.fetch(&world, &wanted).await;
         assert_eq!((first.error_code, lines(&first).len()), (0, 2));
         client.session_id = first.session_id;
@@ -157,10 +177,16 @@ async fn a_session_goes_over_the_wire() {
         client.session_epoch = 2;
         let news = lines(&client.fetch(&world, &[]).await);
         assert_eq!(news.len(), 1);
-        assert!(news[0].starts_with("t-0 NONE") && news[0].ends_with("batches=1"), "{news:?}");
+        assert!(
+            news[0].starts_with("t-0 NONE") && news[0].ends_with("batches=1"),
+            "{news:?}"
+        );
 
         let repeated = client.fetch(&world, &[]).await;
-        assert_eq!(ErrorCode(repeated.error_code), ErrorCode::INVALID_FETCH_SESSION_EPOCH);
+        assert_eq!(
+            ErrorCode(repeated.error_code),
+            ErrorCode::INVALID_FETCH_SESSION_EPOCH
+        );
         assert_eq!((repeated.session_id, lines(&repeated).len()), (0, 0));
 
         client.session_epoch = 3;
@@ -168,7 +194,10 @@ async fn a_session_goes_over_the_wire() {
         assert_eq!(client.send(&world, request).await.session_id, 0);
         client.session_epoch = 4;
         let gone = client.fetch(&world, &[]).await;
-        assert_eq!(ErrorCode(gone.error_code), ErrorCode::FETCH_SESSION_ID_NOT_FOUND);
+        assert_eq!(
+            ErrorCode(gone.error_code),
+            ErrorCode::FETCH_SESSION_ID_NOT_FOUND
+        );
     }
     assert_eq!(world.replicas.fetch_sessions().lock().n_sessions(), 0);
 }
@@ -180,19 +209,29 @@ async fn who_leads_instead_is_told_from_version_16_on() {
     world.register("t", 0, registration(2, 6, &[NODE, 2]));
     world.register("u", 0, registration(2, 7, &[2]));
     for version in [10, 12, 15, 16, 18] {
-        let response = Client::new(version).fetch(&world, &[("t", 0, 0), ("u", 0, 0)]).await;
+        let response = Client::new(version)
+            .fetch(&world, &[("t", 0, 0), ("u", 0, 0)])
+            .await;
         let leaders: Vec<(i32, i32)> = response
             .responses
             .iter()
             .flat_map(|topic| &topic.partitions)
             .map(|p| (p.current_leader.leader_id.0, p.current_leader.leader_epoch))
             .collect();
-        let hosts: Vec<&str> = response.node_endpoints.iter().map(|node| &*node.host).collect();
+        let hosts: Vec<&str> = response
+            .node_endpoints
+            .iter()
+            .map(|node| &*node.host)
+            .collect();
         if version >= 16 {
             assert_eq!(leaders[1], (2, 7));
             assert_eq!(hosts, ["kafka2"], "version {version}");
         } else {
-            assert_eq!((leaders[1], hosts.len()), ((-1, -1), 0), "version {version}");
+            assert_eq!(
+                (leaders[1], hosts.len()),
+                ((-1, -1), 0),
+                "version {version}"
+            );
         }
     }
 }
@@ -219,7 +258,9 @@ async fn readers_of_committed_records_are_told_of_no_aborted_transactions() {
     append(&world, "t", batch(&["a"])).await;
     for (isolation_level, expected) in [(0, None), (1, Some(0))] {
         let client = Client::new(11);
-        let request = client.request(&[("t", 0, 0)], &[]).with_isolation_level(isolation_level);
+        let request = client
+            .request(&[("t", 0, 0)], &[])
+            .with_isolation_level(isolation_level);
         let response = client.send(&world, request).await;
         let partition = &response.responses[0].partitions[0];
         let aborted = partition.aborted_transactions.as_ref().map(Vec::len);
