@@ -27,6 +27,7 @@ mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
+mod describe_quorum;
 mod describe_topic_partitions;
 mod elect_leaders;
 mod fetch;
@@ -74,6 +75,7 @@ use crate::{
     coordinator::GroupCoordinator,
     metadata::{MetadataHandle, MetadataImage},
     network::{Dispatch, FrameBuilder, Reply, RequestContext, ResponseFrame},
+    raft::RaftHandle,
     replica::{ReplicaManager, producer_ids::ProducerIds},
 };
 
@@ -83,6 +85,7 @@ pub struct Broker {
     pub config: Arc<DynamicConfig>,
     pub metadata: MetadataHandle,
     pub controller: ControllerHandle,
+    pub raft: RaftHandle,
     pub replicas: Arc<ReplicaManager>,
     pub producer_ids: Arc<ProducerIds>,
     pub groups: Arc<GroupCoordinator>,
@@ -243,6 +246,8 @@ apis! {
     ListPartitionReassignments 0..=0 on Broker Controller,
         |b, _, r: ListPartitionReassignmentsRequest|
             answer list_partition_reassignments::handle(b, r).await;
+    DescribeQuorum 0..=2 on Broker Controller,
+        |b, cx, r: DescribeQuorumRequest| answer describe_quorum::handle(b, cx, &r);
     UpdateFeatures 0..=2 on Broker Controller,
         |b, _, r: UpdateFeaturesRequest| answer update_features::handle(b, r).await;
     OffsetDelete 0..=0 on Broker,

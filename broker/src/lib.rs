@@ -1,6 +1,7 @@
 //! A light broker that speaks Kafka's protocol and keeps Kafka's files.
 
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod controller;
 pub mod coordinator;

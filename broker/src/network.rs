@@ -22,6 +22,9 @@ mod limits;
 mod listener;
 mod response;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
@@ -35,6 +38,7 @@ use tokio::time::Instant;
 pub use kafka_shared::protocol::header::RequestHeader;
 
 pub use self::{
+    limits::ConnectionLimits,
     listener::{BoundListener, ListenerConfig, Network},
     response::{FrameBuilder, ResponseFrame, Segment},
 };

@@ -249,6 +249,3 @@ fn random_id() -> i32 {
         (bits >> 24) as u8,
     ])
 }
-
-#[cfg(test)]
-mod tests;

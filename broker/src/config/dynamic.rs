@@ -10,13 +10,14 @@
 //!
 //! Kafka: `DynamicBrokerConfig.java`, `ControllerConfigurationValidator.scala`, `GroupConfig.java` (4.3).
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use arc_swap::ArcSwap;
 use kafka_shared::{
     config::{ConfigError, ConfigType, ConfigValue, UpdateMode},
     error::{ApiError, ErrorCode},
 };
+use parking_lot::Mutex;
 use tracing::{error, info};
 
 use super::{
@@ -33,9 +34,20 @@ use crate::{
 };
 
 /// Shared access to the configuration in force.
-#[derive(Debug)]
 pub struct DynamicConfig {
     current: ArcSwap<BrokerConfig>,
+    listeners: Mutex<Vec<Listener>>,
+}
+
+/// Is told of every new configuration.
+type Listener = Box<dyn Fn(&BrokerConfig) + Send>;
+
+impl fmt::Debug for DynamicConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DynamicConfig")
+            .field("current", &self.current)
+            .finish_non_exhaustive()
+    }
 }
 
 impl DynamicConfig {
@@ -43,12 +55,20 @@ impl DynamicConfig {
     pub fn new(config: BrokerConfig) -> Arc<Self> {
         Arc::new(Self {
             current: ArcSwap::from_pointee(config),
+            listeners: Mutex::default(),
         })
     }
 
     /// The configuration in force.
     pub fn current(&self) -> Arc<BrokerConfig> {
         self.current.load_full()
+    }
+
+    /// Calls `listener` with the configuration in force, and with every later one.
+    pub fn on_change(&self, listener: impl Fn(&BrokerConfig) + Send + 'static) {
+        let mut listeners = self.listeners.lock();
+        listener(&self.current());
+        listeners.push(Box::new(listener));
     }
 
     /// A topic's configuration in force.
@@ -161,7 +181,11 @@ impl DynamicConfig {
             Ok(config) => {
                 info!(cluster = ?layers.cluster.keys(), broker = ?layers.broker.keys(),
                     "the brokers' configuration changed");
-                self.current.store(Arc::new(config));
+                let config = Arc::new(config);
+                self.current.store(Arc::clone(&config));
+                for listener in self.listeners.lock().iter() {
+                    listener(&config);
+                }
             }
             Err(error) => error!("cannot apply the brokers' new configuration: {error}"),
         }

@@ -128,7 +128,12 @@ impl Listeners {
         let refuse = |why: String| Err(ConfigError::new("", why));
         let has_role = |role: &str| values.list("process.roles").iter().any(|r| r == role);
         let is_bound = |name: &String| self.bound.iter().any(|l| l.name == *name);
-        if has_role("controller") && !self.controller_names.iter().all(is_bound) {
+        // Differs from Kafka: a node that is both may leave its controller without a listener. The
+        // only voter of a quorum is never connected to.
+        if has_role("controller")
+            && !has_role("broker")
+            && !self.controller_names.iter().all(is_bound)
+        {
             return refuse(
                 "controller.listener.names must only contain values appearing in the 'listeners' \
                  configuration when running the KRaft controller role"

@@ -319,3 +319,41 @@ impl FrameReader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_of_a_frame_is_renewed_only_by_enough_bytes() {
+        let config = NetworkConfig::default();
+        let (enough, window) = (config.frame_progress_bytes, config.frame_progress_deadline);
+        let begun = Instant::now();
+        let mut progress = Progress::begin(begun, &config);
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        progress.received(enough - 1, at(10), &config);
+        assert_eq!(progress.window_ends, begun + window);
+        progress.received(1, at(20), &config);
+        assert_eq!(progress.window_ends, at(20) + window);
+        progress.received(enough / 2, at(25), &config);
+        assert_eq!(progress.window_ends, at(20) + window);
+    }
+
+    #[test]
+    fn only_produce_may_be_large() {
+        let config = NetworkConfig {
+            socket_request_max_bytes: 1000,
+            other_request_max_bytes: 100,
+            ..NetworkConfig::default()
+        };
+        let check = |size, key| check_size(size, key, &config).map_err(|e| e.to_string());
+        assert_eq!(check(100, None), Ok(true));
+        assert_eq!(check(101, None), Ok(false));
+        assert_eq!(check(101, Some(PRODUCE)), Ok(true));
+        assert_eq!(check(1000, Some(PRODUCE)), Ok(true));
+        assert!(check(101, Some(3)).unwrap_err().contains("API key 3"));
+        for size in [i32::MIN, -1, 0, 7, 1001, i32::MAX] {
+            assert!(check(size, Some(PRODUCE)).is_err(), "{size}");
+        }
+    }
+}

@@ -41,8 +41,9 @@ struct Counts {
     per_ip: HashMap<IpAddr, usize>,
 }
 
+/// See the module.
 #[derive(Debug)]
-pub(super) struct ConnectionLimits {
+pub struct ConnectionLimits {
     limits: ArcSwap<Limits>,
     counts: Mutex<Counts>,
     closed: Notify,
@@ -58,7 +59,7 @@ impl ConnectionLimits {
     }
 
     /// Takes over limits that were changed while the broker runs; connections above them stay.
-    pub(super) fn update(&self, config: &NetworkConfig) {
+    pub fn update(&self, config: &NetworkConfig) {
         self.limits.store(Arc::new(Limits::of(config)));
         self.closed.notify_waiters();
     }

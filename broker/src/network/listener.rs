@@ -176,9 +176,9 @@ impl Network {
         self.limits.connection_count()
     }
 
-    /// Applies changed connection limits; the other settings are fixed at the start.
-    pub fn update_limits(&self, config: &NetworkConfig) {
-        self.limits.update(config);
+    /// Where changed connection limits are applied; the other settings are fixed at the start.
+    pub fn limits(&self) -> Arc<ConnectionLimits> {
+        Arc::clone(&self.limits)
     }
 
     /// Stops accepting and reading at once, lets requests in flight finish within `grace`, then

@@ -24,7 +24,7 @@
 //! Kafka: `server/FetchSession.java`, `FetchSessionCacheShard.java`, `FetchContext.java` (4.3),
 //! KIP-227, KIP-516.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use kafka_shared::error::ErrorCode;
@@ -229,17 +229,21 @@ impl FetchContext {
                 uses_topic_ids,
                 is_from_follower,
             } => {
-                let requests = self.partitions;
+                let requests: HashMap<FetchKey, FetchPartition> =
+                    self.partitions.into_iter().collect();
                 let partitions = || {
                     let mut partitions = PartitionMap::default();
-                    for ((key, request), (_, result)) in requests.into_iter().zip(&results) {
+                    for (key, result) in &results {
+                        let Some(&request) = requests.get(key) else {
+                            continue;
+                        };
                         let FetchSummary {
                             high_watermark,
                             log_start_offset,
                             ..
                         } = summarize(result);
                         partitions.push(CachedPartition {
-                            key,
+                            key: key.clone(),
                             request,
                             high_watermark,
                             log_start_offset,
@@ -523,8 +527,7 @@ impl FetchSessionCache {
 
 /// Leaves one entry per partition, at the place of the first and with the wishes of the last.
 fn last_of_each(wanted: Vec<(FetchKey, FetchPartition)>) -> Vec<(FetchKey, FetchPartition)> {
-    let mut seen = HashSet::with_capacity(wanted.len());
-    if wanted.len() < 2 || wanted.iter().all(|(key, _)| seen.insert(key)) {
+    if wanted.len() < 2 {
         return wanted;
     }
     let mut place: HashMap<FetchKey, usize> = HashMap::with_capacity(wanted.len());

@@ -1,5 +1,4 @@
-//! A replica manager on a temporary folder, for tests of this module and of the data plane's APIs,
-//! and for their benchmark.
+//! A replica manager on a temporary folder, for tests of this module and of the data plane's APIs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,12 +19,12 @@ use crate::metadata::{
 };
 
 /// The broker under test.
-pub const NODE: i32 = 1;
+pub(crate) const NODE: i32 = 1;
 /// The wall clock's first reading.
-pub const NOW_MS: i64 = 1_700_000_000_000;
+pub(crate) const NOW_MS: i64 = 1_700_000_000_000;
 
 /// One broker, its metadata under the test's control.
-pub struct World {
+pub(crate) struct World {
     pub replicas: Arc<ReplicaManager>,
     pub metadata: MetadataHandle,
     pub clock: Arc<MockClock>,
@@ -34,7 +33,7 @@ pub struct World {
 }
 
 /// The id of a topic in these tests.
-pub fn topic_id(name: &str) -> Uuid {
+pub(crate) fn topic_id(name: &str) -> Uuid {
     let bytes = name
         .bytes()
         .fold(1000u128, |id, byte| id << 8 | u128::from(byte));
@@ -42,7 +41,7 @@ pub fn topic_id(name: &str) -> Uuid {
 }
 
 /// One partition's registration: node 1 and perhaps others hold it.
-pub fn registration(leader: i32, epoch: i32, replicas: &[i32]) -> PartitionRegistration {
+pub(crate) fn registration(leader: i32, epoch: i32, replicas: &[i32]) -> PartitionRegistration {
     PartitionRegistration {
         replicas: replicas.into(),
         directories: replicas.iter().map(|_| Uuid::from_u128(1)).collect(),
@@ -59,20 +58,17 @@ pub fn registration(leader: i32, epoch: i32, replicas: &[i32]) -> PartitionRegis
 }
 
 impl World {
-    pub fn new() -> Self {
-        Self::on(
-            tempfile::tempdir().expect("a temporary folder"),
-            MetadataImage::default(),
-        )
+    pub(crate) fn new() -> Self {
+        Self::on(tempfile::tempdir().unwrap(), MetadataImage::default())
     }
 
     /// Stops the broker in order and starts another one on its folder, under the same metadata.
-    pub fn restart(self) -> Self {
+    pub(crate) fn restart(self) -> Self {
         self.restart_after(|_| {})
     }
 
     /// [`Self::restart`], with a change of the metadata while the broker is down.
-    pub fn restart_after(self, change: impl FnOnce(&mut MetadataImage)) -> Self {
+    pub(crate) fn restart_after(self, change: impl FnOnce(&mut MetadataImage)) -> Self {
         let mut image = MetadataImage::clone(&self.metadata.image());
         change(&mut image);
         let Self { replicas, dir, .. } = self;
@@ -84,7 +80,7 @@ impl World {
     fn on(dir: tempfile::TempDir, image: MetadataImage) -> Self {
         let clock = Arc::new(MockClock::new(NOW_MS));
         let config = LogManagerConfig::new(vec![dir.path().to_owned()]);
-        let logs = LogManager::open(config, clock.clone()).expect("a folder that nobody uses");
+        let logs = LogManager::open(config, clock.clone()).unwrap();
         logs.load_logs(&|_| Arc::default());
         let metadata = MetadataHandle::new(image);
         let configs: Arc<Mutex<HashMap<String, LogConfig>>> = Arc::default();
@@ -109,12 +105,12 @@ impl World {
         }
     }
 
-    pub fn dir(&self) -> &std::path::Path {
+    pub(crate) fn dir(&self) -> &std::path::Path {
         self.dir.path()
     }
 
     /// Publishes the image as `change` leaves it.
-    pub fn publish(&self, change: impl FnOnce(&mut MetadataImage)) {
+    pub(crate) fn publish(&self, change: impl FnOnce(&mut MetadataImage)) {
         let base = self.metadata.image();
         let mut next = MetadataImage::clone(&base);
         change(&mut next);
@@ -123,13 +119,13 @@ impl World {
     }
 
     /// Makes a topic whose partitions node 1 leads alone.
-    pub fn create_topic(&self, name: &str, n_partitions: i32) {
+    pub(crate) fn create_topic(&self, name: &str, n_partitions: i32) {
         for partition in 0..n_partitions {
             self.register(name, partition, registration(NODE, 0, &[NODE]));
         }
     }
 
-    pub fn register(&self, name: &str, partition: i32, registration: PartitionRegistration) {
+    pub(crate) fn register(&self, name: &str, partition: i32, registration: PartitionRegistration) {
         self.publish(|image| {
             let id = topic_id(name);
             let mut topic = match image.topics.by_id(id) {
@@ -141,14 +137,14 @@ impl World {
         });
     }
 
-    pub fn delete_topic(&self, name: &str) {
+    pub(crate) fn delete_topic(&self, name: &str) {
         self.publish(|image| {
             image.topics.remove(topic_id(name));
         });
     }
 
     /// Registers a broker with one listener.
-    pub fn register_broker(&self, id: i32, host: &str) {
+    pub(crate) fn register_broker(&self, id: i32, host: &str) {
         self.publish(|image| {
             let broker = BrokerRegistration {
                 id,
@@ -172,7 +168,7 @@ impl World {
     }
 
     /// Gives a topic settings, through a change of its configuration.
-    pub fn configure(&self, topic: &str, config: LogConfig) {
+    pub(crate) fn configure(&self, topic: &str, config: LogConfig) {
         self.configs.lock().insert(topic.to_owned(), config);
         self.publish(|image| {
             let value = self.metadata.image().offset().to_string();
@@ -190,24 +186,22 @@ impl World {
         });
     }
 
-    pub fn partition(&self, topic: &str, partition: i32) -> Arc<Partition> {
-        self.replicas
-            .partition(topic, partition)
-            .expect("a partition of this test")
+    pub(crate) fn partition(&self, topic: &str, partition: i32) -> Arc<Partition> {
+        self.replicas.partition(topic, partition).unwrap()
     }
 }
 
 /// A batch of records with these values, all of the time [`NOW_MS`].
-pub fn batch(values: &[&str]) -> Bytes {
+pub(crate) fn batch(values: &[&str]) -> Bytes {
     batch_of(BatchBuilder::new(), values)
 }
 
 /// [`batch`] with a builder's settings.
-pub fn batch_of(mut builder: BatchBuilder, values: &[&str]) -> Bytes {
+pub(crate) fn batch_of(mut builder: BatchBuilder, values: &[&str]) -> Bytes {
     for value in values {
         builder
             .append(NOW_MS, None, Some(value.as_bytes()), &[])
-            .expect("a small record");
+            .unwrap();
     }
     builder.build()
 }

@@ -1,0 +1,491 @@
+//! Tests with real sockets; deadlines run in virtual time.
+
+use std::{
+    io::Write as _,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::Notify,
+    time::Instant,
+};
+
+use super::*;
+
+const PRODUCE: i16 = 0;
+const ECHO: i16 = 3;
+const PANIC: i16 = 100;
+const NO_RESPONSE: i16 = 101;
+const CLOSE: i16 = 102;
+const WAIT: i16 = 103;
+const SEND_FILE: i16 = 104;
+const SHORT_FILE: i16 = 105;
+
+/// Answers with the body it got, unless the API key says otherwise.
+#[derive(Debug, Default)]
+struct Echo {
+    go_on: Notify,
+    waiting: AtomicUsize,
+}
+
+impl Dispatch for Echo {
+    async fn dispatch(&self, cx: RequestContext, body: Bytes) -> Reply {
+        let mut frame = FrameBuilder::new(cx.header.correlation_id, 0);
+        match cx.header.api_key {
+            PANIC => panic!("as the test asks for"),
+            NO_RESPONSE => return Reply::NoResponse,
+            CLOSE => return Reply::Close,
+            WAIT => {
+                self.waiting.fetch_add(1, Ordering::SeqCst);
+                self.go_on.notified().await;
+                self.waiting.fetch_sub(1, Ordering::SeqCst);
+            }
+            SEND_FILE | SHORT_FILE => {
+                let mut file = tempfile::tempfile().unwrap();
+                file.write_all(&[b'x'; 10]).unwrap();
+                file.write_all(&body).unwrap();
+                let extra = usize::from(cx.header.api_key == SHORT_FILE);
+                frame.push_bytes(Bytes::from_static(b"before "));
+                frame.push_file(Arc::new(file), 10, body.len() + extra);
+                frame.push_bytes(Bytes::from(vec![b'.'; 600]));
+                return Reply::Frame(frame.finish().unwrap());
+            }
+            _ => {}
+        }
+        frame.push_bytes(body);
+        Reply::Frame(frame.finish().unwrap())
+    }
+}
+
+struct Server {
+    network: Network,
+    echo: Arc<Echo>,
+    address: SocketAddr,
+}
+
+fn start(config: NetworkConfig) -> Server {
+    let listener = ListenerConfig {
+        name: "PLAINTEXT".into(),
+        host: "127.0.0.1".to_owned(),
+        port: 0,
+        backlog: 50,
+    };
+    let bound = BoundListener::bind(&listener, &config).unwrap();
+    let address = bound.local_addr();
+    let echo = Arc::new(Echo::default());
+    let network = Network::start(vec![bound], config, Arc::clone(&echo));
+    Server {
+        network,
+        echo,
+        address,
+    }
+}
+
+fn request(api_key: i16, correlation_id: i32, body: &[u8]) -> Vec<u8> {
+    let mut out = BytesMut::new();
+    out.put_i32(i32::try_from(10 + body.len()).unwrap());
+    out.put_i16(api_key);
+    out.put_i16(0);
+    out.put_i32(correlation_id);
+    out.put_i16(-1);
+    out.put_slice(body);
+    out.to_vec()
+}
+
+/// The next response: its correlation id and body.
+async fn response(stream: &mut TcpStream) -> (i32, Vec<u8>) {
+    let size = stream.read_i32().await.unwrap();
+    let correlation_id = stream.read_i32().await.unwrap();
+    let mut body = vec![0; usize::try_from(size - 4).unwrap()];
+    stream.read_exact(&mut body).await.unwrap();
+    (correlation_id, body)
+}
+
+/// Whether the server has closed the connection without another byte.
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    matches!(stream.read_u8().await, Err(_))
+}
+
+/// Polls a condition without sleeping: the other tasks of the runtime go on in between.
+async fn eventually(what: &str, condition: impl Fn() -> bool) {
+    for _ in 0..10_000_000 {
+        if condition() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("never: {what}");
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order_however_their_bytes_arrive() {
+    let server = start(NetworkConfig::default());
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let mut sent = Vec::new();
+    for id in 0..50 {
+        sent.extend(request(
+            ECHO,
+            id,
+            &vec![b'a'; usize::try_from(id).unwrap() * 400],
+        ));
+    }
+    for step in [sent.len(), 1000, 7] {
+        for piece in sent.chunks(step) {
+            stream.write_all(piece).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        for id in 0..50 {
+            let (correlation_id, body) = response(&mut stream).await;
+            assert_eq!(
+                (correlation_id, body.len()),
+                (id, usize::try_from(id).unwrap() * 400)
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_large_frame_arrives_whole_and_leaves_the_next_one_alone() {
+    let server = start(NetworkConfig::default());
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let body: Vec<u8> = (0..3_000_000u32).map(|i| (i % 251) as u8).collect();
+    let mut sent = request(ECHO, 1, &body);
+    sent.extend(request(ECHO, 2, b"next"));
+    let (mut reader, mut writer) = stream.split();
+    let write = async { writer.write_all(&sent).await.unwrap() };
+    let read = async {
+        let size = reader.read_i32().await.unwrap();
+        let mut first = vec![0; usize::try_from(size).unwrap()];
+        reader.read_exact(&mut first).await.unwrap();
+        assert!(first[4..] == body);
+    };
+    tokio::join!(write, read);
+    assert_eq!(response(&mut stream).await, (2, b"next".to_vec()));
+}
+
+#[tokio::test]
+async fn a_request_without_response_leaves_no_trace_in_the_order() {
+    let server = start(NetworkConfig::default());
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let sent = [request(NO_RESPONSE, 1, b"a"), request(ECHO, 2, b"b")].concat();
+    stream.write_all(&sent).await.unwrap();
+    assert_eq!(response(&mut stream).await, (2, b"b".to_vec()));
+}
+
+#[tokio::test]
+async fn frames_of_impossible_sizes_close_the_connection_before_anything_is_read() {
+    let config = NetworkConfig {
+        socket_request_max_bytes: 1000,
+        other_request_max_bytes: 100,
+        ..NetworkConfig::default()
+    };
+    let server = start(config);
+    let head = |size: i32, key: i16| [&size.to_be_bytes()[..], &key.to_be_bytes()].concat();
+    for refused in [
+        head(-1, PRODUCE),
+        head(0, PRODUCE),
+        head(7, PRODUCE),
+        head(i32::MIN, PRODUCE),
+        head(i32::MAX, PRODUCE),
+        head(1001, PRODUCE),
+        head(101, ECHO),
+        b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+    ] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(&refused).await.unwrap();
+        assert!(is_closed(&mut stream).await, "{refused:?}");
+    }
+    for (key, len) in [(PRODUCE, 990), (ECHO, 90)] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream
+            .write_all(&request(key, 1, &vec![1; len]))
+            .await
+            .unwrap();
+        assert_eq!(response(&mut stream).await.1.len(), len);
+    }
+}
+
+#[tokio::test]
+async fn a_header_that_cannot_be_read_closes_the_connection() {
+    let server = start(NetworkConfig::default());
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    // A client id of 100 bytes in a frame that ends after it has begun.
+    let mut frame = vec![0, 0, 0, 12];
+    frame.extend([0, 3, 0, 1, 0, 0, 0, 1, 0, 100, b'a', b'b']);
+    stream.write_all(&frame).await.unwrap();
+    assert!(is_closed(&mut stream).await);
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_is_closed_at_the_first_frame_deadline() {
+    let server = start(NetworkConfig::default());
+    for sent in [&b""[..], &[0, 0], &[0, 0, 0, 20, 0, 3]] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(sent).await.unwrap();
+        eventually("accepted", || server.network.connection_count() == 1).await;
+        tokio::time::pause();
+        let begun = Instant::now();
+        assert!(is_closed(&mut stream).await);
+        let waited = begun.elapsed().as_secs();
+        assert!((9..=11).contains(&waited), "{sent:?}: {waited} s");
+        tokio::time::resume();
+        eventually("closed", || server.network.connection_count() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_after_its_time_and_a_stalled_frame_much_earlier() {
+    let server = start(NetworkConfig::default());
+    for (sent, seconds) in [(&b""[..], 600), (&[0, 0, 0, 20, 0, 3, 0], 30)] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(&request(ECHO, 1, b"hello")).await.unwrap();
+        response(&mut stream).await;
+        tokio::time::pause();
+        let begun = Instant::now();
+        stream.write_all(sent).await.unwrap();
+        assert!(is_closed(&mut stream).await);
+        let waited = begun.elapsed().as_secs();
+        assert!(
+            (seconds - 1..=seconds + 1).contains(&waited),
+            "{sent:?}: {waited} s"
+        );
+        tokio::time::resume();
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_a_handler_closes_its_own_connection_only() {
+    let server = start(NetworkConfig::default());
+    let mut other = TcpStream::connect(server.address).await.unwrap();
+    other.write_all(&request(ECHO, 1, b"a")).await.unwrap();
+    response(&mut other).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(&request(PANIC, 1, b"")).await.unwrap();
+    assert!(is_closed(&mut stream).await);
+    other.write_all(&request(ECHO, 2, b"b")).await.unwrap();
+    assert_eq!(response(&mut other).await, (2, b"b".to_vec()));
+    eventually("the slot is given back", || {
+        server.network.connection_count() == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn file_ranges_are_sent_between_bytes_and_a_short_file_closes_the_connection() {
+    let server = start(NetworkConfig::default());
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let body: Vec<u8> = (0..2_000_000u32).map(|i| (i % 241) as u8).collect();
+    let (mut reader, mut writer) = stream.split();
+    let sent = request(SEND_FILE, 5, &body);
+    let write = async { writer.write_all(&sent).await.unwrap() };
+    let read = async {
+        let size = usize::try_from(reader.read_i32().await.unwrap()).unwrap();
+        let mut all = vec![0; size];
+        reader.read_exact(&mut all).await.unwrap();
+        let expected = [&5i32.to_be_bytes()[..], b"before ", &body, &[b'.'; 600]].concat();
+        assert!(all == expected);
+    };
+    tokio::join!(write, read);
+    stream
+        .write_all(&request(SHORT_FILE, 6, b"abc"))
+        .await
+        .unwrap();
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest).await;
+    assert!(rest.ends_with(b"before abc"), "{rest:?}");
+}
+
+#[tokio::test]
+async fn an_address_gets_no_more_connections_than_its_limit() {
+    let config = NetworkConfig {
+        max_connections_per_ip: 2,
+        ..NetworkConfig::default()
+    };
+    let server = start(config);
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(&request(ECHO, 1, b"a")).await.unwrap();
+        response(&mut stream).await;
+        streams.push(stream);
+    }
+    let mut third = TcpStream::connect(server.address).await.unwrap();
+    assert!(is_closed(&mut third).await);
+    drop(streams.pop());
+    eventually("one is gone", || server.network.connection_count() == 1).await;
+    let mut fourth = TcpStream::connect(server.address).await.unwrap();
+    fourth.write_all(&request(ECHO, 4, b"a")).await.unwrap();
+    assert_eq!(response(&mut fourth).await.0, 4);
+}
+
+#[tokio::test]
+async fn overrides_and_changed_limits_count_for_new_connections() {
+    let ip = "127.0.0.1".parse().unwrap();
+    let config = NetworkConfig {
+        max_connections_per_ip: 0,
+        max_connections_per_ip_overrides: HashMap::from([(ip, 1)]),
+        ..NetworkConfig::default()
+    };
+    let server = start(config.clone());
+    let mut first = TcpStream::connect(server.address).await.unwrap();
+    first.write_all(&request(ECHO, 1, b"a")).await.unwrap();
+    response(&mut first).await;
+    let mut second = TcpStream::connect(server.address).await.unwrap();
+    assert!(is_closed(&mut second).await);
+    server.network.limits().update(&NetworkConfig {
+        max_connections_per_ip_overrides: HashMap::from([(ip, 2)]),
+        ..config
+    });
+    let mut third = TcpStream::connect(server.address).await.unwrap();
+    third.write_all(&request(ECHO, 3, b"a")).await.unwrap();
+    assert_eq!(response(&mut third).await.0, 3);
+}
+
+#[tokio::test]
+async fn at_the_total_limit_a_connection_waits_for_another_to_close() {
+    let config = NetworkConfig {
+        max_connections: 1,
+        ..NetworkConfig::default()
+    };
+    let server = start(config);
+    let mut first = TcpStream::connect(server.address).await.unwrap();
+    first.write_all(&request(ECHO, 1, b"a")).await.unwrap();
+    response(&mut first).await;
+    let mut second = TcpStream::connect(server.address).await.unwrap();
+    second.write_all(&request(ECHO, 2, b"b")).await.unwrap();
+    assert_eq!(server.network.connection_count(), 1);
+    drop(first);
+    assert_eq!(response(&mut second).await.0, 2);
+}
+
+#[tokio::test]
+async fn large_frames_wait_for_memory_and_small_ones_do_not_wait_for_large_ones() {
+    let config = NetworkConfig {
+        queued_max_request_bytes: 8 * 1024 * 1024,
+        socket_request_max_bytes: 4 * 1024 * 1024,
+        ..NetworkConfig::default()
+    };
+    let server = start(config);
+    // Announces all the memory there is for large frames, and sends none of it.
+    let mut hog = TcpStream::connect(server.address).await.unwrap();
+    hog.write_all(&[0, 0x3f, 0xff, 0xff, 0, 0, 0, 0])
+        .await
+        .unwrap();
+    eventually("the hog is read", || server.network.connection_count() == 1).await;
+    let mut small = TcpStream::connect(server.address).await.unwrap();
+    small
+        .write_all(&request(PRODUCE, 1, &vec![1; 500_000]))
+        .await
+        .unwrap();
+    assert_eq!(response(&mut small).await.0, 1);
+    drop(hog);
+    let mut large = TcpStream::connect(server.address).await.unwrap();
+    let body = vec![2; 3_000_000];
+    let (mut reader, mut writer) = large.split();
+    let sent = request(PRODUCE, 2, &body);
+    let write = async { writer.write_all(&sent).await.unwrap() };
+    let read = async { reader.read_i32().await.unwrap() };
+    let (_, size) = tokio::join!(write, read);
+    assert_eq!(size, 3_000_004);
+}
+
+#[tokio::test]
+async fn shutdown_answers_what_is_in_flight_and_closes_the_rest() {
+    let server = start(NetworkConfig::default());
+    let mut idle = TcpStream::connect(server.address).await.unwrap();
+    idle.write_all(&request(ECHO, 1, b"a")).await.unwrap();
+    response(&mut idle).await;
+    let mut busy = TcpStream::connect(server.address).await.unwrap();
+    busy.write_all(&[request(WAIT, 2, b"b"), request(ECHO, 3, b"c")].concat())
+        .await
+        .unwrap();
+    eventually("in flight", || {
+        server.echo.waiting.load(Ordering::SeqCst) == 1
+    })
+    .await;
+    let stop = server.network.shutdown(Duration::from_secs(60));
+    let watch = async {
+        assert!(is_closed(&mut idle).await);
+        server.echo.go_on.notify_one();
+        assert_eq!(response(&mut busy).await, (2, b"b".to_vec()));
+        assert!(
+            is_closed(&mut busy).await,
+            "a request that was not begun is not answered"
+        );
+    };
+    tokio::join!(stop, watch);
+    assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+#[tokio::test]
+async fn shutdown_gives_up_on_requests_after_the_grace_period() {
+    let server = start(NetworkConfig::default());
+    let mut busy = TcpStream::connect(server.address).await.unwrap();
+    busy.write_all(&request(WAIT, 1, b"")).await.unwrap();
+    eventually("in flight", || {
+        server.echo.waiting.load(Ordering::SeqCst) == 1
+    })
+    .await;
+    tokio::time::pause();
+    let begun = Instant::now();
+    server.network.shutdown(Duration::from_secs(5)).await;
+    assert_eq!(begun.elapsed().as_secs(), 5);
+    assert!(is_closed(&mut busy).await);
+}
+
+#[test]
+fn a_frame_says_its_own_size_and_keeps_shared_bytes_shared() {
+    for (header_version, head) in [(0, &[0, 0, 0, 9][..]), (1, &[0, 0, 0, 9, 0])] {
+        let shared = Bytes::from(vec![7; 5000]);
+        let mut builder = FrameBuilder::new(9, header_version);
+        builder.buffer().put_u8(1);
+        builder.push_bytes(shared.clone());
+        builder.push_bytes(Bytes::from_static(b"tail"));
+        let frame = builder.finish().unwrap();
+        let bytes = frame.to_bytes().unwrap();
+        let expected = [head, &[1], &shared, b"tail"].concat();
+        assert_eq!(
+            bytes[..4],
+            u32::try_from(expected.len()).unwrap().to_be_bytes()
+        );
+        assert_eq!(bytes[4..], expected);
+        assert_eq!(frame.size_in_bytes(), expected.len() + 4);
+        let is_shared = |segment: &Segment| match segment {
+            Segment::Bytes(bytes) => bytes.as_ptr() == shared.as_ptr(),
+            Segment::File { .. } => false,
+        };
+        assert!(frame.segments().iter().any(is_shared));
+    }
+}
+
+#[test]
+fn listeners_bind_to_every_kind_of_host() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let _entered = runtime.enter();
+    let bind = |host: &str, port| {
+        let listener = ListenerConfig {
+            name: "A".into(),
+            host: host.to_owned(),
+            port,
+            backlog: 5,
+        };
+        BoundListener::bind(&listener, &NetworkConfig::default())
+    };
+    for host in ["", "127.0.0.1", "localhost", "0.0.0.0"] {
+        assert_ne!(bind(host, 0).unwrap().local_addr().port(), 0, "{host}");
+    }
+    let taken = bind("127.0.0.1", 0).unwrap();
+    let error = bind("127.0.0.1", taken.local_addr().port()).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+}

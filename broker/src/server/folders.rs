@@ -1,0 +1,152 @@
+//! The data folders before anything runs: whose they are, and their first format.
+//!
+//! A folder without `meta.properties` is new. A node that forms a quorum on its own formats its
+//! folders when it starts for the first time; a node of a larger quorum must be formatted by hand,
+//! because a made-up cluster id would split the cluster.
+//!
+//! Kafka: `KafkaRaftServer.initializeLogDirs`, `MetaPropertiesEnsemble.java` (4.3).
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail, ensure};
+use kafka_shared::types::{Uuid, random_uuid, uuid_to_base64};
+use tracing::info;
+
+use crate::{
+    config::BrokerConfig,
+    log::meta_properties::MetaProperties,
+    metadata::format::{FormatOptions, format},
+};
+
+/// What the folders say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Folders {
+    pub(super) cluster_id: String,
+    /// `directory.id` of the folder with the metadata log.
+    pub(super) metadata_directory_id: Uuid,
+}
+
+/// Reads all folders, after formatting those that are new.
+///
+/// # Errors
+/// When folders belong to another node or to different clusters, or must be formatted by hand.
+pub(super) fn prepare(config: &BrokerConfig, now_ms: i64) -> anyhow::Result<Folders> {
+    let dirs = all_dirs(config);
+    let mut cluster_id = None;
+    let mut is_metadata_formatted = false;
+    let mut new = 0;
+    for dir in &dirs {
+        let Some(properties) = read(dir)? else {
+            new += 1;
+            continue;
+        };
+        check_node(dir, &properties, config.node_id)?;
+        is_metadata_formatted |= *dir == config.metadata_log_dir;
+        let id = properties.cluster_id.unwrap_or_default();
+        match &cluster_id {
+            Some(other) if *other != id => {
+                bail!(
+                    "{} belongs to cluster {id}, other folders to {other}",
+                    dir.display()
+                );
+            }
+            _ => cluster_id = Some(id),
+        }
+    }
+    if new > 0 {
+        ensure!(
+            is_metadata_formatted || (cluster_id.is_none() && is_alone(config)),
+            "{} is not formatted: run kafka-broker format",
+            config.metadata_log_dir.display()
+        );
+        let cluster_id = cluster_id.get_or_insert_with(|| uuid_to_base64(random_uuid()));
+        let options = format_options(config, cluster_id.clone(), true);
+        for formatted in format(&options, now_ms).context("format the data folders")? {
+            info!(dir = %formatted.dir.display(), "formatted");
+        }
+    }
+    let metadata = read(&config.metadata_log_dir)?;
+    let metadata_directory_id = metadata.and_then(|properties| properties.directory_id);
+    Ok(Folders {
+        cluster_id: cluster_id.context("there is no data folder")?,
+        metadata_directory_id: metadata_directory_id.with_context(|| {
+            let dir = config.metadata_log_dir.display();
+            format!("meta.properties in {dir} has no directory.id")
+        })?,
+    })
+}
+
+/// What to format, for the first start and for `kafka-broker format`.
+pub(crate) fn format_options(
+    config: &BrokerConfig,
+    cluster_id: String,
+    ignore_formatted: bool,
+) -> FormatOptions {
+    let name = config.listeners.controller_names.first().cloned();
+    let name = name.unwrap_or_else(|| "CONTROLLER".to_owned());
+    let bound = config
+        .listeners
+        .bound
+        .iter()
+        .find(|listener| listener.name == name);
+    let voter = config
+        .controller_quorum_voters
+        .iter()
+        .find(|(id, _)| *id == config.node_id);
+    let (host, port) = match (bound, voter) {
+        (_, Some((_, endpoint))) => (endpoint.host.clone(), endpoint.port),
+        (Some(listener), None) if !listener.host.is_empty() => {
+            (listener.host.clone(), listener.port)
+        }
+        (Some(listener), None) => ("localhost".to_owned(), listener.port),
+        // Nobody connects to the only voter.
+        (None, None) => ("localhost".to_owned(), 9093),
+    };
+    FormatOptions {
+        cluster_id,
+        node_id: config.node_id,
+        dirs: all_dirs(config),
+        metadata_log_dir: config.metadata_log_dir.clone(),
+        controller_endpoint: (name, host, port),
+        feature_levels: Vec::new(),
+        ignore_formatted,
+    }
+}
+
+/// `log.dirs` and, if it is another one, `metadata.log.dir`.
+pub(super) fn all_dirs(config: &BrokerConfig) -> Vec<PathBuf> {
+    let mut dirs = config.log_dirs.clone();
+    if !dirs.contains(&config.metadata_log_dir) {
+        dirs.push(config.metadata_log_dir.clone());
+    }
+    dirs
+}
+
+/// Whether this node is broker and controller, and its quorum has nobody else.
+fn is_alone(config: &BrokerConfig) -> bool {
+    config.is_broker
+        && config.is_controller
+        && config
+            .controller_quorum_voters
+            .iter()
+            .all(|(id, _)| *id == config.node_id)
+        && config
+            .values
+            .list("controller.quorum.bootstrap.servers")
+            .len()
+            <= 1
+}
+
+fn read(dir: &Path) -> anyhow::Result<Option<MetaProperties>> {
+    MetaProperties::read(dir).with_context(|| format!("read meta.properties in {}", dir.display()))
+}
+
+fn check_node(dir: &Path, properties: &MetaProperties, node_id: i32) -> anyhow::Result<()> {
+    match properties.node_id {
+        Some(id) if id != node_id => bail!(
+            "{} belongs to node {id}, but this is node {node_id}: check node.id and log.dirs",
+            dir.display()
+        ),
+        _ => Ok(()),
+    }
+}

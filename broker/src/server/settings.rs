@@ -1,0 +1,136 @@
+//! What each part of the broker is told of the configuration: from Kafka's keys to the parts' own
+//! settings, so that no part has to know the keys of another.
+
+use kafka_shared::record::{TimestampType, compression::Compression};
+
+use crate::{
+    config::{BrokerConfig, TopicValues},
+    controller::{config::ControllerConfig, node::NodeConfig},
+    coordinator::GroupCoordinatorConfig,
+    log::{CompressionPolicy, LogConfig, manager::LogManagerConfig},
+    raft::{VoterEndpoint, log_store::MetadataLogConfig},
+    replica::ReplicaManagerConfig,
+};
+
+/// Settings of a topic's logs.
+pub(crate) fn log_config(topic: &TopicValues) -> LogConfig {
+    let has_policy = |policy: &str| topic.list("cleanup.policy").iter().any(|p| p == policy);
+    LogConfig {
+        segment_bytes: topic.integer_or_null("internal.segment.bytes").map_or_else(
+            || topic.int("segment.bytes"),
+            |bytes| i32::try_from(bytes).unwrap_or(i32::MAX),
+        ),
+        segment_ms: topic.integer("segment.ms"),
+        segment_jitter_ms: topic.integer("segment.jitter.ms"),
+        segment_index_bytes: topic.int("segment.index.bytes"),
+        index_interval_bytes: topic.int("index.interval.bytes"),
+        flush_messages: topic.integer("flush.messages"),
+        flush_ms: topic.integer("flush.ms"),
+        retention_bytes: topic.integer("retention.bytes"),
+        retention_ms: topic.integer("retention.ms"),
+        max_message_bytes: topic.int("max.message.bytes"),
+        delete_retention_ms: topic.integer("delete.retention.ms"),
+        min_compaction_lag_ms: topic.integer("min.compaction.lag.ms"),
+        max_compaction_lag_ms: topic.integer("max.compaction.lag.ms"),
+        min_cleanable_dirty_ratio: topic.double("min.cleanable.dirty.ratio"),
+        file_delete_delay_ms: topic.integer("file.delete.delay.ms"),
+        compact: has_policy("compact"),
+        delete: has_policy("delete"),
+        min_insync_replicas: topic.int("min.insync.replicas"),
+        unclean_leader_election_enable: topic.boolean("unclean.leader.election.enable"),
+        preallocate: topic.boolean("preallocate"),
+        compression_type: match topic.text("compression.type") {
+            Some("uncompressed") => CompressionPolicy::Codec(Compression::None),
+            Some("gzip") => CompressionPolicy::Codec(Compression::Gzip),
+            Some("snappy") => CompressionPolicy::Codec(Compression::Snappy),
+            Some("lz4") => CompressionPolicy::Codec(Compression::Lz4),
+            Some("zstd") => CompressionPolicy::Codec(Compression::Zstd),
+            _ => CompressionPolicy::Producer,
+        },
+        message_timestamp_type: match topic.text("message.timestamp.type") {
+            Some("LogAppendTime") => TimestampType::LogAppendTime,
+            _ => TimestampType::CreateTime,
+        },
+        message_timestamp_before_max_ms: topic.integer("message.timestamp.before.max.ms"),
+        message_timestamp_after_max_ms: topic.integer("message.timestamp.after.max.ms"),
+    }
+}
+
+pub(super) fn log_manager(config: &BrokerConfig) -> LogManagerConfig {
+    LogManagerConfig {
+        log_dirs: config.log_dirs.clone(),
+        num_recovery_threads_per_data_dir: config.num_recovery_threads_per_data_dir,
+        producer_id_expiration_ms: config.producer_id_expiration_ms,
+        transaction_verification_enable: config.transaction_partition_verification_enable,
+        file_delete_delay_ms: config.values.integer("log.segment.delete.delay.ms"),
+    }
+}
+
+pub(super) fn replica_manager(config: &BrokerConfig) -> ReplicaManagerConfig {
+    let not_negative = |value: i32| usize::try_from(value).unwrap_or(0);
+    ReplicaManagerConfig {
+        node_id: config.node_id,
+        fetch_max_bytes: not_negative(config.fetch_max_bytes),
+        replica_lag_time_max_ms: config.replica_lag_time_max_ms,
+        max_incremental_fetch_session_cache_slots: not_negative(
+            config.max_incremental_fetch_session_cache_slots,
+        ),
+    }
+}
+
+pub(super) fn group_coordinator(config: &BrokerConfig) -> GroupCoordinatorConfig {
+    GroupCoordinatorConfig {
+        group_min_session_timeout_ms: config.group_min_session_timeout_ms,
+        group_max_session_timeout_ms: config.group_max_session_timeout_ms,
+        group_initial_rebalance_delay_ms: config.group_initial_rebalance_delay_ms,
+        group_max_size: config.group_max_size,
+        offset_metadata_max_bytes: config.offset_metadata_max_bytes,
+        offsets_retention_ms: config.offsets_retention_ms,
+        offsets_retention_check_interval_ms: config.offsets_retention_check_interval_ms,
+        offsets_commit_timeout_ms: config.offsets_commit_timeout_ms,
+        offsets_load_buffer_size: config.offsets_load_buffer_size,
+        offsets_topic_num_partitions: config.offsets_topic_num_partitions,
+        offsets_topic_replication_factor: config.offsets_topic_replication_factor,
+        offsets_topic_segment_bytes: config.offsets_topic_segment_bytes,
+    }
+}
+
+/// Settings of this node's part in the metadata quorum.
+pub(super) fn quorum_node(
+    config: &BrokerConfig,
+    cluster_id: &str,
+    directory_id: kafka_shared::types::Uuid,
+    controller_endpoints: Vec<VoterEndpoint>,
+) -> NodeConfig {
+    let controller = ControllerConfig {
+        node_id: config.node_id,
+        cluster_id: cluster_id.to_owned(),
+        num_partitions: config.num_partitions,
+        default_replication_factor: config.default_replication_factor,
+        min_insync_replicas: config.values.int("min.insync.replicas"),
+        delete_topic_enable: config.delete_topic_enable,
+        broker_session_timeout_ms: config.broker_session_timeout_ms,
+        leader_imbalance_check_interval_ms: config
+            .auto_leader_rebalance_enable
+            .then_some(config.leader_imbalance_check_interval_seconds * 1000),
+        metadata_max_idle_interval_ms: config.metadata_max_idle_interval_ms,
+        ..ControllerConfig::default()
+    };
+    NodeConfig {
+        controller_endpoints,
+        metadata_log: MetadataLogConfig {
+            segment_bytes: config.metadata_log_segment_bytes,
+            segment_ms: config.metadata_log_segment_ms,
+        },
+        snapshot_bytes: u64::try_from(config.metadata_log_max_record_bytes_between_snapshots)
+            .unwrap_or(u64::MAX),
+        snapshot_interval_ms: config.metadata_log_max_snapshot_interval_ms,
+        metadata_retention_bytes: config.metadata_max_retention_bytes,
+        metadata_retention_ms: config.metadata_max_retention_ms,
+        election_timeout_ms: config
+            .values
+            .integer("controller.quorum.election.timeout.ms"),
+        fetch_timeout_ms: config.values.integer("controller.quorum.fetch.timeout.ms"),
+        ..NodeConfig::new(controller, config.metadata_log_dir.clone(), directory_id)
+    }
+}
