@@ -114,6 +114,7 @@ impl World {
         let base = self.metadata.image();
         let mut next = MetadataImage::clone(&base);
         change(&mut next);
+        next.provenance.last_contained_offset += 1;
         let delta = MetadataDelta::between(&base, &next);
         self.metadata.publish(&delta, Arc::new(next));
     }
