@@ -54,6 +54,8 @@ pub mod topic_name;
 mod update_features;
 
 #[cfg(test)]
+mod group_tests;
+#[cfg(test)]
 mod tests;
 
 use std::{ops::RangeInclusive, sync::Arc, time::Duration};

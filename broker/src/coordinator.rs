@@ -22,6 +22,8 @@ pub mod service;
 pub mod timer;
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 pub use self::service::GroupCoordinator;

@@ -43,9 +43,15 @@ pub(super) async fn handle(
     if cx.header.api_version < FIRST_BATCHED {
         return single_response(find(&request.key), cx.header.api_version);
     }
-    let coordinators = request.coordinator_keys.iter().map(|key| {
+    batched_response(request.coordinator_keys.iter().map(|key| (key, find(key))))
+}
+
+fn batched_response<'a>(
+    found: impl Iterator<Item = (&'a StrBytes, Found)>,
+) -> FindCoordinatorResponse {
+    let coordinators = found.map(|(key, found)| {
         let coordinator = Coordinator::default().with_key(key.clone());
-        match find(key) {
+        match found {
             Ok((node_id, endpoint)) => coordinator
                 .with_node_id(BrokerId(node_id))
                 .with_host(own(&endpoint.host))
@@ -140,6 +146,55 @@ async fn create_topic_if_missing(broker: &Broker) {
         if !error.is_none() && error != ErrorCode::TOPIC_ALREADY_EXISTS {
             let message = topic.error_message.as_deref().unwrap_or_default();
             warn!(topic = %topic.name.0, error = error.name(), message, "topic not created");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use kafka_shared::protocol::codec;
+
+    use super::*;
+
+    fn endpoint() -> ListenerEndpoint {
+        ListenerEndpoint {
+            name: "PLAINTEXT".into(),
+            host: "h".into(),
+            port: 9092,
+            security_protocol: 0,
+        }
+    }
+
+    #[test]
+    fn a_coordinator_is_told_in_every_version() {
+        let unavailable = (ErrorCode::COORDINATOR_NOT_AVAILABLE, None);
+        for version in 0..=6 {
+            for found in [Ok((3, endpoint())), Err(unavailable)] {
+                let expected = match &found {
+                    Ok(_) => (0, 3, "h", 9092),
+                    Err((error, _)) => (error.0, -1, "", -1),
+                };
+                let key = own("g");
+                let response = match version {
+                    FIRST_BATCHED.. => batched_response([(&key, found)].into_iter()),
+                    _ => single_response(found, version),
+                };
+                let mut frame = BytesMut::new();
+                codec::encode_response(&response, version, &mut frame).unwrap();
+                let response: FindCoordinatorResponse =
+                    codec::decode_response(&mut frame.freeze(), version).unwrap();
+                let told = match response.coordinators.first() {
+                    Some(found) => (found.error_code, found.node_id.0, &*found.host, found.port),
+                    None => (
+                        response.error_code,
+                        response.node_id.0,
+                        &*response.host,
+                        response.port,
+                    ),
+                };
+                assert_eq!(told, expected, "version {version}");
+            }
         }
     }
 }

@@ -3,20 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use kafka_shared::error::{ApiError, ErrorCode};
-use kafka_shared::record::batch::{Batch, set_base_offset, set_partition_leader_epoch};
+use bytes::Bytes;
+use kafka_shared::error::ErrorCode;
 use kafka_shared::record::builder::BatchBuilder;
 use kafka_shared::task;
-use kafka_shared::time::Clock;
-use kafka_shared::types::TopicPartition;
-use parking_lot::Mutex;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::group::classic::{MemberSettings, Protocol};
 use super::group::*;
+use super::publisher::GroupCoordinatorPublisher;
+use super::testing::{MemoryLog, quick, start, until_active};
 use super::*;
+use crate::metadata::{
+    LeaderRecoveryState, MetadataDelta, MetadataImage, MetadataPublisher, PartitionRegistration,
+    TopicImage,
+};
 
 #[test]
 fn groups_are_placed_as_java_places_them() {
@@ -27,164 +29,6 @@ fn groups_are_placed_as_java_places_them() {
     assert_eq!(partition_for("orders", 50), 1_008_770_331 % 50);
     // hashCode is Integer.MIN_VALUE, whose absolute value does not fit.
     assert_eq!(partition_for("polygenelubricants", 50), 0);
-}
-
-/// tokio's time, which tests move.
-#[derive(Debug)]
-struct TokioClock(tokio::time::Instant);
-
-impl Clock for TokioClock {
-    fn monotonic(&self) -> Duration {
-        self.0.elapsed()
-    }
-
-    fn wall_ms(&self) -> i64 {
-        1_700_000_000_000 + self.monotonic_ms()
-    }
-}
-
-#[derive(Debug)]
-struct MemoryState {
-    batches: Vec<Bytes>,
-    end: i64,
-    fail: Option<ErrorCode>,
-    commits: bool,
-    is_leader: bool,
-}
-
-/// One partition in memory; the others are not led here.
-#[derive(Debug)]
-struct MemoryLog {
-    state: Mutex<MemoryState>,
-    high_watermark: Mutex<Option<watch::Sender<i64>>>,
-    max_batch_bytes: usize,
-}
-
-impl MemoryLog {
-    fn new(max_batch_bytes: usize) -> Arc<Self> {
-        let state = MemoryState {
-            batches: Vec::new(),
-            end: 0,
-            fail: None,
-            commits: true,
-            is_leader: true,
-        };
-        Arc::new(Self {
-            state: Mutex::new(state),
-            high_watermark: Mutex::new(Some(watch::Sender::new(0))),
-            max_batch_bytes,
-        })
-    }
-
-    fn commit(&self) {
-        let end = self.state.lock().end;
-        if let Some(sender) = &*self.high_watermark.lock() {
-            sender.send_replace(end);
-        }
-    }
-
-    /// Appends as somebody else.
-    fn intrude(&self, batch: &[u8]) -> i64 {
-        let mut state = self.state.lock();
-        let mut batch = BytesMut::from(batch);
-        set_base_offset(&mut batch, state.end).unwrap();
-        set_partition_leader_epoch(&mut batch, 3).unwrap();
-        state.end = Batch::parse(&batch).unwrap().next_offset();
-        state.batches.push(batch.freeze());
-        state.end
-    }
-
-    fn batch_sizes(&self) -> Vec<i32> {
-        let state = self.state.lock();
-        state
-            .batches
-            .iter()
-            .map(|batch| Batch::parse(batch).unwrap().record_count())
-            .collect()
-    }
-}
-
-impl PartitionWriter for MemoryLog {
-    fn append(
-        &self,
-        _: &TopicPartition,
-        leader_epoch: i32,
-        batch: BytesMut,
-    ) -> Result<i64, ApiError> {
-        assert_eq!(leader_epoch, 3);
-        if batch.len() > self.max_batch_bytes {
-            return Err(ErrorCode::MESSAGE_TOO_LARGE.into());
-        }
-        if let Some(error) = self.state.lock().fail.take() {
-            return Err(error.into());
-        }
-        let end = self.intrude(&batch);
-        if self.state.lock().commits {
-            self.commit();
-        }
-        Ok(end)
-    }
-
-    fn high_watermark(&self, _: &TopicPartition) -> Result<watch::Receiver<i64>, ApiError> {
-        let sender = self.high_watermark.lock();
-        let sender = sender.as_ref().filter(|_| self.state.lock().is_leader);
-        sender
-            .map(watch::Sender::subscribe)
-            .ok_or(ErrorCode::NOT_LEADER_OR_FOLLOWER.into())
-    }
-
-    fn log_range(&self, _: &TopicPartition) -> Result<LogRange, ApiError> {
-        Ok(LogRange {
-            log_start_offset: 0,
-            log_end_offset: self.state.lock().end,
-        })
-    }
-
-    fn read(&self, _: &TopicPartition, start: i64, max_bytes: usize) -> Result<Bytes, ApiError> {
-        let mut out = Vec::new();
-        for batch in &self.state.lock().batches {
-            if Batch::parse(batch).unwrap().last_offset() < start {
-                continue;
-            }
-            if !out.is_empty() && out.len() + batch.len() > max_bytes {
-                break;
-            }
-            out.extend_from_slice(batch);
-        }
-        Ok(out.into())
-    }
-
-    fn max_batch_bytes(&self, _: &TopicPartition) -> usize {
-        self.max_batch_bytes
-    }
-}
-
-/// The coordinator of a single partition over `log`, once it serves.
-async fn start(log: &Arc<MemoryLog>, config: GroupCoordinatorConfig) -> Arc<GroupCoordinator> {
-    let clock = Arc::new(TokioClock(tokio::time::Instant::now()));
-    let coordinator = GroupCoordinator::new(config, Arc::clone(log) as _, clock);
-    coordinator.set_partition_count(1);
-    coordinator.on_election(0, 3);
-    until_active(&coordinator).await;
-    coordinator
-}
-
-async fn until_active(coordinator: &GroupCoordinator) {
-    let wait = async {
-        while coordinator.list_groups(vec![], vec![]).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), wait)
-        .await
-        .unwrap();
-}
-
-fn quick() -> GroupCoordinatorConfig {
-    GroupCoordinatorConfig {
-        group_initial_rebalance_delay_ms: 100,
-        ..Default::default()
-    }
 }
 
 fn join(member_id: &Arc<str>) -> JoinRequest {
@@ -697,4 +541,75 @@ async fn requests_are_checked_before_a_shard_is_asked() {
     // Simple consumers may use the empty name.
     assert!(coordinator.commit_offsets(commit("", [0], 1)).await.is_ok());
     assert_eq!(fetch(&coordinator, "", false).await, [1]);
+}
+
+/// An image whose `__consumer_offsets` has one partition, and which has `t`.
+fn image(leader: i32, leader_epoch: i32) -> Arc<MetadataImage> {
+    let mut image = MetadataImage::default();
+    for (id, name) in [(1000, GROUP_METADATA_TOPIC_NAME), (1001, "t")] {
+        let mut topic = TopicImage::new(Uuid::from_u128(id), name.into());
+        topic.insert(
+            0,
+            Arc::new(PartitionRegistration {
+                replicas: [1, 2].into(),
+                directories: [Uuid::nil(); 2].into(),
+                isr: [1, 2].into(),
+                removing_replicas: [].into(),
+                adding_replicas: [].into(),
+                elr: [].into(),
+                last_known_elr: [].into(),
+                leader,
+                leader_recovery_state: LeaderRecoveryState::Recovered,
+                leader_epoch,
+                partition_epoch: leader_epoch,
+            }),
+        );
+        image.topics.insert(topic);
+    }
+    Arc::new(image)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_coordinator_follows_the_metadata() {
+    let log = MemoryLog::new(1 << 20);
+    let clock = Arc::new(testing::TokioClock(tokio::time::Instant::now()));
+    let coordinator = GroupCoordinator::new(quick(), Arc::clone(&log) as _, clock);
+    let unavailable = coordinator.commit_offsets(commit("g", [0], 1)).await;
+    assert_eq!(unavailable, Err(ErrorCode::COORDINATOR_NOT_AVAILABLE));
+    let publisher = GroupCoordinatorPublisher::new(Arc::clone(&coordinator), 1);
+    let mut current = Arc::new(MetadataImage::default());
+    let mut publish = |next: Arc<MetadataImage>| {
+        let delta = MetadataDelta::between(&current, &next);
+        publisher.on_metadata_update(&delta, &next);
+        current = next;
+    };
+    publish(Arc::new(MetadataImage::default()));
+    assert_eq!(coordinator.partition_for("orders"), Ok(31));
+    publish(image(2, 2));
+    assert_eq!(coordinator.partition_for("orders"), Ok(0));
+    let elsewhere = coordinator.commit_offsets(commit("g", [0], 1)).await;
+    assert_eq!(elsewhere, Err(ErrorCode::NOT_COORDINATOR));
+    publish(image(1, 3));
+    until_active(&coordinator).await;
+    coordinator
+        .commit_offsets(commit("g", [0], 1))
+        .await
+        .unwrap();
+
+    // `t` is deleted: what the group consumed of it is forgotten.
+    let mut without = MetadataImage::clone(&image(1, 3));
+    without.topics.remove(Uuid::from_u128(1001));
+    publish(Arc::new(without));
+    let wait = async {
+        while !fetch(&coordinator, "g", false).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), wait)
+        .await
+        .unwrap();
+
+    publish(image(2, 4));
+    let elsewhere = coordinator.commit_offsets(commit("g", [0], 1)).await;
+    assert_eq!(elsewhere, Err(ErrorCode::NOT_COORDINATOR));
 }

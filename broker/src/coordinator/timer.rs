@@ -102,9 +102,7 @@ impl<K: Clone + Ord + Hash, E> TimerQueue<K, E> {
             if *due_ms > now_ms {
                 return None;
             }
-            let Some(Reverse((_, sequence, key))) = self.heap.pop() else {
-                return None;
-            };
+            let Reverse((_, sequence, key)) = self.heap.pop()?;
             let Some(deadline) = self.deadlines.get(&key) else {
                 continue;
             };

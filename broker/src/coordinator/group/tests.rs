@@ -11,6 +11,8 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use uuid::Uuid;
+
 use super::classic::{MemberSettings, Protocol};
 use super::*;
 use crate::coordinator::timer::TimerQueue;
@@ -74,6 +76,81 @@ fn run(script: &str) -> String {
     }
     world.out
 }
+
+/// Random histories: whatever happens, the log alone gives the same groups and offsets, time goes on,
+/// and everybody who waits is answered in the end.
+#[test]
+fn any_history_can_be_loaded_again_and_leaves_nobody_waiting() {
+    let words = |list: &'static [&'static str]| proptest::sample::select(list);
+    let member = words(&[
+        "m=c-1",
+        "m=c-2",
+        "m=c-3",
+        "m=i1-1 static=i1",
+        "m=i1-2 static=i1",
+    ]);
+    let step = (words(STEPS), words(&["g", "h"]), member, 0..4);
+    let steps = proptest::collection::vec(step, 1..60);
+    let config = proptest::test_runner::Config {
+        cases: 300,
+        ..Default::default()
+    };
+    proptest::proptest!(config, |(steps in steps)| {
+        let mut world = World::default();
+        world.config.group_initial_rebalance_delay_ms = 1000;
+        for (step, group, member, generation) in steps {
+            let line = step.replace("GROUP", group).replace("MEMBER", member);
+            world.command(&line.replace("GEN", &format!("gen={generation}")));
+            if world.is_holding && generation == 0 {
+                world.settle(Stored::Committed);
+            }
+        }
+        world.settle(Stored::Committed);
+        world.fail = None;
+        // Nobody comes back: the time-outs answer all who wait, and empty all groups.
+        world.tick(20 * 60_000);
+        let answered = world.out.matches("] join").count() + world.out.matches("] sync").count();
+        proptest::prop_assert_eq!(answered as u64, world.next_token - 1, "{}", world.out);
+        // When an empty group could not be stored, the log has it as it was before.
+        let is_exact = !world.out.contains("append fails");
+        let states = |world: &World| {
+            let groups = world.shard.list_groups(&[], &[]);
+            let exact = |group: ListedGroup| (group.group_id, is_exact.then_some(group.protocol_type));
+            groups.into_iter().map(exact).collect::<Vec<_>>()
+        };
+        let offsets = |world: &World| ["g", "h"].map(|group| {
+            let group_id = group.into();
+            let request = FetchRequest { group_id, topics: None, require_stable: false };
+            world.shard.fetch_offsets(&request)
+        });
+        let groups = world.shard.list_groups(&[], &[]);
+        proptest::prop_assert!(groups.iter().all(|group| group.state == "Empty"), "{}", world.out);
+        let before = (states(&world), offsets(&world));
+        world.reload();
+        proptest::prop_assert_eq!(before, (states(&world), offsets(&world)), "{}", world.out);
+    });
+}
+
+const STEPS: &[&str] = &[
+    "join GROUP v=3",
+    "join GROUP",
+    "join GROUP static=i1",
+    "join GROUP static=i1 protocols=sticky,range",
+    "join GROUP MEMBER",
+    "join GROUP MEMBER protocols=range,sticky",
+    "sync GROUP MEMBER GEN assign=c-1:A,c-2:B,i1-1:C",
+    "heartbeat GROUP MEMBER GEN",
+    "leave GROUP MEMBER",
+    "commit GROUP t-0=1 MEMBER GEN",
+    "commit GROUP t-1=2 u-0=3",
+    "delete-offsets GROUP t-0",
+    "delete GROUP",
+    "delete-topic u",
+    "tick 1s",
+    "tick 10s",
+    "fail",
+    "hold",
+];
 
 type EncodedRecord = (Vec<u8>, Option<Vec<u8>>);
 
