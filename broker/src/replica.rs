@@ -25,8 +25,8 @@ pub mod hosted;
 pub mod offsets;
 pub mod partition;
 pub mod producer_ids;
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -249,14 +249,17 @@ impl ApiError {
         }
     }
 
-    /// The code and message fields of a response as a result: `Ok(())` when the code is 0.
+    /// The code and message fields of a response as a result: `Ok(())` when the code is 0. Brokers
+    /// send an empty message where they have none.
     pub fn check(code: i16, message: Option<&str>) -> Result<(), ApiError> {
         match ErrorCode(code) {
             ErrorCode::NONE => Ok(()),
-            code => Err(ApiError {
-                code,
-                message: message.map(str::to_owned),
-            }),
+            code => {
+                let message = message
+                    .filter(|message| !message.is_empty())
+                    .map(str::to_owned);
+                Err(ApiError { code, message })
+            }
         }
     }
 
@@ -329,6 +332,6 @@ mod tests {
         let told = ApiError::new(ErrorCode::INVALID_CONFIG, "retention.ms is below -1");
         assert_eq!(told.to_string(), "INVALID_CONFIG: retention.ms is below -1");
         assert_eq!(ApiError::check(0, None), Ok(()));
-        assert_eq!(ApiError::check(36, None), Err(bare));
+        assert_eq!(ApiError::check(36, Some("")), Err(bare));
     }
 }

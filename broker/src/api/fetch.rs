@@ -249,3 +249,6 @@ fn random_id() -> i32 {
         (bits >> 24) as u8,
     ])
 }
+
+#[cfg(test)]
+mod tests;

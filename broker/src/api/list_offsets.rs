@@ -7,7 +7,7 @@
 //! | −3 | the record with the largest timestamp | 7 |
 //! | −4 | the start of what is on this broker's disks | 8 |
 //! | −5 | the last offset in tiered storage; there is none here | 9 |
-//! | −6 | the first offset that is not yet in tiered storage; the start of the log here | 11 |
+//! | −6 | the first offset that is not yet in tiered storage; none here, as in Kafka without it | 11 |
 //!
 //! Kafka: `KafkaApis.handleListOffsetRequest`, `ReplicaManager.fetchOffset` (4.3).
 

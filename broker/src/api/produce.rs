@@ -231,3 +231,6 @@ fn partition_response(index: i32, appended: Appended, version: i16) -> Partition
         .with_record_errors(record_errors.collect())
         .with_error_message(appended.error_message.map(StrBytes::from_string))
 }
+
+#[cfg(test)]
+mod tests;

@@ -92,7 +92,8 @@ impl ReplicaManager {
     }
 
     fn apply_replicas(&self, changes: &LocalReplicaChanges, image: &MetadataImage) {
-        let mut topics: BTreeMap<(Uuid, Arc<str>), Vec<(i32, Hosted)>> = BTreeMap::new();
+        type Topic = (Uuid, Arc<str>);
+        let mut topics: BTreeMap<Topic, Vec<(i32, Hosted)>> = BTreeMap::new();
         for (topic_partition, replica) in changes.leaders.iter().chain(&changes.followers) {
             let hosted = self.apply_replica(topic_partition, replica, image);
             let topic = (replica.topic_id, Arc::clone(&topic_partition.topic));

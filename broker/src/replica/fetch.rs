@@ -10,6 +10,7 @@
 //! Kafka: `ReplicaManager.fetchMessages`, `readFromLog`, `DelayedFetch.scala`,
 //! `Partition.fetchRecords` (4.3).
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -137,15 +138,16 @@ impl ReplicaManager {
             return pass.partitions;
         }
         drop(pass);
-        let targets = Arc::new(targets);
-        let partitions: Vec<Arc<Partition>> = targets
+        // A partition that can't be read makes a pass urgent, so all of them are here.
+        let waits: Vec<(Arc<Partition>, FetchPartition)> = targets
             .iter()
-            .filter_map(|t| t.partition.as_ref().ok().cloned())
+            .filter_map(|target| Some((target.partition.as_ref().ok()?.clone(), target.wanted)))
             .collect();
-        let condition = {
-            let targets = Arc::clone(&targets);
-            move |changed| is_satisfied(&params, &targets, changed)
-        };
+        let partitions: Vec<Arc<Partition>> = waits
+            .iter()
+            .map(|(partition, _)| Arc::clone(partition))
+            .collect();
+        let condition = move |changed| is_satisfied(&params, &waits, changed);
         delayed::wait(partitions, params.max_wait, condition).await;
         self.read_targets(&params, &targets, false).partitions
     }
@@ -234,41 +236,48 @@ struct Pass {
 
 /// Whether a waiting fetch can be answered. `changed` is the partition that moved: on its own it
 /// settles most waits, and the others need not be looked at.
-fn is_satisfied(params: &FetchParams, targets: &[Target], changed: Option<usize>) -> bool {
+fn is_satisfied(
+    params: &FetchParams,
+    waits: &[(Arc<Partition>, FetchPartition)],
+    changed: Option<usize>,
+) -> bool {
     let mut n_bytes = 0;
-    let mut look = |target: &Target| {
-        let Some(available) = available_bytes(params, target) else {
+    let mut is_enough = |(partition, wanted): &(Arc<Partition>, FetchPartition)| {
+        let Some(available) = available_bytes(params, partition, wanted) else {
             return true;
         };
         n_bytes += available;
         n_bytes >= params.min_bytes
     };
-    let changed =
-        changed.and_then(|position| targets.iter().filter(|t| t.partition.is_ok()).nth(position));
-    if changed.is_some_and(&mut look) {
+    if let Some(wait) = changed.and_then(|position| waits.get(position))
+        && is_enough(wait)
+    {
         return true;
     }
-    let is_other = |target: &&Target| !changed.is_some_and(|c| std::ptr::eq(c, *target));
-    targets.iter().filter(is_other).any(look)
+    let mut others = waits
+        .iter()
+        .enumerate()
+        .filter(|(position, _)| changed != Some(*position));
+    others.any(|(_, wait)| is_enough(wait))
 }
 
 /// How many bytes a fetch would find, `None` when it is to be answered whatever the others have:
 /// the partition can no longer be read as asked, or the log was cut below the offset.
-fn available_bytes(params: &FetchParams, target: &Target) -> Option<usize> {
-    let Ok(partition) = &target.partition else {
-        return None;
-    };
-    let wanted = &target.wanted;
+fn available_bytes(
+    params: &FetchParams,
+    partition: &Partition,
+    wanted: &FetchPartition,
+) -> Option<usize> {
     partition
         .check_access(wanted.current_leader_epoch, params.requires_leader)
         .ok()?;
     let end_offset = partition.end_offset(params.isolation);
     match wanted.fetch_offset.cmp(&end_offset) {
-        std::cmp::Ordering::Greater => None,
-        std::cmp::Ordering::Equal => Some(0),
+        Ordering::Greater => None,
+        Ordering::Equal => Some(0),
         // Any record satisfies the usual fetch, so its size need not be looked up.
-        std::cmp::Ordering::Less if params.min_bytes <= 1 => None,
-        std::cmp::Ordering::Less => {
+        Ordering::Less if params.min_bytes <= 1 => None,
+        Ordering::Less => {
             let max_bytes = usize::try_from(wanted.max_bytes).unwrap_or(0);
             let read = partition
                 .read(wanted, params.isolation, max_bytes, true)

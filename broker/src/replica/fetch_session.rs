@@ -24,7 +24,7 @@
 //! Kafka: `server/FetchSession.java`, `FetchSessionCacheShard.java`, `FetchContext.java` (4.3),
 //! KIP-227, KIP-516.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use kafka_shared::error::ErrorCode;
@@ -229,21 +229,17 @@ impl FetchContext {
                 uses_topic_ids,
                 is_from_follower,
             } => {
-                let requests: HashMap<FetchKey, FetchPartition> =
-                    self.partitions.into_iter().collect();
+                let requests = self.partitions;
                 let partitions = || {
                     let mut partitions = PartitionMap::default();
-                    for (key, result) in &results {
-                        let Some(&request) = requests.get(key) else {
-                            continue;
-                        };
+                    for ((key, request), (_, result)) in requests.into_iter().zip(&results) {
                         let FetchSummary {
                             high_watermark,
                             log_start_offset,
                             ..
                         } = summarize(result);
                         partitions.push(CachedPartition {
-                            key: key.clone(),
+                            key,
                             request,
                             high_watermark,
                             log_start_offset,
@@ -527,7 +523,8 @@ impl FetchSessionCache {
 
 /// Leaves one entry per partition, at the place of the first and with the wishes of the last.
 fn last_of_each(wanted: Vec<(FetchKey, FetchPartition)>) -> Vec<(FetchKey, FetchPartition)> {
-    if wanted.len() < 2 {
+    let mut seen = HashSet::with_capacity(wanted.len());
+    if wanted.len() < 2 || wanted.iter().all(|(key, _)| seen.insert(key)) {
         return wanted;
     }
     let mut place: HashMap<FetchKey, usize> = HashMap::with_capacity(wanted.len());

@@ -1,4 +1,5 @@
-//! A replica manager on a temporary folder, for tests of this module and of the data plane's APIs.
+//! A replica manager on a temporary folder, for tests of this module and of the data plane's APIs,
+//! and for their benchmark.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,12 +20,12 @@ use crate::metadata::{
 };
 
 /// The broker under test.
-pub(crate) const NODE: i32 = 1;
+pub const NODE: i32 = 1;
 /// The wall clock's first reading.
-pub(crate) const NOW_MS: i64 = 1_700_000_000_000;
+pub const NOW_MS: i64 = 1_700_000_000_000;
 
 /// One broker, its metadata under the test's control.
-pub(crate) struct World {
+pub struct World {
     pub replicas: Arc<ReplicaManager>,
     pub metadata: MetadataHandle,
     pub clock: Arc<MockClock>,
@@ -33,7 +34,7 @@ pub(crate) struct World {
 }
 
 /// The id of a topic in these tests.
-pub(crate) fn topic_id(name: &str) -> Uuid {
+pub fn topic_id(name: &str) -> Uuid {
     let bytes = name
         .bytes()
         .fold(1000u128, |id, byte| id << 8 | u128::from(byte));
@@ -41,7 +42,7 @@ pub(crate) fn topic_id(name: &str) -> Uuid {
 }
 
 /// One partition's registration: node 1 and perhaps others hold it.
-pub(crate) fn registration(leader: i32, epoch: i32, replicas: &[i32]) -> PartitionRegistration {
+pub fn registration(leader: i32, epoch: i32, replicas: &[i32]) -> PartitionRegistration {
     PartitionRegistration {
         replicas: replicas.into(),
         directories: replicas.iter().map(|_| Uuid::from_u128(1)).collect(),
@@ -58,17 +59,20 @@ pub(crate) fn registration(leader: i32, epoch: i32, replicas: &[i32]) -> Partiti
 }
 
 impl World {
-    pub(crate) fn new() -> Self {
-        Self::on(tempfile::tempdir().unwrap(), MetadataImage::default())
+    pub fn start() -> Self {
+        Self::on(
+            tempfile::tempdir().expect("a temporary folder"),
+            MetadataImage::default(),
+        )
     }
 
     /// Stops the broker in order and starts another one on its folder, under the same metadata.
-    pub(crate) fn restart(self) -> Self {
+    pub fn restart(self) -> Self {
         self.restart_after(|_| {})
     }
 
     /// [`Self::restart`], with a change of the metadata while the broker is down.
-    pub(crate) fn restart_after(self, change: impl FnOnce(&mut MetadataImage)) -> Self {
+    pub fn restart_after(self, change: impl FnOnce(&mut MetadataImage)) -> Self {
         let mut image = MetadataImage::clone(&self.metadata.image());
         change(&mut image);
         let Self { replicas, dir, .. } = self;
@@ -80,7 +84,7 @@ impl World {
     fn on(dir: tempfile::TempDir, image: MetadataImage) -> Self {
         let clock = Arc::new(MockClock::new(NOW_MS));
         let config = LogManagerConfig::new(vec![dir.path().to_owned()]);
-        let logs = LogManager::open(config, clock.clone()).unwrap();
+        let logs = LogManager::open(config, clock.clone()).expect("a folder that nobody uses");
         logs.load_logs(&|_| Arc::default());
         let metadata = MetadataHandle::new(image);
         let configs: Arc<Mutex<HashMap<String, LogConfig>>> = Arc::default();
@@ -105,12 +109,12 @@ impl World {
         }
     }
 
-    pub(crate) fn dir(&self) -> &std::path::Path {
+    pub fn dir(&self) -> &std::path::Path {
         self.dir.path()
     }
 
     /// Publishes the image as `change` leaves it.
-    pub(crate) fn publish(&self, change: impl FnOnce(&mut MetadataImage)) {
+    pub fn publish(&self, change: impl FnOnce(&mut MetadataImage)) {
         let base = self.metadata.image();
         let mut next = MetadataImage::clone(&base);
         change(&mut next);
@@ -120,13 +124,13 @@ impl World {
     }
 
     /// Makes a topic whose partitions node 1 leads alone.
-    pub(crate) fn create_topic(&self, name: &str, n_partitions: i32) {
+    pub fn create_topic(&self, name: &str, n_partitions: i32) {
         for partition in 0..n_partitions {
             self.register(name, partition, registration(NODE, 0, &[NODE]));
         }
     }
 
-    pub(crate) fn register(&self, name: &str, partition: i32, registration: PartitionRegistration) {
+    pub fn register(&self, name: &str, partition: i32, registration: PartitionRegistration) {
         self.publish(|image| {
             let id = topic_id(name);
             let mut topic = match image.topics.by_id(id) {
@@ -138,14 +142,14 @@ impl World {
         });
     }
 
-    pub(crate) fn delete_topic(&self, name: &str) {
+    pub fn delete_topic(&self, name: &str) {
         self.publish(|image| {
             image.topics.remove(topic_id(name));
         });
     }
 
     /// Registers a broker with one listener.
-    pub(crate) fn register_broker(&self, id: i32, host: &str) {
+    pub fn register_broker(&self, id: i32, host: &str) {
         self.publish(|image| {
             let broker = BrokerRegistration {
                 id,
@@ -169,7 +173,7 @@ impl World {
     }
 
     /// Gives a topic settings, through a change of its configuration.
-    pub(crate) fn configure(&self, topic: &str, config: LogConfig) {
+    pub fn configure(&self, topic: &str, config: LogConfig) {
         self.configs.lock().insert(topic.to_owned(), config);
         self.publish(|image| {
             let value = self.metadata.image().offset().to_string();
@@ -187,22 +191,24 @@ impl World {
         });
     }
 
-    pub(crate) fn partition(&self, topic: &str, partition: i32) -> Arc<Partition> {
-        self.replicas.partition(topic, partition).unwrap()
+    pub fn partition(&self, topic: &str, partition: i32) -> Arc<Partition> {
+        self.replicas
+            .partition(topic, partition)
+            .expect("a partition of this test")
     }
 }
 
 /// A batch of records with these values, all of the time [`NOW_MS`].
-pub(crate) fn batch(values: &[&str]) -> Bytes {
+pub fn batch(values: &[&str]) -> Bytes {
     batch_of(BatchBuilder::new(), values)
 }
 
 /// [`batch`] with a builder's settings.
-pub(crate) fn batch_of(mut builder: BatchBuilder, values: &[&str]) -> Bytes {
+pub fn batch_of(mut builder: BatchBuilder, values: &[&str]) -> Bytes {
     for value in values {
         builder
             .append(NOW_MS, None, Some(value.as_bytes()), &[])
-            .unwrap();
+            .expect("a small record");
     }
     builder.build()
 }

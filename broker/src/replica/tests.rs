@@ -76,7 +76,7 @@ fn values(fetched: &FetchedPartition) -> Vec<String> {
 
 #[tokio::test]
 async fn what_is_appended_is_fetched_with_its_offsets() {
-    let world = World::new();
+    let world = World::start();
     world.create_topic("t", 2);
     for (records, base_offset) in [(batch(&["a", "b"]), 0), (batch(&["c"]), 2)] {
         let appended = append(&world, "t", 1, ACKS_ALL, records).await;
@@ -103,7 +103,7 @@ async fn what_is_appended_is_fetched_with_its_offsets() {
 
 #[tokio::test]
 async fn topics_are_found_by_id_and_strangers_are_told_apart() {
-    let world = World::new();
+    let world = World::start();
     world.create_topic("t", 1);
     world.register("elsewhere", 0, registration(2, 0, &[2]));
     let (id, unknown) = (topic_id("t"), Uuid::from_u128(4711));
@@ -130,7 +130,7 @@ async fn topics_are_found_by_id_and_strangers_are_told_apart() {
 
 #[tokio::test]
 async fn limits_hold_but_for_the_first_batch() {
-    let world = World::new();
+    let world = World::start();
     world.create_topic("t", 2);
     let one = batch(&["0123456789"]);
     for partition in [0, 0, 0, 1] {
@@ -165,7 +165,7 @@ async fn limits_hold_but_for_the_first_batch() {
 
 #[tokio::test(start_paused = true)]
 async fn a_fetch_waits_for_enough_bytes_or_until_its_time_is_up() {
-    let world = World::new();
+    let world = World::start();
     world.create_topic("t", 2);
     let wanted = [want("t", 0, 0), want("t", 1, 0)];
     let size = batch(&["x"]).len();
@@ -202,7 +202,7 @@ async fn a_fetch_waits_for_enough_bytes_or_until_its_time_is_up() {
 
 #[tokio::test(start_paused = true)]
 async fn a_waiting_fetch_learns_of_lost_leadership_and_of_deletion() {
-    let world = World::new();
+    let world = World::start();
     for (change, error) in [
         ("lead", ErrorCode::NOT_LEADER_OR_FOLLOWER),
         ("delete", ErrorCode::NONE),
@@ -232,7 +232,7 @@ async fn a_waiting_fetch_learns_of_lost_leadership_and_of_deletion() {
 
 #[tokio::test]
 async fn offsets_outside_the_log_and_wrong_epochs_are_errors() {
-    let world = World::new();
+    let world = World::start();
     world.register("t", 0, registration(NODE, 5, &[NODE]));
     append(&world, "t", 0, 1, batch(&["a"])).await;
     for (fetch_offset, epoch, error) in [
@@ -256,7 +256,7 @@ async fn offsets_outside_the_log_and_wrong_epochs_are_errors() {
 
 #[tokio::test]
 async fn acks_all_needs_min_insync_replicas() {
-    let world = World::new();
+    let world = World::start();
     world.register("t", 0, registration(NODE, 0, &[NODE, 2]));
     world.configure(
         "t",
@@ -281,7 +281,7 @@ async fn acks_all_needs_min_insync_replicas() {
 
 #[tokio::test(start_paused = true)]
 async fn acks_all_waits_for_the_follower_that_is_in_sync() {
-    let world = World::new();
+    let world = World::start();
     let mut both = registration(NODE, 3, &[NODE, 2]);
     both.isr = [NODE, 2].into();
     world.register("t", 0, both);
@@ -336,7 +336,7 @@ async fn acks_all_waits_for_the_follower_that_is_in_sync() {
 
 #[tokio::test]
 async fn duplicates_return_the_offset_of_the_first_append_also_after_a_restart() {
-    let mut world = World::new();
+    let mut world = World::start();
     world.create_topic("t", 1);
     let produced = |sequence| {
         batch_of(
@@ -358,7 +358,7 @@ async fn duplicates_return_the_offset_of_the_first_append_also_after_a_restart()
 
 #[tokio::test]
 async fn a_restart_keeps_records_and_high_watermark_and_sets_strays_aside() {
-    let world = World::new();
+    let world = World::start();
     world.create_topic("kept", 1);
     world.create_topic("gone", 1);
     append(&world, "kept", 0, 1, batch(&["a", "b"])).await;
@@ -386,7 +386,7 @@ async fn a_restart_keeps_records_and_high_watermark_and_sets_strays_aside() {
 
 #[tokio::test]
 async fn a_deleted_topic_makes_room_for_another_of_its_name() {
-    let world = World::new();
+    let world = World::start();
     world.create_topic("t", 1);
     append(&world, "t", 0, 1, batch(&["old"])).await;
     world.delete_topic("t");
@@ -410,7 +410,7 @@ async fn a_deleted_topic_makes_room_for_another_of_its_name() {
 
 #[tokio::test]
 async fn offsets_are_found_by_time_and_deleted_records_move_the_start() {
-    let world = World::new();
+    let world = World::start();
     world.create_topic("t", 1);
     for (time, value) in [(100, "a"), (300, "b"), (200, "c")] {
         let mut builder = BatchBuilder::new();
@@ -471,7 +471,7 @@ async fn offsets_are_found_by_time_and_deleted_records_move_the_start() {
 
 #[tokio::test]
 async fn a_new_leader_does_not_answer_with_less_than_may_be_committed() {
-    let world = World::new();
+    let world = World::start();
     world.create_topic("t", 1);
     append(&world, "t", 0, 1, batch(&["a"])).await;
     let mut behind = registration(NODE, 1, &[NODE, 2]);
@@ -494,7 +494,7 @@ async fn a_new_leader_does_not_answer_with_less_than_may_be_committed() {
 
 #[tokio::test]
 async fn a_coordinator_appends_in_its_epoch_and_follows_the_high_watermark() {
-    let world = World::new();
+    let world = World::start();
     world.register("__consumer_offsets", 3, registration(NODE, 7, &[NODE]));
     let tp = TopicPartition::new("__consumer_offsets", 3);
     let writer: &dyn PartitionWriter = &*world.replicas;
