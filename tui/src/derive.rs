@@ -29,3 +29,5 @@ pub use total::Total;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::topic as test_topic;

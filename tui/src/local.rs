@@ -25,6 +25,7 @@ use crate::model::{Fault, FaultKind};
 
 pub use process::ProcessIdentity;
 pub use start::{Program, StartOptions};
+pub(crate) use start::{command, free_port, properties};
 
 /// The name of a broker when none is given.
 pub const DEFAULT_NAME: &str = "default";

@@ -1,1 +1,112 @@
+use super::*;
 
+/// Runs a command line without a cluster; returns exit code, stdout and stderr.
+fn run_line(line: &str, answer: Option<&str>) -> (u8, String, String) {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut ask = |_: &str| answer.map(str::to_owned);
+    let args = std::iter::once("kafka-tui")
+        .chain(line.split_whitespace())
+        .map(OsString::from);
+    let mut io = Io {
+        out: &mut out,
+        err: &mut err,
+        ask: &mut ask,
+    };
+    let code = match parse(args, &mut io) {
+        Err(code) => code,
+        Ok(cli) => {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            let command = cli.command.expect("the test names a command");
+            runtime.block_on(run(&cli.global, command, &mut io))
+        }
+    };
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (code, text(out), text(err))
+}
+
+#[test]
+fn the_command_line_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn help_documents_the_exit_codes() {
+    let (code, out, _) = run_line("--help", None);
+    assert_eq!(code, 0);
+    for (code, meaning) in EXIT_CODES {
+        assert!(out.contains(&format!("{code}  {meaning}")), "{out}");
+    }
+}
+
+#[test]
+fn mistakes_are_usage_errors() {
+    for line in [
+        "topics",
+        "topics create",
+        "topics create t --config novalue",
+        "topics create t --partitions 1 --replica-assignment 1:2",
+        "configs describe",
+        "configs describe --topic t --broker 1",
+        "reassign plan",
+        "reassign plan --drain 1 --balance all",
+        "partitions add t",
+        "--output yaml topics list",
+        "--bootstrap nonsense topics list",
+    ] {
+        let (code, out, err) = run_line(line, None);
+        assert_eq!((code, out.as_str()), (2, ""), "{line}: {err}");
+        assert!(
+            err.contains("error:") || err.contains("Usage:"),
+            "{line}: {err}"
+        );
+    }
+}
+
+#[test]
+fn a_cluster_that_can_t_be_reached_is_exit_code_5_with_a_hint() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let (code, out, err) = run_line(&format!("-b {address} topics list"), None);
+    assert_eq!((code, out.as_str()), (5, ""));
+    assert!(
+        err.contains(&address.to_string()) && err.contains("\nhint: "),
+        "{err}"
+    );
+}
+
+#[test]
+fn bad_arguments_are_refused_before_anybody_is_asked() {
+    for (line, why) in [
+        (
+            "-b 127.0.0.1:1 configs describe --broker x",
+            "neither an id nor `default`",
+        ),
+        ("-b 127.0.0.1:1 topics alter t", "no change is named"),
+        (
+            "-b 127.0.0.1:1 topics create t --replica-assignment 1:x",
+            "no list of replicas",
+        ),
+    ] {
+        let (code, _, err) = run_line(line, None);
+        assert_eq!(code, 4, "{err}");
+        assert!(err.contains(why), "{err}");
+    }
+    let (code, _, err) = run_line("reassign execute --file /nowhere/plan.json", None);
+    assert_eq!(code, 3, "{err}");
+}
+
+#[test]
+fn every_shell_has_completions() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let (code, out, _) = run_line(&format!("completions {shell}"), None);
+        assert_eq!(code, 0);
+        assert!(
+            out.contains("kafka-tui") && out.contains("reassign"),
+            "{shell}"
+        );
+    }
+}

@@ -242,6 +242,31 @@ impl ClusterClient {
         })
     }
 
+    /// Reads on from each offset, at most `max` records together, and tells where to go on. The
+    /// records themselves are dropped.
+    pub(crate) async fn skim(
+        &self,
+        topic: &str,
+        from: &BTreeMap<i32, i64>,
+        max: u64,
+    ) -> Result<BTreeMap<i32, i64>, Fault> {
+        let what = format!("read topic \"{topic}\"");
+        let (topic, _) = self.topic_to_read(&what, topic, None).await?;
+        let mut left = usize::try_from(max).unwrap_or(usize::MAX);
+        let mut next = BTreeMap::new();
+        for (id, fetched) in Reader::new(self, &topic).fetch(from, u64::MAX).await {
+            let fetched = fetched.map_err(|why| Fault::new(FaultKind::Failed, &what, why))?;
+            let take = fetched.messages.len().min(left);
+            left -= take;
+            let position = match fetched.messages.get(take) {
+                Some(first_left) => first_left.offset,
+                None => fetched.next_offset,
+            };
+            next.insert(id, position);
+        }
+        Ok(next)
+    }
+
     async fn topic_to_read(
         &self,
         what: &str,

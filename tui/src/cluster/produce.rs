@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{ProduceRequest, TopicName};
 use kafka_shared::client::{Route, SendOptions};
@@ -58,7 +59,20 @@ impl ClusterClient {
                 self.produce_by_rskafka(&what, message, partition, headers)
                     .await?
             }
-            None => self.produce_by_own(&what, message, partition).await?,
+            None => {
+                let headers: Vec<(&str, Option<&[u8]>)> = message
+                    .headers
+                    .iter()
+                    .map(|(key, value)| (&**key, value.as_deref()))
+                    .collect();
+                let mut batch = BatchBuilder::new();
+                let (key, value) = (message.key.as_deref(), message.value.as_deref());
+                batch
+                    .append(self.now().wall_ms, key, value, &headers)
+                    .map_err(|error| Fault::refused(&what, error.to_string()))?;
+                self.send_batch(&what, &message.topic, partition, batch)
+                    .await?
+            }
         };
         Ok((partition, offset))
     }
@@ -91,7 +105,8 @@ impl ClusterClient {
                 .client_id(client_id)
                 .build()
                 .await?;
-            let unknown = UnknownTopicHandling::Error;
+            // The topic is there, but a broker may not have heard of it yet.
+            let unknown = UnknownTopicHandling::Retry;
             let partition = client
                 .partition_client(&message.topic, partition, unknown)
                 .await?;
@@ -115,38 +130,52 @@ impl ClusterClient {
         }
     }
 
-    async fn produce_by_own(
+    /// Writes records by key, a batch for each partition.
+    pub(crate) async fn produce_many(
+        &self,
+        topic: &str,
+        records: &[(Vec<u8>, Vec<u8>)],
+    ) -> Result<(), Fault> {
+        let what = format!("write records to topic \"{topic}\"");
+        self.may_send::<ProduceRequest>(&what)?;
+        let metadata = self.metadata().await?;
+        let found = metadata
+            .topic(topic)
+            .ok_or_else(|| Fault::not_found(&what, format!("topic \"{topic}\" does not exist")))?;
+        let mut batches: BTreeMap<i32, BatchBuilder> = BTreeMap::new();
+        let n = u32::try_from(found.partitions.len()).unwrap_or(1).max(1);
+        for (key, value) in records {
+            let partition = partition_of_key(key, n);
+            let batch = batches.entry(partition).or_default();
+            batch
+                .append(self.now().wall_ms, Some(key), Some(value), &[])
+                .map_err(|error| Fault::refused(&what, error.to_string()))?;
+        }
+        let what = &what;
+        let sends = batches
+            .into_iter()
+            .map(|(partition, batch)| self.send_batch(what, topic, partition, batch));
+        try_join_all(sends).await.map(|_| ())
+    }
+
+    /// Sends one batch to its partition's leader and answers with its first offset.
+    async fn send_batch(
         &self,
         what: &str,
-        message: &ProduceMessage,
+        topic: &str,
         partition: i32,
+        batch: BatchBuilder,
     ) -> Result<i64, Fault> {
-        let headers: Vec<(&str, Option<&[u8]>)> = message
-            .headers
-            .iter()
-            .map(|(key, value)| (&**key, value.as_deref()))
-            .collect();
-        let mut batch = BatchBuilder::new();
-        batch
-            .append(
-                self.now().wall_ms,
-                message.key.as_deref(),
-                message.value.as_deref(),
-                &headers,
-            )
-            .map_err(|error| Fault::refused(what, error.to_string()))?;
         let data = PartitionProduceData::default()
             .with_index(partition)
             .with_records(Some(batch.build()));
-        let topic = TopicProduceData::default()
-            .with_name(TopicName::from(StrBytes::from_string(
-                message.topic.clone(),
-            )))
+        let data_of_topic = TopicProduceData::default()
+            .with_name(TopicName::from(StrBytes::from_string(topic.to_owned())))
             .with_partition_data(vec![data]);
         let request = ProduceRequest::default()
             .with_acks(ACKS_ALL)
             .with_timeout_ms(ACK_TIMEOUT_MS)
-            .with_topic_data(vec![topic]);
+            .with_topic_data(vec![data_of_topic]);
         type Response = <ProduceRequest as Request>::Response;
         let partition_of = |response: &Response| {
             let topic = response.responses.first()?;
@@ -154,7 +183,7 @@ impl ClusterClient {
         };
         let error_of =
             |r: &Response| ErrorCode(partition_of(r).map_or(0, |partition| partition.error_code));
-        let route = Route::Leader(TopicPartition::new(&message.topic, partition));
+        let route = Route::Leader(TopicPartition::new(topic, partition));
         let options = SendOptions {
             version_max: Some(PRODUCE_BY_NAME),
             ..SendOptions::default()
@@ -203,7 +232,7 @@ pub(super) fn choose_partition(message: &ProduceMessage, topic: &Topic, seed: i6
         .ok()
         .filter(|n| *n > 0)?;
     if let Some(key) = &message.key {
-        return i32::try_from((murmur2(key) & 0x7fff_ffff) % n).ok();
+        return Some(partition_of_key(key, n));
     }
     let led: Vec<i32> = topic
         .partitions
@@ -215,6 +244,11 @@ pub(super) fn choose_partition(message: &ProduceMessage, topic: &Topic, seed: i6
         .unwrap_or(0)
         .checked_rem(led.len())?;
     led.get(at).copied()
+}
+
+/// The partition of a key among `n` partitions, of which there is at least one.
+fn partition_of_key(key: &[u8], n: u32) -> i32 {
+    i32::try_from((murmur2(key) & 0x7fff_ffff) % n).unwrap_or(0)
 }
 
 /// The hash that Kafka's producers choose a key's partition by (MurmurHash2, 32 bits).

@@ -81,6 +81,11 @@ impl ClusterClient {
         }
     }
 
+    /// The connections beneath, for the demo's group members, which are clients of their own.
+    pub(crate) fn raw(&self) -> &Client {
+        &self.client
+    }
+
     pub fn is_read_only(&self) -> bool {
         self.options.read_only
     }

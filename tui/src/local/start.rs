@@ -106,7 +106,7 @@ impl LocalBrokers {
 }
 
 /// The port that is wanted, if it is free; else the first free one from Kafka's own on.
-fn choose_port(what: &str, wanted: Option<u16>) -> Result<u16, Fault> {
+pub(super) fn choose_port(what: &str, wanted: Option<u16>) -> Result<u16, Fault> {
     let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
     if let Some(port) = wanted {
         if is_free(port) {

@@ -53,6 +53,7 @@ pub(super) fn alter(
         Danger::Safe,
     );
     let (mut wanted, mut inverse) = (Vec::new(), Vec::new());
+    let mut values = Vec::new();
     for change in &alter.changes {
         let Some(outcome) =
             outcome(change, configs, &alter.resource).map_err(|why| Fault::refused(&title, why))?
@@ -67,13 +68,14 @@ pub(super) fn alter(
             plan.warnings
                 .push(format!("{name} decides which records are deleted"));
         }
+        values.push(outcome.after.clone().unwrap_or_default());
         plan.change(name, outcome.before, outcome.after);
         inverse.push(outcome.inverse);
         wanted.push(change.clone());
     }
     if !wanted.is_empty() {
         plan.equivalent
-            .push(equivalent(&alter.resource, &wanted, metadata));
+            .push(equivalent(&alter.resource, &wanted, &values, metadata));
     }
     // Only a change of which every part can be undone has an undo.
     let inverse: Option<Vec<ConfigChange>> = inverse.into_iter().collect();
@@ -138,7 +140,7 @@ fn outcome(
     let after = match change {
         ConfigChange::Set { value, .. } => Some(value.clone()),
         ConfigChange::Delete { .. } if !overridden => return Ok(None),
-        ConfigChange::Delete { .. } => inherited,
+        ConfigChange::Delete { .. } => inherited.or_else(|| Some("(inherited)".to_owned())),
         ConfigChange::Append { value, .. } => {
             list_only()?;
             let mut items = items();
@@ -228,6 +230,7 @@ fn distance(one: &str, other: &str) -> usize {
 fn equivalent(
     resource: &ConfigResource,
     changes: &[ConfigChange],
+    values: &[String],
     metadata: &ClusterMetadata,
 ) -> String {
     let entity = match resource {
@@ -239,7 +242,10 @@ fn equivalent(
         ConfigResource::Group(id) => format!("--entity-type groups --entity-name {}", quote(id)),
     };
     let mut line = format!("kafka-configs.sh {} --alter {entity}", bootstrap(metadata));
-    let set: Vec<String> = changes.iter().filter_map(set_argument).collect();
+    let set = changes.iter().zip(values);
+    let set: Vec<String> = set
+        .filter_map(|(change, value)| set_argument(change, value))
+        .collect();
     if !set.is_empty() {
         line.push_str(&format!(" --add-config {}", quote(&set.join(","))));
     }
@@ -254,15 +260,12 @@ fn equivalent(
     line
 }
 
-/// Kafka's tool has no appending; it takes lists in brackets.
-fn set_argument(change: &ConfigChange) -> Option<String> {
+/// Kafka's tool has no appending and no subtracting; it takes the whole list, in brackets.
+fn set_argument(change: &ConfigChange, value: &str) -> Option<String> {
+    let name = change.name();
     match change {
-        ConfigChange::Set { name, value } if value.contains(',') => {
-            Some(format!("{name}=[{value}]"))
-        }
-        ConfigChange::Set { name, value } => Some(format!("{name}={value}")),
-        ConfigChange::Append { name, value } => Some(format!("{name}=[…,{value}]")),
-        ConfigChange::Subtract { name, .. } => Some(format!("{name}=[…]")),
         ConfigChange::Delete { .. } => None,
+        _ if value.contains(',') => Some(format!("{name}=[{value}]")),
+        _ => Some(format!("{name}={value}")),
     }
 }
