@@ -33,3 +33,6 @@ pub use features::FeaturesImage;
 pub use handle::{MetadataHandle, MetadataPublisher};
 pub use image::{MetadataImage, Provenance};
 pub use topics::{LeaderRecoveryState, PartitionRegistration, TopicImage, TopicsImage};
+
+#[cfg(test)]
+mod tests;

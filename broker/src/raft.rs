@@ -23,3 +23,6 @@ pub mod voters;
 
 pub use driver::{LeaderAndEpoch, RaftConfig, RaftHandle};
 pub use voters::{ReplicaKey, VoterEndpoint, VoterNode, VoterSet};
+
+#[cfg(test)]
+mod tests;

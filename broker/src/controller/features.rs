@@ -196,11 +196,11 @@ fn reason(who: &str, range: FeatureRange, level: i16) -> Option<String> {
         None
     } else if range.min == 0 && range.max == 0 {
         Some(format!("{who} does not support this feature."))
+    } else if range.min == range.max {
+        Some(format!("{who} only supports versions {}", range.min))
     } else {
-        Some(format!(
-            "{who} only supports versions {}-{}",
-            range.min, range.max
-        ))
+        let (min, max) = (range.min, range.max);
+        Some(format!("{who} only supports versions {min}-{max}"))
     }
 }
 

@@ -94,6 +94,11 @@ impl ControllerHandle {
         *self.active.borrow()
     }
 
+    /// Whether the controller of this node will never be active again.
+    pub fn is_stopped(&self) -> bool {
+        self.commands.is_closed()
+    }
+
     /// Waits until the controller of this node is the active one; false if it never will be.
     pub async fn wait_until_active(&self, timeout: Duration) -> bool {
         let mut active = self.active.clone();

@@ -7,17 +7,24 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use kafka_protocol::messages::ControllerRegistrationRequest;
+use kafka_protocol::messages::controller_registration_request::{Feature, Listener};
+use kafka_protocol::protocol::StrBytes;
+use kafka_shared::error::ErrorCode;
+use kafka_shared::task;
 use kafka_shared::time::Clock;
-use kafka_shared::types::Uuid;
+use kafka_shared::types::{Uuid, random_uuid};
 use tokio::sync::watch;
 
 use super::config::{ConfigValidator, ControllerConfig};
 use super::driver;
-use super::handle::ControllerHandle;
+use super::handle::{ControllerHandle, RequestContext};
 use crate::log::LogContext;
 use crate::metadata::MetadataHandle;
+use crate::metadata::features::SUPPORTED;
 use crate::metadata::format::{self, BootstrapError};
 use crate::metadata::loader::{self, Committed, CommittedLog, LoaderConfig};
 use crate::metadata::snapshot::{self, KRaftState, SnapshotError, SnapshotId};
@@ -25,6 +32,9 @@ use crate::raft::driver::{QuorumRecords, StartError, voter_set, voters_record};
 use crate::raft::log_store::{DiskLog, MetadataLogConfig, metadata_dir};
 use crate::raft::store::StoreError;
 use crate::raft::{RaftConfig, RaftHandle, ReplicaKey, VoterEndpoint};
+
+/// How long to wait before the controller tries again to register.
+const REGISTRATION_RETRY: Duration = Duration::from_millis(500);
 
 /// What a node of the metadata quorum has to know.
 #[derive(Debug, Clone)]
@@ -217,6 +227,8 @@ pub fn start(
         metadata.clone(),
         Arc::clone(&clock),
     );
+    let node_id = config.controller.node_id;
+    let registration = registration(config.controller.node_id, &config.controller_endpoints);
     let controller = driver::start(
         Arc::new(config.controller),
         validator,
@@ -225,11 +237,55 @@ pub fn start(
         metadata.clone(),
         clock,
     );
+    let registering = register(controller.clone(), registration);
+    drop(task::spawn("controller-registration", registering));
     Ok(Node {
         controller,
         metadata,
         raft,
     })
+}
+
+/// How the controller of this start of the node presents itself.
+fn registration(node_id: i32, endpoints: &[VoterEndpoint]) -> ControllerRegistrationRequest {
+    let text = |text: &str| StrBytes::from_string(text.to_owned());
+    let listener = |endpoint: &VoterEndpoint| {
+        Listener::default()
+            .with_name(text(&endpoint.name))
+            .with_host(text(&endpoint.host))
+            .with_port(endpoint.port)
+    };
+    let declared = SUPPORTED.iter().filter(|feature| feature.supported.max > 0);
+    let features = declared.map(|feature| {
+        Feature::default()
+            .with_name(text(feature.name))
+            .with_min_supported_version(feature.supported.min)
+            .with_max_supported_version(feature.supported.max)
+    });
+    ControllerRegistrationRequest::default()
+        .with_controller_id(node_id)
+        .with_incarnation_id(random_uuid())
+        .with_listeners(endpoints.iter().map(listener).collect())
+        .with_features(features.collect())
+}
+
+/// Registers the controller, at which the other nodes look before a feature is upgraded.
+async fn register(controller: ControllerHandle, registration: ControllerRegistrationRequest) {
+    while !controller.is_stopped() {
+        if !controller.wait_until_active(REGISTRATION_RETRY).await {
+            continue;
+        }
+        let cx = RequestContext::default();
+        let response = controller
+            .register_controller(&cx, registration.clone())
+            .await;
+        match ErrorCode(response.error_code) {
+            // An older metadata.version has no such records.
+            ErrorCode::NONE | ErrorCode::UNSUPPORTED_VERSION => return,
+            code => tracing::debug!(code = code.name(), "the controller can't register yet"),
+        }
+        tokio::time::sleep(REGISTRATION_RETRY).await;
+    }
 }
 
 impl Node {

@@ -77,9 +77,10 @@ pub fn validate_topic_name(name: &str) -> Result<(), ApiError> {
     Err(ApiError::new(ErrorCode::INVALID_TOPIC_EXCEPTION, message))
 }
 
-/// Names that become equal here would have the same metrics.
-fn unify_collision_chars(name: &str) -> String {
-    name.replace('.', "_")
+/// Whether metrics of both topics would have the same name, as '.' becomes '_' there.
+fn collide(a: &str, b: &str) -> bool {
+    let unified = |byte: u8| if byte == b'.' { b'_' } else { byte };
+    a.len() == b.len() && a.bytes().map(unified).eq(b.bytes().map(unified))
 }
 
 fn invalid_assignment(message: String) -> ApiError {
@@ -106,14 +107,13 @@ impl QuorumController {
         }
         let mut records = Vec::new();
         let mut response = CreateTopicsResponse::default();
-        let mut collisions = BTreeMap::new();
         for topic in &request.topics {
             let name = topic.name.as_str();
             if duplicates.contains(name) || name == METADATA_TOPIC_NAME {
                 continue;
             }
             let result = self
-                .check_new_name(name, &mut collisions)
+                .check_new_name(name)
                 .and_then(|()| self.create_topic(cx, topic, &mut records));
             response
                 .topics
@@ -156,32 +156,19 @@ impl QuorumController {
         Ok(())
     }
 
-    /// Checks form, collisions and existence. `collisions` keeps the unified names of all topics
-    /// once one name has made it necessary to look.
-    fn check_new_name(
-        &self,
-        name: &str,
-        collisions: &mut BTreeMap<String, String>,
-    ) -> Result<(), ApiError> {
+    /// Checks form, existence and collisions.
+    fn check_new_name(&self, name: &str) -> Result<(), ApiError> {
         validate_topic_name(name)?;
         let topics = &self.image.topics;
         if topics.id_of(name).is_some() {
             let message = format!("Topic '{name}' already exists.");
             return Err(ApiError::new(ErrorCode::TOPIC_ALREADY_EXISTS, message));
         }
-        if name.contains(['.', '_']) {
-            if collisions.is_empty() {
-                let with_chars = topics
-                    .iter()
-                    .filter(|topic| topic.name.contains(['.', '_']));
-                collisions.extend(
-                    with_chars.map(|t| (unify_collision_chars(&t.name), t.name.to_string())),
-                );
-            }
-            if let Some(other) = collisions.get(&unify_collision_chars(name)) {
-                let message = format!("Topic '{name}' collides with existing topic: {other}");
-                return Err(ApiError::new(ErrorCode::INVALID_TOPIC_EXCEPTION, message));
-            }
+        if name.contains(['.', '_'])
+            && let Some(other) = topics.names_from("").find(|other| collide(name, other))
+        {
+            let message = format!("Topic '{name}' collides with existing topic: {other}");
+            return Err(ApiError::new(ErrorCode::INVALID_TOPIC_EXCEPTION, message));
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use kafka_shared::types::{METADATA_TOPIC_NAME, Uuid, random_uuid};
 
 use super::features::{ELR_VERSION, KRAFT_VERSION, METADATA_VERSION, SUPPORTED, supported};
 use super::snapshot::{self, BOOTSTRAP_FILE, KRaftState, Snapshot, SnapshotError, SnapshotId};
+use crate::log::fsx;
 use crate::log::meta_properties::MetaProperties;
 
 /// What to format.
@@ -238,13 +239,10 @@ fn write_bootstrap(
         kraft: KRaftState::default(),
         records: records.to_vec(),
     };
-    let bytes = snapshot::encode(
-        &content,
-        bootstrap_level(records, METADATA_VERSION),
-        0,
-        now_ms,
-    )?;
-    snapshot::write_file(&dir.join(BOOTSTRAP_FILE), &bytes)
+    let level = bootstrap_level(records, METADATA_VERSION);
+    let bytes = snapshot::encode(&content, level, 0, now_ms)?;
+    let path = dir.join(BOOTSTRAP_FILE);
+    fsx::write_atomically(&path, &bytes).map_err(|source| SnapshotError::Io { path, source })
 }
 
 fn write_first_voter(

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::cluster::{BrokerRegistration, ControllerRegistration, FeatureRange, ListenerEndpoint};
 use super::features::METADATA_VERSION;
 use super::image::MetadataImage;
-use super::topics::PartitionRegistration;
+use super::topics::{PartitionRegistration, directory_id};
 
 /// The metadata version from which on replicas have directories.
 pub const DIRECTORY_ASSIGNMENT_SINCE: i16 = 17;
@@ -231,6 +231,11 @@ pub fn partition_record(
 ) -> records::PartitionRecord {
     // Lists of tagged fields are left out when empty, to save space.
     let tagged = |ids: &[i32]| (!ids.is_empty()).then(|| ids.to_vec());
+    // A record without directories says the same, and has to at metadata versions without them.
+    let is_migrating = partition
+        .directories
+        .iter()
+        .all(|id| *id == directory_id::MIGRATING);
     records::PartitionRecord {
         partition_id,
         topic_id,
@@ -242,7 +247,11 @@ pub fn partition_record(
         leader_recovery_state: partition.leader_recovery_state.value(),
         leader_epoch: partition.leader_epoch,
         partition_epoch: partition.partition_epoch,
-        directories: partition.directories.to_vec(),
+        directories: if is_migrating {
+            Vec::new()
+        } else {
+            partition.directories.to_vec()
+        },
         eligible_leader_replicas: tagged(&partition.elr),
         last_known_elr: tagged(&partition.last_known_elr),
     }
