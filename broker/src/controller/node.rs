@@ -227,7 +227,6 @@ pub fn start(
         metadata.clone(),
         Arc::clone(&clock),
     );
-    let node_id = config.controller.node_id;
     let registration = registration(config.controller.node_id, &config.controller_endpoints);
     let controller = driver::start(
         Arc::new(config.controller),
