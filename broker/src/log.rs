@@ -20,7 +20,7 @@
 //!
 //! Kafka: `UnifiedLog`, `LocalLog`, `LogSegment`, `LogLoader`, `LogManager` (4.3).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -325,6 +325,16 @@ impl Offsets {
 struct Producers {
     states: ProducerStates,
     snapshots: Snapshots,
+}
+
+impl Producers {
+    fn prepare_snapshot(&self) -> Option<(i64, Vec<u8>)> {
+        self.snapshots.prepare(&self.states)
+    }
+
+    fn take_snapshot(&mut self, dir: &Path) -> std::io::Result<()> {
+        self.snapshots.take(dir, &self.states, false)
+    }
 }
 
 /// What only the writer touches.

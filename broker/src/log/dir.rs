@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -98,19 +99,44 @@ impl LogDir {
     }
 }
 
+/// The folders that this process has locked, by device and inode. A record lock belongs to the process: a second
+/// one would be granted, and closing its file would release the first.
+static LOCKED: Mutex<Vec<(u64, u64)>> = Mutex::new(Vec::new());
+
 /// The lock on a folder, released on drop.
 #[derive(Debug)]
 pub struct DirLock {
     _file: File,
+    identity: (u64, u64),
+}
+
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        LOCKED.lock().retain(|locked| *locked != self.identity);
+    }
 }
 
 impl DirLock {
     /// Takes the lock.
     ///
     /// # Errors
-    /// `WouldBlock` with a message for the operator when another process holds it.
+    /// `WouldBlock` with a message for the operator when it is held already.
     pub fn acquire(dir: &Path) -> io::Result<Self> {
         let path = dir.join(LOCK_FILE);
+        let in_use = |who: &str| {
+            let message = format!(
+                "{} is in use: {who} holds the lock on {}",
+                dir.display(),
+                path.display()
+            );
+            Err(io::Error::new(io::ErrorKind::WouldBlock, message))
+        };
+        let metadata = std::fs::metadata(dir)?;
+        let identity = (metadata.dev(), metadata.ino());
+        let mut locked = LOCKED.lock();
+        if locked.contains(&identity) {
+            return in_use("this process");
+        }
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -118,15 +144,16 @@ impl DirLock {
             .truncate(false)
             .open(&path)?;
         match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => Err(io::Error::new(
-                io::ErrorKind::WouldBlock,
-                format!(
-                    "{} is in use: another Kafka process holds the lock on {}",
-                    dir.display(),
-                    path.display()
-                ),
-            )),
+            Ok(()) => {
+                locked.push(identity);
+                Ok(Self {
+                    _file: file,
+                    identity,
+                })
+            }
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => {
+                in_use("another Kafka process")
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -41,8 +41,21 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::rename(from, to)
 }
 
+/// Makes the content and length of a file durable.
+pub fn sync_data(file: &File) -> io::Result<()> {
+    #[cfg(test)]
+    faults::on_sync()?;
+    file.sync_data()
+}
+
 /// Replaces the content of `path` in one step that survives a crash.
 pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
+    replace(path, content, true)
+}
+
+/// Replaces the content of `path` in one step. Without `sync` that survives the death of this process, but
+/// not a power loss.
+pub fn replace(path: &Path, content: &[u8], sync: bool) -> io::Result<()> {
     let temporary = with_suffix(path, ".tmp");
     let mut file = OpenOptions::new()
         .write(true)
@@ -50,6 +63,9 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
         .truncate(true)
         .open(&temporary)?;
     file.write_all(content)?;
+    if !sync {
+        return rename(&temporary, path);
+    }
     file.sync_all()?;
     drop(file);
     rename_durably(&temporary, path)
@@ -80,6 +96,8 @@ pub fn remove_if_exists(path: &Path) -> io::Result<bool> {
 
 /// Writes all parts one after the other at `position`, with as few system calls as the kernel allows.
 pub fn write_all_at(file: &File, parts: &[&[u8]], mut position: u64) -> io::Result<()> {
+    #[cfg(test)]
+    faults::before_write(file, parts, position)?;
     if let [single] = parts {
         return file.write_all_at(single, position);
     }
@@ -131,6 +149,54 @@ fn parent_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
+    }
+}
+
+/// A disk that fills up or fails, for tests of the thread that asks for it.
+#[cfg(test)]
+pub(crate) mod faults {
+    use std::cell::Cell;
+    use std::fs::File;
+    use std::io;
+    use std::os::unix::fs::FileExt;
+
+    thread_local! {
+        static ROOM: Cell<Option<usize>> = const { Cell::new(None) };
+        static SYNC_FAILS: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// From here on the disk has room for so many bytes; `None` for plenty.
+    pub fn set_room(bytes: Option<usize>) {
+        ROOM.set(bytes);
+    }
+
+    /// From here on fsync fails, or works again.
+    pub fn set_sync_fails(fails: bool) {
+        SYNC_FAILS.set(fails);
+    }
+
+    pub fn on_sync() -> io::Result<()> {
+        if SYNC_FAILS.get() {
+            Err(io::Error::other("the disk is broken"))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Writes what there is room for and fails when that is not all.
+    pub fn before_write(file: &File, parts: &[&[u8]], position: u64) -> io::Result<()> {
+        let Some(room) = ROOM.get() else {
+            return Ok(());
+        };
+        let mut bytes = parts.concat();
+        if bytes.len() <= room {
+            ROOM.set(Some(room - bytes.len()));
+            return Ok(());
+        }
+        bytes.truncate(room);
+        file.write_all_at(&bytes, position)?;
+        ROOM.set(Some(0));
+        Err(io::ErrorKind::StorageFull.into())
     }
 }
 

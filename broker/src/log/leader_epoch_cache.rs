@@ -178,20 +178,24 @@ impl LeaderEpochs {
         }
     }
 
-    /// Writes the file if the epochs have changed since it was written.
-    pub fn persist(&self, dir: &Path) -> io::Result<()> {
-        if !self.dirty.load(Ordering::Acquire) {
+    /// Whether the epochs have changed since the file was written durably.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty.load(Ordering::Acquire)
+    }
+
+    /// Writes the file if the epochs have changed since it was written durably. Without `sync` it is not.
+    pub fn persist(&self, dir: &Path, sync: bool) -> io::Result<()> {
+        let _writing = self.file.lock();
+        if !self.dirty.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        let _writing = self.file.lock();
-        self.dirty.store(false, Ordering::Release);
         let lines: Vec<String> = self
             .entries()
             .iter()
             .map(|e| format!("{} {}", e.epoch, e.start_offset))
             .collect();
-        let written = fsx::write_atomically(&dir.join(FILE), checkpoint::text(&lines).as_bytes());
-        if written.is_err() {
+        let written = fsx::replace(&dir.join(FILE), checkpoint::text(&lines).as_bytes(), sync);
+        if written.is_err() || !sync {
             self.dirty.store(true, Ordering::Release);
         }
         written
@@ -291,11 +295,11 @@ mod tests {
     fn the_file_is_kafkas_text_and_is_written_only_when_something_changed() {
         let dir = tempfile::tempdir().unwrap();
         let epochs = LeaderEpochs::load(dir.path()).unwrap();
-        epochs.persist(dir.path()).unwrap();
+        epochs.persist(dir.path(), true).unwrap();
         assert!(!dir.path().join(FILE).exists());
         epochs.assign(0, 0);
         epochs.assign(3, 42);
-        epochs.persist(dir.path()).unwrap();
+        epochs.persist(dir.path(), true).unwrap();
         let text = std::fs::read_to_string(dir.path().join(FILE)).unwrap();
         assert_eq!(text, "0\n2\n0 0\n3 42\n");
         assert_eq!(

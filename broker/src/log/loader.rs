@@ -55,6 +55,7 @@ impl Log {
         })?;
         if let Some(topic_id) = options.topic_id {
             log.assign_topic_id(topic_id)?;
+            log.write_topic_id_unsynced()?;
         }
         Ok(Arc::new(log))
     }
@@ -66,6 +67,14 @@ struct Loader {
     config: Arc<LogConfig>,
     context: Arc<LogContext>,
     options: LogOpenOptions,
+}
+
+/// How the segments are to be opened.
+enum Start {
+    /// Read through from the segment at this place on.
+    Recover(usize),
+    /// As they are; the log ends here, if there are any.
+    Intact(Option<i64>),
 }
 
 /// The files of a partition folder.
@@ -101,12 +110,10 @@ impl Loader {
         };
 
         let mut log_end = match self.first_to_recover(&segments, &files)? {
-            Some(first) => Some(self.recover(&mut segments, first, &mut producers, &epochs)?),
-            None => segments
-                .last()
-                .map(|last| last.next_offset())
-                .transpose()?
-                .map(|(end, _)| end),
+            Start::Recover(first) => {
+                Some(self.recover(&mut segments, first, &mut producers, &epochs)?)
+            }
+            Start::Intact(end) => end,
         };
         let start_checkpoint = self.options.log_start_offset;
         if log_end.is_some_and(|end| end < start_checkpoint) {
@@ -167,6 +174,7 @@ impl Loader {
             log_start_offset,
         );
         let id = partition_metadata::read(&self.path)?;
+        segments.iter().for_each(|segment| segment.release_file());
         Ok(Log {
             topic_partition: self.tp.clone(),
             context: self.context.clone(),
@@ -190,13 +198,9 @@ impl Loader {
         })
     }
 
-    /// The first segment that has to be read through: after an unclean shutdown the one that holds the
-    /// recovery point, and always one without indexes or whose last batch is torn.
-    fn first_to_recover(
-        &self,
-        segments: &[Arc<Segment>],
-        files: &Files,
-    ) -> io::Result<Option<usize>> {
+    /// After an unclean shutdown the segment that holds the recovery point has to be read through with all that
+    /// follow, and always one without indexes or whose last batch is torn.
+    fn first_to_recover(&self, segments: &[Arc<Segment>], files: &Files) -> io::Result<Start> {
         let lacks_index = segments.iter().position(|segment| {
             let base = segment.base_offset();
             let has = |list: &[i64]| list.binary_search(&base).is_ok();
@@ -208,11 +212,16 @@ impl Loader {
                 .partition_point(|s| s.base_offset() <= point)
                 .saturating_sub(1)
         });
-        let torn = match (segments.last(), unclean) {
-            (Some(last), None) if !last.next_offset()?.1 => Some(segments.len() - 1),
-            _ => None,
+        if let Some(first) = lacks_index.into_iter().chain(unclean).min() {
+            return Ok(Start::Recover(first));
+        }
+        let Some(last) = segments.last() else {
+            return Ok(Start::Intact(None));
         };
-        Ok([lacks_index, unclean, torn].into_iter().flatten().min())
+        match last.next_offset()? {
+            (end, true) => Ok(Start::Intact(Some(end))),
+            (_, false) => Ok(Start::Recover(segments.len() - 1)),
+        }
     }
 
     /// Reads segments through from `first` on. Returns the log end offset. Where one has to be cut, all that

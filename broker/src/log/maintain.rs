@@ -15,6 +15,7 @@ use super::append::clip_to_start;
 use super::config::LogConfig;
 use super::error::LogError;
 use super::partition_metadata;
+use super::producer_snapshot::Snapshots;
 use super::retention::{self, Limits, SegmentInfo};
 use super::segment::{Segment, SegmentWriter};
 use super::segments::Segments;
@@ -104,17 +105,36 @@ impl Log {
         Ok(true)
     }
 
-    /// Writes `partition.metadata` and the leader epochs when they have changed.
+    /// Writes `partition.metadata` and the leader epochs durably when they have changed: before records come
+    /// that depend on them.
     pub(super) fn persist_small_files(&self) -> Result<(), LogError> {
+        self.write_small_files(true)
+    }
+
+    /// Writes `partition.metadata` of a new folder at little cost: it survives the death of this process.
+    pub(super) fn write_topic_id_unsynced(&self) -> Result<(), LogError> {
+        self.write_small_files(false)
+    }
+
+    /// Without `sync` the files may be lost in a power loss, and are written again before the first append.
+    fn write_small_files(&self, sync: bool) -> Result<(), LogError> {
         let topic_id = *self.topic_id.read();
-        let path = self.folder.path();
         if let (true, Some(id)) = (topic_id.dirty, topic_id.id) {
+            let path = self.folder.path();
             self.guard("cannot write partition.metadata", || {
-                partition_metadata::write(&path, id)
+                partition_metadata::write(&path, id, sync)
             })?;
-            self.topic_id.write().dirty = false;
+            if sync {
+                self.topic_id.write().dirty = false;
+            }
         }
-        self.guard("cannot write leader epochs", || self.epochs.persist(&path))
+        if self.epochs.is_dirty() {
+            let path = self.folder.path();
+            self.guard("cannot write leader epochs", || {
+                self.epochs.persist(&path, sync)
+            })?;
+        }
+        Ok(())
     }
 
     fn guard<T>(
@@ -122,9 +142,12 @@ impl Log {
         what: &str,
         operation: impl FnOnce() -> io::Result<T>,
     ) -> Result<T, LogError> {
-        self.context
-            .dir
-            .guard(&format!("{what} of {}", self.topic_partition), operation)
+        self.context.dir.check_online()?;
+        operation().map_err(|error| {
+            self.context
+                .dir
+                .fail(&format!("{what} of {}", self.topic_partition), &error)
+        })
     }
 
     /// Opens the active segment for writing, and rolls to a new one when this append needs it. Returns the
@@ -200,12 +223,8 @@ impl Log {
                 segments.with(segment)
             };
             self.segments.store(Arc::new(list));
-            let mut producers = self.producers.lock();
-            let producers = &mut *producers;
-            producers.states.set_map_end_offset(base_offset);
-            producers
-                .snapshots
-                .take(&self.folder.path(), &producers.states, false)
+            self.producers.lock().states.set_map_end_offset(base_offset);
+            self.write_snapshot(false)
         })?;
         let mut offsets = self.offsets.write();
         let old_end = offsets.log_end;
@@ -267,7 +286,10 @@ impl Log {
     /// Flushes what rolling and `flush.ms` ask for. Called about once a second.
     pub fn flush_if_needed(&self, now_ms: i64) -> Result<(), LogError> {
         let offsets = *self.offsets.read();
-        self.persist_small_files()?;
+        // What belongs to a log without records is written with the first ones, or at shutdown.
+        if offsets.log_end.message_offset > 0 {
+            self.persist_small_files()?;
+        }
         if now_ms.saturating_sub(offsets.last_flush_ms) >= self.config.load().flush_ms {
             self.flush(false)
         } else if offsets.flush_requested > offsets.recovery_point {
@@ -281,9 +303,15 @@ impl Log {
     /// what lies below the log start. Returns how many went.
     pub fn delete_old_segments(&self) -> Result<usize, LogError> {
         let config = self.config.load();
-        let mut deleted = self.delete_oldest(retention::below_log_start)?;
-        if config.delete {
+        let mut deleted = 0;
+        let (first, start) = (self.first_segment_base_offset(), self.log_start_offset());
+        if start > first && self.number_of_segments() > 1 {
+            deleted += self.delete_oldest(retention::below_log_start)?;
+        }
+        if config.delete && config.retention_bytes >= 0 && self.size() > 0 {
             deleted += self.delete_oldest(retention::over_size)?;
+        }
+        if config.delete && config.retention_ms >= 0 && self.size() > 0 {
             deleted += self.delete_oldest(retention::over_age)?;
         }
         Ok(deleted)
@@ -492,7 +520,7 @@ impl Log {
                 end_offset,
                 (now_ms, expiration),
             )?;
-            producers.snapshots.take(&path, &producers.states, false)
+            producers.take_snapshot(&path)
         })?;
         let mut offsets = self.offsets.write();
         let high_watermark = offsets.high_watermark.message_offset;
@@ -509,18 +537,26 @@ impl Log {
     }
 
     fn take_snapshot(&self) -> Result<(), LogError> {
-        let path = self.folder.path();
-        let mut producers = self.producers.lock();
-        let producers = &mut *producers;
         self.guard("cannot write a producer snapshot", || {
-            producers.snapshots.take(&path, &producers.states, true)
+            self.write_snapshot(true)
         })
+    }
+
+    /// Writes a snapshot when the producers' state has moved on. The caller is the writer; the lock on the state
+    /// is not held while the file is written.
+    fn write_snapshot(&self, sync: bool) -> io::Result<()> {
+        let Some((offset, content)) = self.producers.lock().prepare_snapshot() else {
+            return Ok(());
+        };
+        Snapshots::write(&self.folder.path(), offset, &content, sync)?;
+        self.producers.lock().snapshots.taken(offset);
+        Ok(())
     }
 
     /// Flushes and closes: after it, all files are as a clean shutdown leaves them. Reads may go on.
     pub fn close(&self) -> Result<(), LogError> {
         let mut writer = self.lock_writer()?;
-        self.persist_small_files()?;
+        self.write_small_files(self.log_end_offset() > 0)?;
         if let Some(active) = writer.active.take() {
             self.guard("cannot close the active segment", || active.finish())?;
             self.flush(true)?;

@@ -122,19 +122,13 @@ impl LogManager {
     /// Creates and locks the folders and reads their meta.properties. Loads nothing yet.
     ///
     /// # Errors
-    /// When a folder is in use by another process or listed twice, its meta.properties is damaged, or no folder
+    /// When a folder is in use, by another process or because it is listed twice, its meta.properties is damaged, or no folder
     /// is usable. A folder that fails for another reason is out of service while others are left.
     pub fn open(config: LogManagerConfig, clock: Arc<dyn Clock>) -> io::Result<Arc<Self>> {
         let (failures, _) = watch::channel(Vec::new());
         let mut dirs = Vec::new();
-        let mut seen = HashSet::new();
         for path in &config.log_dirs {
-            let dir = open_dir(path, &config, &clock, &failures)?;
-            if !dir.context.dir.is_offline() && !seen.insert(path.canonicalize()?) {
-                let message = format!("log directory {} is listed twice", path.display());
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-            }
-            dirs.push(dir);
+            dirs.push(open_dir(path, &config, &clock, &failures)?);
         }
         if dirs.iter().all(|dir| dir.context.dir.is_offline()) {
             return Err(io::Error::other("none of the log directories can be used"));
@@ -535,18 +529,18 @@ impl LogManager {
         let logs = self.logs();
         for dir in self.dirs.iter().filter(|dir| !dir.context.dir.is_offline()) {
             let mut written = dir.written.lock();
-            let mut offsets: Vec<(TopicPartition, i64)> = logs
+            let offsets: Vec<(&TopicPartition, i64)> = logs
                 .iter()
-                .filter(|log| log.dir().path() == dir.path())
-                .filter_map(|log| Some((log.topic_partition().clone(), offset_of(log)?)))
+                .filter(|log| Arc::ptr_eq(log.dir(), &dir.context.dir))
+                .filter_map(|log| Some((log.topic_partition(), offset_of(log)?)))
                 .collect();
-            offsets.sort();
             let mut hasher = DefaultHasher::new();
             offsets.hash(&mut hasher);
             let hash = hasher.finish();
             if written.get(file) == Some(&hash) {
                 continue;
             }
+            let offsets = offsets.into_iter().map(|(tp, offset)| (tp.clone(), offset));
             match checkpoint::write_offsets(&dir.path().join(file), offsets) {
                 Ok(()) => {
                     written.insert(file, hash);

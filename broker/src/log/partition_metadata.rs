@@ -13,10 +13,10 @@ use super::fsx;
 /// Name of the file in a partition folder.
 pub const FILE: &str = "partition.metadata";
 
-/// Writes the file durably.
-pub fn write(dir: &Path, topic_id: Uuid) -> io::Result<()> {
+/// Writes the file; with `sync` it survives a power loss.
+pub fn write(dir: &Path, topic_id: Uuid, sync: bool) -> io::Result<()> {
     let text = format!("version: 0\ntopic_id: {}", uuid_to_base64(topic_id));
-    fsx::write_atomically(&dir.join(FILE), text.as_bytes())
+    fsx::replace(&dir.join(FILE), text.as_bytes(), sync)
 }
 
 /// Reads the topic id; none when there is no file.
@@ -56,7 +56,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(read(dir.path()).unwrap(), None);
         let id = Uuid::from_u128(0x1234_5678_9abc_def0_1234_5678_9abc_def0);
-        write(dir.path(), id).unwrap();
+        write(dir.path(), id, true).unwrap();
         let bytes = std::fs::read(dir.path().join(FILE)).unwrap();
         assert_eq!((bytes.len(), bytes.ends_with(b"\n")), (43, false));
         assert_eq!(read(dir.path()).unwrap(), Some(id));

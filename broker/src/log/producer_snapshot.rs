@@ -116,17 +116,28 @@ impl Snapshots {
         self.offsets.last().copied()
     }
 
+    /// The offset and content of the snapshot to write, when the state has moved on since the last one.
+    pub fn prepare(&self, states: &ProducerStates) -> Option<(i64, Vec<u8>)> {
+        let offset = states.map_end_offset();
+        (offset > self.last_snapshot_offset).then(|| (offset, encode(states)))
+    }
+
+    /// Writes a prepared snapshot.
+    pub fn write(dir: &Path, offset: i64, content: &[u8], sync: bool) -> io::Result<()> {
+        fsx::write_file(&names::file(dir, offset, names::SNAPSHOT), content, sync)
+    }
+
+    /// Takes note of a snapshot that was written.
+    pub fn taken(&mut self, offset: i64) {
+        self.offsets.insert(offset);
+        self.last_snapshot_offset = offset;
+    }
+
     /// Writes a snapshot when the state has moved on since the last one.
     pub fn take(&mut self, dir: &Path, states: &ProducerStates, sync: bool) -> io::Result<()> {
-        let offset = states.map_end_offset();
-        if offset > self.last_snapshot_offset {
-            fsx::write_file(
-                &names::file(dir, offset, names::SNAPSHOT),
-                &encode(states),
-                sync,
-            )?;
-            self.offsets.insert(offset);
-            self.last_snapshot_offset = offset;
+        if let Some((offset, content)) = self.prepare(states) {
+            Self::write(dir, offset, &content, sync)?;
+            self.taken(offset);
         }
         Ok(())
     }

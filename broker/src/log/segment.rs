@@ -74,12 +74,11 @@ impl Indexes {
     }
 
     /// Adds a time entry if it is later than the last one.
-    pub fn add_time(&mut self, largest: TimeEntry) -> bool {
+    pub fn add_time(&mut self, largest: TimeEntry) {
         let newer = largest.timestamp > self.time.last().map_or(NO_TIMESTAMP, |e| e.timestamp);
         if newer {
             self.time.push(largest);
         }
-        newer
     }
 }
 
@@ -159,6 +158,11 @@ impl Segment {
         let file = Arc::new(file);
         self.file.store(Some(file.clone()));
         Ok(file)
+    }
+
+    /// Closes the `.log` file until it is needed again: for partitions that nobody uses.
+    pub fn release_file(&self) {
+        self.file.store(None);
     }
 
     /// Whether an offset can be held relative to the base offset.
@@ -510,7 +514,7 @@ impl Segment {
     /// Makes the written bytes durable; with `everything` also the indexes, as for a segment that is not
     /// written to any more.
     pub fn sync(&self, everything: bool) -> io::Result<()> {
-        self.file()?.sync_data()?;
+        fsx::sync_data(&*self.file()?)?;
         if everything {
             for suffix in [names::INDEX, names::TIME_INDEX, names::TXN_INDEX] {
                 match File::open(self.path(suffix)) {
@@ -855,19 +859,25 @@ impl SegmentWriter {
 impl Segment {
     fn add_final_time_entry(&self, file: &File) -> io::Result<()> {
         let largest = self.largest()?;
-        let mut indexes = self.indexes.write();
-        let Some(indexes) = &mut *indexes else {
-            return Ok(());
+        let (count, newest) = match &*self.indexes.read() {
+            Some(indexes) => (
+                indexes.time.len(),
+                indexes.time.last().map_or(NO_TIMESTAMP, |e| e.timestamp),
+            ),
+            None => return Ok(()),
         };
+        if largest.timestamp <= newest {
+            return Ok(());
+        }
         let entry = TimeEntry {
             timestamp: largest.timestamp,
             relative_offset: self.relative(largest.offset),
         };
-        if indexes.add_time(entry) {
-            let position = ((indexes.time.len() - 1) * time_index::ENTRY_SIZE) as u64;
-            fsx::write_all_at(file, &[&entry.to_bytes()], position)?;
-        }
-        Ok(())
+        fsx::write_all_at(
+            file,
+            &[&entry.to_bytes()],
+            (count * time_index::ENTRY_SIZE) as u64,
+        )
     }
 }
 

@@ -13,6 +13,7 @@ use kafka_shared::types::TopicPartition;
 use super::*;
 
 mod appending;
+mod failing;
 mod golden;
 mod maintaining;
 mod model;
