@@ -153,6 +153,14 @@ impl BatchLoader {
     }
 }
 
+/// All of the publications, the first of which has everything as new, as one. Whoever is told of an
+/// image for the first time may take for deleted what is not in it: a start must not show parts.
+pub fn joined(publications: Vec<Publication>) -> Option<Publication> {
+    let image = publications.into_iter().next_back()?.image;
+    let delta = MetadataDelta::between(&Arc::new(MetadataImage::default()), &image);
+    Some(Publication { delta, image })
+}
+
 /// How far a log is committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Committed {
@@ -298,6 +306,9 @@ impl Thread {
             }
         }
         publications.extend(self.loader.flush());
+        if self.handle.image().offset() < 0 {
+            publications = joined(publications).into_iter().collect();
+        }
         for publication in publications {
             self.handle.publish(&publication.delta, publication.image);
         }

@@ -15,7 +15,7 @@ use super::delta::MetadataDelta;
 use super::features::{GROUP_VERSION, SUPPORTED, metadata_version_name};
 use super::format::{FormatError, FormatOptions, feature_records, format, read_bootstrap};
 use super::image::MetadataImage;
-use super::loader::{BatchLoader, Publication};
+use super::loader::{BatchLoader, Publication, joined};
 use super::snapshot::{self, KRaftState, Snapshot, SnapshotId};
 use super::{ConfigResource, ResourceType};
 
@@ -325,6 +325,26 @@ fn a_transaction_is_published_when_it_ends_and_never_when_it_is_aborted() {
 
     let mut nothing = Vec::new();
     assert!(loader.load(&batch(9, vec![end()]), &mut nothing).is_err());
+}
+
+#[test]
+fn the_first_publication_is_of_all_that_is_committed() {
+    let begin = MetadataRecord::BeginTransaction(records::BeginTransactionRecord::default());
+    let end = MetadataRecord::EndTransaction(records::EndTransactionRecord::default());
+    let mut loader = BatchLoader::new(&MetadataImage::default());
+    let mut publications = Vec::new();
+    for batch in [
+        batch(0, vec![topic("a")]),
+        batch(1, vec![begin, topic("b"), end]),
+    ] {
+        loader.load(&batch, &mut publications).unwrap();
+    }
+    publications.extend(loader.flush());
+    assert_eq!(publications.len(), 2);
+    let first = joined(publications).unwrap();
+    assert_eq!(names(&first.image), ["a", "b"]);
+    assert_eq!(first.delta.topics().unwrap().changed.len(), 2);
+    assert_eq!(first.image.offset(), 3);
 }
 
 #[test]
