@@ -1,9 +1,9 @@
 //! Applies the metadata log to the replicas: deleted ones go first, then new and changed ones are
 //! made leaders or followers, then new settings take effect.
 //!
-//! The first image has to be that of a metadata log which has been read to its end, and the logs have
-//! to be loaded before: it decides which of the logs found on disk still belong to this broker; the others
-//! are set aside as stray.
+//! The logs have to be loaded, and the first image has to be that of a metadata log which was read to
+//! its end: the first one that knows this broker decides which of the logs found on disk still belong
+//! to it. The others are set aside as stray.
 //!
 //! A replica whose log can't be opened is kept in the table as offline, so that clients are told
 //! `KAFKA_STORAGE_ERROR`; the others of the same update are not concerned.
@@ -29,7 +29,8 @@ use crate::metadata::{
 /// What the publisher remembers between updates.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    has_seen_image: bool,
+    /// Whether the logs that were found on disk were compared with an image.
+    has_judged_logs: bool,
 }
 
 impl From<&PartitionRegistration> for Registration {
@@ -53,7 +54,9 @@ impl MetadataPublisher for ReplicaManager {
 
     fn on_metadata_update(&self, delta: &MetadataDelta, image: &Arc<MetadataImage>) {
         let mut progress = self.changing.lock();
-        if !std::mem::replace(&mut progress.has_seen_image, true) {
+        // An image without this broker is not one from which it could learn what it holds.
+        let knows_broker = image.cluster.broker(self.config.node_id).is_some();
+        if knows_broker && !std::mem::replace(&mut progress.has_judged_logs, true) {
             self.set_strays_aside(image);
         }
         if let Some(changes) = delta.local_changes(self.config.node_id) {

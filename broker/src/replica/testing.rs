@@ -60,10 +60,10 @@ pub fn registration(leader: i32, epoch: i32, replicas: &[i32]) -> PartitionRegis
 
 impl World {
     pub fn start() -> Self {
-        Self::on(
-            tempfile::tempdir().expect("a temporary folder"),
-            MetadataImage::default(),
-        )
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let world = Self::on(dir, MetadataImage::default());
+        world.register_broker(NODE, "kafka1");
+        world
     }
 
     /// Stops the broker in order and starts another one on its folder, under the same metadata.

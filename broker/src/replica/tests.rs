@@ -16,6 +16,7 @@ use super::partition::FollowerId;
 use super::testing::{NODE, NOW_MS, World, batch, batch_of, registration, topic_id};
 use crate::coordinator::PartitionWriter;
 use crate::log::{AppendOrigin, FetchIsolation, LogConfig, timestamps};
+use crate::metadata::MetadataImage;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -382,6 +383,25 @@ async fn a_restart_keeps_records_and_high_watermark_and_sets_strays_aside() {
         names.iter().all(|name| name.ends_with("-stray")) && names.len() == 1,
         "{names:?}"
     );
+}
+
+#[tokio::test]
+async fn an_image_that_does_not_know_the_broker_takes_nothing_from_it() {
+    let world = World::start();
+    world.create_topic("t", 1);
+    append(&world, "t", 0, 1, batch(&["a"])).await;
+    let image = world.metadata.image();
+    let world = world.restart_after(|image| {
+        image.topics.remove(topic_id("t"));
+        image.cluster.brokers.clear();
+    });
+    assert!(world.replicas.partition("t", 0).is_err());
+    world.publish(|next| *next = MetadataImage::clone(&image));
+    let fetched = world
+        .replicas
+        .fetch_records(params(), &[want("t", 0, 0)])
+        .await;
+    assert_eq!(values(&fetched[0]), ["a"]);
 }
 
 #[tokio::test]
