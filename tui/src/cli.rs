@@ -23,6 +23,7 @@ use kafka_shared::time::SystemClock;
 use kafka_shared::types::Endpoint;
 
 use crate::cluster::{ClusterClient, ConnectOptions};
+use crate::local::daemon::DaemonArgs;
 use crate::model::{ClusterSnapshot, Fault, FaultKind, Update};
 use crate::output::{EXIT_CODES, Format, Printable, error_text, exit_code};
 
@@ -65,6 +66,29 @@ pub struct GlobalArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Start a broker, topics, producers and consumers in a temporary folder and open the screens
+    /// on them; leaving stops and removes everything
+    Demo(DemoArgs),
+    /// Run the broker that this program holds, in the foreground
+    #[command(hide = true)]
+    Daemon(DaemonArgs),
+    #[command(flatten)]
+    Scripted(Scripted),
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub struct DemoArgs {
+    /// Open no screens: print the address and run until interrupted
+    #[arg(long)]
+    pub headless: bool,
+    /// Run this kafka-broker instead of the one in this program
+    #[arg(long, value_name = "FILE")]
+    pub program: Option<std::path::PathBuf>,
+}
+
+/// The commands that print and exit.
+#[derive(Debug, Subcommand)]
+pub enum Scripted {
     /// List, describe and change topics
     #[command(subcommand)]
     Topics(TopicsCommand),
@@ -422,7 +446,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>, io: &mut Io<'_>) -> Resul
 }
 
 /// Runs one command and returns the exit code.
-pub async fn run(global: &GlobalArgs, command: Command, io: &mut Io<'_>) -> u8 {
+pub async fn run(global: &GlobalArgs, command: Scripted, io: &mut Io<'_>) -> u8 {
     match dispatch(global, command, io).await {
         Ok(code) => code,
         Err(fault) => {
@@ -432,32 +456,32 @@ pub async fn run(global: &GlobalArgs, command: Command, io: &mut Io<'_>) -> u8 {
     }
 }
 
-async fn dispatch(global: &GlobalArgs, command: Command, io: &mut Io<'_>) -> Result<u8, Fault> {
+async fn dispatch(global: &GlobalArgs, command: Scripted, io: &mut Io<'_>) -> Result<u8, Fault> {
     match command {
-        Command::Topics(TopicsCommand::List { filter, internal }) => {
+        Scripted::Topics(TopicsCommand::List { filter, internal }) => {
             show::list_topics(global, filter.as_deref(), internal, io).await
         }
-        Command::Topics(TopicsCommand::Describe { name }) => {
+        Scripted::Topics(TopicsCommand::Describe { name }) => {
             show::describe_topic(global, &name, io).await
         }
-        Command::Topics(command) => change::topics(global, command, io).await,
-        Command::Partitions(command) => change::partitions(global, command, io).await,
-        Command::Brokers(BrokersCommand::List) => show::list_brokers(global, io).await,
-        Command::Groups(command) => groups::run(global, command, io).await,
-        Command::Configs(ConfigsCommand::Describe { resource, all }) => {
+        Scripted::Topics(command) => change::topics(global, command, io).await,
+        Scripted::Partitions(command) => change::partitions(global, command, io).await,
+        Scripted::Brokers(BrokersCommand::List) => show::list_brokers(global, io).await,
+        Scripted::Groups(command) => groups::run(global, command, io).await,
+        Scripted::Configs(ConfigsCommand::Describe { resource, all }) => {
             show::describe_configs(global, &resource, all, io).await
         }
-        Command::Configs(ConfigsCommand::Alter {
+        Scripted::Configs(ConfigsCommand::Alter {
             resource,
             settings,
             change,
         }) => change::configs(global, &resource, &settings, change, io).await,
-        Command::Reassign(command) => reassign::run(global, command, io).await,
-        Command::Elect { topic, change } => {
+        Scripted::Reassign(command) => reassign::run(global, command, io).await,
+        Scripted::Elect { topic, change } => {
             change::elect(global, topic.as_deref(), change, io).await
         }
-        Command::Local(command) => local::run(global, command, io).await,
-        Command::Completions { shell } => {
+        Scripted::Local(command) => local::run(global, command, io).await,
+        Scripted::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "kafka-tui", &mut text);
             io.write(&String::from_utf8_lossy(&text));

@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{ClusterClient, ConnectOptions};
-use crate::local::{Program, command, free_port, properties};
+use crate::local::{Program, arguments, command, free_port};
 use crate::model::{Fault, FaultKind};
 use crate::ops::CreateTopic;
 
@@ -217,18 +217,15 @@ fn client(endpoint: &Endpoint, client_id: &str) -> ClusterClient {
 
 fn spawn(what: &str, folder: &Path, port: u16, program: &Program) -> Result<Child, Fault> {
     let failed = |why: String| Fault::new(FaultKind::Failed, what, why);
-    let config = folder.join("server.properties");
     // Quick to form groups, so that there is something to see at once.
     let settings = [(
         "group.initial.rebalance.delay.ms".to_owned(),
         "500".to_owned(),
     )];
-    let text = properties(&folder.join("data"), port, &settings);
-    std::fs::write(&config, text).map_err(|e| failed(format!("{}: {e}", config.display())))?;
     let log = File::create(folder.join("broker.log")).map_err(|error| failed(error.to_string()))?;
     let second = log.try_clone().map_err(|error| failed(error.to_string()))?;
     let mut command = command(program).map_err(|error| failed(error.to_string()))?;
-    command.arg("--config").arg(&config);
+    command.args(arguments(&folder.join("data"), port, &settings));
     if *program == Program::Own {
         command
             .arg("--until-stdin-ends")

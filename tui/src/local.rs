@@ -1,7 +1,7 @@
 //! Local brokers: started, watched, stopped and deleted by this program.
 //!
-//! Owns a folder per broker under `$XDG_STATE_HOME/kafka-tui/local/NAME` with its configuration,
-//! its log, its data and `state.json`. A broker is a child process in its own process group, so
+//! Owns a folder per broker under `$XDG_STATE_HOME/kafka-tui/local/NAME` with its log, its data and
+//! `state.json`. A broker is a child process in its own process group, so
 //! that it outlives the terminal it was started from; the program itself is its executable (see
 //! `daemon`), or another `kafka-broker` that is named.
 //!
@@ -11,6 +11,7 @@
 //! - `state.json` is replaced as a whole, never half-written.
 //! - Deleting refuses while the broker runs, and removes only a folder that holds a `state.json`.
 
+pub mod daemon;
 mod process;
 mod start;
 
@@ -25,13 +26,12 @@ use crate::model::{Fault, FaultKind};
 
 pub use process::ProcessIdentity;
 pub use start::{Program, StartOptions};
-pub(crate) use start::{command, free_port, properties};
+pub(crate) use start::{arguments, command, free_port};
 
 /// The name of a broker when none is given.
 pub const DEFAULT_NAME: &str = "default";
 
 const STATE_FILE: &str = "state.json";
-const CONFIG_FILE: &str = "server.properties";
 const LOG_FILE: &str = "broker.log";
 const DATA_FOLDER: &str = "data";
 
@@ -81,6 +81,9 @@ impl LocalBroker {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct State {
     port: u16,
+    /// As they were given at the last start.
+    #[serde(default)]
+    settings: Vec<(String, String)>,
     started_ms: i64,
     /// The process that was started last; it may be gone.
     process: ProcessIdentity,

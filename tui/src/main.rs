@@ -3,7 +3,12 @@
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use kafka_tui::cli::{self, Io};
+use kafka_tui::cli::{self, Command, DemoArgs, Io};
+use kafka_tui::demo::Demo;
+use kafka_tui::local::{Program, daemon};
+use kafka_tui::model::{Fault, FaultKind};
+use kafka_tui::output::{error_text, exit_code};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Asks on the terminal; `None` when there is none to ask on.
 fn ask(question: &str) -> Option<String> {
@@ -30,22 +35,80 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return ExitCode::from(code),
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread()
+    if let Some(Command::Daemon(args)) = &cli.command {
+        // It makes a runtime of its own.
+        return finish(daemon::run(args));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
         .enable_all()
-        .build()
-    {
+        .build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            let _ = writeln!(io.err, "error: start the program: {error}");
-            return ExitCode::from(1);
+            let why = error.to_string();
+            return finish(Err(Fault::new(FaultKind::Failed, "start the program", why)));
         }
     };
-    let Some(command) = cli.command else {
-        let _ = writeln!(
-            io.err,
-            "error: open the screens: name a command, see --help"
-        );
-        return ExitCode::from(2);
+    match cli.command {
+        Some(Command::Scripted(command)) => {
+            ExitCode::from(runtime.block_on(cli::run(&cli.global, command, &mut io)))
+        }
+        Some(Command::Demo(args)) => finish(runtime.block_on(demo(&args, &mut io))),
+        Some(Command::Daemon(_)) | None => finish(Err(Fault::new(
+            FaultKind::Refused,
+            "open the screens",
+            "name a command; `kafka-tui --help` lists them",
+        ))),
+    }
+}
+
+fn finish(result: Result<(), Fault>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            // Where else could it be told?
+            let _ = std::io::stderr().write_all(error_text(&fault).as_bytes());
+            ExitCode::from(exit_code(&fault))
+        }
+    }
+}
+
+/// Runs the demo until it is left or a signal comes; then stops and removes everything.
+async fn demo(args: &DemoArgs, io: &mut Io<'_>) -> Result<(), Fault> {
+    let program = args.program.clone().map_or(Program::Own, Program::Other);
+    let stopped = stop_signal()?;
+    tokio::pin!(stopped);
+    let demo = tokio::select! {
+        started = Demo::start(&program) => started?,
+        () = &mut stopped => return Ok(()),
     };
-    ExitCode::from(runtime.block_on(cli::run(&cli.global, command, &mut io)))
+    let _ = writeln!(
+        io.out,
+        "demo: a broker at {}, data in {}",
+        demo.endpoint(),
+        demo.folder().display()
+    );
+    let _ = io.out.flush();
+    stopped.await;
+    demo.stop().await;
+    Ok(())
+}
+
+/// Resolves with the first signal that asks the program to end.
+fn stop_signal() -> Result<impl Future<Output = ()>, Fault> {
+    let listen = |kind| {
+        signal(kind)
+            .map_err(|error| Fault::new(FaultKind::Failed, "listen for signals", error.to_string()))
+    };
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut hangup = listen(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    })
 }

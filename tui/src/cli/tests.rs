@@ -19,7 +19,9 @@ fn run_line(line: &str, answer: Option<&str>) -> (u8, String, String) {
                 .enable_all()
                 .build()
                 .unwrap();
-            let command = cli.command.expect("the test names a command");
+            let Some(Command::Scripted(command)) = cli.command else {
+                panic!("the test names a command that prints and exits");
+            };
             runtime.block_on(run(&cli.global, command, &mut io))
         }
     };

@@ -1,5 +1,6 @@
 //! Starts a local broker and waits until it answers.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -17,8 +18,8 @@ use crate::model::{Fault, FaultKind};
 
 use super::process::ProcessIdentity;
 use super::{
-    CONFIG_FILE, DATA_FOLDER, LOG_FILE, LocalBroker, LocalBrokers, LocalStatus, STATE_FILE, State,
-    io_fault, tail,
+    DATA_FOLDER, LOG_FILE, LocalBroker, LocalBrokers, LocalStatus, STATE_FILE, State, io_fault,
+    tail,
 };
 
 /// Local brokers serve this machine only.
@@ -50,7 +51,7 @@ pub enum Program {
 pub struct StartOptions {
     /// `None`: the port it had before, or a free one.
     pub port: Option<u16>,
-    /// Settings beyond the usual, as in `server.properties`.
+    /// Settings beyond the usual, as in `server.properties`. None: those it had before.
     pub settings: Vec<(String, String)>,
     pub program: Program,
     /// How long it may take until it answers.
@@ -84,19 +85,23 @@ impl LocalBrokers {
                 return Ok(broker);
             }
         }
-        let wanted = options.port.or(before.map(|state| state.port));
+        let wanted = options.port.or(before.as_ref().map(|state| state.port));
+        let settings = match before {
+            Some(state) if options.settings.is_empty() => state.settings,
+            _ => options.settings.clone(),
+        };
         let port = choose_port(&what, wanted)?;
         fs::create_dir_all(&folder).map_err(|error| io_fault(&what, &folder, &error))?;
-        let config = folder.join(CONFIG_FILE);
-        let text = properties(&folder.join(DATA_FOLDER), port, &options.settings);
-        fs::write(&config, text).map_err(|error| io_fault(&what, &config, &error))?;
-        let mut child = spawn(&what, &folder, &config, &options.program)?;
+        let arguments = arguments(&folder.join(DATA_FOLDER), port, &settings);
+        let mut child = spawn(&what, &folder, arguments, &options.program)?;
         let pid = i32::try_from(child.id()).unwrap_or(-1);
         let identity =
             ProcessIdentity::of(pid).ok_or_else(|| ended(&what, &folder, "it ended at once"))?;
+        let started_ms = SystemClock::new().wall_ms();
         let state = State {
             port,
-            started_ms: SystemClock::new().wall_ms(),
+            settings,
+            started_ms,
             process: identity,
         };
         write_state(&folder, &state).map_err(|error| io_fault(&what, &folder, &error))?;
@@ -126,47 +131,29 @@ pub(crate) fn free_port() -> Option<u16> {
     listener.local_addr().ok().map(|address| address.port())
 }
 
-/// The configuration of a broker that is a cluster of its own.
-pub(crate) fn properties(data: &Path, port: u16, settings: &[(String, String)]) -> String {
-    let controller_port = 0;
-    let mut lines = vec![
-        ("process.roles".to_owned(), "broker,controller".to_owned()),
-        ("node.id".to_owned(), "1".to_owned()),
-        (
-            "listeners".to_owned(),
-            format!("PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}"),
-        ),
-        (
-            "advertised.listeners".to_owned(),
-            format!("PLAINTEXT://{HOST}:{port}"),
-        ),
-        (
-            "controller.listener.names".to_owned(),
-            "CONTROLLER".to_owned(),
-        ),
-        ("log.dirs".to_owned(), data.display().to_string()),
-        (
-            "offsets.topic.replication.factor".to_owned(),
-            "1".to_owned(),
-        ),
-        (
-            "transaction.state.log.replication.factor".to_owned(),
-            "1".to_owned(),
-        ),
-        ("transaction.state.log.min.isr".to_owned(), "1".to_owned()),
+/// The arguments that make a broker a cluster of its own on one port of this machine.
+pub(crate) fn arguments(data: &Path, port: u16, settings: &[(String, String)]) -> Vec<OsString> {
+    let mut arguments = vec![
+        OsString::from("--data-dir"),
+        data.as_os_str().to_owned(),
+        OsString::from("--set"),
+        OsString::from(format!("listeners=PLAINTEXT://{HOST}:{port}")),
     ];
     for (name, value) in settings {
-        lines.retain(|(known, _)| known != name);
-        lines.push((name.clone(), value.clone()));
+        arguments.extend([
+            OsString::from("--set"),
+            OsString::from(format!("{name}={value}")),
+        ]);
     }
-    let escape = |value: &str| value.replace('\\', "\\\\").replace('\n', "\\n");
-    lines
-        .iter()
-        .map(|(name, value)| format!("{name}={}\n", escape(value)))
-        .collect()
+    arguments
 }
 
-fn spawn(what: &str, folder: &Path, config: &Path, program: &Program) -> Result<Child, Fault> {
+fn spawn(
+    what: &str,
+    folder: &Path,
+    arguments: Vec<OsString>,
+    program: &Program,
+) -> Result<Child, Fault> {
     let log_path = folder.join(LOG_FILE);
     let log = fs::File::options()
         .create(true)
@@ -178,7 +165,7 @@ fn spawn(what: &str, folder: &Path, config: &Path, program: &Program) -> Result<
         .map_err(|error| io_fault(what, &log_path, &error))?;
     let mut command =
         command(program).map_err(|error| Fault::new(FaultKind::Failed, what, error.to_string()))?;
-    command.arg("--config").arg(config);
+    command.args(arguments);
     // A group of its own: an interrupt key in the terminal is not for the broker.
     command
         .process_group(0)

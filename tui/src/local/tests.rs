@@ -1,7 +1,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
-use super::start::{choose_port, properties};
+use super::start::{arguments, choose_port};
 use super::*;
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -29,6 +29,7 @@ fn write(brokers: &LocalBrokers, name: &str, process: ProcessIdentity) {
     fs::create_dir_all(&folder).unwrap();
     let state = State {
         port: 9092,
+        settings: vec![],
         started_ms: 1,
         process,
     };
@@ -161,15 +162,18 @@ fn a_port_in_use_is_refused_and_a_free_one_found() {
 }
 
 #[test]
-fn settings_replace_the_usual_ones() {
-    let settings = [
-        ("node.id".to_owned(), "7".to_owned()),
-        ("x".to_owned(), "a\\b".to_owned()),
+fn settings_are_given_to_the_broker_after_the_usual_ones() {
+    let settings = [("num.partitions".to_owned(), "3".to_owned())];
+    let arguments = arguments(Path::new("/data"), 9092, &settings);
+    let expected = [
+        "--data-dir",
+        "/data",
+        "--set",
+        "listeners=PLAINTEXT://127.0.0.1:9092",
+        "--set",
+        "num.partitions=3",
     ];
-    let text = properties(Path::new("/data"), 9092, &settings);
-    assert_eq!(text.matches("node.id=").count(), 1);
-    assert!(text.contains("node.id=7\n") && text.contains("x=a\\\\b\n"));
-    assert!(text.contains("log.dirs=/data\n") && text.contains("PLAINTEXT://127.0.0.1:9092"));
+    assert_eq!(arguments, expected);
 }
 
 #[test]
