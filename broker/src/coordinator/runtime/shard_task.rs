@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use kafka_shared::error::{ApiError, ErrorCode};
 use kafka_shared::record::builder::BatchBuilder;
+use kafka_shared::record::{NO_PRODUCER_EPOCH, NO_PRODUCER_ID};
 use kafka_shared::types::TopicPartition;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -420,11 +421,21 @@ impl ShardTask {
 }
 
 /// A batch in the making.
-#[derive(Default)]
 struct Pending {
     builder: BatchBuilder,
     records: Vec<(Record, bool)>,
     then: Vec<Then>,
+}
+
+impl Default for Pending {
+    fn default() -> Self {
+        Self {
+            // Kafka's coordinators write sequence 0 although there is no producer.
+            builder: BatchBuilder::new().with_producer(NO_PRODUCER_ID, NO_PRODUCER_EPOCH, 0),
+            records: Vec::new(),
+            then: Vec::new(),
+        }
+    }
 }
 
 /// The most that a record takes in a batch: lengths and deltas are varints of at most ten bytes.
