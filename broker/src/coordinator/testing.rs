@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use kafka_shared::error::{ApiError, ErrorCode};
-use kafka_shared::record::batch::{Batch, set_base_offset, set_partition_leader_epoch};
+use kafka_shared::record::batch::{Batch, batches, set_base_offset, set_partition_leader_epoch};
 use kafka_shared::time::Clock;
 use kafka_shared::types::TopicPartition;
 use parking_lot::Mutex;
@@ -23,7 +23,7 @@ impl Clock for TokioClock {
     }
 
     fn wall_ms(&self) -> i64 {
-        1_700_000_000_000 + self.monotonic_ms()
+        1_800_000_000_000 + self.monotonic_ms()
     }
 }
 
@@ -76,6 +76,16 @@ impl MemoryLog {
         state.end = Batch::parse(&batch).unwrap().next_offset();
         state.batches.push(batch.freeze());
         state.end
+    }
+
+    /// A log with these batches.
+    pub(crate) fn with_batches(data: &[u8]) -> Arc<Self> {
+        let log = Self::new(1 << 20);
+        for batch in batches(data) {
+            log.intrude(batch.unwrap().bytes());
+        }
+        log.commit();
+        log
     }
 
     pub(crate) fn batch_sizes(&self) -> Vec<i32> {

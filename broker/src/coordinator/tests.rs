@@ -613,3 +613,38 @@ async fn the_coordinator_follows_the_metadata() {
     let elsewhere = coordinator.commit_offsets(commit("g", [0], 1)).await;
     assert_eq!(elsewhere, Err(ErrorCode::NOT_COORDINATOR));
 }
+
+/// The file has a classic, a consumer and a share group; see PROVENANCE.txt beside it.
+#[tokio::test(start_paused = true)]
+async fn a_log_of_apache_kafka_is_loaded_with_the_groups_of_types_that_are_not_served() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../shared/tests/golden/consumer_offsets.log"
+    );
+    let log = MemoryLog::with_batches(&std::fs::read(path).unwrap());
+    let coordinator = start(&log, quick()).await;
+    let groups = coordinator.list_groups(vec![], vec![]).await.unwrap();
+    let told = groups
+        .iter()
+        .map(|group| (&*group.group_id, group.state, group.group_type));
+    let expected = [
+        ("golden-classic", "Empty", GroupType::Classic),
+        ("golden-consumer", "Unknown", GroupType::Consumer),
+        ("golden-share", "Unknown", GroupType::Share),
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+    assert_eq!(fetch(&coordinator, "golden-classic", false).await, [5]);
+    assert_eq!(fetch(&coordinator, "golden-consumer", false).await, [5]);
+
+    // They are left alone, also when their offsets are old.
+    let before = log.batch_sizes().len();
+    tokio::time::sleep(Duration::from_secs(30 * 24 * 60 * 60)).await;
+    let ids = vec!["golden-consumer".into(), "golden-share".into()];
+    for (_, error) in coordinator.delete_groups(ids).await {
+        assert_eq!(error, ErrorCode::NON_EMPTY_GROUP);
+    }
+    let groups = coordinator.list_groups(vec![], vec![]).await.unwrap();
+    assert_eq!(groups.len(), 2, "the classic group has expired: {groups:?}");
+    assert_eq!(log.batch_sizes().len(), before + 1);
+    assert_eq!(fetch(&coordinator, "golden-consumer", false).await, [5]);
+}
