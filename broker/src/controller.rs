@@ -30,3 +30,6 @@ pub mod topics;
 
 pub use config::{ConfigValidator, ControllerConfig, EffectiveConfig};
 pub use handle::{ControllerHandle, RequestContext};
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ use super::heartbeat::{BrokerState, Heartbeats};
 use super::partitions::BrokerChange;
 use super::state::{Cx, Outcome, QuorumController};
 use crate::metadata::cluster::FeatureRange;
-use crate::metadata::features::METADATA_VERSION;
+use crate::metadata::features::{KRAFT_VERSION, METADATA_VERSION};
 use crate::metadata::records::DIRECTORY_ASSIGNMENT_SINCE;
 use crate::metadata::topics::directory_id;
 
@@ -175,19 +175,20 @@ impl QuorumController {
             let message = format!("Request features do not contain '{METADATA_VERSION}'");
             return Err(ApiError::new(ErrorCode::INVALID_REGISTRATION, message));
         }
-        for (name, _) in finalized
-            .iter()
-            .filter(|(name, _)| !declared.contains_key(&**name))
-        {
-            self.check_feature(name, undeclared)?;
+        // kraft.version is finalized too, if not here.
+        let finalized = finalized.iter().map(|(name, _)| &**name);
+        for name in finalized.chain([KRAFT_VERSION]) {
+            if !declared.contains_key(name) {
+                self.check_feature(name, undeclared)?;
+            }
         }
         Ok(features)
     }
 
     fn check_feature(&self, name: &str, range: FeatureRange) -> Result<(), ApiError> {
-        // kraft.version is in the log's control records; it is 1 wherever this controller runs.
+        // kraft.version is in the log's control records.
         let level = match name {
-            crate::metadata::features::KRAFT_VERSION => self.config.kraft_version,
+            KRAFT_VERSION => self.config.kraft_version,
             _ => self.image.features.level(name),
         };
         if range.contains(level) {
@@ -257,6 +258,9 @@ impl QuorumController {
             // All who have applied what is written now know the new leaders.
             let end_offset = cx.next_offset + records.len() as i64 - 1;
             heartbeats.controlled_shutdown(id, end_offset);
+        }
+        if next == BrokerState::ShutdownNow {
+            heartbeats.end_session(id);
         }
         self.log_dirs_offline(id, epoch, &request.offline_log_dirs, &mut records);
         let response = BrokerHeartbeatResponse::default()
@@ -371,10 +375,8 @@ impl QuorumController {
             broker_epoch: broker.epoch,
         };
         records.push(record.into());
-        Ok(Outcome::sequence(
-            records,
-            UnregisterBrokerResponse::default(),
-        ))
+        let response = UnregisterBrokerResponse::default().with_error_message(None);
+        Ok(Outcome::sequence(records, response))
     }
 
     /// ControllerRegistration.

@@ -83,7 +83,9 @@ impl QuorumController {
         }
         // Versions 0 and 1 of the response name every feature.
         let result = |update: &FeatureUpdateKey| {
-            UpdatableFeatureResult::default().with_feature(own(update.feature.as_str()))
+            UpdatableFeatureResult::default()
+                .with_feature(own(update.feature.as_str()))
+                .with_error_message(None)
         };
         let response = UpdateFeaturesResponse::default()
             .with_error_message(None)

@@ -123,6 +123,16 @@ impl Heartbeats {
         }
     }
 
+    /// Notes that the broker goes.
+    ///
+    // Differs from Kafka: there the session of a broker that was told to go lasts until it expires,
+    // and a broker that comes back sooner is refused as a duplicate of itself.
+    pub fn end_session(&mut self, id: i32) {
+        if let Some(broker) = self.brokers.get_mut(&id) {
+            broker.last_contact_ms = None;
+        }
+    }
+
     /// Whether the broker was heard of lately.
     pub fn has_valid_session(&self, id: i32, epoch: i64, now_ms: i64) -> bool {
         self.brokers.get(&id).is_some_and(|broker| {

@@ -191,6 +191,7 @@ impl QuorumController {
         let result = CreatableTopicResult::default()
             .with_name(topic_name(name))
             .with_topic_id(topic_id)
+            .with_error_message(None)
             .with_num_partitions(i32::try_from(partitions.len()).unwrap_or(i32::MAX))
             .with_replication_factor(i16::try_from(replication_factor).unwrap_or(i16::MAX))
             .with_configs(Some(self.creation_config_results(&configs)));
