@@ -13,10 +13,7 @@ use serde::Serialize;
 
 use crate::model::{Fault, FaultKind};
 
-pub use shapes::{
-    BrokersJson, ConfigsJson, DoneJson, GroupJson, GroupsJson, LocalJson, MovesJson, PlanJson,
-    TopicJson, TopicsJson, brokers, configs, group, groups, moves, topic, topics,
-};
+pub use shapes::*;
 pub use table::Table;
 
 /// How to print.

@@ -242,7 +242,7 @@ impl ClusterClient {
         })
     }
 
-    /// Reads on from each offset, at most `max` records together, and tells where to go on. The
+    /// Reads on from each offset, about `max` records together, and tells where to go on. The
     /// records themselves are dropped.
     pub(crate) async fn skim(
         &self,
@@ -252,12 +252,12 @@ impl ClusterClient {
     ) -> Result<BTreeMap<i32, i64>, Fault> {
         let what = format!("read topic \"{topic}\"");
         let (topic, _) = self.topic_to_read(&what, topic, None).await?;
-        let mut left = usize::try_from(max).unwrap_or(usize::MAX);
+        // Every partition gets its share, so that none is left behind for good.
+        let share = usize::try_from(max.div_ceil(from.len().max(1) as u64)).unwrap_or(usize::MAX);
         let mut next = BTreeMap::new();
         for (id, fetched) in Reader::new(self, &topic).fetch(from, u64::MAX).await {
             let fetched = fetched.map_err(|why| Fault::new(FaultKind::Failed, &what, why))?;
-            let take = fetched.messages.len().min(left);
-            left -= take;
+            let take = fetched.messages.len().min(share);
             let position = match fetched.messages.get(take) {
                 Some(first_left) => first_left.offset,
                 None => fetched.next_offset,

@@ -180,18 +180,18 @@ fn spawn(
 
 /// The command that runs a broker, without its configuration.
 pub(crate) fn command(program: &Program) -> std::io::Result<Command> {
-    Ok(match program {
-        Program::Own => {
-            let mut command = Command::new(std::env::current_exe()?);
-            command.arg("daemon");
-            command
-        }
-        Program::Other(path) => {
-            let mut command = Command::new(path);
-            command.arg("start");
-            command
-        }
-    })
+    let mut command = match program {
+        Program::Own => Command::new(std::env::current_exe()?),
+        Program::Other(path) => Command::new(path),
+    };
+    command.arg(if *program == Program::Own {
+        "daemon"
+    } else {
+        "start"
+    });
+    // What it says goes into a file, where colours are noise.
+    command.env("NO_COLOR", "1");
+    Ok(command)
 }
 
 /// Writes the state beside the old one and puts it in its place.

@@ -1,0 +1,187 @@
+//! What a changing command prints, and `reassign status`.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::derive;
+use crate::model::ClusterSnapshot;
+use crate::ops::{Change, Danger, Plan, Report, Verification};
+use crate::output::{Printable, Table, bytes_text, or_dash};
+
+use super::join;
+
+/// A plan, as a dry run prints it.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlanJson {
+    pub title: String,
+    pub danger: Danger,
+    pub changes: Vec<Change>,
+    pub warnings: Vec<String>,
+    pub not_done: Vec<String>,
+    /// The same with Kafka's own tools.
+    pub equivalent: Vec<String>,
+    /// Replicas that a reassignment copies, and their bytes.
+    pub moves: Option<usize>,
+    pub move_bytes: Option<i64>,
+}
+
+impl From<&Plan> for PlanJson {
+    fn from(plan: &Plan) -> Self {
+        let preview = plan.reassignment.as_ref();
+        Self {
+            title: plan.title.clone(),
+            danger: plan.danger,
+            changes: plan.changes.clone(),
+            warnings: plan.warnings.clone(),
+            not_done: plan.not_done.clone(),
+            equivalent: plan.equivalent.clone(),
+            moves: preview.map(|preview| preview.n_moves()),
+            move_bytes: preview.and_then(|preview| preview.bytes.complete()),
+        }
+    }
+}
+
+impl Printable for PlanJson {
+    fn table(&self) -> String {
+        let mut text = format!("{}\n", self.title);
+        if self.changes.is_empty() {
+            text.push_str("  nothing to change\n");
+        }
+        for change in &self.changes {
+            let before = change.before.as_deref().unwrap_or("(none)");
+            let after = change.after.as_deref().unwrap_or("(none)");
+            let _ = match (&change.before, &change.after) {
+                (None, Some(after)) => writeln!(text, "  {}: {after}", change.subject),
+                (Some(before), None) => writeln!(text, "  {}: {before} -> gone", change.subject),
+                _ => writeln!(text, "  {}: {before} -> {after}", change.subject),
+            };
+        }
+        if let Some(moves) = self.moves.filter(|moves| *moves > 0) {
+            let bytes = self
+                .move_bytes
+                .map_or_else(|| "unknown size".to_owned(), bytes_text);
+            let _ = writeln!(text, "  copies {moves} replicas, {bytes}");
+        }
+        for warning in &self.warnings {
+            let _ = writeln!(text, "  warning: {warning}");
+        }
+        for untouched in &self.not_done {
+            let _ = writeln!(text, "  left as it is: {untouched}");
+        }
+        for line in &self.equivalent {
+            let _ = writeln!(text, "  same as: {line}");
+        }
+        text
+    }
+}
+
+/// What a changing command did.
+#[derive(Clone, Debug, Serialize)]
+pub struct DoneJson {
+    pub dry_run: bool,
+    pub plan: PlanJson,
+    /// What the broker said of the plan when it was asked to check it only.
+    pub check: Option<Report>,
+    pub report: Option<Report>,
+    pub verification: Option<Verification>,
+}
+
+impl Printable for DoneJson {
+    fn table(&self) -> String {
+        let mut text = self.plan.table();
+        if self.dry_run {
+            text.push_str("dry run: nothing was changed\n");
+        }
+        for item in self.report.iter().flat_map(|report| &report.items) {
+            let _ = match &item.outcome {
+                Ok(done) => writeln!(text, "{}: {done}", item.subject),
+                Err(fault) => writeln!(text, "{}: failed: {}", item.subject, fault.why),
+            };
+        }
+        match &self.verification {
+            Some(Verification::InProgress { detail }) => {
+                let _ = writeln!(text, "in progress: {detail}");
+            }
+            Some(Verification::Differs { detail }) => {
+                let _ = writeln!(text, "not as planned: {detail}");
+            }
+            Some(Verification::Done) | None => {}
+        }
+        text
+    }
+}
+
+/// `reassign status`.
+#[derive(Clone, Debug, Serialize)]
+pub struct MovesJson {
+    pub reassignments: Vec<MoveRow>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct MoveRow {
+    pub topic: String,
+    pub partition: i32,
+    pub replicas: Vec<i32>,
+    pub adding: Vec<i32>,
+    pub removing: Vec<i32>,
+    pub bytes_done: Option<i64>,
+    pub bytes_total: Option<i64>,
+    /// Between 0 and 1.
+    pub progress: Option<f64>,
+}
+
+/// Every reassignment that runs.
+pub fn moves(snapshot: &ClusterSnapshot) -> MovesJson {
+    let (Some(running), Some(metadata)) = (snapshot.reassignments.get(), snapshot.metadata.get())
+    else {
+        return MovesJson {
+            reassignments: Vec::new(),
+        };
+    };
+    let row = |progress: derive::MoveProgress| MoveRow {
+        topic: progress.partition.topic.to_string(),
+        partition: progress.partition.partition,
+        bytes_done: progress.bytes_done.complete(),
+        bytes_total: progress.bytes_total.complete(),
+        progress: progress.fraction(),
+        replicas: progress.ongoing.replicas,
+        adding: progress.ongoing.adding,
+        removing: progress.ongoing.removing,
+    };
+    let moves = derive::moves(running, metadata, snapshot.log_dirs.get());
+    MovesJson {
+        reassignments: moves.into_iter().map(row).collect(),
+    }
+}
+
+impl Printable for MovesJson {
+    fn table(&self) -> String {
+        if self.reassignments.is_empty() {
+            return "no reassignment is running\n".to_owned();
+        }
+        let mut table = Table::new(&[
+            "TOPIC",
+            ">PARTITION",
+            "REPLICAS",
+            "ADDING",
+            "REMOVING",
+            ">COPIED",
+            ">OF",
+            ">DONE",
+        ]);
+        for row in &self.reassignments {
+            table.row([
+                row.topic.clone(),
+                row.partition.to_string(),
+                join(&row.replicas),
+                join(&row.adding),
+                join(&row.removing),
+                or_dash(row.bytes_done.map(bytes_text)),
+                or_dash(row.bytes_total.map(bytes_text)),
+                or_dash(row.progress.map(|done| format!("{:.0}%", done * 100.0))),
+            ]);
+        }
+        table.render()
+    }
+}

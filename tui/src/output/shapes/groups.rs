@@ -1,0 +1,260 @@
+//! `groups`.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::derive::{self, Lag};
+use crate::model::{ClusterSnapshot, Fault};
+use crate::output::{Printable, Table, or_dash};
+
+/// `groups list`.
+#[derive(Clone, Debug, Serialize)]
+pub struct GroupsJson {
+    pub groups: Vec<GroupRow>,
+    /// Brokers whose list of groups is missing, with the reason.
+    pub missing: Vec<MissingPart>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct MissingPart {
+    pub broker: i32,
+    pub error: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct GroupRow {
+    pub id: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub state: Option<String>,
+    pub protocol_type: String,
+    pub coordinator: i32,
+    pub members: Option<usize>,
+    /// Records, over all partitions with a commit.
+    pub lag: Option<i64>,
+    pub error: Option<String>,
+}
+
+fn lag_of(snapshot: &ClusterSnapshot, id: &Arc<str>) -> Option<derive::GroupLag> {
+    let committed = snapshot.committed.get(id)?.get()?;
+    let description = snapshot
+        .descriptions
+        .get(id)
+        .and_then(|description| description.get());
+    let metadata = snapshot.metadata.get()?;
+    let exists = |topic: &str, partition: i32| {
+        metadata
+            .topic(topic)
+            .is_some_and(|topic| topic.partition(partition).is_some())
+    };
+    let offsets = snapshot.offsets.value().cloned().unwrap_or_default();
+    Some(derive::group_lag(committed, &offsets, description, exists))
+}
+
+/// Every group that was listed.
+pub fn groups(snapshot: &ClusterSnapshot) -> GroupsJson {
+    let Some(listed) = snapshot.groups.get() else {
+        return GroupsJson {
+            groups: Vec::new(),
+            missing: Vec::new(),
+        };
+    };
+    let row = |group: &Arc<crate::model::Group>| {
+        let described = snapshot.descriptions.get(&group.id);
+        let description = described.and_then(|described| described.get());
+        let state = description.map(|d| &d.state).or(group.state.as_ref());
+        GroupRow {
+            id: group.id.to_string(),
+            kind: group.kind.to_string(),
+            state: state.map(ToString::to_string),
+            protocol_type: group.protocol_type.to_string(),
+            coordinator: group.coordinator,
+            members: description.map(|description| description.members.len()),
+            lag: lag_of(snapshot, &group.id).and_then(|lag| lag.total.complete()),
+            error: described
+                .and_then(|d| d.fault())
+                .map(|fault| fault.to_string()),
+        }
+    };
+    let missing = |(broker, fault): (&i32, &Arc<Fault>)| MissingPart {
+        broker: *broker,
+        error: fault.to_string(),
+    };
+    GroupsJson {
+        groups: listed.groups.values().map(row).collect(),
+        missing: listed.faults.iter().map(missing).collect(),
+    }
+}
+
+impl Printable for GroupsJson {
+    fn table(&self) -> String {
+        let mut table = Table::new(&["GROUP", "TYPE", "STATE", ">COORDINATOR", ">MEMBERS", ">LAG"]);
+        for group in &self.groups {
+            table.row([
+                group.id.clone(),
+                group.kind.clone(),
+                or_dash(group.state.clone()),
+                group.coordinator.to_string(),
+                or_dash(group.members),
+                or_dash(group.lag),
+            ]);
+        }
+        let mut text = table.render();
+        for part in &self.missing {
+            let _ = writeln!(
+                text,
+                "missing: the groups of broker {}: {}",
+                part.broker, part.error
+            );
+        }
+        text
+    }
+}
+
+/// `groups describe`.
+#[derive(Clone, Debug, Serialize)]
+pub struct GroupJson {
+    pub id: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub state: String,
+    pub protocol_type: String,
+    pub assignor: String,
+    pub coordinator: i32,
+    pub group_epoch: Option<i32>,
+    pub members: Vec<MemberRow>,
+    pub lag: Option<i64>,
+    pub partitions: Vec<LagRow>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct MemberRow {
+    pub id: String,
+    pub client_id: String,
+    pub host: String,
+    pub instance_id: Option<String>,
+    pub partitions: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct LagRow {
+    pub topic: String,
+    pub partition: i32,
+    pub committed: Option<i64>,
+    pub log_start: Option<i64>,
+    pub log_end: Option<i64>,
+    pub lag: Option<i64>,
+    /// Why the lag is not simply a number.
+    pub reason: Option<String>,
+    /// Records that were removed unread.
+    pub lost: Option<i64>,
+    pub member: Option<String>,
+}
+
+/// One group; `None` when it was not described.
+pub fn group(snapshot: &ClusterSnapshot, id: &Arc<str>) -> Option<GroupJson> {
+    let description = snapshot.descriptions.get(id)?.get()?;
+    let lag = lag_of(snapshot, id).unwrap_or_default();
+    let member = |member: &crate::model::Member| MemberRow {
+        id: member.id.to_string(),
+        client_id: member.client_id.to_string(),
+        host: member.host.to_string(),
+        instance_id: member.instance_id.as_deref().map(str::to_owned),
+        partitions: member
+            .assignment
+            .iter()
+            .flat_map(|owned| {
+                owned
+                    .partitions
+                    .iter()
+                    .map(|id| format!("{}-{id}", owned.topic))
+            })
+            .collect(),
+    };
+    let row = |row: &derive::PartitionLag| LagRow {
+        topic: row.topic.to_string(),
+        partition: row.partition,
+        committed: row.committed,
+        log_start: row.log_start,
+        log_end: row.log_end,
+        lag: row.lag.records(),
+        reason: Lag::reason(row.lag),
+        lost: row.lost,
+        member: row
+            .member
+            .and_then(|at| description.members.get(at))
+            .map(|member| member.id.to_string()),
+    };
+    Some(GroupJson {
+        id: description.id.to_string(),
+        kind: description.kind.to_string(),
+        state: description.state.to_string(),
+        protocol_type: description.protocol_type.to_string(),
+        assignor: description.assignor.to_string(),
+        coordinator: description.coordinator,
+        group_epoch: description.group_epoch,
+        members: description.members.iter().map(member).collect(),
+        lag: lag.total.complete(),
+        partitions: lag.partitions.iter().map(row).collect(),
+    })
+}
+
+impl Printable for GroupJson {
+    fn table(&self) -> String {
+        let mut text = format!(
+            "Group {}  type {}  state {}  coordinator {}  assignor {}  lag {}\n\n",
+            self.id,
+            self.kind,
+            self.state,
+            self.coordinator,
+            if self.assignor.is_empty() {
+                "-"
+            } else {
+                &self.assignor
+            },
+            or_dash(self.lag),
+        );
+        let mut table = Table::new(&[
+            "TOPIC",
+            ">PARTITION",
+            ">COMMITTED",
+            ">LOG END",
+            ">LAG",
+            "MEMBER",
+            "NOTE",
+        ]);
+        for row in &self.partitions {
+            let lost = row
+                .lost
+                .map(|lost| format!("{lost} records were removed unread"));
+            let notes: Vec<String> = row.reason.clone().into_iter().chain(lost).collect();
+            table.row([
+                row.topic.clone(),
+                row.partition.to_string(),
+                or_dash(row.committed),
+                or_dash(row.log_end),
+                or_dash(row.lag),
+                or_dash(row.member.clone()),
+                notes.join("; "),
+            ]);
+        }
+        text.push_str(&table.render());
+        if !self.members.is_empty() {
+            text.push('\n');
+            let mut table = Table::new(&["MEMBER", "CLIENT", "HOST", ">PARTITIONS", "OWNS"]);
+            for member in &self.members {
+                table.row([
+                    member.id.clone(),
+                    member.client_id.clone(),
+                    member.host.clone(),
+                    member.partitions.len().to_string(),
+                    member.partitions.join(" "),
+                ]);
+            }
+            text.push_str(&table.render());
+        }
+        text
+    }
+}
