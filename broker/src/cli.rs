@@ -165,9 +165,13 @@ fn default_data_dir() -> Result<PathBuf, CliError> {
 
 /// Logs to standard error; `RUST_LOG` says what, warnings by default.
 fn log_to_stderr() {
+    use std::io::IsTerminal as _;
     use tracing_subscriber::{EnvFilter, fmt};
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    let logging = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logging = fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     // A program that carries the broker may have set up its own log already.
     let _ = logging.try_init();
 }

@@ -11,3 +11,5 @@ pub mod network;
 pub mod raft;
 pub mod replica;
 pub mod server;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

@@ -20,6 +20,8 @@ mod folders;
 mod lifecycle;
 mod periodic;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -55,6 +57,15 @@ const LEAVE_DEADLINE: Duration = Duration::from_secs(10);
 /// File descriptors that connections must leave for logs and the rest.
 const FILES_RESERVED: usize = 1024;
 
+/// The node of the metadata quorum; its thread ends with it, also when the rest of a start fails.
+struct Quorum(Node);
+
+impl Drop for Quorum {
+    fn drop(&mut self) {
+        self.0.raft.stop();
+    }
+}
+
 /// A running broker.
 ///
 /// Dropping it leaves the process as a crash would: nothing is lost that was acknowledged, and the
@@ -67,7 +78,7 @@ pub struct BrokerHandle {
     heartbeats: JoinHandle<()>,
     stop_heartbeats: watch::Sender<bool>,
     periodic: Periodic,
-    quorum: Node,
+    quorum: Quorum,
     logs: Arc<LogManager>,
     controlled_shutdown: bool,
     /// Held as long as the broker runs, if the metadata log has a folder of its own.
@@ -123,7 +134,9 @@ pub async fn start(config: BrokerConfig) -> anyhow::Result<BrokerHandle> {
         node::start(node_config, metadata_context, validator, handle, node_clock)
     })
     .await?
-    .context("start the metadata quorum")?;
+    .context("start the metadata quorum")
+    .map(Quorum)?;
+    let node = &quorum.0;
 
     let cluster_id: Arc<str> = folders.cluster_id.into();
     let registration = Registration {
@@ -136,7 +149,7 @@ pub async fn start(config: BrokerConfig) -> anyhow::Result<BrokerHandle> {
     };
     let lifecycle = Lifecycle::register(
         &registration,
-        quorum.controller.clone(),
+        node.controller.clone(),
         metadata.clone(),
         Arc::clone(&logs),
         Duration::from_millis(u64::try_from(config.broker_heartbeat_interval_ms).unwrap_or(2000)),
@@ -145,14 +158,13 @@ pub async fn start(config: BrokerConfig) -> anyhow::Result<BrokerHandle> {
     .await?;
     lifecycle.wait_until_unfenced(deadline).await?;
 
-    let producer_ids =
-        ProducerIds::new(config.node_id, quorum.controller.clone(), metadata.clone());
+    let producer_ids = ProducerIds::new(config.node_id, node.controller.clone(), metadata.clone());
     let broker = api::Broker {
         cluster_id: Arc::clone(&cluster_id),
         config: Arc::clone(&dynamic),
         metadata,
-        controller: quorum.controller.clone(),
-        raft: quorum.raft.clone(),
+        controller: node.controller.clone(),
+        raft: node.raft.clone(),
         replicas,
         producer_ids: Arc::new(producer_ids),
         groups: Arc::clone(&groups),
@@ -191,7 +203,7 @@ impl BrokerHandle {
     /// Resolves when the broker cannot go on, with the reason: the metadata quorum failed, or no data
     /// folder is left.
     pub async fn failed(&self) -> String {
-        let mut quorum = self.quorum.raft.status();
+        let mut quorum = self.quorum.0.raft.status();
         let mut folders = self.logs.watch_failures();
         loop {
             if let Some(why) = quorum.borrow_and_update().failure.clone() {
@@ -226,7 +238,7 @@ impl BrokerHandle {
         self.groups.shutdown().await;
         self.network.shutdown(CONNECTIONS_GRACE).await;
         self.periodic.stop().await;
-        self.quorum.shutdown().await;
+        self.quorum.0.shutdown().await;
         let (logs, broker_epoch) = (self.logs, self.lifecycle.broker_epoch());
         let is_clean =
             task::spawn_blocking("close-logs", move || logs.shutdown(broker_epoch)).await?;

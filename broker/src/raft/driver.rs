@@ -455,13 +455,15 @@ impl RaftHandle {
             .unwrap_or_default()
     }
 
+    /// Tells the thread to end, and does not wait for it.
+    pub fn stop(&self) {
+        self.shared.accumulator.lock().stop = true;
+        self.shared.wake.notify_one();
+    }
+
     /// Stops: writes what is queued, gives up the leadership, closes the log. Returns when done.
     pub async fn shutdown(&self) {
-        {
-            let mut accumulator = self.shared.accumulator.lock();
-            accumulator.stop = true;
-            self.shared.wake.notify_one();
-        }
+        self.stop();
         let mut status = self.status();
         // The sender lives as long as this handle.
         let _closed = status.wait_for(|status| status.is_closed).await;
