@@ -18,7 +18,7 @@ const TOOLS: &[(&str, &str)] = &[
         "org.apache.kafka.tools.BrokerApiVersionsCommand",
     ),
     ("kafka-cluster", "org.apache.kafka.tools.ClusterTool"),
-    ("kafka-configs", "org.apache.kafka.tools.ConfigCommand"),
+    ("kafka-configs", "kafka.admin.ConfigCommand"),
     (
         "kafka-console-consumer",
         "org.apache.kafka.tools.consumer.ConsoleConsumer",
