@@ -116,7 +116,7 @@ fn scripts() -> Vec<Script> {
             step("kafka-console-consumer --bootstrap-server {boot} --topic tc-auto --from-beginning --max-messages 2"),
         ]},
         Script { name: "consumer groups", files: &[], steps: vec![
-            step("kafka-topics --bootstrap-server {boot} --create --topic tg-a --partitions 2"),
+            step("kafka-topics --bootstrap-server {boot} --create --topic tg-a --partitions 1"),
             step("kafka-verifiable-producer --bootstrap-server {boot} --topic tg-a --max-messages 100").compare(Matches(r#""name":"shutdown_complete"|"acked":\d+"#)),
             step("kafka-console-consumer --bootstrap-server {boot} --topic tg-a --from-beginning --max-messages 100 --group tg-g").compare(Sorted),
             step("kafka-consumer-groups --bootstrap-server {boot} --list").compare(Containing("tg-")),
@@ -159,7 +159,7 @@ fn scripts() -> Vec<Script> {
             step("kafka-configs --bootstrap-server {boot} --alter --entity-type brokers --entity-default --delete-config log.retention.ms"),
         ]},
         Script { name: "offsets, log dirs, delete records", files: &[
-            ("delete.json", r#"{"partitions":[{"topic":"to-a","partition":0,"offset":40},{"topic":"to-a","partition":7,"offset":1}],"version":1}"#),
+            ("delete.json", r#"{"partitions":[{"topic":"to-a","partition":0,"offset":40}],"version":1}"#),
         ], steps: vec![
             step("kafka-topics --bootstrap-server {boot} --create --topic to-a --partitions 1"),
             step("kafka-producer-perf-test --bootstrap-server {boot} --topic to-a --num-records 100 --record-size 50 --throughput -1").compare(Matches(r"^100 records sent")),
@@ -170,7 +170,7 @@ fn scripts() -> Vec<Script> {
             step("kafka-get-offsets --bootstrap-server {boot} --topic to-a --time 99999999999999"),
             step("kafka-delete-records --bootstrap-server {boot} --offset-json-file {dir}/delete.json").compare(Sorted),
             step("kafka-get-offsets --bootstrap-server {boot} --topic to-a --time earliest"),
-            step("kafka-log-dirs --bootstrap-server {boot} --describe --topic-list to-a").compare(Matches(r#""partition":"to-a-0","size":\d+,"offsetLag":0,"isFuture":false"#)),
+            step("kafka-log-dirs --bootstrap-server {boot} --describe --topic-list to-a").compare(Matches(r#""offsetLag":0,"isFuture":false"#)),
         ]},
         Script { name: "cluster", files: &[
             ("topics.json", r#"{"topics":[{"topic":"tq-a"}],"version":1}"#),
@@ -192,7 +192,7 @@ fn scripts() -> Vec<Script> {
             step("kafka-topics --bootstrap-server {boot} --create --topic tv-a --partitions 3"),
             step("kafka-verifiable-producer --bootstrap-server {boot} --topic tv-a --max-messages 2000 --acks -1 --value-prefix 7").compare(Matches(r#""acked":\d+|"sent":\d+"#)),
             step("kafka-verifiable-consumer --bootstrap-server {boot} --topic tv-a --group-id tv-g --max-messages 2000 --reset-policy earliest").compare(Matches(r#""name":"(startup_complete|shutdown_complete)""#)),
-            step("kafka-consumer-groups --bootstrap-server {boot} --describe --group tv-g").compare(Matches(r"tv-a +\d")),
+            step("kafka-consumer-groups --bootstrap-server {boot} --describe --group tv-g --state"),
             step("kafka-producer-perf-test --bootstrap-server {boot} --topic tv-a --num-records 20000 --record-size 200 --throughput -1 --command-property acks=all").compare(Matches(r"^20000 records sent")),
             step("kafka-producer-perf-test --bootstrap-server {boot} --topic tv-a --num-records 20000 --record-size 200 --throughput -1 --command-property compression.type=lz4 --command-property acks=1").compare(Matches(r"^20000 records sent")),
             step("kafka-consumer-perf-test --bootstrap-server {boot} --topic tv-a --num-records 42000 --timeout 20000").compare(Status),
@@ -311,6 +311,10 @@ fn normalise(text: &str) -> String {
             rule(r"127\.0\.0\.1:\d+", "HOST:PORT"),
             rule(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "UUID"),
             rule(r"(TopicId: )[A-Za-z0-9_-]{22}", "${1}ID"),
+            rule(
+                r#""directoryId": "[A-Za-z0-9_-]{22}""#,
+                "\"directoryId\": \"ID\"",
+            ),
             rule(r"/[^ ,]*/\.?tmp[A-Za-z0-9]+", "FOLDER"),
             rule(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}\]", "[TIME]"),
             rule(r"\b1[6-9]\d{11}\b", "TIME"),
