@@ -30,6 +30,7 @@ pub use self::service::GroupCoordinator;
 
 use bytes::{Bytes, BytesMut};
 use kafka_shared::error::ApiError;
+use kafka_shared::record::compression::Compression;
 use kafka_shared::types::TopicPartition;
 use tokio::sync::watch;
 
@@ -57,6 +58,8 @@ pub struct GroupCoordinatorConfig {
     pub offsets_commit_timeout_ms: i32,
     /// `offsets.load.buffer.size`: bytes read at once while a partition is loaded.
     pub offsets_load_buffer_size: i32,
+    /// `offsets.topic.compression.codec`: of the batches that are written.
+    pub offsets_topic_compression: Compression,
     /// `offsets.topic.num.partitions`: used when the topic is created.
     pub offsets_topic_num_partitions: i32,
     /// `offsets.topic.replication.factor`: used when the topic is created.
@@ -77,6 +80,7 @@ impl Default for GroupCoordinatorConfig {
             offsets_retention_check_interval_ms: 600_000,
             offsets_commit_timeout_ms: 5_000,
             offsets_load_buffer_size: 5 * 1024 * 1024,
+            offsets_topic_compression: Compression::None,
             offsets_topic_num_partitions: 50,
             offsets_topic_replication_factor: 3,
             offsets_topic_segment_bytes: 100 * 1024 * 1024,

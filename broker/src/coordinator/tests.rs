@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kafka_shared::error::ErrorCode;
+use kafka_shared::record::batch::Batch;
 use kafka_shared::record::builder::BatchBuilder;
+use kafka_shared::record::compression::Compression;
 use kafka_shared::task;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -312,6 +314,33 @@ async fn concurrent_commits_share_a_batch() {
     assert_eq!(log.batch_sizes(), [40]);
     for n in 0..20 {
         assert_eq!(fetch(&coordinator, &format!("g{n}"), false).await, [n, n]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_are_compressed_if_so_configured_and_can_be_loaded() {
+    for codec in [
+        Compression::Gzip,
+        Compression::Snappy,
+        Compression::Lz4,
+        Compression::Zstd,
+    ] {
+        let log = MemoryLog::new(1 << 20);
+        let config = GroupCoordinatorConfig {
+            offsets_topic_compression: codec,
+            ..quick()
+        };
+        let coordinator = start(&log, config).await;
+        coordinator
+            .commit_offsets(commit("g", 0..100, 7))
+            .await
+            .unwrap();
+        coordinator.shutdown().await;
+        let batch = log.state.lock().batches[0].clone();
+        assert_eq!(Batch::parse(&batch).unwrap().compression(), Ok(codec));
+        assert!(batch.len() < 2_000, "{codec:?}: {}", batch.len());
+        let coordinator = start(&log, quick()).await;
+        assert_eq!(fetch(&coordinator, "g", false).await, [7; 100]);
     }
 }
 

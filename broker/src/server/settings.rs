@@ -89,6 +89,12 @@ pub(super) fn group_coordinator(config: &BrokerConfig) -> GroupCoordinatorConfig
         offsets_retention_check_interval_ms: config.offsets_retention_check_interval_ms,
         offsets_commit_timeout_ms: config.offsets_commit_timeout_ms,
         offsets_load_buffer_size: config.offsets_load_buffer_size,
+        offsets_topic_compression: u8::try_from(
+            config.values.int("offsets.topic.compression.codec"),
+        )
+        .ok()
+        .and_then(Compression::from_id)
+        .unwrap_or(Compression::None),
         offsets_topic_num_partitions: config.offsets_topic_num_partitions,
         offsets_topic_replication_factor: config.offsets_topic_replication_factor,
         offsets_topic_segment_bytes: config.offsets_topic_segment_bytes,

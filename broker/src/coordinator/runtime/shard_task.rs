@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use kafka_shared::error::{ApiError, ErrorCode};
 use kafka_shared::record::builder::BatchBuilder;
+use kafka_shared::record::compression::Compression;
 use kafka_shared::record::{NO_PRODUCER_EPOCH, NO_PRODUCER_ID};
 use kafka_shared::types::TopicPartition;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -231,7 +232,7 @@ impl ShardTask {
             return;
         }
         let max_bytes = self.shared.writer.max_batch_bytes(&self.partition);
-        let mut pending = Pending::default();
+        let mut pending = self.pending();
         for operation in operations {
             if operation.records.is_empty() && pending.records.is_empty() {
                 self.park(operation.then);
@@ -243,6 +244,10 @@ impl ShardTask {
         }
         self.flush(pending);
         self.advance();
+    }
+
+    fn pending(&self) -> Pending {
+        Pending::new(self.shared.config.offsets_topic_compression)
     }
 
     /// Adds the records of an operation to a batch, which is appended first when it is full.
@@ -269,12 +274,14 @@ impl ShardTask {
         };
         let size: usize = encoded.iter().map(encoded_size_max).sum();
         if operation.atomic && pending.builder.size_in_bytes() + size > max_bytes {
-            self.flush(std::mem::take(pending));
+            let full = std::mem::replace(pending, self.pending());
+            self.flush(full);
         }
         for (record, (key, value)) in operation.records.into_iter().zip(&encoded) {
             let is_full = pending.builder.size_after(Some(key), value.as_deref()) > max_bytes;
             if is_full && !operation.atomic {
-                self.flush(std::mem::take(pending));
+                let full = std::mem::replace(pending, self.pending());
+                self.flush(full);
             }
             if let Err(error) = pending
                 .builder
@@ -282,7 +289,7 @@ impl ShardTask {
             {
                 // Half of the operation must not be stored, and the rest of the batch neither.
                 pending.then.extend(operation.then);
-                let failed = std::mem::take(pending);
+                let failed = std::mem::replace(pending, self.pending());
                 self.complete(failed.then, Stored::Failed(ErrorCode::UNKNOWN_SERVER_ERROR));
                 return Err(ApiError::new(
                     ErrorCode::UNKNOWN_SERVER_ERROR,
@@ -427,11 +434,12 @@ struct Pending {
     then: Vec<Then>,
 }
 
-impl Default for Pending {
-    fn default() -> Self {
+impl Pending {
+    fn new(compression: Compression) -> Self {
+        // Kafka's coordinators write sequence 0 although there is no producer.
+        let builder = BatchBuilder::new().with_producer(NO_PRODUCER_ID, NO_PRODUCER_EPOCH, 0);
         Self {
-            // Kafka's coordinators write sequence 0 although there is no producer.
-            builder: BatchBuilder::new().with_producer(NO_PRODUCER_ID, NO_PRODUCER_EPOCH, 0),
+            builder: builder.with_compression(compression),
             records: Vec::new(),
             then: Vec::new(),
         }
