@@ -178,13 +178,13 @@ impl LeaderEpochs {
         }
     }
 
-    /// Whether the epochs have changed since the file was written durably.
+    /// Whether the epochs have changed since the file was written.
     pub fn is_dirty(&self) -> bool {
         self.dirty.load(Ordering::Acquire)
     }
 
-    /// Writes the file if the epochs have changed since it was written durably. Without `sync` it is not.
-    pub fn persist(&self, dir: &Path, sync: bool) -> io::Result<()> {
+    /// Writes the file durably if the epochs have changed since it was written.
+    pub fn persist(&self, dir: &Path) -> io::Result<()> {
         let _writing = self.file.lock();
         if !self.dirty.swap(false, Ordering::AcqRel) {
             return Ok(());
@@ -194,8 +194,8 @@ impl LeaderEpochs {
             .iter()
             .map(|e| format!("{} {}", e.epoch, e.start_offset))
             .collect();
-        let written = fsx::replace(&dir.join(FILE), checkpoint::text(&lines).as_bytes(), sync);
-        if written.is_err() || !sync {
+        let written = fsx::write_atomically(&dir.join(FILE), checkpoint::text(&lines).as_bytes());
+        if written.is_err() {
             self.dirty.store(true, Ordering::Release);
         }
         written
@@ -295,11 +295,11 @@ mod tests {
     fn the_file_is_kafkas_text_and_is_written_only_when_something_changed() {
         let dir = tempfile::tempdir().unwrap();
         let epochs = LeaderEpochs::load(dir.path()).unwrap();
-        epochs.persist(dir.path(), true).unwrap();
+        epochs.persist(dir.path()).unwrap();
         assert!(!dir.path().join(FILE).exists());
         epochs.assign(0, 0);
         epochs.assign(3, 42);
-        epochs.persist(dir.path(), true).unwrap();
+        epochs.persist(dir.path()).unwrap();
         let text = std::fs::read_to_string(dir.path().join(FILE)).unwrap();
         assert_eq!(text, "0\n2\n0 0\n3 42\n");
         assert_eq!(

@@ -55,7 +55,7 @@ impl Log {
         })?;
         if let Some(topic_id) = options.topic_id {
             log.assign_topic_id(topic_id)?;
-            log.write_topic_id_unsynced()?;
+            log.write_topic_id(false)?;
         }
         Ok(Arc::new(log))
     }

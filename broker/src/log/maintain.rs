@@ -108,16 +108,17 @@ impl Log {
     /// Writes `partition.metadata` and the leader epochs durably when they have changed: before records come
     /// that depend on them.
     pub(super) fn persist_small_files(&self) -> Result<(), LogError> {
-        self.write_small_files(true)
+        self.write_topic_id(true)?;
+        if self.epochs.is_dirty() {
+            let path = self.folder.path();
+            self.guard("cannot write leader epochs", || self.epochs.persist(&path))?;
+        }
+        Ok(())
     }
 
-    /// Writes `partition.metadata` of a new folder at little cost: it survives the death of this process.
-    pub(super) fn write_topic_id_unsynced(&self) -> Result<(), LogError> {
-        self.write_small_files(false)
-    }
-
-    /// Without `sync` the files may be lost in a power loss, and are written again before the first append.
-    fn write_small_files(&self, sync: bool) -> Result<(), LogError> {
+    /// Writes `partition.metadata` if that is pending. Without `sync` it survives the death of this process but
+    /// not a power loss, costs little, and is written again before the first append.
+    pub(super) fn write_topic_id(&self, sync: bool) -> Result<(), LogError> {
         let topic_id = *self.topic_id.read();
         if let (true, Some(id)) = (topic_id.dirty, topic_id.id) {
             let path = self.folder.path();
@@ -127,12 +128,6 @@ impl Log {
             if sync {
                 self.topic_id.write().dirty = false;
             }
-        }
-        if self.epochs.is_dirty() {
-            let path = self.folder.path();
-            self.guard("cannot write leader epochs", || {
-                self.epochs.persist(&path, sync)
-            })?;
         }
         Ok(())
     }
@@ -556,7 +551,12 @@ impl Log {
     /// Flushes and closes: after it, all files are as a clean shutdown leaves them. Reads may go on.
     pub fn close(&self) -> Result<(), LogError> {
         let mut writer = self.lock_writer()?;
-        self.write_small_files(self.log_end_offset() > 0)?;
+        if self.log_end_offset() > 0 {
+            self.persist_small_files()?;
+        } else {
+            // The epochs of a log without records are dropped when it is opened.
+            self.write_topic_id(false)?;
+        }
         if let Some(active) = writer.active.take() {
             self.guard("cannot close the active segment", || active.finish())?;
             self.flush(true)?;
