@@ -47,8 +47,10 @@ const STOP_WAIT_MS: u64 = 5_000;
 
 const POLL_MS: u64 = 25;
 
-/// The topics: name, partitions, settings.
-const TOPICS: [(&str, i32, &[(&str, &str)]); 5] = [
+/// A topic: name, partitions, settings.
+type TopicPlan = (&'static str, i32, &'static [(&'static str, &'static str)]);
+
+const TOPICS: [TopicPlan; 5] = [
     ("orders", 6, &[("retention.ms", "3600000")]),
     ("payments", 3, &[("retention.ms", "3600000")]),
     (

@@ -31,7 +31,12 @@ pub use message::{Header, Message, ReadReport, ReadStop};
 pub use quorum::{FeatureLevel, Features, Quorum, QuorumReplica};
 pub use reassignment::{Assignment, OngoingReassignment, Reassignments};
 pub use resource::{Cell, Fault, FaultKind, PartError, Resource, Taken};
-pub use snapshot::{ClusterMetadata, ClusterSnapshot, Offsets, RatePoint, TopicSettings, Update};
+pub use snapshot::{
+    ClusterMetadata, ClusterSnapshot, Offsets, PerGroup, RatePoint, TopicSettings, Update,
+};
 pub use topic::{NO_LEADER, Partition, PartitionOffsets, Topic, TopicOffsets};
 
 pub use kafka_shared::types::TopicPartition;
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ use kafka_shared::protocol::StrBytes;
 
 use crate::model::{
     ClusterMetadata, Committed, CommittedPartition, Fault, FaultKind, Group, GroupDescription,
-    GroupKind, GroupState, Groups, Member, PartError, Taken, TopicAssignment,
+    GroupKind, GroupState, Groups, Member, PartError, PerGroup, Taken, TopicAssignment,
 };
 
 use super::consumer_protocol::{Subscription, decode_assignment, decode_subscription};
@@ -34,9 +34,6 @@ const OFFSET_FETCH_BY_NAME: i16 = 9;
 
 /// The first version that takes several groups.
 const OFFSET_FETCH_BATCHED: i16 = 8;
-
-/// The results of a call for many groups: one for each that was asked for.
-pub type PerGroup<T> = Vec<(Arc<str>, Result<Arc<T>, Arc<Fault>>)>;
 
 impl ClusterClient {
     /// All groups of all brokers, and a fault for each broker whose list is missing.

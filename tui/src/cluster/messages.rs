@@ -409,3 +409,6 @@ async fn follow_once(
     }
     Some(())
 }
+
+#[cfg(test)]
+mod tests;

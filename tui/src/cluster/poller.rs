@@ -506,3 +506,6 @@ async fn read_configs(part: Part) -> Outcome {
     }
     outcome
 }
+
+#[cfg(test)]
+mod tests;

@@ -399,9 +399,10 @@ impl Member<'_> {
             .topics
             .iter()
             .flat_map(|topic| topic.partitions.iter());
-        partitions
-            .map(|partition| check(partition.error_code))
-            .collect()
+        {
+            let mut partitions = partitions;
+            partitions.try_for_each(|partition| check(partition.error_code))
+        }
     }
 
     async fn heartbeat(&self) -> Result<(), Again> {

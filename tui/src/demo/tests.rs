@@ -5,7 +5,10 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn assign(members: &[(&str, &[&str])], topics: &[(&str, i32)]) -> Vec<(String, Vec<String>)> {
+type Members = &'static [(&'static str, &'static [&'static str])];
+type Topics = &'static [(&'static str, i32)];
+
+fn assign(members: Members, topics: Topics) -> Vec<(String, Vec<String>)> {
     let subscriptions = members
         .iter()
         .map(|(id, topics)| {
@@ -30,7 +33,7 @@ fn assign(members: &[(&str, &[&str])], topics: &[(&str, i32)]) -> Vec<(String, V
 
 #[test]
 fn ranges_are_those_of_kafkas_assignor() {
-    let cases: [(&[(&str, &[&str])], &[(&str, i32)], &str); 5] = [
+    let cases: [(Members, Topics, &str); 5] = [
         (
             &[("c0", &["t", "u"]), ("c1", &["t", "u"])],
             &[("t", 3), ("u", 3)],

@@ -63,11 +63,8 @@ pub struct BrokerBalance {
 const SKEW_PARTITIONS_MIN: usize = 50;
 
 fn percent(part: usize, of: usize) -> u32 {
-    if of == 0 {
-        0
-    } else {
-        u32::try_from(100 * part / of).unwrap_or(u32::MAX)
-    }
+    let percent = (100 * part).checked_div(of).unwrap_or(0);
+    u32::try_from(percent).unwrap_or(u32::MAX)
 }
 
 /// Partitions and leaders of each broker that occurs in `members` of any partition.

@@ -67,7 +67,7 @@ fn stopping_ends_the_process_that_was_started_and_no_other() {
         started: "long ago".to_owned(),
     };
     write(&brokers, "recycled", recycled);
-    let mine = sleeper();
+    let mut mine = sleeper();
     write(&brokers, "mine", ProcessIdentity::of(pid(&mine)).unwrap());
     assert_eq!(brokers.get("mine").unwrap().status, LocalStatus::Running);
     assert_eq!(brokers.delete("mine").unwrap_err().why, "it runs");
@@ -87,6 +87,8 @@ fn stopping_ends_the_process_that_was_started_and_no_other() {
     );
     other.kill().unwrap();
     other.wait().unwrap();
+    // It was reaped when it was stopped.
+    let _ = mine.wait();
     brokers.delete("mine").unwrap();
     let names: Vec<String> = brokers
         .list()

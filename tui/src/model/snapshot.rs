@@ -99,6 +99,9 @@ pub struct ClusterSnapshot {
     pub features: Resource<Features>,
 }
 
+/// The results of a call for many groups: one for each that was asked for.
+pub type PerGroup<T> = Vec<(Arc<str>, Result<Arc<T>, Arc<Fault>>)>;
+
 /// The result of reading one part of a cluster. [`ClusterSnapshot::apply`] takes it in.
 #[derive(Clone, Debug)]
 pub enum Update {
@@ -111,8 +114,8 @@ pub enum Update {
     Settings(Result<Arc<HashMap<Arc<str>, TopicSettings>>, Arc<Fault>>),
     LogDirs(Result<Arc<LogDirs>, Arc<Fault>>),
     Groups(Result<Arc<Groups>, Arc<Fault>>),
-    Descriptions(Vec<(Arc<str>, Result<Arc<GroupDescription>, Arc<Fault>>)>),
-    Committed(Vec<(Arc<str>, Result<Arc<Committed>, Arc<Fault>>)>),
+    Descriptions(PerGroup<GroupDescription>),
+    Committed(PerGroup<Committed>),
     Configs(ConfigResource, Result<Arc<Configs>, Arc<Fault>>),
     Quorum(Result<Arc<Quorum>, Arc<Fault>>),
     Reassignments(Result<Arc<Reassignments>, Arc<Fault>>),

@@ -245,10 +245,10 @@ fn one_topic_as_a_table_and_as_json() {
 fn brokers_that_are_gone_are_listed_too() {
     let brokers = brokers(&snapshot());
     insta::assert_snapshot!(brokers.table(), @r"
-    ID  ADDRESS  RACK  STATE  CONTROLLER  LEADERS  REPLICAS  IN SYNC     SIZE
-     1  b1:9092  a     up                       1         1        1  2.0 KiB
-     2  b2:9092  b     up     yes               1         2        2        -
-     3  -        -     gone                     0         2        0        -
+    ID  ADDRESS  RACK  STATE      CONTROLLER  LEADERS  REPLICAS  IN SYNC     SIZE
+     1  b1:9092  a     up                           1         1        1  2.0 KiB
+     2  b2:9092  b     no answer  yes               1         2        2        -
+     3  -        -     gone                         0         2        0        -
     ");
     let json: serde_json::Value = serde_json::from_str(&brokers.json()).unwrap();
     assert_eq!(

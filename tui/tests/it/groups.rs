@@ -33,7 +33,7 @@ impl TestMember {
 
     async fn leave(self) {
         self.stop.cancel();
-        self.task.await.unwrap();
+        self.task.await.expect("the member ends in order");
     }
 }
 

@@ -202,7 +202,11 @@ impl<'a> Reader<'a> {
 }
 
 /// Decodes what came of one partition, from `offset` on.
-fn decode(topic: &Arc<str>, offset: i64, data: &PartitionData) -> Result<Fetched, String> {
+pub(super) fn decode(
+    topic: &Arc<str>,
+    offset: i64,
+    data: &PartitionData,
+) -> Result<Fetched, String> {
     let bytes = data.records.as_deref().unwrap_or_default();
     let mut fetched = Fetched {
         next_offset: offset,

@@ -98,6 +98,8 @@ impl Printable for BrokersJson {
             let state = match (&broker.host, broker.fenced) {
                 (None, _) => "gone",
                 (Some(_), Some(true)) => "fenced",
+                // The cluster has not noticed yet, or only this program can't reach it.
+                (Some(_), _) if broker.error.is_some() => "no answer",
                 (Some(_), _) => "up",
             };
             table.row([

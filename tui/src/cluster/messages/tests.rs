@@ -1,0 +1,166 @@
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_shared::record::builder::BatchBuilder;
+use kafka_shared::record::compression::Compression;
+use proptest::prelude::*;
+
+use super::fetch::decode;
+use super::merge::Merge;
+use crate::model::Message;
+
+fn message(partition: i32, offset: i64, timestamp_ms: i64) -> Message {
+    Message {
+        topic: Arc::from("t"),
+        partition,
+        offset,
+        timestamp_ms,
+        key: None,
+        value: None,
+        headers: vec![],
+    }
+}
+
+fn places(messages: &[Message]) -> Vec<(i32, i64)> {
+    messages
+        .iter()
+        .map(|message| (message.partition, message.offset))
+        .collect()
+}
+
+#[test]
+fn nothing_is_merged_past_a_partition_that_was_not_read_yet() {
+    let mut merge = Merge::new([(0, 2), (1, 2)].into_iter());
+    let mut merged = Vec::new();
+    merge.push(0, vec![message(0, 0, 10), message(0, 1, 30)], 2);
+    merge.drain(&mut merged, 99);
+    assert_eq!(places(&merged), [], "partition 1 may hold something older");
+    assert!(merge.is_wanting(1) && !merge.is_wanting(0) && !merge.is_open(0));
+    merge.push(1, vec![message(1, 0, 20)], 1);
+    merge.drain(&mut merged, 99);
+    assert_eq!(
+        places(&merged),
+        [(0, 0), (1, 0)],
+        "partition 1 goes on after 20"
+    );
+    merge.close(1);
+    merge.drain(&mut merged, 99);
+    assert_eq!(places(&merged), [(0, 0), (1, 0), (0, 1)]);
+}
+
+#[test]
+fn a_partition_keeps_its_order_whatever_its_timestamps_say() {
+    let mut merge = Merge::new([(0, 3), (1, 1)].into_iter());
+    merge.push(
+        0,
+        vec![message(0, 0, 50), message(0, 1, 10), message(0, 2, 60)],
+        3,
+    );
+    merge.push(1, vec![message(1, 0, 55)], 1);
+    let mut merged = Vec::new();
+    merge.drain(&mut merged, 99);
+    assert_eq!(places(&merged), [(0, 0), (0, 1), (1, 0), (0, 2)]);
+}
+
+#[test]
+fn records_beyond_the_end_of_the_start_are_not_shown() {
+    let mut merge = Merge::new([(0, 1)].into_iter());
+    merge.push(0, vec![message(0, 0, 1), message(0, 1, 2)], 2);
+    let mut merged = Vec::new();
+    merge.finish(&mut merged, 99);
+    assert_eq!(places(&merged), [(0, 0)]);
+}
+
+proptest! {
+    #[test]
+    fn whatever_comes_in_goes_out_once_and_in_its_partitions_order(
+        lanes in prop::collection::vec(prop::collection::vec(0..50i64, 0..20), 1..5),
+        chunk in 1..7usize,
+    ) {
+        let ends = lanes.iter().enumerate().map(|(at, lane)| (at as i32, lane.len() as i64));
+        let mut merge = Merge::new(ends);
+        let mut merged = Vec::new();
+        let mut next = vec![0usize; lanes.len()];
+        while lanes.iter().enumerate().any(|(at, lane)| next[at] < lane.len()) {
+            for (at, lane) in lanes.iter().enumerate() {
+                let end = (next[at] + chunk).min(lane.len());
+                let records = (next[at]..end).map(|o| message(at as i32, o as i64, lane[o]));
+                merge.push(at as i32, records.collect(), end as i64);
+                next[at] = end;
+            }
+            merge.drain(&mut merged, usize::MAX);
+        }
+        merge.finish(&mut merged, usize::MAX);
+        prop_assert_eq!(merged.len(), lanes.iter().map(Vec::len).sum::<usize>());
+        for at in 0..lanes.len() {
+            let own = merged.iter().filter(|m| m.partition == at as i32).map(|m| m.offset);
+            let own: Vec<i64> = own.collect();
+            prop_assert_eq!(own, (0..lanes[at].len() as i64).collect::<Vec<_>>());
+        }
+    }
+}
+
+fn batch(base_offset: i64, values: &[&str], control: bool) -> Bytes {
+    let compression = if control {
+        Compression::None
+    } else {
+        Compression::Zstd
+    };
+    let mut builder = BatchBuilder::new()
+        .with_base_offset(base_offset)
+        .with_control(control)
+        .with_compression(compression);
+    for value in values {
+        let key: Option<&[u8]> = control.then_some(&[0, 0, 0, 1]);
+        builder
+            .append(1, key, Some(value.as_bytes()), &[("h", None)])
+            .unwrap();
+    }
+    builder.build()
+}
+
+fn data(parts: &[&[u8]]) -> PartitionData {
+    let mut records = BytesMut::new();
+    parts
+        .iter()
+        .for_each(|part| records.extend_from_slice(part));
+    PartitionData::default()
+        .with_partition_index(3)
+        .with_records(Some(records.freeze()))
+}
+
+#[test]
+fn batches_are_decoded_from_the_wanted_offset_on_without_control_records() {
+    let (first, marker, second) = (
+        batch(5, &["a", "b", "c"], false),
+        batch(8, &["x"], true),
+        batch(9, &["d"], false),
+    );
+    let cut = &second[..second.len() - 1];
+    let topic: Arc<str> = Arc::from("t");
+    let fetched = decode(&topic, 6, &data(&[&first, &marker, cut])).unwrap();
+    assert_eq!(places(&fetched.messages), [(3, 6), (3, 7)]);
+    assert_eq!(fetched.next_offset, 9, "the cut batch comes again");
+    assert_eq!(fetched.messages[0].value.as_deref(), Some(&b"b"[..]));
+    assert_eq!(&*fetched.messages[0].headers[0].key, "h");
+    let fetched = decode(&topic, 9, &data(&[&second])).unwrap();
+    assert_eq!(
+        (places(&fetched.messages), fetched.next_offset),
+        (vec![(3, 9)], 10)
+    );
+    let nothing = decode(&topic, 9, &data(&[])).unwrap();
+    assert_eq!((nothing.next_offset, nothing.bytes), (9, 0));
+}
+
+#[test]
+fn a_damaged_batch_is_told_with_its_offset() {
+    let mut damaged = BytesMut::from(&batch(5, &["a"], false)[..]);
+    let last = damaged.len() - 1;
+    damaged[last] ^= 1;
+    let why = decode(&Arc::from("t"), 5, &data(&[&damaged])).unwrap_err();
+    assert!(
+        why.starts_with("offset 5: ") && why.contains("checksum"),
+        "{why}"
+    );
+}

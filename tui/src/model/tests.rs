@@ -1,0 +1,138 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::*;
+use crate::derive::test_topic;
+
+fn at(ms: i64) -> Taken {
+    Taken {
+        monotonic_ms: ms,
+        wall_ms: ms,
+    }
+}
+
+fn fault(why: &str) -> Arc<Fault> {
+    Arc::new(Fault::new(FaultKind::Unreachable, "read", why))
+}
+
+fn metadata(names: &[&str]) -> ClusterMetadata {
+    let topics = names
+        .iter()
+        .map(|name| Arc::new(test_topic(name, &[(&[1, 2], &[1, 2], 1)])));
+    ClusterMetadata {
+        topics: topics.collect(),
+        ..ClusterMetadata::default()
+    }
+}
+
+#[test]
+fn a_failure_stands_beside_the_old_value_and_keeps_its_first_time() {
+    let mut resource = Resource::ready(7, at(100));
+    resource.set_loading();
+    resource.apply(Err(fault("first")), at(200));
+    resource.apply(Err(fault("second")), at(300));
+    assert_eq!(
+        (resource.get(), resource.age_ms(350)),
+        (Some(&7), Some(250))
+    );
+    assert_eq!(resource.fault().unwrap().why, "second");
+    assert_eq!(resource.failing_since(), Some(at(200)));
+    assert!(!resource.is_loading());
+    resource.apply(Ok(Arc::new(8)), at(400));
+    assert_eq!((resource.get(), resource.age_ms(400)), (Some(&8), Some(0)));
+    assert!(resource.fault().is_none() && resource.failing_since().is_none());
+    assert_eq!(Resource::<i32>::default().age_ms(5), None);
+}
+
+#[test]
+fn an_unchanged_topic_is_the_same_allocation_in_the_next_metadata() {
+    let old = metadata(&["a", "b"]);
+    let mut new = metadata(&["a", "b", "c"]);
+    Arc::make_mut(&mut new.topics[1]).partitions[0].leader = 2;
+    new.share_unchanged(&old);
+    assert!(Arc::ptr_eq(&new.topics[0], &old.topics[0]));
+    assert!(!Arc::ptr_eq(&new.topics[1], &old.topics[1]));
+    assert_eq!(new.topics[1].partitions[0].leader, 2);
+}
+
+#[test]
+fn what_is_known_of_deleted_topics_and_groups_is_forgotten() {
+    let mut snapshot = ClusterSnapshot::default();
+    snapshot.apply(Update::Metadata(Ok(Arc::new(metadata(&["a", "b"])))), at(1));
+    for topic in ["a", "b"] {
+        let resource = ConfigResource::Topic(topic.to_owned());
+        snapshot.apply(Update::Configs(resource, Err(fault("x"))), at(1));
+    }
+    snapshot.apply(Update::Metadata(Ok(Arc::new(metadata(&["b"])))), at(2));
+    let known: Vec<&ConfigResource> = snapshot.configs.keys().collect();
+    assert_eq!(known, [&ConfigResource::Topic("b".to_owned())]);
+
+    let committed = |id: &str| (Arc::from(id), Ok(Arc::new(Committed::default())));
+    snapshot.apply(
+        Update::Committed(vec![committed("g"), committed("h")]),
+        at(3),
+    );
+    // A broker that did not answer may hold the group that is missing in the list.
+    let partial = Groups {
+        faults: BTreeMap::from([(1, fault("x"))]),
+        ..Groups::default()
+    };
+    snapshot.apply(Update::Groups(Ok(Arc::new(partial))), at(4));
+    assert_eq!(snapshot.committed.len(), 2);
+    snapshot.apply(Update::Groups(Ok(Arc::default())), at(5));
+    assert_eq!(snapshot.committed.len(), 0);
+}
+
+#[test]
+fn a_running_reassignment_is_marked_in_the_topic_and_unmarked_when_it_ends() {
+    let mut snapshot = ClusterSnapshot::default();
+    snapshot.apply(Update::Metadata(Ok(Arc::new(metadata(&["a", "b"])))), at(1));
+    let ongoing = OngoingReassignment {
+        replicas: vec![1, 2],
+        adding: vec![2],
+        removing: vec![1],
+    };
+    let running = Reassignments::from([(TopicPartition::new("b", 0), ongoing)]);
+    snapshot.apply(Update::Reassignments(Ok(Arc::new(running))), at(2));
+    let moving = |snapshot: &ClusterSnapshot, topic: &str| {
+        let metadata = snapshot.metadata.get().unwrap();
+        metadata.topic(topic).unwrap().partitions[0].is_reassigning()
+    };
+    assert!(moving(&snapshot, "b") && !moving(&snapshot, "a"));
+    assert_eq!(
+        snapshot.metadata.taken(),
+        Some(at(1)),
+        "it is no newer for that"
+    );
+    // The next metadata says nothing of it, and is marked again.
+    snapshot.apply(Update::Metadata(Ok(Arc::new(metadata(&["a", "b"])))), at(3));
+    assert!(moving(&snapshot, "b"));
+    snapshot.apply(Update::Reassignments(Ok(Arc::default())), at(4));
+    assert!(!moving(&snapshot, "b"));
+}
+
+#[test]
+fn partitions_are_found_by_id_also_where_ids_have_gaps() {
+    let mut topic = test_topic("t", &[(&[1], &[1], 1), (&[2], &[2], 2), (&[3], &[3], 3)]);
+    topic.partitions[2].id = 7;
+    assert_eq!(topic.partition(1).unwrap().leader, 2);
+    assert_eq!(topic.partition(7).unwrap().leader, 3);
+    assert!(topic.partition(2).is_none() && topic.partition(-1).is_none());
+}
+
+#[test]
+fn names_of_states_and_types_are_kafkas_and_unknown_ones_are_kept() {
+    for name in [
+        "PreparingRebalance",
+        "CompletingRebalance",
+        "Stable",
+        "Empty",
+        "Dead",
+    ] {
+        assert_eq!(GroupState::parse(name).as_str(), name);
+    }
+    assert_eq!(GroupState::parse("STABLE"), GroupState::Stable);
+    assert_eq!(GroupState::parse("Brand New").as_str(), "Brand New");
+    assert_eq!(GroupKind::parse("Consumer"), GroupKind::Consumer);
+    assert_eq!(GroupKind::parse("").as_str(), "");
+}
