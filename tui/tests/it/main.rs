@@ -9,6 +9,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kafka_broker::testing::TestBroker;
 use kafka_shared::time::SystemClock;
 use kafka_shared::types::{Endpoint, random_uuid, uuid_to_base64};
 use kafka_tui::cluster::{ClusterClient, ConnectOptions};
@@ -17,6 +18,12 @@ use kafka_tui::ops::{self, Action, Report, Verification};
 
 /// Nothing here takes longer than this on a sound cluster.
 const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Groups form at once, and their topic is small.
+const SETTINGS: [&str; 2] = [
+    "group.initial.rebalance.delay.ms=100",
+    "offsets.topic.num.partitions=2",
+];
 
 /// Runs a test against a cluster.
 fn with_cluster<F: Future<Output = ()>>(test: impl FnOnce(Vec<Endpoint>) -> F) {
@@ -27,8 +34,14 @@ fn with_cluster<F: Future<Output = ()>>(test: impl FnOnce(Vec<Endpoint>) -> F) {
         .expect("a runtime can be made");
     runtime.block_on(async {
         let Ok(named) = std::env::var("KAFKA_BOOTSTRAP") else {
-            println!("SKIPPED: KAFKA_BOOTSTRAP is not set");
-            return;
+            let broker = TestBroker::start(&SETTINGS)
+                .await
+                .expect("the broker starts");
+            let bootstrap = vec![broker.bootstrap().parse().expect("host:port")];
+            tokio::time::timeout(DEADLINE, test(bootstrap))
+                .await
+                .expect("the test ends in time");
+            return broker.stop().await.expect("the broker stops in order");
         };
         let bootstrap = named
             .split(',')
