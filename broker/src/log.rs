@@ -22,6 +22,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -266,7 +267,7 @@ pub struct LogContext {
     /// `producer.id.expiration.ms`; may change while running.
     pub producer_id_expiration_ms: std::sync::atomic::AtomicI64,
     /// `transaction.partition.verification.enable`; may change while running.
-    pub transaction_verification_enable: std::sync::atomic::AtomicBool,
+    pub transaction_verification_enable: AtomicBool,
 }
 
 impl LogContext {
@@ -361,6 +362,9 @@ pub struct Log {
     epochs: LeaderEpochs,
     producers: Mutex<Producers>,
     writer: Mutex<Writer>,
+    /// The partition is being deleted or set aside: its folder may move or vanish under whoever still holds
+    /// the log, which is no fault of the disk.
+    retired: AtomicBool,
 }
 
 /// The topic id and whether it still has to be written to `partition.metadata`.

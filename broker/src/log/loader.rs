@@ -9,7 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use kafka_shared::types::TopicPartition;
@@ -195,6 +195,7 @@ impl Loader {
             epochs,
             producers: Mutex::new(producers),
             writer: Mutex::new(Writer::default()),
+            retired: AtomicBool::new(false),
         })
     }
 

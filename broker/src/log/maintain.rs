@@ -10,6 +10,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::append::clip_to_start;
 use super::config::LogConfig;
@@ -139,10 +140,17 @@ impl Log {
     ) -> Result<T, LogError> {
         self.context.dir.check_online()?;
         operation().map_err(|error| {
-            self.context
-                .dir
-                .fail(&format!("{what} of {}", self.topic_partition), &error)
+            let what = format!("{what} of {}", self.topic_partition);
+            if error.kind() == io::ErrorKind::NotFound && self.is_retired() {
+                return LogError::storage(&what, &error);
+            }
+            self.context.dir.fail(&what, &error)
         })
+    }
+
+    /// Whether the partition is being deleted or set aside.
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
     }
 
     /// Opens the active segment for writing, and rolls to a new one when this append needs it. Returns the
@@ -501,7 +509,7 @@ impl Log {
         let expiration = self
             .context
             .producer_id_expiration_ms
-            .load(std::sync::atomic::Ordering::Relaxed);
+            .load(Ordering::Relaxed);
         self.guard("cannot rebuild producer state", || {
             let path = self.folder.path();
             super::recovery::load_producers(
@@ -580,6 +588,7 @@ impl Log {
         let mut writer = self.writer.lock();
         let old = self.folder.path();
         let new = old.with_file_name(name);
+        self.retired.fetch_or(close, Ordering::AcqRel);
         self.guard("cannot rename the folder", || {
             fsx::rename_durably(&old, &new)
         })?;

@@ -454,7 +454,9 @@ impl LogManager {
     pub fn flush_dirty(&self) {
         let now_ms = self.clock.wall_ms();
         for log in self.logs() {
-            if let Err(error) = log.flush_if_needed(now_ms) {
+            if let Err(error) = log.flush_if_needed(now_ms)
+                && !log.is_retired()
+            {
                 tracing::error!(tp = %log.topic_partition(), %error, "cannot flush");
             }
         }

@@ -155,10 +155,15 @@ impl Segment {
         if let Some(file) = self.file.load_full() {
             return Ok(file);
         }
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(self.path(names::LOG))?;
+        let open = |path: PathBuf| OpenOptions::new().read(true).write(true).open(path);
+        let path = names::file(&self.dir.path(), self.base_offset, names::LOG);
+        let file = match open(path.clone()) {
+            // It may have been marked for deletion in this moment.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                open(fsx::with_suffix(&path, names::DELETED))?
+            }
+            other => other?,
+        };
         let file = Arc::new(file);
         self.file.store(Some(file.clone()));
         Ok(file)
@@ -518,7 +523,17 @@ impl Segment {
     /// Makes the written bytes durable; with `everything` also the indexes, as for a segment that is not
     /// written to any more.
     pub fn sync(&self, everything: bool) -> io::Result<()> {
-        fsx::sync_data(&*self.file()?)?;
+        match self.file() {
+            Ok(file) => fsx::sync_data(&file)?,
+            // Removed for good; there is nothing left to be made durable.
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && self.deleted.load(Ordering::Acquire) =>
+            {
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
         if everything {
             for suffix in [names::INDEX, names::TIME_INDEX, names::TXN_INDEX] {
                 match File::open(self.path(suffix)) {

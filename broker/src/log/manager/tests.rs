@@ -294,3 +294,60 @@ fn the_same_folder_under_two_names_is_refused() {
     let error = LogManager::open(fixture.config(&["a", "./a"]), fixture.clock.clone()).unwrap_err();
     assert!(error.to_string().contains("in use"), "{error}");
 }
+
+#[test]
+fn whoever_still_holds_a_deleted_log_does_not_take_the_folder_out_of_service() {
+    let fixture = Fixture::new();
+    let (manager, _) = fixture.open(&["a"]);
+    let log = create(&manager, "t", 0);
+    append(&log, 3);
+    let before = log
+        .read(0, 1000, super::super::FetchIsolation::LogEnd, true)
+        .unwrap();
+    manager.delete_log(&tp("t", 0)).unwrap();
+    assert!(log.flush(true).is_ok(), "the files are still there");
+    fixture.clock.advance_ms(60_000);
+    manager.cleanup_expired();
+    log.assign_epoch_start_offset(7, 3);
+    assert!(log.flush_if_needed(0).is_err());
+    assert!(log.roll(None).is_err() && log.close().is_err());
+    assert!(!log.dir().is_offline());
+    assert_eq!(before.read().unwrap().len(), before.len());
+    create(&manager, "t", 1);
+}
+
+#[test]
+fn flushing_beside_retention_finds_every_file_or_none() {
+    let fixture = Fixture::new();
+    let (manager, _) = fixture.open(&["a"]);
+    let config = Arc::new(LogConfig {
+        segment_bytes: 200,
+        retention_bytes: 0,
+        ..LogConfig::default()
+    });
+    let log = manager
+        .create_log(&tp("t", 0), random_uuid(), config, None)
+        .unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                log.flush(true).unwrap();
+                let start = log.log_start_offset();
+                match log.read(start, 1000, super::super::FetchIsolation::LogEnd, true) {
+                    Ok(_) | Err(LogError::OffsetOutOfRange { .. }) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        });
+        for _ in 0..200 {
+            append(&log, 1);
+            log.update_high_watermark(log.log_end_offset());
+            log.delete_old_segments().unwrap();
+            fixture.clock.advance_ms(60_000);
+            manager.cleanup_expired();
+        }
+        done.store(true, Ordering::Release);
+    });
+    assert!(!log.dir().is_offline());
+}
