@@ -16,7 +16,6 @@ mod error_response;
 pub mod features;
 pub mod handle;
 pub mod heartbeat;
-pub mod lifecycle;
 pub mod node;
 pub mod partition_change;
 pub mod partitions;

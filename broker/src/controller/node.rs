@@ -210,7 +210,7 @@ pub fn start(
         Arc::clone(&clock),
     )?;
     let log = Committing {
-        raft: raft.clone(),
+        raft: raft.without_stop(),
         committed: raft.committed(),
     };
     let loader_config = LoaderConfig {

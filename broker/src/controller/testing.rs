@@ -4,19 +4,23 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kafka_protocol::messages::{
+    BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerId, BrokerRegistrationRequest,
+    broker_registration_request,
+};
+use kafka_protocol::protocol::StrBytes;
 use kafka_shared::error::{ApiError, ErrorCode};
 use kafka_shared::time::{Clock, SystemClock};
 use kafka_shared::types::{Uuid, random_uuid};
 
 use super::config::{ConfigValidator, ControllerConfig, EffectiveConfig};
-use super::lifecycle::{self, LifecycleConfig, LifecycleHandle};
+use super::handle::RequestContext;
 use super::node::{self, Node, NodeConfig};
 use crate::log::{LogContext, LogDir};
 use crate::metadata::configs::ConfigMap;
+use crate::metadata::features::{Feature, SUPPORTED};
 use crate::metadata::format::{FormatOptions, format};
-use crate::metadata::{
-    ConfigResource, ListenerEndpoint, MetadataHandle, MetadataImage, ResourceType,
-};
+use crate::metadata::{ConfigResource, MetadataHandle, MetadataImage, ResourceType};
 use crate::raft::VoterEndpoint;
 
 pub(crate) const CLUSTER_ID: &str = "bXCdYd2BTe2RpH20eEkfFg";
@@ -116,7 +120,7 @@ pub(crate) fn format_dir(dir: &Path) -> Uuid {
 /// A node with its registered broker.
 pub(crate) struct TestNode {
     pub(crate) node: Node,
-    pub(crate) lifecycle: LifecycleHandle,
+    broker_epoch: i64,
 }
 
 /// Starts node 1 on a formatted folder; its broker is unfenced.
@@ -129,6 +133,8 @@ pub(crate) async fn start_node(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let controller = ControllerConfig {
         cluster_id: CLUSTER_ID.into(),
+        // Nobody sends heartbeats here, and a loaded machine is slow.
+        broker_session_timeout_ms: 3_600_000,
         ..Default::default()
     };
     let mut config = NodeConfig::new(controller, dir.to_path_buf(), directory_id);
@@ -141,41 +147,53 @@ pub(crate) async fn start_node(
     let context = LogContext::new(Arc::clone(&clock), LogDir::new(dir));
     let metadata = MetadataHandle::default();
     let node = node::start(config, context, Arc::new(TestValidator), metadata, clock).unwrap();
-    let lifecycle = lifecycle::start(
-        LifecycleConfig {
-            node_id: 1,
-            cluster_id: CLUSTER_ID.into(),
-            incarnation_id: random_uuid(),
-            listeners: vec![ListenerEndpoint {
-                name: "PLAINTEXT".into(),
-                host: "localhost".into(),
-                port: 9092,
-                security_protocol: 0,
-            }],
-            rack: None,
-            log_dirs: vec![directory_id],
-            previous_broker_epoch,
-            heartbeat_interval_ms: 2_000,
-            retry_backoff_ms: 50,
-        },
-        node.controller.clone(),
-        node.metadata.clone(),
+    assert!(
+        node.controller
+            .wait_until_active(Duration::from_secs(30))
+            .await
     );
-    let timeout = Duration::from_secs(30);
-    lifecycle.wait_until_caught_up(timeout).await.unwrap();
-    lifecycle.unfence(timeout).await.unwrap();
-    TestNode { node, lifecycle }
+    let feature = |feature: &Feature| {
+        broker_registration_request::Feature::default()
+            .with_name(StrBytes::from_static_str(feature.name))
+            .with_min_supported_version(feature.supported.min)
+            .with_max_supported_version(feature.supported.max)
+    };
+    let request = BrokerRegistrationRequest::default()
+        .with_broker_id(BrokerId(1))
+        .with_cluster_id(StrBytes::from_static_str(CLUSTER_ID))
+        .with_incarnation_id(random_uuid())
+        .with_features(SUPPORTED.iter().map(feature).collect())
+        .with_log_dirs(vec![directory_id])
+        .with_previous_broker_epoch(previous_broker_epoch);
+    let cx = RequestContext::default();
+    let response = node.controller.register_broker(&cx, request).await;
+    assert_eq!(ErrorCode(response.error_code), ErrorCode::NONE);
+    let node = TestNode {
+        node,
+        broker_epoch: response.broker_epoch,
+    };
+    let unfenced = node.heartbeat(false).await;
+    assert!(unfenced.is_caught_up && !unfenced.is_fenced);
+    node
 }
 
 impl TestNode {
+    async fn heartbeat(&self, want_shut_down: bool) -> BrokerHeartbeatResponse {
+        let request = BrokerHeartbeatRequest::default()
+            .with_broker_id(BrokerId(1))
+            .with_broker_epoch(self.broker_epoch)
+            .with_current_metadata_offset(self.node.metadata.applied_offset())
+            .with_want_shut_down(want_shut_down);
+        let cx = RequestContext::default();
+        let response = self.node.controller.broker_heartbeat(&cx, request).await;
+        assert_eq!(ErrorCode(response.error_code), ErrorCode::NONE);
+        response
+    }
+
     /// Stops as a broker does that is told to; returns its epoch.
     pub(crate) async fn shutdown(self) -> i64 {
-        let epoch = self.lifecycle.broker_epoch();
-        self.lifecycle
-            .controlled_shutdown(Duration::from_secs(30))
-            .await
-            .unwrap();
+        while !self.heartbeat(true).await.should_shut_down {}
         self.node.shutdown().await;
-        epoch
+        self.broker_epoch
     }
 }

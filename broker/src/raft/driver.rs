@@ -140,10 +140,21 @@ struct Shared {
     config: RaftConfig,
 }
 
-/// Access to Raft. Clones share it.
+/// Access to Raft. Clones share it; when the last one is dropped, Raft stops as by
+/// [`RaftHandle::shutdown`].
 #[derive(Clone)]
 pub struct RaftHandle {
     shared: Arc<Shared>,
+    _stop: Option<Arc<StopOnDrop>>,
+}
+
+/// Ends the thread when nobody can reach it any more: a runtime waits for its threads when it ends.
+struct StopOnDrop(Arc<Shared>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
 }
 
 impl std::fmt::Debug for RaftHandle {
@@ -217,7 +228,11 @@ pub fn start(
     });
     let thread = Arc::clone(&shared);
     drop(task::spawn_blocking("raft", move || thread.run()));
-    Ok(RaftHandle { shared })
+    let stop = Some(Arc::new(StopOnDrop(Arc::clone(&shared))));
+    Ok(RaftHandle {
+        shared,
+        _stop: stop,
+    })
 }
 
 fn read_election(dir: &Path) -> Result<ElectionState, StartError> {
@@ -342,6 +357,14 @@ pub fn voters_record(voters: &VoterSet) -> Voters {
 }
 
 impl RaftHandle {
+    /// A handle that doesn't keep Raft running, for those who end when Raft does.
+    pub fn without_stop(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            _stop: None,
+        }
+    }
+
     /// Progress; watch it to be told.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.shared.status.subscribe()
@@ -457,8 +480,7 @@ impl RaftHandle {
 
     /// Tells the thread to end, and does not wait for it.
     pub fn stop(&self) {
-        self.shared.accumulator.lock().stop = true;
-        self.shared.wake.notify_one();
+        self.shared.stop();
     }
 
     /// Stops: writes what is queued, gives up the leadership, closes the log. Returns when done.
@@ -471,6 +493,11 @@ impl RaftHandle {
 }
 
 impl Shared {
+    fn stop(&self) {
+        self.accumulator.lock().stop = true;
+        self.wake.notify_one();
+    }
+
     fn run(&self) {
         let result = self.run_until_stopped().and_then(|()| {
             self.raft

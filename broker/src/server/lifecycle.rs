@@ -73,6 +73,8 @@ impl Lifecycle {
         let incarnation_id = random_uuid();
         loop {
             let request = request(registration, incarnation_id);
+            // At the start the controller is about to become active, sooner than any retry.
+            controller.wait_until_active(RETRY).await;
             let cx = RequestContext::default();
             let Ok(response) = timeout_at(deadline, controller.register_broker(&cx, request)).await
             else {

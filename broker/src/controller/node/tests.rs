@@ -9,6 +9,7 @@ use kafka_shared::error::ErrorCode;
 
 use super::super::handle::RequestContext;
 use super::super::testing::{TestNode, format_dir, start_node};
+use crate::metadata::handle::WaitError;
 use crate::metadata::topics::NO_LEADER;
 use crate::metadata::{ConfigResource, snapshot};
 
@@ -79,7 +80,6 @@ async fn after_a_kill_the_last_leader_leads_again_without_waiting_for_its_old_se
     let directory_id = format_dir(dir.path());
     let node = start_node(dir.path(), directory_id, -1, |_| {}).await;
     create(&node, vec![topic("orders", 1)]).await;
-    node.lifecycle.stop();
     node.node.shutdown().await;
 
     let node = start_node(dir.path(), directory_id, -1, |_| {}).await;
@@ -118,4 +118,22 @@ async fn a_snapshot_and_the_log_after_it_make_the_image_that_the_log_alone_makes
         assert_eq!((again.id, again.partition_count()), (topic.id, 5));
     }
     node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_dropped_lets_its_threads_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory_id = format_dir(dir.path());
+    let node = start_node(dir.path(), directory_id, -1, |_| {}).await;
+    let metadata = node.node.metadata.clone();
+    let mut status = node.node.raft.status();
+    node.node.controller.shutdown().await;
+    drop(node);
+    let closed = status.wait_for(|status| status.is_closed);
+    let closed = tokio::time::timeout(Duration::from_secs(30), closed).await;
+    assert_eq!(closed.unwrap().unwrap().failure, None);
+    let ended = metadata
+        .wait_for_offset(i64::MAX, Duration::from_secs(30))
+        .await;
+    assert_eq!(ended.unwrap_err(), WaitError::Closed);
 }
