@@ -25,6 +25,7 @@ pub mod reassignment;
 pub mod state;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod topic_deletion;
 pub mod topics;
 
 pub use config::{ConfigValidator, ControllerConfig, EffectiveConfig};

@@ -2,6 +2,7 @@
 //!
 //! * [`state`] the machine: roles, votes, epochs, high watermark; no I/O, no clock;
 //! * [`voters`] who votes, read from the log's control records;
+//! * [`quorum_records`] what the log's control records say;
 //! * [`quorum_state`] the file with the epoch and the vote;
 //! * [`store`] the log that the driver writes, behind a small trait;
 //! * [`driver`] the thread that owns the log: appends, flushes, and only then commits.
@@ -16,6 +17,7 @@
 
 pub mod driver;
 pub mod log_store;
+pub mod quorum_records;
 pub mod quorum_state;
 pub mod state;
 pub mod store;

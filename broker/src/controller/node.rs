@@ -28,8 +28,9 @@ use crate::metadata::features::SUPPORTED;
 use crate::metadata::format::{self, BootstrapError};
 use crate::metadata::loader::{self, Committed, CommittedLog, LoaderConfig};
 use crate::metadata::snapshot::{self, KRaftState, SnapshotError, SnapshotId};
-use crate::raft::driver::{QuorumRecords, StartError, voter_set, voters_record};
+use crate::raft::driver::StartError;
 use crate::raft::log_store::{DiskLog, MetadataLogConfig, metadata_dir};
+use crate::raft::quorum_records::{QuorumRecords, voter_set, voters_record};
 use crate::raft::store::StoreError;
 use crate::raft::{RaftConfig, RaftHandle, ReplicaKey, VoterEndpoint};
 

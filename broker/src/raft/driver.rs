@@ -14,18 +14,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kafka_shared::record::batch::{BatchHeader, batches};
+use kafka_shared::record::batch::BatchHeader;
 use kafka_shared::record::builder::BatchBuilder;
-use kafka_shared::record::control::{
-    ControlRecord, KRaftVersion, KRaftVersionFeature, LeaderChange, LeaderChangeVoter, Voter,
-    VoterEndpoint as EndpointRecord, Voters,
-};
-use kafka_shared::record::iter::records;
+use kafka_shared::record::control::{ControlRecord, KRaftVersion, LeaderChange, LeaderChangeVoter};
 use kafka_shared::task;
 use kafka_shared::time::Clock;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
+use super::quorum_records::{QuorumRecords, note, scan, voters_record};
 use super::quorum_state::{ElectionState, FILE_NAME};
 use super::state::{Config, Input, Output, QuorumInfo, Raft};
 use super::store::{LogStore, StoreError};
@@ -35,9 +32,6 @@ use crate::metadata::loader::Committed;
 
 /// Most bytes that may wait for the disk.
 const PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// How much is read at once while the log is scanned for control records.
-const SCAN_BYTES: usize = 4 * 1024 * 1024;
 
 /// What the driver has to know to start.
 #[derive(Debug, Clone)]
@@ -51,13 +45,6 @@ pub struct RaftConfig {
     pub election_timeout_ms: i64,
     /// `controller.quorum.fetch.timeout.ms`.
     pub fetch_timeout_ms: i64,
-}
-
-/// What Raft itself remembers: from a snapshot, then from the log.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct QuorumRecords {
-    pub kraft_version: i16,
-    pub voters: VoterSet,
 }
 
 /// Why Raft can't start.
@@ -267,93 +254,6 @@ fn check_voters(config: &RaftConfig, voters: &VoterSet) -> Result<(), StartError
         return Err(StartError::TooManyVoters(voters.len()));
     }
     Ok(())
-}
-
-/// Collects Raft's own records from the log.
-fn scan(
-    store: &dyn LogStore,
-    from: i64,
-    history: &mut Vec<(i64, QuorumRecords)>,
-) -> Result<(), StartError> {
-    let end = store.end().end_offset;
-    let mut offset = from.max(store.start_offset());
-    while offset < end {
-        let bytes = store.read(offset, end, SCAN_BYTES)?;
-        let damaged = |reason: String| StartError::Damaged { offset, reason };
-        let mut next = offset;
-        for batch in batches(&bytes) {
-            let batch = batch.map_err(|error| damaged(error.to_string()))?;
-            next = batch.next_offset();
-            if !batch.is_control() {
-                continue;
-            }
-            let records = records(&batch, SCAN_BYTES).map_err(|e| damaged(e.to_string()))?;
-            for record in records.iter() {
-                let record = record.map_err(|e| damaged(e.to_string()))?;
-                let (Some(key), Some(value)) = (record.key, record.value) else {
-                    return Err(damaged("a control record is null".into()));
-                };
-                let control =
-                    ControlRecord::decode(key, value).map_err(|e| damaged(e.to_string()))?;
-                note(history, record.offset, &control);
-            }
-        }
-        if next == offset {
-            return Err(damaged("the log ends within a batch".into()));
-        }
-        offset = next;
-    }
-    Ok(())
-}
-
-fn note(history: &mut Vec<(i64, QuorumRecords)>, offset: i64, record: &ControlRecord) {
-    let mut records = history.last().expect("never empty").1.clone();
-    match record {
-        ControlRecord::KRaftVersion(record) => records.kraft_version = record.kraft_version,
-        ControlRecord::Voters(record) => records.voters = voter_set(record),
-        _ => return,
-    }
-    history.push((offset, records));
-}
-
-/// The voter set of a control record.
-pub fn voter_set(record: &Voters) -> VoterSet {
-    let endpoint = |endpoint: &EndpointRecord| VoterEndpoint {
-        name: endpoint.name.clone(),
-        host: endpoint.host.clone(),
-        port: endpoint.port,
-    };
-    VoterSet::new(record.voters.iter().map(|voter| VoterNode {
-        key: ReplicaKey {
-            id: voter.voter_id,
-            directory_id: voter.voter_directory_id,
-        },
-        endpoints: voter.endpoints.iter().map(endpoint).collect(),
-        kraft_version_min: voter.kraft_version_feature.min_supported_version,
-        kraft_version_max: voter.kraft_version_feature.max_supported_version,
-    }))
-}
-
-/// The control record of a voter set.
-pub fn voters_record(voters: &VoterSet) -> Voters {
-    let endpoint = |endpoint: &VoterEndpoint| EndpointRecord {
-        name: endpoint.name.clone(),
-        host: endpoint.host.clone(),
-        port: endpoint.port,
-    };
-    let voter = |voter: &VoterNode| Voter {
-        voter_id: voter.key.id,
-        voter_directory_id: voter.key.directory_id,
-        endpoints: voter.endpoints.iter().map(endpoint).collect(),
-        kraft_version_feature: KRaftVersionFeature {
-            min_supported_version: voter.kraft_version_min,
-            max_supported_version: voter.kraft_version_max,
-        },
-    };
-    Voters {
-        version: 0,
-        voters: voters.iter().map(voter).collect(),
-    }
 }
 
 impl RaftHandle {

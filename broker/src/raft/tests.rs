@@ -14,7 +14,8 @@ use kafka_shared::record::builder::BatchBuilder;
 use kafka_shared::time::{Clock, SystemClock};
 use kafka_shared::types::Uuid;
 
-use super::driver::{AppendError, QuorumRecords, RaftConfig, RaftHandle, StartError, start};
+use super::driver::{AppendError, RaftConfig, RaftHandle, StartError, start};
+use super::quorum_records::QuorumRecords;
 use super::quorum_state::{ElectionState, FILE_NAME};
 use super::state::{Config, Input, LogEnd, Output, Raft, VoteRequest};
 use super::store::LogStore;

@@ -1,0 +1,112 @@
+//! What Raft itself remembers in the log: kraft.version and the voter set, in control records.
+//!
+//! Both are in force from the offset at which they stand, committed or not.
+//!
+//! Kafka: `raft/internals/KRaftControlRecordStateMachine.java` (4.3), KIP-853.
+
+use kafka_shared::record::batch::batches;
+use kafka_shared::record::control::{
+    ControlRecord, KRaftVersionFeature, Voter, VoterEndpoint as EndpointRecord, Voters,
+};
+use kafka_shared::record::iter::records;
+
+use super::driver::StartError;
+use super::store::LogStore;
+use super::voters::{ReplicaKey, VoterEndpoint, VoterNode, VoterSet};
+
+/// How much is read at once while the log is scanned for control records.
+const SCAN_BYTES: usize = 4 * 1024 * 1024;
+
+/// What Raft itself remembers: from a snapshot, then from the log.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct QuorumRecords {
+    pub kraft_version: i16,
+    pub voters: VoterSet,
+}
+
+/// Collects Raft's own records from the log.
+pub(super) fn scan(
+    store: &dyn LogStore,
+    from: i64,
+    history: &mut Vec<(i64, QuorumRecords)>,
+) -> Result<(), StartError> {
+    let end = store.end().end_offset;
+    let mut offset = from.max(store.start_offset());
+    while offset < end {
+        let bytes = store.read(offset, end, SCAN_BYTES)?;
+        let damaged = |reason: String| StartError::Damaged { offset, reason };
+        let mut next = offset;
+        for batch in batches(&bytes) {
+            let batch = batch.map_err(|error| damaged(error.to_string()))?;
+            next = batch.next_offset();
+            if !batch.is_control() {
+                continue;
+            }
+            let records = records(&batch, SCAN_BYTES).map_err(|e| damaged(e.to_string()))?;
+            for record in records.iter() {
+                let record = record.map_err(|e| damaged(e.to_string()))?;
+                let (Some(key), Some(value)) = (record.key, record.value) else {
+                    return Err(damaged("a control record is null".into()));
+                };
+                let control =
+                    ControlRecord::decode(key, value).map_err(|e| damaged(e.to_string()))?;
+                note(history, record.offset, &control);
+            }
+        }
+        if next == offset {
+            return Err(damaged("the log ends within a batch".into()));
+        }
+        offset = next;
+    }
+    Ok(())
+}
+
+pub(super) fn note(history: &mut Vec<(i64, QuorumRecords)>, offset: i64, record: &ControlRecord) {
+    let mut records = history.last().expect("never empty").1.clone();
+    match record {
+        ControlRecord::KRaftVersion(record) => records.kraft_version = record.kraft_version,
+        ControlRecord::Voters(record) => records.voters = voter_set(record),
+        _ => return,
+    }
+    history.push((offset, records));
+}
+
+/// The voter set of a control record.
+pub fn voter_set(record: &Voters) -> VoterSet {
+    let endpoint = |endpoint: &EndpointRecord| VoterEndpoint {
+        name: endpoint.name.clone(),
+        host: endpoint.host.clone(),
+        port: endpoint.port,
+    };
+    VoterSet::new(record.voters.iter().map(|voter| VoterNode {
+        key: ReplicaKey {
+            id: voter.voter_id,
+            directory_id: voter.voter_directory_id,
+        },
+        endpoints: voter.endpoints.iter().map(endpoint).collect(),
+        kraft_version_min: voter.kraft_version_feature.min_supported_version,
+        kraft_version_max: voter.kraft_version_feature.max_supported_version,
+    }))
+}
+
+/// The control record of a voter set.
+pub fn voters_record(voters: &VoterSet) -> Voters {
+    let endpoint = |endpoint: &VoterEndpoint| EndpointRecord {
+        name: endpoint.name.clone(),
+        host: endpoint.host.clone(),
+        port: endpoint.port,
+    };
+    let voter = |voter: &VoterNode| Voter {
+        voter_id: voter.key.id,
+        voter_directory_id: voter.key.directory_id,
+        endpoints: voter.endpoints.iter().map(endpoint).collect(),
+        kraft_version_feature: KRaftVersionFeature {
+            min_supported_version: voter.kraft_version_min,
+            max_supported_version: voter.kraft_version_max,
+        },
+    };
+    Voters {
+        version: 0,
+        voters: voters.iter().map(voter).collect(),
+    }
+}
