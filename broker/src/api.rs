@@ -248,13 +248,13 @@ apis! {
     ListPartitionReassignments 0..=0 on Broker Controller,
         |b, _, r: ListPartitionReassignmentsRequest|
             answer list_partition_reassignments::handle(b, r).await;
+    OffsetDelete 0..=0 on Broker,
+        |b, _, r: OffsetDeleteRequest|
+            answer offset_delete::handle(&b.groups, &b.image(), &r).await;
     DescribeQuorum 0..=2 on Broker Controller,
         |b, cx, r: DescribeQuorumRequest| answer describe_quorum::handle(b, cx, &r);
     UpdateFeatures 0..=2 on Broker Controller,
         |b, _, r: UpdateFeaturesRequest| answer update_features::handle(b, r).await;
-    OffsetDelete 0..=0 on Broker,
-        |b, _, r: OffsetDeleteRequest|
-            answer offset_delete::handle(&b.groups, &b.image(), &r).await;
     DescribeCluster 0..=2 on Broker Controller,
         |b, cx, r: DescribeClusterRequest| answer describe_cluster::handle(b, cx, &r);
     DescribeProducers 0..=0 on Broker,

@@ -378,9 +378,11 @@ fn advertised_listeners(
         .collect()
 }
 
+/// Where other controllers would reach this one, also when nothing listens there: the only voter is
+/// never connected to, but its entry in the voter set must not be without an address.
 fn controller_endpoints(config: &BrokerConfig, listeners: &[BoundListener]) -> Vec<VoterEndpoint> {
     let is_controller = |name: &String| config.listeners.controller_names.contains(name);
-    config
+    let bound: Vec<_> = config
         .listeners
         .bound
         .iter()
@@ -390,5 +392,10 @@ fn controller_endpoints(config: &BrokerConfig, listeners: &[BoundListener]) -> V
             host: advertised_host(&listener.host),
             port: bound_port(listeners, &listener.name).unwrap_or(listener.port),
         })
-        .collect()
+        .collect();
+    if bound.is_empty() {
+        let (name, host, port) = folders::controller_endpoint(config);
+        return vec![VoterEndpoint { name, host, port }];
+    }
+    bound
 }

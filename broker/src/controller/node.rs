@@ -32,6 +32,7 @@ use crate::raft::driver::StartError;
 use crate::raft::log_store::{DiskLog, MetadataLogConfig, metadata_dir};
 use crate::raft::quorum_records::{QuorumRecords, voter_set, voters_record};
 use crate::raft::store::StoreError;
+use crate::raft::voters::{VoterNode, VoterSet};
 use crate::raft::{RaftConfig, RaftHandle, ReplicaKey, VoterEndpoint};
 
 /// How long to wait before the controller tries again to register.
@@ -47,6 +48,8 @@ pub struct NodeConfig {
     pub directory_id: Uuid,
     /// Where other nodes reach this node's controller listeners.
     pub controller_endpoints: Vec<VoterEndpoint>,
+    /// `controller.quorum.voters`: who votes as long as kraft.version is 0.
+    pub static_voters: Vec<(i32, VoterEndpoint)>,
     pub metadata_log: MetadataLogConfig,
     /// `metadata.log.max.record.bytes.between.snapshots`.
     pub snapshot_bytes: u64,
@@ -71,6 +74,7 @@ impl NodeConfig {
             metadata_log_dir: dir,
             directory_id,
             controller_endpoints: Vec::new(),
+            static_voters: Vec::new(),
             metadata_log: MetadataLogConfig::default(),
             snapshot_bytes: loader.snapshot_bytes,
             snapshot_interval_ms: loader.snapshot_interval_ms,
@@ -134,7 +138,9 @@ impl CommittedLog for Committing {
 
     fn kraft_state(&self, end_offset: i64) -> KRaftState {
         let records = self.raft.quorum_records(end_offset);
-        let voters = (!records.voters.is_empty()).then(|| voters_record(&records.voters));
+        // Static voters are in no record: every node has them from its file.
+        let is_dynamic = records.kraft_version > 0 && !records.voters.is_empty();
+        let voters = is_dynamic.then(|| voters_record(&records.voters));
         KRaftState {
             kraft_version: records.kraft_version,
             voters,
@@ -146,6 +152,19 @@ impl CommittedLog for Committing {
             .advance_log_start_offset(offset)
             .map_err(|error| error.to_string())
     }
+}
+
+/// Voters of `controller.quorum.voters`; their directories are not known.
+fn static_voters(voters: &[(i32, VoterEndpoint)]) -> VoterSet {
+    VoterSet::new(voters.iter().map(|(id, endpoint)| VoterNode {
+        key: ReplicaKey {
+            id: *id,
+            directory_id: Uuid::nil(),
+        },
+        endpoints: vec![endpoint.clone()],
+        kraft_version_min: 0,
+        kraft_version_max: 0,
+    }))
 }
 
 /// Starts the node. `context` is that of the metadata log directory, whose lock the caller holds.
@@ -191,6 +210,9 @@ pub fn start(
             newest = Some((id, image));
         }
     }
+    if quorum_records.kraft_version == 0 && quorum_records.voters.is_empty() {
+        quorum_records.voters = static_voters(&config.static_voters);
+    }
     let snapshot_end = newest.as_ref().map_or(0, |(id, _)| id.end_offset);
     let store = Arc::new(DiskLog::open(context, config.metadata_log, snapshot_end)?);
     let bootstrap = format::read_bootstrap(&config.metadata_log_dir)?;
@@ -229,8 +251,12 @@ pub fn start(
         Arc::clone(&clock),
     );
     let registration = registration(config.controller.node_id, &config.controller_endpoints);
+    let controller_config = ControllerConfig {
+        kraft_version: raft.quorum_records(i64::MAX).kraft_version,
+        ..config.controller
+    };
     let controller = driver::start(
-        Arc::new(config.controller),
+        Arc::new(controller_config),
         validator,
         bootstrap,
         raft.clone(),

@@ -82,6 +82,19 @@ pub(crate) fn format_options(
     cluster_id: String,
     ignore_formatted: bool,
 ) -> FormatOptions {
+    FormatOptions {
+        cluster_id,
+        node_id: config.node_id,
+        dirs: all_dirs(config),
+        metadata_log_dir: config.metadata_log_dir.clone(),
+        controller_endpoint: controller_endpoint(config),
+        feature_levels: Vec::new(),
+        ignore_formatted,
+    }
+}
+
+/// Listener name, host and port under which this node's controller is to be found.
+pub(super) fn controller_endpoint(config: &BrokerConfig) -> (String, String, u16) {
     let name = config.listeners.controller_names.first().cloned();
     let name = name.unwrap_or_else(|| "CONTROLLER".to_owned());
     let bound = config
@@ -102,15 +115,7 @@ pub(crate) fn format_options(
         // Nobody connects to the only voter.
         (None, None) => ("localhost".to_owned(), 9093),
     };
-    FormatOptions {
-        cluster_id,
-        node_id: config.node_id,
-        dirs: all_dirs(config),
-        metadata_log_dir: config.metadata_log_dir.clone(),
-        controller_endpoint: (name, host, port),
-        feature_levels: Vec::new(),
-        ignore_formatted,
-    }
+    (name, host, port)
 }
 
 /// `log.dirs` and, if it is another one, `metadata.log.dir`.

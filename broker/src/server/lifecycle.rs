@@ -100,6 +100,10 @@ impl Lifecycle {
                 {
                     debug!(error = code.name(), "the registration has to wait");
                 }
+                ErrorCode::UNSUPPORTED_VERSION => bail!(
+                    "the cluster uses features that this broker does not have: {}",
+                    missing_features(&metadata)
+                ),
                 code => bail!("the controller refuses this broker: {}", code.message()),
             }
             if Instant::now() >= deadline {
@@ -200,6 +204,31 @@ impl Lifecycle {
             ..RequestContext::default()
         };
         self.controller.broker_heartbeat(&cx, request).await
+    }
+}
+
+/// Finalized levels beyond what this broker supports, for people.
+fn missing_features(metadata: &MetadataHandle) -> String {
+    let image = metadata.image();
+    let missing = image
+        .features
+        .all()
+        .into_iter()
+        .filter_map(|(name, level)| {
+            let supported = features::supported(&name).map(|feature| feature.supported);
+            match supported {
+                Some(range) if range.contains(level) => None,
+                Some(range) => Some(format!(
+                    "{name} is at {level}, supported up to {}",
+                    range.max
+                )),
+                None => Some(format!("{name} is at {level}, not supported")),
+            }
+        });
+    let missing: Vec<_> = missing.collect();
+    match missing.as_slice() {
+        [] => "the controller does not say which".to_owned(),
+        missing => missing.join("; "),
     }
 }
 

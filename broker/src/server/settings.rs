@@ -122,8 +122,27 @@ pub(super) fn quorum_node(
         metadata_max_idle_interval_ms: config.metadata_max_idle_interval_ms,
         ..ControllerConfig::default()
     };
+    let listener = config
+        .listeners
+        .controller_names
+        .first()
+        .cloned()
+        .unwrap_or_default();
+    let static_voter = |(id, endpoint): &(i32, kafka_shared::types::Endpoint)| {
+        let endpoint = VoterEndpoint {
+            name: listener.clone(),
+            host: endpoint.host.clone(),
+            port: endpoint.port,
+        };
+        (*id, endpoint)
+    };
     NodeConfig {
         controller_endpoints,
+        static_voters: config
+            .controller_quorum_voters
+            .iter()
+            .map(static_voter)
+            .collect(),
         metadata_log: MetadataLogConfig {
             segment_bytes: config.metadata_log_segment_bytes,
             segment_ms: config.metadata_log_segment_ms,
