@@ -1,0 +1,38 @@
+//! What screens draw from and decide by: what is known, the time, the styles.
+
+use crate::model::{ClusterSnapshot, Taken};
+use crate::ui::theme::Theme;
+
+/// Everything that a screen may look at. It changes nothing and waits for nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Cx<'a> {
+    pub snapshot: &'a ClusterSnapshot,
+    pub now: Taken,
+    pub theme: &'a Theme,
+    pub read_only: bool,
+}
+
+impl Cx<'_> {
+    /// How many brokers the cluster has, for what is a share of them.
+    pub fn n_brokers(&self) -> usize {
+        self.snapshot.metadata.get().map_or(0, |m| m.brokers.len())
+    }
+
+    /// `min.insync.replicas` of a topic, where it is known.
+    pub fn min_isr(&self, topic: &str) -> Option<i32> {
+        self.snapshot.settings.get()?.get(topic)?.min_insync_replicas
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::ui::theme::ThemeName;
+
+    /// Calls with nothing known, at time 0, without colours.
+    pub fn with_cx<T>(call: impl FnOnce(&Cx<'_>) -> T) -> T {
+        let (snapshot, theme) = (ClusterSnapshot::default(), Theme::new(ThemeName::Mono));
+        let now = Taken { monotonic_ms: 0, wall_ms: 0 };
+        call(&Cx { snapshot: &snapshot, now, theme: &theme, read_only: false })
+    }
+}

@@ -1,0 +1,186 @@
+//! Numbers, sizes, times and foreign text as the screens show them.
+//!
+//! Invariant: text that comes from a cluster (names, keys, values, error messages) reaches the
+//! terminal through [`clean`] only: no escape sequence, no control or direction character.
+
+use std::borrow::Cow;
+
+/// What stands for an unknown value.
+pub const UNKNOWN: &str = "…";
+/// What stands for a value that does not exist.
+pub const NONE: &str = "-";
+
+/// A whole number with thousands apart: `1,234,567`.
+pub fn count(n: i64) -> String {
+    let digits = n.unsigned_abs().to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3 + 1);
+    if n < 0 {
+        text.push('-');
+    }
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes in binary units with three significant digits: `1.46 GiB`.
+pub fn bytes(n: i64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut value = n as f64;
+    let mut unit = 0;
+    while value.abs() >= 1000.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{n} B") } else { format!("{} {}", significant(value), UNITS[unit]) }
+}
+
+/// Records a second: `0.50/s`, `12.3/s`, `4,567/s`.
+pub fn rate(per_second: f64) -> String {
+    if per_second >= 1000.0 {
+        format!("{}/s", count(per_second.round() as i64))
+    } else if per_second == 0.0 {
+        "0/s".to_owned()
+    } else {
+        format!("{}/s", significant(per_second))
+    }
+}
+
+fn significant(value: f64) -> String {
+    let size = value.abs();
+    if size >= 100.0 {
+        format!("{value:.0}")
+    } else if size >= 10.0 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.2}")
+    }
+}
+
+/// A length of time in its two largest units: `12s`, `3m 5s`, `2h 10m`, `4d 3h`.
+pub fn duration_ms(ms: i64) -> String {
+    let s = ms / 1000;
+    match s {
+        _ if ms < 0 => format!("-{}", duration_ms(-ms)),
+        0 => format!("{ms}ms"),
+        1..60 => format!("{s}s"),
+        60..3600 => format!("{}m {}s", s / 60, s % 60),
+        3600..86_400 => format!("{}h {}m", s / 3600, s % 3600 / 60),
+        _ => format!("{}d {}h", s / 86_400, s % 86_400 / 3600),
+    }
+}
+
+/// A time of the wall clock in the local zone, with milliseconds.
+pub fn timestamp_ms(ms: i64) -> String {
+    match jiff::Timestamp::from_millisecond(ms) {
+        Ok(at) if ms >= 0 => {
+            let zoned = at.to_zoned(jiff::tz::TimeZone::system());
+            zoned.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string()
+        }
+        _ => NONE.to_owned(),
+    }
+}
+
+/// The time of day alone.
+pub fn clock_ms(ms: i64) -> String {
+    let text = timestamp_ms(ms);
+    text.get(11..19).map_or(text.clone(), str::to_owned)
+}
+
+/// Ids as Kafka's tools print them: `1,2,3`.
+pub fn ids(ids: &[i32]) -> String {
+    ids.iter().map(i32::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// Text that can't move the cursor, change colours, reverse direction or hide.
+pub fn clean(text: &str) -> Cow<'_, str> {
+    if text.chars().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\t' => safe.push(' '),
+            '\n' => safe.push('⏎'),
+            '\r' => {}
+            c if is_plain(c) => safe.push(c),
+            _ => safe.push('·'),
+        }
+    }
+    Cow::Owned(safe)
+}
+
+fn is_plain(c: char) -> bool {
+    let hidden = matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+    !c.is_control() && !hidden
+}
+
+/// Bytes as text where they are UTF-8, else as hexadecimal; at most `max` characters.
+pub fn payload(bytes: &[u8], max: usize) -> String {
+    // A character has at most four bytes: no more of a large value is looked at.
+    let head = bytes.get(..max.saturating_mul(4)).unwrap_or(bytes);
+    let valid = match std::str::from_utf8(head) {
+        Ok(text) => Some(text),
+        // The cut may have split the last character.
+        Err(e) if head.len() < bytes.len() && e.valid_up_to() + 4 > head.len() => {
+            head.get(..e.valid_up_to()).and_then(|h| std::str::from_utf8(h).ok())
+        }
+        Err(_) => None,
+    };
+    let text = match valid {
+        Some(text) => clean(text).into_owned(),
+        None => {
+            let hex: String = head.iter().take(max / 2).map(|b| format!("{b:02x}")).collect();
+            format!("0x{hex}")
+        }
+    };
+    cut(&text, max)
+}
+
+/// The first `max` characters, the last of them an ellipsis where something is missing.
+pub fn cut(text: &str, max: usize) -> String {
+    if text.chars().count() <= max {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(max.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_their_magnitude_readable() {
+        let counts = [0, 7, 999, 1000, -1234, 1_234_567].map(count);
+        assert_eq!(counts, ["0", "7", "999", "1,000", "-1,234", "1,234,567"]);
+        let sizes = [0, 999, 1023, 1024, 1_500_000, i64::MAX].map(bytes);
+        assert_eq!(sizes, ["0 B", "999 B", "1.00 KiB", "1.00 KiB", "1.43 MiB", "8192 PiB"]);
+        assert_eq!([0.0, 0.5, 12.34, 4567.8].map(rate), ["0/s", "0.50/s", "12.3/s", "4,568/s"]);
+        let times = [5, 12_000, 185_000, 7_800_000, 356_400_000].map(duration_ms);
+        assert_eq!(times, ["5ms", "12s", "3m 5s", "2h 10m", "4d 3h"]);
+    }
+
+    #[test]
+    fn foreign_text_cannot_speak_to_the_terminal() {
+        assert_eq!(clean("orders"), "orders");
+        assert_eq!(clean("\u{1b}]52;c;x\u{7}a\u{202e}b\u{200b}\tc\r\nd"), "·]52;c;x·a·b· c⏎d");
+        assert_eq!(payload(b"\x1b[2J", 40), "·[2J");
+        assert_eq!(payload(&[0xff, 0x00, 0x1b], 40), "0xff001b");
+        assert_eq!(payload("äöü".as_bytes(), 2), "ä…");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_become_a_control_character(bytes: Vec<u8>, max in 0_usize..200) {
+            let shown = payload(&bytes, max);
+            proptest::prop_assert!(shown.chars().all(is_plain));
+        }
+    }
+}
