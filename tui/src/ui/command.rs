@@ -19,11 +19,24 @@ pub enum Scope {
     Groups,
     Group,
     Messages,
+    Reassign,
     Reassignments,
     Quorum,
     Configs,
     Local,
     Start,
+    /// Screens with more than one list.
+    Panes,
+}
+
+/// What may follow a command's name after `:`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Argument {
+    None,
+    Topic,
+    Group,
+    Broker,
+    Text,
 }
 
 /// What a command does; the screen or the application knows how.
@@ -33,6 +46,8 @@ pub enum Id {
     AlterConfig,
     Back,
     Bottom,
+    Broker,
+    Brokers,
     CancelReassignment,
     Command,
     Configs,
@@ -41,34 +56,42 @@ pub enum Id {
     Delete,
     Down,
     DrainBroker,
+    EditReplicas,
     ElectPreferred,
+    Execute,
     Filter,
+    Group,
     Groups,
     HalfPageDown,
     HalfPageUp,
     Help,
     Jump,
+    KeepReplicas,
     KillLocal,
     Local,
     LocalLog,
     Mark,
     Messages,
+    NextPane,
     Open,
     Overview,
     PageDown,
     PageUp,
+    Pause,
     Produce,
     Quit,
     Quorum,
     Reassign,
     Reassignments,
     Refresh,
-    Brokers,
     ResetConfig,
     SeekEnd,
     SeekOffset,
     SeekStart,
     SeekTime,
+    SetBrokers,
+    ShowJson,
+    ShowOverridden,
     SortNext,
     SortPrevious,
     SortReverse,
@@ -77,8 +100,11 @@ pub enum Id {
     Suspend,
     Tail,
     Top,
+    Topic,
     Topics,
+    Undo,
     Up,
+    Connect,
 }
 
 /// One row of the table.
@@ -93,6 +119,9 @@ pub struct Command {
     pub doc: &'static str,
     /// Whether it changes the cluster: greyed out with `--read-only`.
     pub writes: bool,
+    /// One or two words for the line of hints; empty for what is not shown there.
+    pub hint: &'static str,
+    pub argument: Argument,
 }
 
 /// A key as it is written in the help.
@@ -141,7 +170,17 @@ const fn command(
     keys: &'static [Key],
     doc: &'static str,
 ) -> Command {
-    Command { id, scope, name, aliases: &[], keys, doc, writes: false }
+    Command {
+        id,
+        scope,
+        name,
+        aliases: &[],
+        keys,
+        doc,
+        writes: false,
+        hint: "",
+        argument: Argument::None,
+    }
 }
 
 impl Command {
@@ -155,13 +194,27 @@ impl Command {
         self
     }
 
+    const fn hint(mut self, hint: &'static str) -> Self {
+        self.hint = hint;
+        self
+    }
+
+    const fn takes(mut self, argument: Argument) -> Self {
+        self.argument = argument;
+        self
+    }
+
     pub fn is_named(&self, name: &str) -> bool {
         !self.name.is_empty() && (self.name == name || self.aliases.contains(&name))
     }
 
     /// The keys as the help writes them.
     pub fn keys_label(&self) -> String {
-        self.keys.iter().map(|k| k.label()).collect::<Vec<_>>().join(" ")
+        self.keys
+            .iter()
+            .map(|k| k.label())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 
@@ -170,24 +223,33 @@ use Key::{Char, Code, Ctrl};
 /// Every command. Within a scope the most used come first: that is the order of the hints.
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
-    command(Id::Help, Scope::Everywhere, "help", &[Char('?'), Code(KeyCode::F(1))], "show the keys and commands of this screen").aliases(&["h"]),
-    command(Id::Command, Scope::Everywhere, "", &[Char(':')], "type a command"),
-    command(Id::Jump, Scope::Everywhere, "jump", &[Ctrl('p')], "jump to a topic, group or broker by a few letters"),
+    command(Id::Help, Scope::Everywhere, "help", &[Char('?'), Code(KeyCode::F(1))], "show the keys and commands of this screen").aliases(&["h"]).hint("help"),
+    command(Id::Command, Scope::Everywhere, "", &[Char(':')], "type a command, with completion").hint("command"),
+    command(Id::Jump, Scope::Everywhere, "jump", &[Ctrl('p')], "jump to a topic, group or broker by a few letters").aliases(&["j"]).hint("jump"),
     command(Id::Overview, Scope::Everywhere, "overview", &[Char('1')], "health of the cluster").aliases(&["o", "home"]),
-    command(Id::Brokers, Scope::Everywhere, "brokers", &[Char('2')], "brokers").aliases(&["b"]),
-    command(Id::Topics, Scope::Everywhere, "topics", &[Char('3')], "topics").aliases(&["t"]),
-    command(Id::Groups, Scope::Everywhere, "groups", &[Char('4')], "consumer groups").aliases(&["g"]),
-    command(Id::Reassignments, Scope::Everywhere, "reassignments", &[Char('5')], "running reassignments").aliases(&["r"]),
-    command(Id::Quorum, Scope::Everywhere, "quorum", &[Char('6')], "the metadata quorum and feature levels"),
-    command(Id::Local, Scope::Everywhere, "local", &[Char('7')], "local brokers").aliases(&["l"]),
+    command(Id::Brokers, Scope::Everywhere, "brokers", &[Char('2')], "brokers").aliases(&["bs"]),
+    command(Id::Topics, Scope::Everywhere, "topics", &[Char('3')], "topics; text after it filters them").aliases(&["ts"]).takes(Argument::Text),
+    command(Id::Groups, Scope::Everywhere, "groups", &[Char('4')], "consumer groups; text after it filters them").aliases(&["gs"]).takes(Argument::Text),
+    command(Id::Reassignments, Scope::Everywhere, "reassignments", &[Char('5')], "running reassignments").aliases(&["moves"]),
+    command(Id::Quorum, Scope::Everywhere, "quorum", &[Char('6')], "the metadata quorum and feature levels").aliases(&["features"]),
+    command(Id::Local, Scope::Everywhere, "local", &[Char('7')], "local brokers"),
+    command(Id::Topic, Scope::Everywhere, "topic", &[], "open a topic").aliases(&["t"]).takes(Argument::Topic),
+    command(Id::Group, Scope::Everywhere, "group", &[], "open a group").aliases(&["g"]).takes(Argument::Group),
+    command(Id::Broker, Scope::Everywhere, "broker", &[], "open a broker").aliases(&["b"]).takes(Argument::Broker),
+    command(Id::Messages, Scope::Everywhere, "messages", &[], "read the messages of a topic").aliases(&["m"]).takes(Argument::Topic),
+    command(Id::Configs, Scope::Everywhere, "configs", &[], "settings of a topic").aliases(&["c"]).takes(Argument::Topic),
+    command(Id::CreateTopic, Scope::Everywhere, "create", &[], "create a topic").takes(Argument::Text).writes(),
+    command(Id::ElectPreferred, Scope::Everywhere, "elect", &[], "elect the preferred leader of every partition that another one leads").writes(),
+    command(Id::Undo, Scope::Everywhere, "undo", &[Char('U')], "plan the reverse of the last change").writes(),
     command(Id::Refresh, Scope::Everywhere, "refresh", &[Ctrl('r')], "read everything on this screen again now"),
-    command(Id::Back, Scope::Everywhere, "back", &[Code(KeyCode::Esc), Code(KeyCode::Backspace)], "close, clear the filter, or go back"),
-    command(Id::Quit, Scope::Everywhere, "quit", &[Char('q'), Ctrl('c')], "leave").aliases(&["q", "exit"]),
+    command(Id::Back, Scope::Everywhere, "back", &[Code(KeyCode::Esc), Code(KeyCode::Backspace), Code(KeyCode::Left), Char('h')], "close, clear the filter or the marks, or go back"),
+    command(Id::Connect, Scope::Everywhere, "connect", &[], "connect to another cluster: host:port,…").takes(Argument::Text),
     command(Id::Suspend, Scope::Everywhere, "", &[Ctrl('z')], "suspend to the shell"),
+    command(Id::Quit, Scope::Everywhere, "quit", &[Char('q'), Ctrl('c')], "leave").aliases(&["q", "exit"]),
 
-    command(Id::Open, Scope::List, "", &[Code(KeyCode::Enter), Code(KeyCode::Right), Char('l')], "open the selected row"),
-    command(Id::Filter, Scope::List, "filter", &[Char('/')], "filter by name; !text for all others"),
-    command(Id::SortNext, Scope::List, "", &[Char('>'), Char('s')], "sort by the next column"),
+    command(Id::Open, Scope::List, "", &[Code(KeyCode::Enter), Code(KeyCode::Right), Char('l')], "open the selected row").hint("open"),
+    command(Id::Filter, Scope::List, "filter", &[Char('/')], "filter by name; !text for all others").takes(Argument::Text).hint("filter"),
+    command(Id::SortNext, Scope::List, "", &[Char('>'), Char('s')], "sort by the next column").hint("sort"),
     command(Id::SortPrevious, Scope::List, "", &[Char('<')], "sort by the previous column"),
     command(Id::SortReverse, Scope::List, "", &[Char('S')], "reverse the order"),
     command(Id::Mark, Scope::List, "", &[Char(' ')], "mark the row for what follows"),
@@ -201,53 +263,70 @@ pub const COMMANDS: &[Command] = &[
     command(Id::Top, Scope::List, "", &[Char('g'), Code(KeyCode::Home)], "to the first row"),
     command(Id::Bottom, Scope::List, "", &[Char('G'), Code(KeyCode::End)], "to the last row"),
 
-    command(Id::Configs, Scope::Brokers, "configs", &[Char('c')], "settings of the selected broker"),
-    command(Id::DrainBroker, Scope::Brokers, "drain", &[Char('d')], "move all replicas off the selected broker").writes(),
+    command(Id::NextPane, Scope::Panes, "", &[Code(KeyCode::Tab)], "to the next list of this screen").hint("next list"),
 
-    command(Id::CreateTopic, Scope::Topics, "create", &[Char('n')], "create a topic").writes(),
-    command(Id::Messages, Scope::Topics, "messages", &[Char('m')], "read messages of the selected topic"),
-    command(Id::Configs, Scope::Topics, "configs", &[Char('c')], "settings of the selected topic"),
-    command(Id::Produce, Scope::Topics, "produce", &[Char('p')], "write one message").writes(),
-    command(Id::AddPartitions, Scope::Topics, "partitions", &[Char('+')], "add partitions").writes(),
-    command(Id::Reassign, Scope::Topics, "reassign", &[Char('a')], "reassign the marked topics or the selected one").writes(),
-    command(Id::ElectPreferred, Scope::Topics, "elect", &[Char('e')], "elect the preferred leaders").writes(),
-    command(Id::Delete, Scope::Topics, "delete", &[Char('D')], "delete the marked topics or the selected one").writes(),
+    command(Id::Configs, Scope::Brokers, "configs", &[Char('c')], "settings of the selected broker").hint("settings"),
+    command(Id::DrainBroker, Scope::Brokers, "drain", &[Char('d')], "move all replicas off the selected broker").writes().hint("drain"),
 
-    command(Id::Messages, Scope::Topic, "messages", &[Char('m')], "read messages"),
-    command(Id::Configs, Scope::Topic, "configs", &[Char('c')], "settings"),
-    command(Id::Produce, Scope::Topic, "produce", &[Char('p')], "write one message").writes(),
-    command(Id::AddPartitions, Scope::Topic, "partitions", &[Char('+')], "add partitions").writes(),
-    command(Id::Reassign, Scope::Topic, "reassign", &[Char('a')], "reassign this topic, or the marked partitions").writes(),
-    command(Id::ElectPreferred, Scope::Topic, "elect", &[Char('e')], "elect the preferred leaders").writes(),
-    command(Id::Delete, Scope::Topic, "delete", &[Char('D')], "delete this topic").writes(),
+    command(Id::Configs, Scope::Broker, "configs", &[Char('c')], "settings of this broker").hint("settings"),
+    command(Id::DrainBroker, Scope::Broker, "drain", &[Char('d')], "move all replicas off this broker").writes().hint("drain"),
 
-    command(Id::Delete, Scope::Groups, "delete", &[Char('D')], "delete the marked groups or the selected one").writes(),
+    command(Id::CreateTopic, Scope::Topics, "create", &[Char('n')], "create a topic").takes(Argument::Text).writes().hint("new"),
+    command(Id::Messages, Scope::Topics, "messages", &[Char('m')], "read messages of the selected topic").takes(Argument::Topic).hint("messages"),
+    command(Id::Configs, Scope::Topics, "configs", &[Char('c')], "settings of the selected topic").takes(Argument::Topic).hint("settings"),
+    command(Id::Reassign, Scope::Topics, "reassign", &[Char('a')], "reassign the marked topics or the selected one").writes().hint("reassign"),
+    command(Id::Produce, Scope::Topics, "produce", &[Char('p')], "write one message").writes().hint("produce"),
+    command(Id::AddPartitions, Scope::Topics, "partitions", &[Char('+')], "add partitions").writes().hint("partitions"),
+    command(Id::ElectPreferred, Scope::Topics, "elect", &[Char('e')], "elect the preferred leaders of the marked topics or the selected one").writes().hint("elect"),
+    command(Id::Delete, Scope::Topics, "delete", &[Char('D')], "delete the marked topics or the selected one").writes().hint("delete"),
 
-    command(Id::Tail, Scope::Messages, "tail", &[Char('t')], "follow new messages"),
-    command(Id::SeekStart, Scope::Messages, "start", &[Char('b')], "read from the start"),
-    command(Id::SeekEnd, Scope::Messages, "end", &[Char('e')], "read the newest"),
-    command(Id::SeekOffset, Scope::Messages, "offset", &[Char('o')], "read from an offset"),
-    command(Id::SeekTime, Scope::Messages, "time", &[Char('w')], "read from a time"),
-    command(Id::Produce, Scope::Messages, "produce", &[Char('p')], "write one message").writes(),
+    command(Id::Messages, Scope::Topic, "messages", &[Char('m')], "read messages").hint("messages"),
+    command(Id::Configs, Scope::Topic, "configs", &[Char('c')], "settings").hint("settings"),
+    command(Id::Reassign, Scope::Topic, "reassign", &[Char('a')], "reassign this topic, or the marked partitions").writes().hint("reassign"),
+    command(Id::Produce, Scope::Topic, "produce", &[Char('p')], "write one message").writes().hint("produce"),
+    command(Id::AddPartitions, Scope::Topic, "partitions", &[Char('+')], "add partitions").writes().hint("partitions"),
+    command(Id::ElectPreferred, Scope::Topic, "elect", &[Char('e')], "elect the preferred leaders").writes().hint("elect"),
+    command(Id::Delete, Scope::Topic, "delete", &[Char('D')], "delete this topic").writes().hint("delete"),
 
-    command(Id::CancelReassignment, Scope::Reassignments, "cancel", &[Char('x')], "cancel the marked reassignments or the selected one").writes(),
+    command(Id::Delete, Scope::Groups, "delete", &[Char('D')], "delete the marked groups or the selected one").writes().hint("delete"),
+    command(Id::Delete, Scope::Group, "delete", &[Char('D')], "delete this group").writes().hint("delete"),
 
-    command(Id::AlterConfig, Scope::Configs, "set", &[Char('e')], "change the selected setting").writes(),
-    command(Id::ResetConfig, Scope::Configs, "unset", &[Char('D')], "back to what it inherits").writes(),
+    command(Id::Tail, Scope::Messages, "tail", &[Char('t')], "follow new messages").hint("tail"),
+    command(Id::Pause, Scope::Messages, "pause", &[Char('p')], "hold the tail, and let it go on").hint("pause"),
+    command(Id::SeekStart, Scope::Messages, "start", &[Char('b')], "read from the start").hint("start"),
+    command(Id::SeekEnd, Scope::Messages, "end", &[Char('e')], "read the newest").hint("newest"),
+    command(Id::SeekOffset, Scope::Messages, "offset", &[Char('o')], "read from an offset").takes(Argument::Text).hint("offset"),
+    command(Id::SeekTime, Scope::Messages, "time", &[Char('w')], "read from a time").takes(Argument::Text).hint("time"),
+    command(Id::Produce, Scope::Messages, "produce", &[Char('n')], "write one message").writes().hint("new"),
 
-    command(Id::StartLocal, Scope::Local, "start", &[Char('n')], "start a local broker, new or stopped"),
-    command(Id::StopLocal, Scope::Local, "stop", &[Char('x')], "stop the selected broker"),
-    command(Id::KillLocal, Scope::Local, "kill", &[Char('K')], "kill -9 the selected broker"),
-    command(Id::LocalLog, Scope::Local, "log", &[Char('o')], "show the log of the selected broker"),
-    command(Id::Delete, Scope::Local, "delete", &[Char('D')], "delete a stopped broker's data"),
+    command(Id::Execute, Scope::Reassign, "execute", &[Char('x')], "plan and confirm this proposal").hint("execute"),
+    command(Id::EditReplicas, Scope::Reassign, "edit", &[Char('e')], "edit the replicas of the marked partitions or the selected one").hint("edit"),
+    command(Id::KeepReplicas, Scope::Reassign, "keep", &[Char('u')], "leave the marked partitions or the selected one as they are").hint("keep"),
+    command(Id::SetBrokers, Scope::Reassign, "receivers", &[Char('b')], "choose the brokers and how replicas are spread").hint("brokers"),
+    command(Id::ShowJson, Scope::Reassign, "json", &[Char('o')], "show the file for kafka-reassign-partitions").hint("json"),
 
-    command(Id::StartLocal, Scope::Start, "start", &[Char('n')], "start a local broker"),
+    command(Id::CancelReassignment, Scope::Reassignments, "cancel", &[Char('x')], "cancel the marked reassignments or the selected one").writes().hint("cancel"),
+
+    command(Id::AlterConfig, Scope::Configs, "set", &[Char('e')], "change the selected setting").writes().hint("change"),
+    command(Id::ResetConfig, Scope::Configs, "unset", &[Char('D')], "back to what it inherits").writes().hint("unset"),
+    command(Id::ShowOverridden, Scope::Configs, "overridden", &[Char('o')], "show only what differs from the default, or all").hint("own only"),
+
+    command(Id::StartLocal, Scope::Local, "start", &[Char('n')], "start a local broker, new or stopped").hint("start"),
+    command(Id::StopLocal, Scope::Local, "stop", &[Char('x')], "stop the selected broker").hint("stop"),
+    command(Id::KillLocal, Scope::Local, "kill", &[Char('K')], "kill -9 the selected broker").hint("kill"),
+    command(Id::LocalLog, Scope::Local, "log", &[Char('o')], "show the log of the selected broker").hint("log"),
+    command(Id::Delete, Scope::Local, "delete", &[Char('D')], "delete a stopped broker's data").hint("delete"),
+
+    command(Id::Connect, Scope::Start, "connect", &[Char('c')], "connect to a cluster: host:port,…").takes(Argument::Text).hint("connect"),
+    command(Id::StartLocal, Scope::Start, "start", &[Char('n')], "start a local broker and connect to it").hint("start a broker"),
 ];
 
 /// The commands of a screen: its own first, then those of lists, then those of everywhere.
 pub fn available(scopes: &[Scope]) -> impl Iterator<Item = &'static Command> {
     let scopes: Vec<Scope> = scopes.to_vec();
-    scopes.into_iter().flat_map(|scope| COMMANDS.iter().filter(move |c| c.scope == scope))
+    scopes
+        .into_iter()
+        .flat_map(|scope| COMMANDS.iter().filter(move |c| c.scope == scope))
 }
 
 /// The command that a key means on a screen.
@@ -280,11 +359,18 @@ mod tests {
 
     #[test]
     fn no_screen_hides_help_quit_or_the_way_back() {
-        let own = COMMANDS.iter().filter(|c| !matches!(c.scope, Scope::Everywhere));
-        let vital = COMMANDS.iter().filter(|c| matches!(c.id, Id::Help | Id::Quit | Id::Back));
+        let own = COMMANDS
+            .iter()
+            .filter(|c| !matches!(c.scope, Scope::Everywhere));
+        let vital = COMMANDS
+            .iter()
+            .filter(|c| matches!(c.id, Id::Help | Id::Quit | Id::Back));
         let vital: Vec<&Key> = vital.flat_map(|c| c.keys).collect();
         for command in own {
-            assert!(!command.keys.iter().any(|k| vital.contains(&k)), "{command:?}");
+            assert!(
+                !command.keys.iter().any(|k| vital.contains(&k)),
+                "{command:?}"
+            );
         }
     }
 }

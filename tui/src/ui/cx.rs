@@ -1,6 +1,9 @@
 //! What screens draw from and decide by: what is known, the time, the styles.
 
+use std::cell::Cell;
+
 use crate::model::{ClusterSnapshot, Taken};
+use crate::ui::event::JobId;
 use crate::ui::theme::Theme;
 
 /// Everything that a screen may look at. It changes nothing and waits for nothing.
@@ -10,6 +13,8 @@ pub struct Cx<'a> {
     pub now: Taken,
     pub theme: &'a Theme,
     pub read_only: bool,
+    /// The number of the last job that was given out.
+    pub jobs: &'a Cell<u64>,
 }
 
 impl Cx<'_> {
@@ -20,7 +25,17 @@ impl Cx<'_> {
 
     /// `min.insync.replicas` of a topic, where it is known.
     pub fn min_isr(&self, topic: &str) -> Option<i32> {
-        self.snapshot.settings.get()?.get(topic)?.min_insync_replicas
+        self.snapshot
+            .settings
+            .get()?
+            .get(topic)?
+            .min_insync_replicas
+    }
+
+    /// A number for a job that nothing else has, so that a late answer finds nobody.
+    pub fn new_job(&self) -> JobId {
+        self.jobs.set(self.jobs.get() + 1);
+        JobId(self.jobs.get())
     }
 }
 
@@ -32,7 +47,17 @@ pub mod tests {
     /// Calls with nothing known, at time 0, without colours.
     pub fn with_cx<T>(call: impl FnOnce(&Cx<'_>) -> T) -> T {
         let (snapshot, theme) = (ClusterSnapshot::default(), Theme::new(ThemeName::Mono));
-        let now = Taken { monotonic_ms: 0, wall_ms: 0 };
-        call(&Cx { snapshot: &snapshot, now, theme: &theme, read_only: false })
+        let now = Taken {
+            monotonic_ms: 0,
+            wall_ms: 0,
+        };
+        let jobs = Cell::new(0);
+        call(&Cx {
+            snapshot: &snapshot,
+            now,
+            theme: &theme,
+            read_only: false,
+            jobs: &jobs,
+        })
     }
 }

@@ -5,6 +5,10 @@
 
 use std::borrow::Cow;
 
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::derive::Total;
+
 /// What stands for an unknown value.
 pub const UNKNOWN: &str = "…";
 /// What stands for a value that does not exist.
@@ -35,7 +39,11 @@ pub fn bytes(n: i64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    if unit == 0 { format!("{n} B") } else { format!("{} {}", significant(value), UNITS[unit]) }
+    if unit == 0 {
+        format!("{n} B")
+    } else {
+        format!("{} {}", significant(value), UNITS[unit])
+    }
 }
 
 /// Records a second: `0.50/s`, `12.3/s`, `4,567/s`.
@@ -127,29 +135,100 @@ pub fn payload(bytes: &[u8], max: usize) -> String {
     let valid = match std::str::from_utf8(head) {
         Ok(text) => Some(text),
         // The cut may have split the last character.
-        Err(e) if head.len() < bytes.len() && e.valid_up_to() + 4 > head.len() => {
-            head.get(..e.valid_up_to()).and_then(|h| std::str::from_utf8(h).ok())
-        }
+        Err(e) if head.len() < bytes.len() && e.valid_up_to() + 4 > head.len() => head
+            .get(..e.valid_up_to())
+            .and_then(|h| std::str::from_utf8(h).ok()),
         Err(_) => None,
     };
     let text = match valid {
         Some(text) => clean(text).into_owned(),
         None => {
-            let hex: String = head.iter().take(max / 2).map(|b| format!("{b:02x}")).collect();
+            let hex: String = head
+                .iter()
+                .take(max / 2)
+                .map(|b| format!("{b:02x}"))
+                .collect();
             format!("0x{hex}")
         }
     };
     cut(&text, max)
 }
 
-/// The first `max` characters, the last of them an ellipsis where something is missing.
+/// As much as fits into `max` cells of the screen, the last of them an ellipsis where something is
+/// missing.
 pub fn cut(text: &str, max: usize) -> String {
-    if text.chars().count() <= max {
+    if text.width() <= max {
         return text.to_owned();
     }
-    let mut short: String = text.chars().take(max.saturating_sub(1)).collect();
-    short.push('…');
+    let mut short = String::new();
+    let mut used = 1;
+    for c in text.chars() {
+        used += c.width().unwrap_or(0);
+        if used > max {
+            break;
+        }
+        short.push(c);
+    }
+    if max > 0 {
+        short.push('…');
+    }
     short
+}
+
+/// A sum: the number when it is whole, `≥` in front when parts are missing, `…` when nothing is
+/// known.
+pub fn total<T: Copy + Default + std::ops::AddAssign>(
+    total: &Total<T>,
+    show: impl Fn(T) -> String,
+) -> String {
+    match (total.complete(), total.partial()) {
+        (Some(whole), _) => show(whole),
+        (None, Some(part)) => format!("≥{}", show(part)),
+        (None, None) => UNKNOWN.to_owned(),
+    }
+}
+
+/// `1 topic`, `2 topics`.
+pub fn plural(n: usize, noun: &str) -> String {
+    let number = count(n as i64);
+    if n == 1 {
+        format!("{number} {noun}")
+    } else {
+        format!("{number} {noun}s")
+    }
+}
+
+/// Breaks a text into lines of at most `width` cells, at spaces where there are any.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let width = width.max(1);
+    let mut lines = Vec::new();
+    for paragraph in text.split('\n') {
+        let mut line = String::new();
+        for word in paragraph.split(' ') {
+            let mut word = word;
+            let space = usize::from(!line.is_empty());
+            if line.width() + space + word.width() > width && !line.is_empty() {
+                lines.push(std::mem::take(&mut line));
+            }
+            while word.width() > width {
+                let mut used = 0;
+                let end = word.char_indices().find(|(_, c)| {
+                    used += c.width().unwrap_or(0);
+                    used > width
+                });
+                let first = word.chars().next().map_or(0, char::len_utf8);
+                let (head, tail) = word.split_at(end.map_or(word.len(), |(at, _)| at.max(first)));
+                lines.push(head.to_owned());
+                word = tail;
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        lines.push(line);
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -161,8 +240,16 @@ mod tests {
         let counts = [0, 7, 999, 1000, -1234, 1_234_567].map(count);
         assert_eq!(counts, ["0", "7", "999", "1,000", "-1,234", "1,234,567"]);
         let sizes = [0, 999, 1023, 1024, 1_500_000, i64::MAX].map(bytes);
-        assert_eq!(sizes, ["0 B", "999 B", "1.00 KiB", "1.00 KiB", "1.43 MiB", "8192 PiB"]);
-        assert_eq!([0.0, 0.5, 12.34, 4567.8].map(rate), ["0/s", "0.50/s", "12.3/s", "4,568/s"]);
+        assert_eq!(
+            sizes,
+            [
+                "0 B", "999 B", "1.00 KiB", "1.00 KiB", "1.43 MiB", "8192 PiB"
+            ]
+        );
+        assert_eq!(
+            [0.0, 0.5, 12.34, 4567.8].map(rate),
+            ["0/s", "0.50/s", "12.3/s", "4,568/s"]
+        );
         let times = [5, 12_000, 185_000, 7_800_000, 356_400_000].map(duration_ms);
         assert_eq!(times, ["5ms", "12s", "3m 5s", "2h 10m", "4d 3h"]);
     }
@@ -170,7 +257,10 @@ mod tests {
     #[test]
     fn foreign_text_cannot_speak_to_the_terminal() {
         assert_eq!(clean("orders"), "orders");
-        assert_eq!(clean("\u{1b}]52;c;x\u{7}a\u{202e}b\u{200b}\tc\r\nd"), "·]52;c;x·a·b· c⏎d");
+        assert_eq!(
+            clean("\u{1b}]52;c;x\u{7}a\u{202e}b\u{200b}\tc\r\nd"),
+            "·]52;c;x·a·b· c⏎d"
+        );
         assert_eq!(payload(b"\x1b[2J", 40), "·[2J");
         assert_eq!(payload(&[0xff, 0x00, 0x1b], 40), "0xff001b");
         assert_eq!(payload("äöü".as_bytes(), 2), "ä…");

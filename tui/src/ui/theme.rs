@@ -27,6 +27,7 @@ pub struct Theme {
     pub marked: Style,
     pub border: Style,
     pub key: Style,
+    pub title: Style,
 }
 
 impl Theme {
@@ -41,10 +42,15 @@ impl Theme {
             good: plain,
             warn: bold,
             bad: bold.add_modifier(Modifier::UNDERLINED),
-            selected: plain.add_modifier(Modifier::REVERSED),
+            // Colours of single cells would become blocks of background where reversed.
+            selected: plain
+                .fg(Color::Reset)
+                .bg(Color::Reset)
+                .add_modifier(Modifier::REVERSED),
             marked: bold,
             border: plain.add_modifier(Modifier::DIM),
             key: bold,
+            title: bold,
         };
         let dark = Self {
             dim: plain.fg(Color::DarkGray),

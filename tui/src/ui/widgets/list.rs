@@ -15,6 +15,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 use unicode_width::UnicodeWidthStr;
 
+use crate::derive::Total;
 use crate::ui::cx::Cx;
 use crate::ui::format;
 use crate::ui::theme::Theme;
@@ -29,6 +30,24 @@ pub enum Key {
 }
 
 impl Key {
+    pub fn text(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+
+    pub fn size(n: usize) -> Self {
+        Self::Int(i64::try_from(n).unwrap_or(i64::MAX))
+    }
+
+    /// What is known of a sum; a sum that lacks parts sorts by the parts it has.
+    pub fn total<T: Copy + Default + std::ops::AddAssign>(
+        total: &Total<T>,
+        number: impl Fn(T) -> f64,
+    ) -> Self {
+        total
+            .partial()
+            .map_or(Self::Unknown, |sum| Self::Float(number(sum)))
+    }
+
     pub fn int(n: Option<impl Into<i64>>) -> Self {
         n.map_or(Self::Unknown, |n| Self::Int(n.into()))
     }
@@ -72,6 +91,79 @@ pub struct Column<R> {
     pub priority: u8,
     pub key: fn(&R, &Cx<'_>) -> Key,
     pub cell: fn(&R, &Cx<'_>) -> Span<'static>,
+}
+
+type KeyOf<R> = fn(&R, &Cx<'_>) -> Key;
+type CellOf<R> = fn(&R, &Cx<'_>) -> Span<'static>;
+
+impl<R> Column<R> {
+    /// The name of the rows: stays, and takes the room that is left.
+    pub const fn name(title: &'static str, width: u16, key: KeyOf<R>, cell: CellOf<R>) -> Self {
+        Self {
+            title,
+            width,
+            grows: true,
+            align: Align::Left,
+            priority: 0,
+            key,
+            cell,
+        }
+    }
+
+    pub const fn text(
+        title: &'static str,
+        width: u16,
+        priority: u8,
+        key: KeyOf<R>,
+        cell: CellOf<R>,
+    ) -> Self {
+        Self {
+            title,
+            width,
+            grows: false,
+            align: Align::Left,
+            priority,
+            key,
+            cell,
+        }
+    }
+
+    pub const fn number(
+        title: &'static str,
+        width: u16,
+        priority: u8,
+        key: KeyOf<R>,
+        cell: CellOf<R>,
+    ) -> Self {
+        Self {
+            title,
+            width,
+            grows: false,
+            align: Align::Right,
+            priority,
+            key,
+            cell,
+        }
+    }
+
+    /// A text that takes its share of the room that is left.
+    pub const fn wide(
+        title: &'static str,
+        width: u16,
+        priority: u8,
+        key: KeyOf<R>,
+        cell: CellOf<R>,
+    ) -> Self {
+        Self {
+            title,
+            width,
+            grows: true,
+            align: Align::Left,
+            priority,
+            key,
+            cell,
+        }
+    }
 }
 
 /// A row that has a name of its own, by which it is found again and filtered.
@@ -133,71 +225,142 @@ impl Filter {
 }
 
 fn contains_ignoring_case(name: &[u8], lower: &[u8]) -> bool {
-    name.windows(lower.len()).any(|part| part.eq_ignore_ascii_case(lower))
+    name.windows(lower.len())
+        .any(|part| part.eq_ignore_ascii_case(lower))
+}
+
+/// What a list can do without its rows being known.
+pub trait Rows {
+    fn filter(&self) -> &Filter;
+    fn set_filter(&mut self, text: &str, cx: &Cx<'_>);
+    /// Sorts by the next (or previous) column.
+    fn sort_next(&mut self, step: isize, cx: &Cx<'_>);
+    fn sort_reverse(&mut self, cx: &Cx<'_>);
+    fn move_by(&mut self, lines: isize);
+    /// Moves by halves of what is on screen.
+    fn move_pages(&mut self, halves: isize);
+    fn move_to(&mut self, position: usize);
+    fn toggle_mark(&mut self);
+    /// Whether there was any mark.
+    fn clear_marks(&mut self) -> bool;
+    fn selected_name(&self) -> Option<String>;
+    fn select_name(&mut self, name: &str) -> bool;
+    /// A click at a place of the screen.
+    fn click(&mut self, x: u16, y: u16, cx: &Cx<'_>) -> Clicked;
+    /// `12 of 1,020 · /text · 3 marked`, for the title.
+    fn status(&self) -> String;
+}
+
+/// What a click met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clicked {
+    Nothing,
+    /// A row that is selected now.
+    Row,
+    /// The row that was selected already.
+    SelectedRow,
+    Header,
 }
 
 /// The state of a table.
-#[derive(Debug)]
-pub struct List<R> {
+pub struct List<R: 'static> {
+    columns: &'static [Column<R>],
     rows: Vec<R>,
     /// Indexes of the rows shown, in the order shown.
     order: Vec<u32>,
     selected: usize,
     first: usize,
-    /// Lines of the last drawing, for paging; drawing may not change anything else.
-    height: std::cell::Cell<usize>,
+    /// Cells that the longest name needs.
+    name_width: u16,
+    /// Where it was drawn last, for paging and clicks; drawing may not change anything else.
+    area: std::cell::Cell<Rect>,
     sort_column: usize,
     descending: bool,
     filter: Filter,
     marked: HashSet<String>,
 }
 
-impl<R> Default for List<R> {
-    fn default() -> Self {
+impl<R> std::fmt::Debug for List<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("List")
+            .field("rows", &self.rows.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The longest name that other columns make way for.
+const NAME_WIDTH_MAX: usize = 50;
+
+impl<R: Named> List<R> {
+    pub fn new(columns: &'static [Column<R>]) -> Self {
+        Self::sorted_by(columns, 0, false)
+    }
+
+    /// A table that is sorted by one of its columns to begin with.
+    pub fn sorted_by(columns: &'static [Column<R>], column: usize, descending: bool) -> Self {
         Self {
+            columns,
             rows: Vec::new(),
             order: Vec::new(),
             selected: 0,
             first: 0,
-            height: std::cell::Cell::new(20),
-            sort_column: 0,
-            descending: false,
+            name_width: 0,
+            area: std::cell::Cell::new(Rect::new(0, 0, 0, 21)),
+            sort_column: column,
+            descending,
             filter: Filter::default(),
             marked: HashSet::new(),
         }
     }
-}
-
-impl<R: Named> List<R> {
-    /// A table that is sorted by one of its columns to begin with.
-    pub fn sorted_by(column: usize, descending: bool) -> Self {
-        Self { sort_column: column, descending, ..Self::default() }
-    }
 
     /// Replaces the rows. The selection stays on its row, or near where it was.
-    pub fn set_rows(&mut self, rows: Vec<R>, columns: &[Column<R>], cx: &Cx<'_>) {
-        let selected = self.selected_row().map(|row| row.name().to_owned());
+    pub fn set_rows(&mut self, rows: Vec<R>, cx: &Cx<'_>) {
+        let selected = self.selected_name();
+        self.replace_rows(rows, selected, cx);
+    }
+
+    /// Hands out the rows so that they can be brought up to date; give them back with
+    /// [`Self::give_rows`].
+    pub fn take_rows(&mut self) -> (Vec<R>, Option<String>) {
+        let selected = self.selected_name();
+        (std::mem::take(&mut self.rows), selected)
+    }
+
+    /// Takes back what [`Self::take_rows`] gave.
+    pub fn give_rows(&mut self, rows: Vec<R>, selected: Option<String>, cx: &Cx<'_>) {
+        self.replace_rows(rows, selected, cx);
+    }
+
+    fn replace_rows(&mut self, rows: Vec<R>, selected: Option<String>, cx: &Cx<'_>) {
         self.rows = rows;
         if !self.marked.is_empty() {
             let names: HashSet<&str> = self.rows.iter().map(Named::name).collect();
             self.marked.retain(|name| names.contains(name.as_str()));
         }
-        self.arrange(columns, cx);
+        let longest = self
+            .rows
+            .iter()
+            .map(|row| row.name().len())
+            .max()
+            .unwrap_or(0);
+        self.name_width = u16::try_from(longest.min(NAME_WIDTH_MAX)).unwrap_or(0);
+        self.arrange(cx);
         if let Some(name) = selected {
             self.select_name(&name);
         }
     }
 
     /// Filters and sorts anew; the selection is by position.
-    fn arrange(&mut self, columns: &[Column<R>], cx: &Cx<'_>) {
+    fn arrange(&mut self, cx: &Cx<'_>) {
         let n = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
         let shown = (0..n).filter(|i| self.rows[*i as usize].matches(&self.filter));
-        if let Some(column) = columns.get(self.sort_column) {
+        if let Some(column) = self.columns.get(self.sort_column) {
             // Each key is made once, not once a comparison.
-            let mut keyed: Vec<(Key, u32)> =
-                shown.map(|i| ((column.key)(&self.rows[i as usize], cx), i)).collect();
+            let mut keyed: Vec<(Key, u32)> = shown
+                .map(|i| ((column.key)(&self.rows[i as usize], cx), i))
+                .collect();
             let descending = self.descending;
-            keyed.sort_by(|a, b| a.0.compare(&b.0, descending).then(a.1.cmp(&b.1)));
+            keyed.sort_unstable_by(|a, b| a.0.compare(&b.0, descending).then(a.1.cmp(&b.1)));
             self.order = keyed.into_iter().map(|(_, i)| i).collect();
         } else {
             self.order = shown.collect();
@@ -205,134 +368,40 @@ impl<R: Named> List<R> {
         self.move_to(self.selected);
     }
 
-    pub fn rows(&self) -> &[R] {
-        &self.rows
+    fn arrange_keeping_selection(&mut self, cx: &Cx<'_>) {
+        let selected = self.selected_name();
+        self.arrange(cx);
+        if let Some(name) = selected {
+            self.select_name(&name);
+        }
     }
 
-    pub fn n_rows(&self) -> usize {
-        self.rows.len()
+    pub fn rows(&self) -> &[R] {
+        &self.rows
     }
 
     pub fn n_shown(&self) -> usize {
         self.order.len()
     }
 
-    pub fn filter(&self) -> &Filter {
-        &self.filter
-    }
-
-    pub fn set_filter(&mut self, text: &str, columns: &[Column<R>], cx: &Cx<'_>) {
-        let selected = self.selected_row().map(|row| row.name().to_owned());
-        self.filter = Filter::new(text);
-        self.arrange(columns, cx);
-        if let Some(name) = selected {
-            self.select_name(&name);
-        }
-    }
-
-    /// Sorts by the next (or previous) column.
-    pub fn sort_next(&mut self, step: isize, columns: &[Column<R>], cx: &Cx<'_>) {
-        let n = isize::try_from(columns.len()).unwrap_or(1).max(1);
-        let at = isize::try_from(self.sort_column).unwrap_or(0);
-        self.sort_by(usize::try_from((at + step).rem_euclid(n)).unwrap_or(0), false, columns, cx);
-    }
-
-    pub fn sort_reverse(&mut self, columns: &[Column<R>], cx: &Cx<'_>) {
-        self.sort_by(self.sort_column, !self.descending, columns, cx);
-    }
-
-    fn sort_by(
-        &mut self,
-        column: usize,
-        descending: bool,
-        columns: &[Column<R>],
-        cx: &Cx<'_>,
-    ) {
-        let selected = self.selected_row().map(|row| row.name().to_owned());
+    fn sort_by(&mut self, column: usize, descending: bool, cx: &Cx<'_>) {
         self.sort_column = column;
         self.descending = descending;
-        self.arrange(columns, cx);
-        if let Some(name) = selected {
-            self.select_name(&name);
-        }
-    }
-
-    /// A click on a header: sorts by that column, a second click reverses.
-    pub fn click_header(
-        &mut self,
-        x: u16,
-        width: u16,
-        columns: &[Column<R>],
-        cx: &Cx<'_>,
-    ) {
-        let mut left = 0;
-        for (i, column_width) in layout(columns, width) {
-            if x < left + column_width + 1 {
-                let descending = self.sort_column == i && !self.descending;
-                self.sort_by(i, descending, columns, cx);
-                return;
-            }
-            left += column_width + 2;
-        }
+        self.arrange_keeping_selection(cx);
     }
 
     pub fn selected_row(&self) -> Option<&R> {
         self.rows.get(*self.order.get(self.selected)? as usize)
     }
 
-    pub fn select_name(&mut self, name: &str) -> bool {
-        let at = self.order.iter().position(|i| self.rows[*i as usize].name() == name);
-        if let Some(at) = at {
-            self.move_to(at);
-        }
-        at.is_some()
+    /// The rows shown, in the order shown.
+    pub fn shown(&self) -> impl Iterator<Item = &R> {
+        self.order.iter().map(|i| &self.rows[*i as usize])
     }
 
-    pub fn move_by(&mut self, lines: isize) {
-        self.move_to(self.selected.saturating_add_signed(lines));
-    }
-
-    pub fn move_pages(&mut self, halves: isize) {
-        let half = isize::try_from(self.height.get() / 2).unwrap_or(1).max(1);
-        self.move_by(half * halves);
-    }
-
-    pub fn move_to(&mut self, position: usize) {
-        self.selected = position.min(self.order.len().saturating_sub(1));
-        let height = self.height.get().max(1);
-        if self.selected < self.first {
-            self.first = self.selected;
-        } else if self.selected >= self.first + height {
-            self.first = self.selected + 1 - height;
-        }
-        self.first = self.first.min(self.order.len().saturating_sub(height));
-    }
-
-    /// A click on a line of the window; true when it was selected already.
-    pub fn click(&mut self, line: usize) -> bool {
-        let position = self.first + line;
-        if position >= self.order.len() {
-            return false;
-        }
-        let again = position == self.selected;
-        self.move_to(position);
-        again
-    }
-
-    /// Marks or unmarks the selected row and goes on to the next.
-    pub fn toggle_mark(&mut self) {
-        if let Some(name) = self.selected_row().map(|row| row.name().to_owned()) {
-            if !self.marked.remove(&name) {
-                self.marked.insert(name);
-            }
-            self.move_by(1);
-        }
-    }
-
-    pub fn clear_marks(&mut self) -> bool {
-        let any = !self.marked.is_empty();
-        self.marked.clear();
-        any
+    /// Whether the last row is selected, or there is none.
+    pub fn is_at_end(&self) -> bool {
+        self.selected + 1 >= self.order.len()
     }
 
     /// The marked rows in the order shown, else the selected one.
@@ -340,82 +409,89 @@ impl<R: Named> List<R> {
         if self.marked.is_empty() {
             return self.selected_row().into_iter().collect();
         }
-        let rows = self.order.iter().map(|i| &self.rows[*i as usize]);
-        rows.filter(|row| self.marked.contains(row.name())).collect()
+        self.shown()
+            .filter(|row| self.marked.contains(row.name()))
+            .collect()
     }
 
     pub fn n_marked(&self) -> usize {
         self.marked.len()
     }
 
-    /// `12`, `3/12` with a filter.
-    pub fn counts(&self) -> String {
-        let all = format::count(self.rows.len() as i64);
-        if self.filter.is_empty() {
-            all
-        } else {
-            format!("{}/{all}", format::count(self.order.len() as i64))
-        }
+    fn height(&self) -> usize {
+        usize::from(self.area.get().height.saturating_sub(1)).max(1)
     }
 
-    /// Draws the header and as many rows as fit.
-    pub fn draw(
-        &self,
-        columns: &[Column<R>],
-        cx: &Cx<'_>,
-        area: Rect,
-        buffer: &mut Buffer,
-    ) {
-        let theme = cx.theme;
-        if area.height == 0 || area.width == 0 {
+    /// Draws the header and as many rows as fit; `focused` lists show their selection.
+    pub fn draw(&self, cx: &Cx<'_>, focused: bool, area: Rect, buffer: &mut Buffer) {
+        self.area.set(area);
+        if area.height == 0 || area.width < 4 {
             return;
         }
+        let theme = cx.theme;
         let height = usize::from(area.height - 1);
-        self.height.set(height);
-        let widths = layout(columns, area.width);
-        self.draw_header(columns, &widths, theme, area, buffer);
+        let widths = layout(self.columns, self.name_width, area.width);
+        self.draw_header(&widths, theme, area, buffer);
         // The window may be smaller than when the selection moved last.
-        let first = self.first.max((self.selected + 1).saturating_sub(height.max(1)));
+        let first = self
+            .first
+            .max((self.selected + 1).saturating_sub(height.max(1)));
         let shown = self.order.iter().enumerate().skip(first).take(height);
         for (y, (position, row)) in (area.y + 1..).zip(shown) {
             let row = &self.rows[*row as usize];
-            let line = Rect { y, height: 1, ..area };
-            let marked = !self.marked.is_empty() && self.marked.contains(row.name());
-            let mut x = area.x;
+            let line = Rect {
+                y,
+                height: 1,
+                ..area
+            };
+            if !self.marked.is_empty() && self.marked.contains(row.name()) {
+                buffer.set_string(area.x, y, "●", theme.marked);
+            }
+            let mut x = area.x + 1;
             for (i, width) in &widths {
-                let column = &columns[*i];
-                let mut span = (column.cell)(row, cx);
-                if marked && *i == 0 {
-                    span = Span::styled(format!("●{}", span.content), theme.marked);
-                }
-                draw_cell(span, column.align, Rect { x, y, width: *width, height: 1 }, buffer);
+                let column = &self.columns[*i];
+                let cell = Rect {
+                    x,
+                    y,
+                    width: *width,
+                    height: 1,
+                };
+                draw_cell((column.cell)(row, cx), column.align, cell, buffer);
                 x += width + 2;
             }
-            if position == self.selected {
+            if focused && position == self.selected {
                 buffer.set_style(line, theme.selected);
             }
         }
         self.draw_scrollbar(height, first, theme, area, buffer);
     }
 
-    fn draw_header(
-        &self,
-        columns: &[Column<R>],
-        widths: &[(usize, u16)],
-        theme: &Theme,
-        area: Rect,
-        buffer: &mut Buffer,
-    ) {
-        let mut x = area.x;
+    fn draw_header(&self, widths: &[(usize, u16)], theme: &Theme, area: Rect, buffer: &mut Buffer) {
+        let mut x = area.x + 1;
         for (i, width) in widths {
-            let column = &columns[*i];
+            let column = &self.columns[*i];
             let arrow = match (*i == self.sort_column, self.descending) {
                 (false, _) => "",
                 (true, false) => "▲",
                 (true, true) => "▼",
             };
             let title = Span::styled(format!("{}{arrow}", column.title), theme.header);
-            draw_cell(title, column.align, Rect { x, y: area.y, width: *width, height: 1 }, buffer);
+            // The arrow may stand in the gap, so that sorting moves no text.
+            let cell = match column.align {
+                Align::Right => Rect {
+                    x: x - 1,
+                    y: area.y,
+                    width: width + 1,
+                    height: 1,
+                },
+                Align::Left => Rect {
+                    x,
+                    y: area.y,
+                    width: width + 1,
+                    height: 1,
+                },
+            };
+            draw_cell(title, column.align, cell.intersection(area), buffer);
             x += width + 2;
         }
     }
@@ -443,6 +519,125 @@ impl<R: Named> List<R> {
     }
 }
 
+impl<R: Named> Rows for List<R> {
+    fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    fn set_filter(&mut self, text: &str, cx: &Cx<'_>) {
+        self.filter = Filter::new(text);
+        self.arrange_keeping_selection(cx);
+    }
+
+    fn sort_next(&mut self, step: isize, cx: &Cx<'_>) {
+        let n = isize::try_from(self.columns.len()).unwrap_or(1).max(1);
+        let at = isize::try_from(self.sort_column).unwrap_or(0);
+        let column = usize::try_from((at + step).rem_euclid(n)).unwrap_or(0);
+        // Of numbers the large ones are what one looks for.
+        self.sort_by(column, self.columns[column].align == Align::Right, cx);
+    }
+
+    fn sort_reverse(&mut self, cx: &Cx<'_>) {
+        self.sort_by(self.sort_column, !self.descending, cx);
+    }
+
+    fn move_by(&mut self, lines: isize) {
+        self.move_to(self.selected.saturating_add_signed(lines));
+    }
+
+    fn move_pages(&mut self, halves: isize) {
+        let half = isize::try_from(self.height() / 2).unwrap_or(1).max(1);
+        self.move_by(half * halves);
+    }
+
+    fn move_to(&mut self, position: usize) {
+        self.selected = position.min(self.order.len().saturating_sub(1));
+        let height = self.height();
+        if self.selected < self.first {
+            self.first = self.selected;
+        } else if self.selected >= self.first + height {
+            self.first = self.selected + 1 - height;
+        }
+        self.first = self.first.min(self.order.len().saturating_sub(height));
+    }
+
+    fn toggle_mark(&mut self) {
+        if let Some(name) = self.selected_name() {
+            if !self.marked.remove(&name) {
+                self.marked.insert(name);
+            }
+            self.move_by(1);
+        }
+    }
+
+    fn clear_marks(&mut self) -> bool {
+        let any = !self.marked.is_empty();
+        self.marked.clear();
+        any
+    }
+
+    fn selected_name(&self) -> Option<String> {
+        self.selected_row().map(|row| row.name().to_owned())
+    }
+
+    fn select_name(&mut self, name: &str) -> bool {
+        let at = self
+            .order
+            .iter()
+            .position(|i| self.rows[*i as usize].name() == name);
+        if let Some(at) = at {
+            self.move_to(at);
+        }
+        at.is_some()
+    }
+
+    fn click(&mut self, x: u16, y: u16, cx: &Cx<'_>) -> Clicked {
+        let area = self.area.get();
+        if !area.contains(ratatui::layout::Position { x, y }) {
+            return Clicked::Nothing;
+        }
+        if y == area.y {
+            let mut left = area.x + 1;
+            for (i, width) in layout(self.columns, self.name_width, area.width) {
+                if x < left + width + 1 {
+                    let by_number = self.columns[i].align == Align::Right;
+                    let again = self.sort_column == i;
+                    let descending = if again { !self.descending } else { by_number };
+                    self.sort_by(i, descending, cx);
+                    return Clicked::Header;
+                }
+                left += width + 2;
+            }
+            return Clicked::Nothing;
+        }
+        let position = self.first + usize::from(y - area.y - 1);
+        if position >= self.order.len() {
+            return Clicked::Nothing;
+        }
+        let again = position == self.selected;
+        self.move_to(position);
+        if again {
+            Clicked::SelectedRow
+        } else {
+            Clicked::Row
+        }
+    }
+
+    fn status(&self) -> String {
+        let all = format::count(self.rows.len() as i64);
+        let mut text = if self.filter.is_empty() {
+            all
+        } else {
+            let shown = format::count(self.order.len() as i64);
+            format!("{shown} of {all} · /{}", format::clean(self.filter.text()))
+        };
+        if !self.marked.is_empty() {
+            text.push_str(&format!(" · {} marked", self.marked.len()));
+        }
+        text
+    }
+}
+
 fn draw_cell(span: Span<'static>, align: Align, area: Rect, buffer: &mut Buffer) {
     let wanted = span.content.width();
     let available = usize::from(area.width);
@@ -452,37 +647,74 @@ fn draw_cell(span: Span<'static>, align: Align, area: Rect, buffer: &mut Buffer)
         Line::from(Span::styled(text, style)).render(area, buffer);
     } else if align == Align::Right {
         let shift = u16::try_from(available - wanted).unwrap_or(0);
-        let area = Rect { x: area.x + shift, width: area.width - shift, ..area };
+        let area = Rect {
+            x: area.x + shift,
+            width: area.width - shift,
+            ..area
+        };
         Line::from(span).render(area, buffer);
     } else {
         Line::from(span).render(area, buffer);
     }
 }
 
-/// The columns that fit into `width` with two cells between them, with their widths.
-fn layout<R>(columns: &[Column<R>], width: u16) -> Vec<(usize, u16)> {
+/// The columns that fit into `width` with two cells between them, with their widths. The first
+/// cell is kept for marks. Columns of priority 2 and more make way for a long name.
+fn layout<R>(columns: &[Column<R>], name_width: u16, width: u16) -> Vec<(usize, u16)> {
+    let width = width.saturating_sub(2);
     let mut shown: Vec<usize> = (0..columns.len()).collect();
-    let total = |shown: &[usize]| -> u16 {
-        shown.iter().map(|i| columns[*i].width + 2).sum::<u16>().saturating_sub(2)
+    let wanted = |i: usize| {
+        let column = &columns[i];
+        if i == 0 && column.grows {
+            column.width.max(name_width)
+        } else {
+            column.width
+        }
     };
-    while total(&shown) > width && shown.len() > 1 {
-        let worst = (shown.iter().enumerate()).max_by_key(|(_, i)| columns[**i].priority);
-        match worst {
-            Some((at, i)) if columns[*i].priority > 0 => shown.remove(at),
-            _ => break,
-        };
+    let sum = |shown: &[usize], of: &dyn Fn(usize) -> u16| -> u16 {
+        shown
+            .iter()
+            .map(|i| of(*i) + 2)
+            .sum::<u16>()
+            .saturating_sub(2)
+    };
+    let least = |i: usize| columns[i].width;
+    loop {
+        let worst = shown
+            .iter()
+            .enumerate()
+            .max_by_key(|(_, i)| columns[**i].priority);
+        let Some((at, i)) = worst else { break };
+        let priority = columns[*i].priority;
+        let fits = sum(&shown, &wanted) <= width;
+        let must_stay = priority == 0 || (priority < 2 && sum(&shown, &least) <= width);
+        if fits || must_stay || shown.len() == 1 {
+            break;
+        }
+        shown.remove(at);
     }
-    let n_growing = shown.iter().filter(|i| columns[**i].grows).count();
-    let spare = width.saturating_sub(total(&shown));
-    let growth = spare.checked_div(u16::try_from(n_growing).unwrap_or(1)).unwrap_or(0);
-    let mut rest = spare - growth * u16::try_from(n_growing).unwrap_or(0);
-    (shown.into_iter())
-        .map(|i| {
-            let column = &columns[i];
-            let extra = if column.grows { growth + std::mem::take(&mut rest) } else { 0 };
-            (i, column.width + extra)
-        })
-        .collect()
+    let growing: Vec<usize> = shown
+        .iter()
+        .copied()
+        .filter(|i| columns[*i].grows)
+        .collect();
+    let mut spare = width.saturating_sub(sum(&shown, &least));
+    let mut widths: Vec<(usize, u16)> = shown.iter().map(|i| (*i, columns[*i].width)).collect();
+    // The name first gets what it needs, then all that grow share the rest.
+    let name_needs = wanted(0).saturating_sub(least(0)).min(spare);
+    if let Some(first) = widths.first_mut().filter(|(i, _)| *i == 0) {
+        first.1 += name_needs;
+        spare -= name_needs;
+    }
+    let share = spare
+        .checked_div(u16::try_from(growing.len()).unwrap_or(1))
+        .unwrap_or(0);
+    for (i, width) in &mut widths {
+        if growing.contains(i) {
+            *width += share;
+        }
+    }
+    widths
 }
 
 #[cfg(test)]
@@ -516,36 +748,51 @@ mod tests {
             priority: 1,
             key: |row, _| Key::int(row.1),
             cell: |row, cx| {
-                Span::styled(row.1.map_or(format::UNKNOWN.into(), format::count), cx.theme.text)
+                Span::styled(
+                    row.1.map_or(format::UNKNOWN.into(), format::count),
+                    cx.theme.text,
+                )
             },
         },
     ];
 
     fn list() -> List<Row> {
-        let rows = vec![Row("b", Some(5)), Row("a", None), Row("Cc", Some(1234)), Row("d", Some(-1))];
+        let rows = vec![
+            Row("b", Some(5)),
+            Row("a", None),
+            Row("Cc", Some(1234)),
+            Row("d", Some(-1)),
+        ];
         with_cx(|cx| {
-            let mut list = List::default();
-            list.set_rows(rows, COLUMNS, cx);
+            let mut list = List::new(COLUMNS);
+            list.set_rows(rows, cx);
             list
         })
     }
 
     fn shown(list: &List<Row>) -> Vec<&str> {
-        list.order.iter().map(|i| list.rows[*i as usize].0).collect()
+        list.order
+            .iter()
+            .map(|i| list.rows[*i as usize].0)
+            .collect()
     }
 
     fn painted(list: &List<Row>, width: u16, height: u16) -> Vec<String> {
         let area = Rect::new(0, 0, width, height);
         let mut buffer = Buffer::empty(area);
-        with_cx(|cx| list.draw(COLUMNS, cx, area, &mut buffer));
-        let line = |y| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
+        with_cx(|cx| list.draw(cx, true, area, &mut buffer));
+        let line = |y| {
+            (0..width)
+                .map(|x| buffer[(x, y)].symbol())
+                .collect::<String>()
+        };
         (0..height).map(|y| line(y).trim_end().to_owned()).collect()
     }
 
     #[test]
     fn unknown_values_come_last_in_both_directions() {
         let mut list = list();
-        with_cx(|cx| list.sort_next(1, COLUMNS, cx));
+        with_cx(|cx| list.sort_next(1, cx));
         assert_eq!(shown(&list), ["d", "b", "Cc", "a"]);
         with_cx(|cx| list.sort_reverse(COLUMNS, cx));
         assert_eq!(shown(&list), ["Cc", "b", "d", "a"]);
@@ -555,9 +802,9 @@ mod tests {
     fn the_selection_follows_its_row() {
         let mut list = list();
         assert!(list.select_name("b"));
-        with_cx(|cx| list.sort_next(1, COLUMNS, cx));
+        with_cx(|cx| list.sort_next(1, cx));
         assert_eq!(list.selected_row().map(|r| r.0), Some("b"));
-        with_cx(|cx| list.set_rows(vec![Row("x", None), Row("b", Some(1))], COLUMNS, cx));
+        with_cx(|cx| list.set_rows(vec![Row("x", None), Row("b", Some(1))], cx));
         assert_eq!(list.selected_row().map(|r| r.0), Some("b"));
     }
 
@@ -565,7 +812,7 @@ mod tests {
     fn filters_take_small_letters_as_either_and_an_exclamation_mark_as_not() {
         let accepted = |filter: &str| {
             let mut list = list();
-            with_cx(|cx| list.set_filter(filter, COLUMNS, cx));
+            with_cx(|cx| list.set_filter(filter, cx));
             shown(&list).join(" ")
         };
         assert_eq!(accepted("c"), "Cc");
@@ -578,21 +825,24 @@ mod tests {
     #[test]
     fn a_narrow_screen_drops_columns_by_priority() {
         let list = list();
-        assert_eq!(painted(&list, 16, 5)[..3], ["NAME▲       SIZE", "Cc         1,234", "a              …"]);
+        assert_eq!(
+            painted(&list, 16, 5)[..3],
+            ["NAME▲       SIZE", "Cc         1,234", "a              …"]
+        );
         assert_eq!(painted(&list, 8, 5)[..2], ["NAME▲", "Cc"]);
     }
 
     #[test]
     fn paging_keeps_the_selection_on_screen() {
-        let mut list = List::default();
+        let mut list = List::new(COLUMNS);
         let names: Vec<&'static str> = (0..100).map(|n| &*format!("{n:03}").leak()).collect();
-        with_cx(|cx| list.set_rows(names.iter().map(|n| Row(n, None)).collect(), COLUMNS, cx));
+        with_cx(|cx| list.set_rows(names.iter().map(|n| Row(n, None)).collect(), cx));
         painted(&list, 20, 11);
         list.move_pages(2);
         assert!(painted(&list, 20, 11)[10].starts_with("010"));
         list.move_to(99);
         assert!(painted(&list, 20, 11)[10].starts_with("099"));
-        with_cx(|cx| list.set_filter("00", COLUMNS, cx));
+        with_cx(|cx| list.set_filter("00", cx));
         assert!(painted(&list, 20, 11)[1].starts_with("000"));
     }
 }

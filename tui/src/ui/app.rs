@@ -1,0 +1,780 @@
+//! The application: one owner of one state, changed by [`App::update`] only.
+//!
+//! Keys go to the dialog on top, else to the line of the filter, else through the table of
+//! commands to the screen on top. What screens and dialogs want comes back as steps, which become
+//! changes of the state and effects for the runner.
+//!
+//! Invariants:
+//! - `update` does no I/O and reads no clock: time comes with the event.
+//! - Data marks the rows as old; they are made anew once before the next drawing, however many
+//!   updates came.
+//! - Answers go to all dialogs and screens; only who knows the number of the job takes them.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent, MouseEventKind};
+use kafka_shared::types::Endpoint;
+use tui_input::Input;
+
+use crate::cluster::Interest;
+use crate::model::{ClusterSnapshot, Taken, TopicPartition, Update};
+use crate::ops::{self, Action};
+use crate::ui::command::{self, Command, Id, Scope};
+use crate::ui::cx::Cx;
+use crate::ui::dialogs::{Help, Jump, Palette, PlanDialog, refusal};
+use crate::ui::event::{Effect, Event, SessionId};
+use crate::ui::screen::{Dialog, Place, Screen, Step, Toast, Tone};
+use crate::ui::screens;
+use crate::ui::theme::Theme;
+use crate::ui::widgets::form;
+use crate::ui::widgets::list::{Clicked, Rows};
+
+/// How long a message of success stays.
+const TOAST_MS: i64 = 6_000;
+/// How long a failure stays: it has to be read.
+const TOAST_BAD_MS: i64 = 20_000;
+/// Data is called old after this many of its usual intervals.
+const STALE_INTERVALS: i64 = 2;
+/// Never sooner than this.
+const STALE_MS_MIN: i64 = 5_000;
+/// What terminals take over OSC 52, about 100 kB of base64.
+const CLIPBOARD_BYTES_MAX: usize = 74_000;
+/// Screens one can go back through.
+const DEPTH_MAX: usize = 20;
+
+/// What the screens draw from.
+#[derive(Debug)]
+pub struct World {
+    pub snapshot: ClusterSnapshot,
+    pub now: Taken,
+    pub theme: Theme,
+    pub read_only: bool,
+    jobs: Cell<u64>,
+}
+
+impl World {
+    pub fn cx(&self) -> Cx<'_> {
+        Cx {
+            snapshot: &self.snapshot,
+            now: self.now,
+            theme: &self.theme,
+            read_only: self.read_only,
+            jobs: &self.jobs,
+        }
+    }
+}
+
+/// What is known of the connection itself.
+#[derive(Debug, Default)]
+pub struct Session {
+    pub id: u64,
+    pub bootstrap: Vec<Endpoint>,
+    /// Failures of reading the metadata since the last success.
+    pub n_failures: u32,
+    /// When the newest of them came.
+    pub failed_at: Taken,
+    /// Milliseconds between the last two reads of the metadata.
+    pub interval_ms: i64,
+}
+
+impl Session {
+    pub fn address(&self) -> String {
+        self.bootstrap
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+}
+
+/// How the application starts.
+#[derive(Debug, Clone)]
+pub struct AppOptions {
+    pub read_only: bool,
+    pub theme: Theme,
+    pub bootstrap: Option<Vec<Endpoint>>,
+    /// How often the metadata is read, in milliseconds.
+    pub interval_ms: i64,
+    /// A line as after `:`.
+    pub command: Option<String>,
+    pub message: Option<String>,
+}
+
+/// The whole state.
+#[derive(Debug)]
+pub struct App {
+    pub(super) world: World,
+    pub(super) session: Session,
+    pub(super) screens: Vec<Box<dyn Screen>>,
+    pub(super) dialogs: Vec<Box<dyn Dialog>>,
+    /// The line of the filter while it is typed, with what it was before.
+    pub(super) filter: Option<(Input, String)>,
+    pub(super) toasts: VecDeque<(Toast, Taken)>,
+    interval_ms: i64,
+    interest: Interest,
+    undo: Option<Action>,
+    rows_are_old: bool,
+    dirty: bool,
+    start: Option<(Option<Vec<Endpoint>>, Option<String>)>,
+}
+
+impl App {
+    pub fn new(options: AppOptions, now: Taken) -> Self {
+        let mut app = Self {
+            world: World {
+                snapshot: ClusterSnapshot::default(),
+                now,
+                theme: options.theme,
+                read_only: options.read_only,
+                jobs: Cell::new(0),
+            },
+            session: Session::default(),
+            screens: Vec::new(),
+            dialogs: Vec::new(),
+            filter: None,
+            toasts: VecDeque::new(),
+            interval_ms: options.interval_ms,
+            interest: Interest::default(),
+            undo: None,
+            rows_are_old: true,
+            dirty: true,
+            start: Some((options.bootstrap, options.command)),
+        };
+        if let Some(message) = options.message {
+            app.say(Toast::info(message));
+        }
+        app
+    }
+
+    /// What to do first.
+    pub fn start(&mut self) -> Vec<Effect> {
+        let Some((bootstrap, command)) = self.start.take() else {
+            return Vec::new();
+        };
+        let mut effects = Vec::new();
+        match bootstrap {
+            Some(bootstrap) => {
+                self.connect(bootstrap, &mut effects);
+                self.follow(vec![Step::Go(Place::Overview)], &mut effects);
+            }
+            None => self.follow(vec![Step::Go(Place::Start)], &mut effects),
+        }
+        if let Some(line) = command {
+            let (name, argument) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
+            match command::by_name(&self.scopes(), name.trim_start_matches(':')) {
+                Some(command) => {
+                    let step = Step::Run(command.id, argument.trim().to_owned());
+                    self.follow(vec![step], &mut effects);
+                }
+                None => self.say(Toast::bad(format!("there is no command \"{name}\": see ?"))),
+            }
+        }
+        effects
+    }
+
+    pub fn snapshot(&self) -> &ClusterSnapshot {
+        &self.world.snapshot
+    }
+
+    /// Whether there is something to draw that was not drawn yet.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// Brings rows up to date before a drawing.
+    pub fn settle(&mut self) {
+        self.dirty = false;
+        if std::mem::take(&mut self.rows_are_old)
+            && let Some(screen) = self.screens.last_mut()
+        {
+            screen.on_data(&self.world.cx());
+        }
+    }
+
+    /// Takes an event in; `now` is when it came.
+    pub fn update(&mut self, now: Taken, event: Event) -> Vec<Effect> {
+        self.world.now = now;
+        let mut effects = Vec::new();
+        match event {
+            Event::Terminal(event) => self.on_terminal(event, &mut effects),
+            Event::Data {
+                session,
+                update,
+                at,
+            } => {
+                if session.0 == self.session.id {
+                    self.on_update(update, at);
+                }
+            }
+            Event::Answer { job, answer } => {
+                let cx = self.world.cx();
+                let mut answer = Some(answer);
+                let mut steps = Vec::new();
+                for dialog in self.dialogs.iter_mut().rev() {
+                    steps.extend(dialog.on_answer(job, &mut answer, &cx));
+                }
+                for screen in self.screens.iter_mut().rev() {
+                    if answer.is_some() {
+                        steps.extend(screen.on_answer(job, &mut answer, &cx));
+                    }
+                }
+                self.dirty |= answer.is_none();
+                self.follow(steps, &mut effects);
+            }
+            Event::Tick => {
+                self.forget_old_toasts();
+                self.dirty = true;
+            }
+            Event::Terminate => effects.push(Effect::Quit),
+        }
+        self.say_interest(&mut effects);
+        effects
+    }
+
+    fn on_update(&mut self, update: Update, at: Taken) {
+        if let Update::Metadata(result) = &update {
+            match result {
+                Ok(_) => {
+                    self.session.n_failures = 0;
+                    if let Some(before) = self.world.snapshot.metadata.taken() {
+                        self.session.interval_ms = at.monotonic_ms - before.monotonic_ms;
+                    }
+                }
+                Err(_) => {
+                    self.session.n_failures = self.session.n_failures.saturating_add(1);
+                    self.session.failed_at = at;
+                }
+            }
+        }
+        self.world.snapshot.apply(update, at);
+        self.rows_are_old = true;
+        self.dirty = true;
+    }
+
+    /// How old the names of the cluster are, if that is worth saying.
+    pub(super) fn stale_ms(&self) -> Option<i64> {
+        let age = self
+            .world
+            .snapshot
+            .metadata
+            .age_ms(self.world.now.monotonic_ms)?;
+        (age > self.stale_after_ms()).then_some(age)
+    }
+
+    fn stale_after_ms(&self) -> i64 {
+        let usual = self.interval_ms.max(self.session.interval_ms.min(60_000));
+        (STALE_INTERVALS * usual + 1_000).max(STALE_MS_MIN)
+    }
+
+    /// When the next [`Event::Tick`] is needed, in milliseconds from now; `None` while nothing on
+    /// the screen depends on the time.
+    pub fn tick_in_ms(&self) -> Option<u64> {
+        let now = self.world.now.monotonic_ms;
+        let toast = self
+            .toasts
+            .front()
+            .map(|(_, until)| until.monotonic_ms - now);
+        let metadata = &self.world.snapshot.metadata;
+        let data = match metadata.age_ms(now) {
+            Some(age) if age > self.stale_after_ms() => Some(1_000),
+            Some(age) => Some(self.stale_after_ms() - age + 1),
+            // The countdown to the next attempt.
+            None => (self.session.n_failures > 0).then_some(1_000),
+        };
+        let soonest = [toast, data].into_iter().flatten().min()?;
+        Some(u64::try_from(soonest.max(10)).unwrap_or(10))
+    }
+
+    fn forget_old_toasts(&mut self) {
+        let now = self.world.now.monotonic_ms;
+        self.toasts.retain(|(_, until)| until.monotonic_ms > now);
+    }
+
+    fn say(&mut self, toast: Toast) {
+        let ms = if toast.tone == Tone::Bad {
+            TOAST_BAD_MS
+        } else {
+            TOAST_MS
+        };
+        let until = Taken {
+            monotonic_ms: self.world.now.monotonic_ms + ms,
+            wall_ms: self.world.now.wall_ms + ms,
+        };
+        self.toasts.clear();
+        self.toasts.push_back((toast, until));
+        self.dirty = true;
+    }
+
+    fn say_interest(&mut self, effects: &mut Vec<Effect>) {
+        let cx = self.world.cx();
+        let interest = self
+            .screens
+            .last()
+            .map(|s| s.interest(&cx))
+            .unwrap_or_default();
+        if interest != self.interest {
+            self.interest = interest.clone();
+            effects.push(Effect::SetInterest(interest));
+        }
+    }
+
+    /// The scopes that commands are looked up in, innermost first.
+    pub(super) fn scopes(&self) -> Vec<Scope> {
+        let own = self
+            .screens
+            .last()
+            .map_or(&[][..], |screen| screen.scopes());
+        own.iter().copied().chain([Scope::Everywhere]).collect()
+    }
+
+    fn connect(&mut self, bootstrap: Vec<Endpoint>, effects: &mut Vec<Effect>) {
+        self.world.snapshot = ClusterSnapshot::default();
+        self.session = Session {
+            id: self.session.id + 1,
+            bootstrap,
+            ..Session::default()
+        };
+        self.undo = None;
+        self.rows_are_old = true;
+        effects.push(Effect::Connect {
+            session: SessionId(self.session.id),
+            bootstrap: self.session.bootstrap.clone(),
+            interest: self.interest.clone(),
+        });
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.session.id > 0
+    }
+}
+
+/// Keys, clicks and pastes.
+impl App {
+    fn on_terminal(&mut self, event: crossterm::event::Event, effects: &mut Vec<Effect>) {
+        use crossterm::event::Event as Terminal;
+        self.dirty = true;
+        match event {
+            Terminal::Key(key) if key.kind != KeyEventKind::Release => self.on_key(key, effects),
+            Terminal::Mouse(mouse) => self.on_mouse(mouse, effects),
+            Terminal::Paste(text) => self.on_paste(&text),
+            _ => {}
+        }
+    }
+
+    fn on_key(&mut self, key: KeyEvent, effects: &mut Vec<Effect>) {
+        let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        if control && key.code == KeyCode::Char('c') {
+            return effects.push(Effect::Quit);
+        }
+        if control && key.code == KeyCode::Char('z') {
+            return effects.push(Effect::Suspend);
+        }
+        let had_toast = self.toasts.pop_front().is_some();
+        if let Some(dialog) = self.dialogs.last_mut() {
+            let steps = dialog.key(key, &self.world.cx());
+            return self.follow(steps, effects);
+        }
+        if self.filter.is_some() {
+            return self.on_filter_key(key);
+        }
+        let command = command::by_key(&self.scopes(), key);
+        match command {
+            // The first esc takes the message away.
+            Some(command) if command.id == Id::Back && had_toast => {}
+            Some(command) => self.run(command, "", effects),
+            None => {}
+        }
+    }
+
+    fn on_filter_key(&mut self, key: KeyEvent) {
+        let Some((input, before)) = &mut self.filter else {
+            return;
+        };
+        match key.code {
+            KeyCode::Enter => self.filter = None,
+            KeyCode::Esc => {
+                let before = std::mem::take(before);
+                self.filter = None;
+                self.set_filter(&before);
+            }
+            KeyCode::Down | KeyCode::Up => {
+                let lines = if key.code == KeyCode::Down { 1 } else { -1 };
+                if let Some(list) = self.list() {
+                    list.move_by(lines);
+                }
+            }
+            KeyCode::Backspace if input.value().is_empty() => self.filter = None,
+            _ => {
+                if form::edit(input, key) {
+                    let text = input.value().to_owned();
+                    self.set_filter(&text);
+                }
+            }
+        }
+    }
+
+    fn on_paste(&mut self, text: &str) {
+        if let Some(dialog) = self.dialogs.last_mut() {
+            dialog.paste(text, &self.world.cx());
+        } else if let Some((input, _)) = &mut self.filter {
+            form::paste(input, text);
+            let text = input.value().to_owned();
+            self.set_filter(&text);
+        }
+    }
+
+    fn on_mouse(&mut self, mouse: MouseEvent, effects: &mut Vec<Effect>) {
+        let lines = match mouse.kind {
+            MouseEventKind::ScrollDown => Some(3),
+            MouseEventKind::ScrollUp => Some(-3),
+            _ => None,
+        };
+        if let Some(dialog) = self.dialogs.last_mut() {
+            if let Some(lines) = lines {
+                dialog.wheel(lines);
+            }
+            return;
+        }
+        if let Some(lines) = lines {
+            if let Some(list) = self.list() {
+                list.move_by(lines);
+            }
+            return;
+        }
+        if mouse.kind == MouseEventKind::Down(crossterm::event::MouseButton::Left)
+            && let Some(screen) = self.screens.last_mut()
+        {
+            self.toasts.clear();
+            let clicked = screen.click(mouse.column, mouse.row, &self.world.cx());
+            if clicked == Clicked::SelectedRow {
+                let open = command::available(&self.scopes()).find(|c| c.id == Id::Open);
+                if let Some(open) = open {
+                    self.run(open, "", effects);
+                }
+            }
+        }
+    }
+
+    fn list(&mut self) -> Option<&mut dyn Rows> {
+        self.screens.last_mut()?.list()
+    }
+
+    fn set_filter(&mut self, text: &str) {
+        let cx = self.world.cx();
+        if let Some(list) = self.screens.last_mut().and_then(|screen| screen.list()) {
+            list.set_filter(text, &cx);
+        }
+    }
+}
+
+/// Commands and steps.
+impl App {
+    /// Runs a command, or says why not.
+    fn run(&mut self, command: &Command, argument: &str, effects: &mut Vec<Effect>) {
+        let cx = self.world.cx();
+        let refused = self
+            .screens
+            .last()
+            .and_then(|s| refusal(&**s, command, &cx));
+        if let Some(why) = refused {
+            let what = if command.hint.is_empty() {
+                command.name
+            } else {
+                command.hint
+            };
+            return self.say(Toast::bad(format!("{what}: {why}")));
+        }
+        // A name after the command means that thing, not the selected row.
+        let own = if argument.is_empty() || command.scope != Scope::Everywhere {
+            self.screens
+                .last_mut()
+                .and_then(|screen| screen.run(command.id, argument, &cx))
+        } else {
+            None
+        };
+        if let Some(steps) = own {
+            return self.follow(steps, effects);
+        }
+        if self.run_in_list(command.id, argument) {
+            return;
+        }
+        self.run_everywhere(command, argument, effects);
+    }
+
+    /// Whether it was a command about the list with the focus.
+    fn run_in_list(&mut self, id: Id, argument: &str) -> bool {
+        let cx = self.world.cx();
+        let Some(list) = self.screens.last_mut().and_then(|screen| screen.list()) else {
+            return false;
+        };
+        match id {
+            Id::Up => list.move_by(-1),
+            Id::Down => list.move_by(1),
+            Id::HalfPageUp => list.move_pages(-1),
+            Id::HalfPageDown => list.move_pages(1),
+            Id::PageUp => list.move_pages(-2),
+            Id::PageDown => list.move_pages(2),
+            Id::Top => list.move_to(0),
+            Id::Bottom => list.move_to(usize::MAX),
+            Id::SortNext => list.sort_next(1, &cx),
+            Id::SortPrevious => list.sort_next(-1, &cx),
+            Id::SortReverse => list.sort_reverse(&cx),
+            Id::Mark => list.toggle_mark(),
+            Id::Filter if !argument.is_empty() => list.set_filter(argument, &cx),
+            Id::Filter => {
+                let before = list.filter().text().to_owned();
+                self.filter = Some((Input::new(before.clone()), before));
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn run_everywhere(&mut self, command: &Command, argument: &str, effects: &mut Vec<Effect>) {
+        let cx = self.world.cx();
+        let scopes = self.scopes();
+        let with_filter = |place: Place| {
+            let mut steps = vec![Step::Go(place)];
+            if !argument.is_empty() {
+                steps.push(Step::Run(Id::Filter, argument.to_owned()));
+            }
+            steps
+        };
+        let steps = match command.id {
+            Id::Help => match self.screens.last() {
+                Some(screen) => vec![Step::Dialog(Box::new(Help::of(&**screen, &scopes, &cx)))],
+                None => Vec::new(),
+            },
+            Id::Command => vec![Step::Dialog(Box::new(Palette::new(scopes, &cx)))],
+            Id::Jump => vec![Step::Dialog(Box::new(Jump::new(&cx)))],
+            Id::Overview => vec![Step::Go(Place::Overview)],
+            Id::Brokers => vec![Step::Go(Place::Brokers)],
+            Id::Topics => with_filter(Place::Topics),
+            Id::Groups => with_filter(Place::Groups),
+            Id::Reassignments => vec![Step::Go(Place::Reassignments)],
+            Id::Quorum => vec![Step::Go(Place::Quorum)],
+            Id::Local => vec![Step::Go(Place::Local)],
+            Id::Topic | Id::Group | Id::Broker | Id::Messages | Id::Configs => {
+                self.named_place(command, argument)
+            }
+            Id::CreateTopic => vec![Step::Dialog(Box::new(screens::create_topic_form(argument)))],
+            Id::ElectPreferred => vec![Step::Plan(all_not_preferred(&cx))],
+            Id::Undo => match self.undo.clone() {
+                Some(action) => vec![Step::Plan(action)],
+                None => vec![Step::Say(Toast::info("there is nothing to undo"))],
+            },
+            Id::Connect if argument.is_empty() => {
+                vec![Step::Dialog(Box::new(screens::connect_form(
+                    &self.session.address(),
+                )))]
+            }
+            Id::Connect => vec![Step::Connect(argument.to_owned())],
+            Id::Refresh => {
+                effects.push(Effect::Refresh);
+                vec![Step::Say(Toast::info("reading everything again"))]
+            }
+            Id::Back => return self.back(effects),
+            Id::Suspend => return effects.push(Effect::Suspend),
+            Id::Quit => return effects.push(Effect::Quit),
+            _ => Vec::new(),
+        };
+        self.follow(steps, effects);
+    }
+
+    /// `:topic NAME` and the like; without a name the list of candidates.
+    fn named_place(&self, command: &Command, argument: &str) -> Vec<Step> {
+        let cx = self.world.cx();
+        if argument.is_empty() {
+            let text = format!("{} ", command.name);
+            let palette = Palette::with_text(self.scopes(), &text, &cx);
+            return vec![Step::Dialog(Box::new(palette))];
+        }
+        let name = argument.to_owned();
+        let place = match command.id {
+            Id::Topic => Place::Topic(name),
+            Id::Group => Place::Group(name),
+            Id::Messages => Place::Messages(name),
+            Id::Configs => Place::Configs(crate::model::ConfigResource::Topic(name)),
+            _ => match argument.parse() {
+                Ok(id) => Place::Broker(id),
+                Err(_) => {
+                    let text = format!("\"{argument}\" is no broker id");
+                    return vec![Step::Say(Toast::bad(text))];
+                }
+            },
+        };
+        vec![Step::Go(place)]
+    }
+
+    fn back(&mut self, effects: &mut Vec<Effect>) {
+        if let Some(list) = self.list() {
+            if list.clear_marks() {
+                return;
+            }
+            if !list.filter().text().is_empty() {
+                return self.set_filter("");
+            }
+        }
+        self.follow(vec![Step::Back], effects);
+    }
+
+    fn follow(&mut self, steps: Vec<Step>, effects: &mut Vec<Effect>) {
+        for step in steps {
+            self.dirty = true;
+            match step {
+                Step::Go(place) => self.go(place, effects),
+                Step::Push(place) => self.open(place, effects),
+                Step::Back => {
+                    if self.screens.len() > 1
+                        && let Some(mut screen) = self.screens.pop()
+                    {
+                        effects.extend(screen.on_close().into_iter().map(Effect::Cancel));
+                        self.rows_are_old = true;
+                    }
+                }
+                Step::Dialog(dialog) => self.dialogs.push(dialog),
+                Step::Close => self.close_dialog(effects),
+                Step::CloseAll => {
+                    while !self.dialogs.is_empty() {
+                        self.close_dialog(effects);
+                    }
+                }
+                Step::Plan(action) => self.plan(action, effects),
+                Step::Run(id, argument) => {
+                    let scopes = self.scopes();
+                    if let Some(command) = command::available(&scopes).find(|c| c.id == id) {
+                        self.run(command, &argument, effects);
+                    }
+                }
+                Step::Connect(address) => match parse_bootstrap(&address) {
+                    Ok(bootstrap) => {
+                        self.connect(bootstrap, effects);
+                        self.go(Place::Overview, effects);
+                    }
+                    Err(why) => self.say(Toast::bad(why)),
+                },
+                Step::Effect(Effect::Copy(text)) if text.len() > CLIPBOARD_BYTES_MAX => {
+                    self.say(Toast::bad(
+                        "not copied: terminals take no text of that size",
+                    ));
+                    return;
+                }
+                Step::Effect(effect) => effects.push(effect),
+                Step::Say(toast) => self.say(toast),
+                Step::Remember(action) => self.undo = action,
+            }
+        }
+    }
+
+    fn close_dialog(&mut self, effects: &mut Vec<Effect>) {
+        if let Some(mut dialog) = self.dialogs.pop() {
+            effects.extend(dialog.on_close().into_iter().map(Effect::Cancel));
+        }
+    }
+
+    fn go(&mut self, place: Place, effects: &mut Vec<Effect>) {
+        if place.needs_cluster() && !self.is_connected() {
+            return self.say(Toast {
+                tone: Tone::Bad,
+                text: "there is no cluster yet".to_owned(),
+                hint: Some("connect to one with :connect HOST:PORT, or start a broker".to_owned()),
+            });
+        }
+        while let Some(mut screen) = self.screens.pop() {
+            effects.extend(screen.on_close().into_iter().map(Effect::Cancel));
+        }
+        self.filter = None;
+        // Every way back ends at the overview, or at the start where there is no cluster.
+        let root = if self.is_connected() {
+            Place::Overview
+        } else {
+            Place::Start
+        };
+        if place != root {
+            self.open(root, effects);
+            let parent = match &place {
+                Place::Topic(_) => Some(Place::Topics),
+                Place::Group(_) => Some(Place::Groups),
+                Place::Broker(_) => Some(Place::Brokers),
+                _ => None,
+            };
+            if let Some(parent) = parent {
+                self.open(parent, effects);
+            }
+        }
+        self.open(place, effects);
+    }
+
+    fn open(&mut self, place: Place, effects: &mut Vec<Effect>) {
+        if self.screens.len() >= DEPTH_MAX {
+            let mut oldest = self.screens.remove(1);
+            effects.extend(oldest.on_close().into_iter().map(Effect::Cancel));
+        }
+        let cx = self.world.cx();
+        let mut screen = screens::open(place, &cx);
+        screen.on_data(&cx);
+        let steps = screen.on_open(&cx);
+        self.screens.push(screen);
+        self.follow(steps, effects);
+    }
+
+    fn plan(&mut self, action: Action, effects: &mut Vec<Effect>) {
+        match ops::plan(action, &self.world.snapshot) {
+            Ok(plan) if plan.is_empty() => {
+                let why = match plan.not_done.first() {
+                    Some(first) if plan.not_done.len() == 1 => first.clone(),
+                    Some(first) => format!("{first}; and {} more", plan.not_done.len() - 1),
+                    None => "everything is so already".to_owned(),
+                };
+                self.say(Toast::info(format!("nothing to do: {why}")));
+            }
+            Ok(plan) => {
+                let (dialog, effect) = PlanDialog::new(plan, &self.world.cx());
+                effects.extend(effect);
+                self.dialogs.push(Box::new(dialog));
+            }
+            Err(fault) => self.say(Toast::fault(&fault)),
+        }
+    }
+}
+
+/// `host:port` pairs, separated by commas.
+pub fn parse_bootstrap(text: &str) -> Result<Vec<Endpoint>, String> {
+    let parts = text
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty());
+    let endpoints: Result<Vec<Endpoint>, String> = parts
+        .map(|part| {
+            part.parse()
+                .map_err(|_| format!("\"{part}\" is not host:port"))
+        })
+        .collect();
+    match endpoints {
+        Ok(list) if list.is_empty() => Err("name a broker as host:port".to_owned()),
+        other => other,
+    }
+}
+
+/// The election of the preferred leader of every partition that another one leads.
+fn all_not_preferred(cx: &Cx<'_>) -> Action {
+    let mut keys = Vec::new();
+    for topic in cx
+        .snapshot
+        .metadata
+        .get()
+        .iter()
+        .flat_map(|m| m.topics.iter())
+    {
+        for partition in &topic.partitions {
+            if partition.preferred_leader() != Some(partition.leader) {
+                keys.push(TopicPartition {
+                    topic: topic.name.clone(),
+                    partition: partition.id,
+                });
+            }
+        }
+    }
+    Action::ElectPreferredLeaders(keys)
+}

@@ -1,0 +1,93 @@
+//! What comes into the application and what it asks for, both as data.
+//!
+//! Every job has a number of its own. An answer carries the number of its job; whoever has asked
+//! something newer meanwhile does not know that number any more and ignores the answer.
+
+use std::sync::Arc;
+
+use kafka_shared::types::Endpoint;
+
+use crate::cluster::{Interest, ReadMessages};
+use crate::model::{Fault, Message, ReadReport, Taken, Update};
+use crate::ops::{Plan, Report, Verification};
+
+/// Names one job among all of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobId(pub u64);
+
+/// Names one connection to a cluster among all of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId(pub u64);
+
+/// What comes in.
+#[derive(Debug)]
+pub enum Event {
+    /// A key, a click, a paste, a new size.
+    Terminal(crossterm::event::Event),
+    /// A part of the cluster was read, at that time.
+    Data {
+        session: SessionId,
+        update: Update,
+        at: Taken,
+    },
+    /// A job has something to say; some say several things.
+    Answer { job: JobId, answer: Answer },
+    /// Time has passed that [`App::tick_in_ms`](crate::ui::app::App::tick_in_ms) asked for.
+    Tick,
+    /// The system asks the program to end.
+    Terminate,
+}
+
+/// What a job says.
+#[derive(Debug)]
+pub enum Answer {
+    Checked(Result<Report, Fault>),
+    Executed(Result<Report, Fault>),
+    Verified(Result<Verification, Fault>),
+    Read(Result<(Vec<Message>, ReadReport), Fault>),
+    Tailed(Vec<Result<Message, Fault>>),
+    TailEnded(Option<Fault>),
+}
+
+/// What is to be done outside.
+#[derive(Debug)]
+pub enum Effect {
+    /// Leaves the cluster of before, if any, and polls this one.
+    Connect {
+        session: SessionId,
+        bootstrap: Vec<Endpoint>,
+        interest: Interest,
+    },
+    /// What the screen shows now.
+    SetInterest(Interest),
+    /// Reads everything now.
+    Refresh,
+    /// Lets the broker validate a plan.
+    Check {
+        job: JobId,
+        plan: Arc<Plan>,
+    },
+    Execute {
+        job: JobId,
+        plan: Arc<Plan>,
+    },
+    /// Compares the cluster with a plan until it is done, or it is clear that it will take longer.
+    Verify {
+        job: JobId,
+        plan: Arc<Plan>,
+    },
+    ReadMessages {
+        job: JobId,
+        read: ReadMessages,
+    },
+    TailMessages {
+        job: JobId,
+        topic: String,
+    },
+    /// Ends a job whose answer nobody waits for any more. A change that was sent is not undone.
+    Cancel(JobId),
+    /// Puts a text on the clipboard.
+    Copy(String),
+    Suspend,
+    Quit,
+}

@@ -1,0 +1,211 @@
+//! Runs effects: each as a task of its own, under a deadline, answered with an event.
+//!
+//! Invariants:
+//! - The queue of events is bounded; a task that can't hand its answer over waits.
+//! - A cancelled job is torn off where it waits, except the execution of a plan: what was sent to
+//!   a cluster is followed to its answer.
+//! - Leaving a cluster ends its polling.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kafka_shared::task;
+use kafka_shared::time::Clock;
+use kafka_shared::types::Endpoint;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use crate::cluster::{
+    ClusterClient, ConnectOptions, Interest, PollIntervals, Poller, PollerHandle,
+};
+use crate::model::{Fault, FaultKind};
+use crate::ops::{self, Plan, Verification};
+use crate::ui::event::{Answer, Effect, Event, JobId, SessionId};
+
+/// The longest that anything but following messages may take.
+const JOB_TIMEOUT_MS: u64 = 120_000;
+/// How long a plan is given to become true before its state is told as it is.
+const VERIFY_MS: u64 = 5_000;
+const VERIFY_PAUSE_MS: u64 = 250;
+/// Messages of a tail that are handed over together, and how often.
+const TAIL_BATCH: usize = 512;
+const TAIL_PAUSE_MS: u64 = 50;
+
+/// What it needs to know from the start.
+#[derive(Debug, Clone)]
+pub struct RunnerOptions {
+    pub read_only: bool,
+    pub intervals: PollIntervals,
+}
+
+/// The runner.
+#[derive(Debug)]
+pub struct Runner {
+    options: RunnerOptions,
+    clock: Arc<dyn Clock>,
+    events: mpsc::Sender<Event>,
+    client: Option<ClusterClient>,
+    poller: Option<PollerHandle>,
+    jobs: HashMap<JobId, AbortHandle>,
+}
+
+impl Runner {
+    pub fn new(options: RunnerOptions, clock: Arc<dyn Clock>, events: mpsc::Sender<Event>) -> Self {
+        Self {
+            options,
+            clock,
+            events,
+            client: None,
+            poller: None,
+            jobs: HashMap::new(),
+        }
+    }
+
+    /// Starts what an effect says. What belongs to the terminal is not for here.
+    pub fn run(&mut self, effect: Effect) {
+        match effect {
+            Effect::Connect {
+                session,
+                bootstrap,
+                interest,
+            } => {
+                self.connect(session, bootstrap, interest);
+            }
+            Effect::SetInterest(interest) => {
+                if let Some(poller) = &self.poller {
+                    poller.set_interest(interest);
+                }
+            }
+            Effect::Refresh => {
+                if let Some(poller) = &self.poller {
+                    poller.refresh();
+                }
+            }
+            Effect::Check { job, plan } => self.start(job, "ui-check", move |client| async move {
+                let result = within("check the plan", ops::check(&client, &plan)).await;
+                Answer::Checked(result)
+            }),
+            Effect::Execute { job, plan } => {
+                self.start(job, "ui-execute", move |client| async move {
+                    let result = within("execute the plan", ops::execute(&client, &plan)).await;
+                    Answer::Executed(result)
+                });
+                self.jobs.remove(&job);
+            }
+            Effect::Verify { job, plan } => {
+                self.start(job, "ui-verify", move |client| async move {
+                    Answer::Verified(verify(&client, &plan).await)
+                });
+            }
+            Effect::ReadMessages { job, read } => {
+                self.start(job, "ui-read", move |client| async move {
+                    let result = within("read messages", client.read_messages(&read)).await;
+                    Answer::Read(result)
+                });
+            }
+            Effect::TailMessages { job, topic } => self.tail(job, topic),
+            Effect::Cancel(job) => {
+                if let Some(handle) = self.jobs.remove(&job) {
+                    handle.abort();
+                }
+            }
+            Effect::Copy(_) | Effect::Suspend | Effect::Quit => {}
+        }
+    }
+
+    fn connect(&mut self, session: SessionId, bootstrap: Vec<Endpoint>, interest: Interest) {
+        for (_, handle) in self.jobs.drain() {
+            handle.abort();
+        }
+        let mut options = ConnectOptions::new(bootstrap);
+        options.read_only = self.options.read_only;
+        let client = ClusterClient::new(options, Arc::clone(&self.clock));
+        let (poller, mut updates) = Poller::start(client.clone(), self.options.intervals, interest);
+        self.client = Some(client);
+        self.poller = Some(poller);
+        let events = self.events.clone();
+        // Ends with the poller, whose end closes the queue.
+        drop(task::spawn("ui-updates", async move {
+            while let Some((update, at)) = updates.recv().await {
+                if events
+                    .send(Event::Data {
+                        session,
+                        update,
+                        at,
+                    })
+                    .await
+                    .is_err()
+                {
+                    return;
+                }
+            }
+        }));
+    }
+
+    fn start<F>(&mut self, job: JobId, name: &'static str, work: impl FnOnce(ClusterClient) -> F)
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        self.jobs.retain(|_, handle| !handle.is_finished());
+        let Some(client) = self.client.clone() else {
+            return;
+        };
+        let (events, work) = (self.events.clone(), work(client));
+        let handle = task::spawn(name, async move {
+            let answer = work.await;
+            // Nobody is left to tell when the program ends.
+            let _ = events.send(Event::Answer { job, answer }).await;
+        });
+        self.jobs.insert(job, handle.abort_handle());
+    }
+
+    fn tail(&mut self, job: JobId, topic: String) {
+        let events = self.events.clone();
+        self.start(job, "ui-tail", move |client| async move {
+            let mut tail = match client.tail_messages(&topic, None).await {
+                Ok(tail) => tail,
+                Err(fault) => return Answer::TailEnded(Some(fault)),
+            };
+            while let Some(first) = tail.next().await {
+                let mut batch = vec![first];
+                batch.extend(tail.take_ready(TAIL_BATCH - 1));
+                let answer = Answer::Tailed(batch);
+                if events.send(Event::Answer { job, answer }).await.is_err() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(TAIL_PAUSE_MS)).await;
+            }
+            Answer::TailEnded(None)
+        });
+    }
+}
+
+async fn within<T>(what: &str, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    match tokio::time::timeout(Duration::from_millis(JOB_TIMEOUT_MS), work).await {
+        Ok(result) => result,
+        Err(_) => {
+            let why = format!("no answer within {} s", JOB_TIMEOUT_MS / 1000);
+            Err(Fault::new(FaultKind::Unreachable, what, why))
+        }
+    }
+}
+
+/// Reads the cluster until it is as planned; a reassignment takes its time and is not waited for.
+async fn verify(client: &ClusterClient, plan: &Plan) -> Result<Verification, Fault> {
+    let may_wait = !matches!(plan.action, ops::Action::Reassign(_));
+    let attempts = if may_wait {
+        VERIFY_MS / VERIFY_PAUSE_MS
+    } else {
+        2
+    };
+    let mut last = within("verify the plan", ops::verify(client, plan)).await;
+    for _ in 0..attempts {
+        if matches!(last, Ok(Verification::Done)) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(VERIFY_PAUSE_MS)).await;
+        last = within("verify the plan", ops::verify(client, plan)).await;
+    }
+    last
+}

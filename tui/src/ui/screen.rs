@@ -1,0 +1,242 @@
+//! The contract of screens and dialogs with the application: they hold their own state, are told
+//! of keys, data and answers, and answer with [`Step`]s.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crossterm::event::KeyEvent;
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+
+use crate::cluster::Interest;
+use crate::model::{ConfigResource, Fault, Taken, TopicPartition};
+use crate::ops::Action;
+use crate::ui::command::{Id, Scope};
+use crate::ui::cx::Cx;
+use crate::ui::event::{Answer, Effect, JobId};
+use crate::ui::widgets::list::Rows;
+
+/// A screen by name: what breadcrumbs, the palette and the jump list lead to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    Start,
+    Overview,
+    Brokers,
+    Broker(i32),
+    Topics,
+    Topic(String),
+    Groups,
+    Group(String),
+    Messages(String),
+    Reassign(Moving),
+    Reassignments,
+    Quorum,
+    Configs(ConfigResource),
+    Local,
+}
+
+impl Place {
+    /// Whether it is about a cluster, so that there is nothing to see without one.
+    pub fn needs_cluster(&self) -> bool {
+        !matches!(self, Self::Start | Self::Local)
+    }
+}
+
+/// What a reassignment is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Moving {
+    Topics(Vec<String>),
+    Partitions(Vec<TopicPartition>),
+    /// Everything off this broker.
+    Drain(i32),
+}
+
+/// What a screen or dialog wants.
+#[derive(Debug)]
+pub enum Step {
+    /// Replaces the screens by this one.
+    Go(Place),
+    /// Goes one deeper.
+    Push(Place),
+    /// Leaves the screen.
+    Back,
+    Dialog(Box<dyn Dialog>),
+    /// Closes the dialog on top.
+    Close,
+    /// Closes all dialogs: what they were for is done.
+    CloseAll,
+    /// Plans an action and shows the plan.
+    Plan(Action),
+    /// Runs a command with what follows it.
+    Run(Id, String),
+    Connect(String),
+    Effect(Effect),
+    Say(Toast),
+    /// Remembers what would undo the last change.
+    Remember(Option<Action>),
+}
+
+/// How a message is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    Good,
+    Info,
+    Bad,
+}
+
+/// A message that goes away by itself, or with the next key.
+#[derive(Debug, Clone)]
+pub struct Toast {
+    pub tone: Tone,
+    pub text: String,
+    pub hint: Option<String>,
+}
+
+impl Toast {
+    pub fn info(text: impl Into<String>) -> Self {
+        Self {
+            tone: Tone::Info,
+            text: text.into(),
+            hint: None,
+        }
+    }
+
+    pub fn good(text: impl Into<String>) -> Self {
+        Self {
+            tone: Tone::Good,
+            text: text.into(),
+            hint: None,
+        }
+    }
+
+    pub fn bad(text: impl Into<String>) -> Self {
+        Self {
+            tone: Tone::Bad,
+            text: text.into(),
+            hint: None,
+        }
+    }
+
+    pub fn fault(fault: &Fault) -> Self {
+        Self {
+            tone: Tone::Bad,
+            text: fault.to_string(),
+            hint: fault.hint.clone(),
+        }
+    }
+}
+
+/// One part of what a screen shows, with what is the matter with it.
+#[derive(Debug, Clone)]
+pub struct Part {
+    pub name: &'static str,
+    pub taken: Option<Taken>,
+    pub fault: Option<Arc<Fault>>,
+}
+
+impl Part {
+    pub fn of<T>(name: &'static str, resource: &crate::model::Resource<T>) -> Self {
+        Self {
+            name,
+            taken: resource.taken(),
+            fault: resource.fault().cloned(),
+        }
+    }
+}
+
+/// One screen.
+pub trait Screen: fmt::Debug {
+    fn place(&self) -> Place;
+
+    /// The word in the line of breadcrumbs.
+    fn title(&self) -> String;
+
+    /// What stands beside the title: counts, filter, what is read.
+    fn status(&self, _cx: &Cx<'_>) -> String {
+        self.list_ref()
+            .map(|list| list.status())
+            .unwrap_or_default()
+    }
+
+    /// The scopes of its commands besides those of everywhere, its own first.
+    fn scopes(&self) -> &'static [Scope];
+
+    /// What it wants to be read more often.
+    fn interest(&self, _cx: &Cx<'_>) -> Interest {
+        Interest::default()
+    }
+
+    /// The parts of the cluster that it shows: their failures are shown above it.
+    fn parts(&self, _cx: &Cx<'_>) -> Vec<Part> {
+        Vec::new()
+    }
+
+    /// The list that has the focus.
+    fn list(&mut self) -> Option<&mut dyn Rows> {
+        None
+    }
+
+    fn list_ref(&self) -> Option<&dyn Rows> {
+        None
+    }
+
+    /// All lists, for clicks; a list that was clicked on gets the focus.
+    fn click(&mut self, x: u16, y: u16, cx: &Cx<'_>) -> crate::ui::widgets::list::Clicked {
+        match self.list() {
+            Some(list) => list.click(x, y, cx),
+            None => crate::ui::widgets::list::Clicked::Nothing,
+        }
+    }
+
+    /// Something new is known, or the screen is shown again.
+    fn on_data(&mut self, cx: &Cx<'_>);
+
+    /// One of its jobs says something.
+    fn on_answer(&mut self, _job: JobId, _answer: &mut Option<Answer>, _cx: &Cx<'_>) -> Vec<Step> {
+        Vec::new()
+    }
+
+    /// Why a command can't run now.
+    fn refusal(&self, _command: Id, _cx: &Cx<'_>) -> Option<String> {
+        None
+    }
+
+    /// Runs a command of its scopes that is not about the list itself; `None` when it has none
+    /// such. `argument` is what was typed after the name, mostly nothing.
+    fn run(&mut self, command: Id, argument: &str, cx: &Cx<'_>) -> Option<Vec<Step>>;
+
+    fn draw(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer);
+
+    /// It was opened: what it starts.
+    fn on_open(&mut self, _cx: &Cx<'_>) -> Vec<Step> {
+        Vec::new()
+    }
+
+    /// It is left for good: the jobs to end.
+    fn on_close(&mut self) -> Vec<JobId> {
+        Vec::new()
+    }
+}
+
+/// A box over the screen that takes all keys.
+pub trait Dialog: fmt::Debug {
+    fn key(&mut self, key: KeyEvent, cx: &Cx<'_>) -> Vec<Step>;
+
+    fn paste(&mut self, _text: &str, _cx: &Cx<'_>) {}
+
+    fn wheel(&mut self, _lines: isize) {}
+
+    fn on_answer(&mut self, _job: JobId, _answer: &mut Option<Answer>, _cx: &Cx<'_>) -> Vec<Step> {
+        Vec::new()
+    }
+
+    fn on_close(&mut self) -> Vec<JobId> {
+        Vec::new()
+    }
+
+    /// Draws it; the answer is where the cursor stands, if it has one.
+    fn draw(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) -> Option<Position>;
+
+    /// The keys that work in it, for the last line.
+    fn hints(&self) -> Vec<(&'static str, &'static str)>;
+}

@@ -1,0 +1,43 @@
+//! The screens. Each is a file: its rows, made from the snapshot when there is news; its columns;
+//! its commands.
+
+mod broker;
+mod brokers;
+mod cells;
+mod configs;
+mod forms;
+mod group;
+mod groups;
+mod messages;
+mod overview;
+mod quorum;
+mod reassign;
+mod reassignments;
+mod start;
+mod topic;
+mod topics;
+
+pub use forms::{connect_form, create_topic_form};
+
+use crate::ui::cx::Cx;
+use crate::ui::screen::{Place, Screen};
+
+/// Makes the screen of a place.
+pub fn open(place: Place, _cx: &Cx<'_>) -> Box<dyn Screen> {
+    match place {
+        Place::Start => Box::new(start::Start::new()),
+        Place::Overview => Box::new(overview::Overview::new()),
+        Place::Brokers => Box::new(brokers::Brokers::new()),
+        Place::Broker(id) => Box::new(broker::BrokerScreen::new(id)),
+        Place::Topics => Box::new(topics::Topics::new()),
+        Place::Topic(name) => Box::new(topic::TopicScreen::new(name)),
+        Place::Groups => Box::new(groups::GroupsScreen::new()),
+        Place::Group(id) => Box::new(group::GroupScreen::new(id)),
+        Place::Messages(topic) => Box::new(messages::Messages::new(topic)),
+        Place::Reassign(moving) => Box::new(reassign::Wizard::new(moving)),
+        Place::Reassignments => Box::new(reassignments::ReassignmentsScreen::new()),
+        Place::Quorum => Box::new(quorum::QuorumScreen::new()),
+        Place::Configs(resource) => Box::new(configs::ConfigsScreen::new(resource)),
+        Place::Local => Box::new(start::Start::new()),
+    }
+}

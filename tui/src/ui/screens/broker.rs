@@ -1,0 +1,288 @@
+//! One broker: its numbers, its log directories, and every replica it holds.
+
+use std::sync::Arc;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Span;
+
+use super::{brokers, cells, topics};
+use crate::model::ConfigResource;
+use crate::ui::command::{Id, Scope};
+use crate::ui::cx::Cx;
+use crate::ui::format;
+use crate::ui::screen::{Moving, Part, Place, Screen, Step};
+use crate::ui::widgets::frame;
+use crate::ui::widgets::list::{Column, Key, List, Named, Rows};
+
+/// One replica on the broker.
+pub struct Replica {
+    name: String,
+    topic: Arc<str>,
+    partition: i32,
+    leads: bool,
+    preferred: bool,
+    in_sync: bool,
+    size: Option<i64>,
+    lag: Option<i64>,
+    replicas: Vec<i32>,
+}
+
+impl Named for Replica {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+const COLUMNS: &[Column<Replica>] = &[
+    Column::name(
+        "PARTITION",
+        20,
+        |row, _| Key::text(&row.name),
+        |row, cx| cells::foreign(&row.name, cx),
+    ),
+    Column::text(
+        "ROLE",
+        12,
+        0,
+        |row, _| Key::Int(i64::from(!row.leads)),
+        |row, cx| match (row.leads, row.preferred) {
+            (true, true) => cells::plain("leader", cx),
+            (true, false) => Span::styled("leader", cx.theme.accent),
+            (false, true) => Span::styled("should lead", cx.theme.warn),
+            (false, false) => cells::dim("follower", cx),
+        },
+    ),
+    Column::text(
+        "STATE",
+        11,
+        0,
+        |row, _| Key::Int(i64::from(row.in_sync)),
+        |row, cx| {
+            if row.in_sync {
+                Span::styled("in sync", cx.theme.good)
+            } else {
+                Span::styled("out of sync", cx.theme.bad)
+            }
+        },
+    ),
+    Column::number(
+        "SIZE",
+        9,
+        0,
+        |row, _| Key::int(row.size),
+        |row, cx| match row.size {
+            Some(size) => cells::plain(format::bytes(size), cx),
+            None => cells::dim(format::UNKNOWN, cx),
+        },
+    ),
+    Column::number(
+        "BEHIND",
+        10,
+        1,
+        |row, _| Key::int(row.lag),
+        |row, cx| cells::maybe(row.lag, cx),
+    ),
+    Column::text(
+        "REPLICAS",
+        14,
+        2,
+        |row, _| Key::text(&format::ids(&row.replicas)),
+        |row, cx| cells::dim(format::ids(&row.replicas), cx),
+    ),
+];
+
+/// The screen.
+#[derive(Debug)]
+pub struct BrokerScreen {
+    id: i32,
+    list: List<Replica>,
+    row: Option<brokers::Row>,
+}
+
+impl BrokerScreen {
+    pub fn new(id: i32) -> Self {
+        Self {
+            id,
+            list: List::new(COLUMNS),
+            row: None,
+        }
+    }
+
+    fn draw_numbers(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) -> u16 {
+        let theme = cx.theme;
+        let Some(row) = &self.row else {
+            let text = format!("there is no broker {}", self.id);
+            frame::text(&text, theme.warn, area.x + 1, area.y, area.width, buffer);
+            return 2;
+        };
+        let mut spans = vec![
+            Span::styled(row.state.word(), row.state.style(cx)),
+            Span::styled(format!("  {}", format::clean(&row.address)), theme.text),
+        ];
+        if let Some(rack) = &row.rack {
+            spans.push(Span::styled(
+                format!("  rack {}", format::clean(rack)),
+                theme.text,
+            ));
+        }
+        if row.is_controller {
+            spans.push(Span::styled("  controller", theme.accent));
+        }
+        frame::line(spans, area.x + 1, area.y, area.width - 1, buffer);
+        let b = &row.balance;
+        let skew = |percent: Option<f64>| match percent {
+            Some(percent) => format!(" ({percent:+.1}%)"),
+            None => String::new(),
+        };
+        let text = format!(
+            "leads {}{}  preferred for {}  replicas {}{}  out of sync {}  size {}",
+            format::count(b.leaders as i64),
+            skew(b.leader_skew_percent),
+            format::count(b.preferred_leaders as i64),
+            format::count(b.replicas as i64),
+            skew(b.replica_skew_percent),
+            format::count(b.out_of_sync as i64),
+            row.size
+                .map_or_else(|| format::UNKNOWN.to_owned(), format::bytes),
+        );
+        frame::text(
+            &text,
+            theme.text,
+            area.x + 1,
+            area.y + 1,
+            area.width - 1,
+            buffer,
+        );
+        2 + self.draw_dirs(
+            cx,
+            Rect {
+                y: area.y + 2,
+                ..area
+            },
+            buffer,
+        )
+    }
+
+    fn draw_dirs(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) -> u16 {
+        let theme = cx.theme;
+        let dirs = cx
+            .snapshot
+            .log_dirs
+            .get()
+            .and_then(|dirs| dirs.dirs.get(&self.id));
+        let mut n = 0;
+        for dir in dirs.iter().flat_map(|dirs| dirs.iter()).take(4) {
+            let volume = match (dir.usable_bytes, dir.total_bytes) {
+                (Some(free), Some(total)) => {
+                    format!("  {} free of {}", format::bytes(free), format::bytes(total))
+                }
+                _ => String::new(),
+            };
+            let mut spans = vec![
+                Span::styled("log dir ", theme.dim),
+                Span::styled(format::clean(&dir.path).into_owned(), theme.text),
+                Span::styled(
+                    format!("  {} in {}", format::bytes(dir.size_bytes), {
+                        format::plural(dir.replicas as usize, "replica")
+                    }),
+                    theme.text,
+                ),
+                Span::styled(volume, theme.dim),
+            ];
+            if dir.cordoned {
+                spans.push(Span::styled("  cordoned", theme.warn));
+            }
+            if let Some(error) = dir.error {
+                spans.push(Span::styled(format!("  {}", error.name()), theme.bad));
+            }
+            frame::line(spans, area.x + 1, area.y + n, area.width - 1, buffer);
+            n += 1;
+        }
+        n
+    }
+}
+
+impl Screen for BrokerScreen {
+    fn place(&self) -> Place {
+        Place::Broker(self.id)
+    }
+
+    fn title(&self) -> String {
+        format!("broker {}", self.id)
+    }
+
+    fn scopes(&self) -> &'static [Scope] {
+        &[Scope::Broker, Scope::List]
+    }
+
+    fn parts(&self, cx: &Cx<'_>) -> Vec<Part> {
+        let mut dirs = Part::of("sizes", &cx.snapshot.log_dirs);
+        let own = cx.snapshot.broker_faults().remove(&self.id);
+        dirs.fault = own.or(dirs.fault);
+        vec![Part::of("metadata", &cx.snapshot.metadata), dirs]
+    }
+
+    fn list(&mut self) -> Option<&mut dyn Rows> {
+        Some(&mut self.list)
+    }
+
+    fn list_ref(&self) -> Option<&dyn Rows> {
+        Some(&self.list)
+    }
+
+    fn on_data(&mut self, cx: &Cx<'_>) {
+        self.row = brokers::rows(cx).into_iter().find(|row| row.id == self.id);
+        let Some(metadata) = cx.snapshot.metadata.get() else {
+            return;
+        };
+        let dirs = cx.snapshot.log_dirs.get();
+        let mut rows = Vec::new();
+        for topic in &metadata.topics {
+            for partition in topic
+                .partitions
+                .iter()
+                .filter(|p| p.replicas.contains(&self.id))
+            {
+                let size = dirs.and_then(|d| d.replica(&topic.name, partition.id, self.id));
+                rows.push(Replica {
+                    name: format!("{}-{}", topic.name, partition.id),
+                    topic: Arc::clone(&topic.name),
+                    partition: partition.id,
+                    leads: partition.leader == self.id,
+                    preferred: partition.preferred_leader() == Some(self.id),
+                    in_sync: partition.isr.contains(&self.id),
+                    size: size.map(|size| size.size_bytes),
+                    lag: size.map(|size| size.offset_lag),
+                    replicas: partition.replicas.to_vec(),
+                });
+            }
+        }
+        self.list.set_rows(rows, cx);
+    }
+
+    fn run(&mut self, command: Id, _argument: &str, cx: &Cx<'_>) -> Option<Vec<Step>> {
+        Some(match command {
+            Id::Configs => vec![Step::Push(Place::Configs(ConfigResource::Broker(self.id)))],
+            Id::DrainBroker => vec![Step::Push(Place::Reassign(Moving::Drain(self.id)))],
+            Id::Open => vec![Step::Push(Place::Topic(
+                self.list.selected_row()?.topic.to_string(),
+            ))],
+            Id::Copy => {
+                let row = self.list.selected_row()?;
+                topics::copy(&format!("{}-{}", row.topic, row.partition), cx)
+            }
+            _ => return None,
+        })
+    }
+
+    fn draw(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
+        let used = self.draw_numbers(cx, area, buffer) + 1;
+        let rest = Rect {
+            y: area.y + used.min(area.height),
+            height: area.height.saturating_sub(used),
+            ..area
+        };
+        self.list.draw(cx, true, rest, buffer);
+    }
+}

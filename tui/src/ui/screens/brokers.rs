@@ -1,0 +1,295 @@
+//! All brokers: address, role, share of partitions, size, skew.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::Span;
+
+use super::{cells, topics};
+use crate::derive::{self, BrokerBalance};
+use crate::model::ConfigResource;
+use crate::ui::command::{Id, Scope};
+use crate::ui::cx::Cx;
+use crate::ui::format;
+use crate::ui::screen::{Moving, Part, Place, Screen, Step};
+use crate::ui::widgets::list::{Column, Key, List, Named, Rows};
+
+/// One broker, or one that only its partitions still name.
+#[derive(Debug, Clone)]
+pub struct Row {
+    pub id: i32,
+    name: String,
+    pub address: String,
+    pub rack: Option<String>,
+    pub state: BrokerState,
+    pub is_controller: bool,
+    pub balance: BrokerBalance,
+    pub size: Option<i64>,
+    /// Free bytes of all volumes, where the broker tells.
+    pub usable: Option<i64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BrokerState {
+    Up,
+    Fenced,
+    /// In the metadata, but a question to it was not answered.
+    Silent,
+    /// Named by partitions only.
+    Gone,
+}
+
+impl BrokerState {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Fenced => "fenced",
+            Self::Silent => "no answer",
+            Self::Gone => "gone",
+        }
+    }
+
+    pub fn style(self, cx: &Cx<'_>) -> Style {
+        match self {
+            Self::Up => cx.theme.good,
+            Self::Fenced | Self::Silent => cx.theme.warn,
+            Self::Gone => cx.theme.bad,
+        }
+    }
+}
+
+impl Named for Row {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+fn skew_cell(percent: Option<f64>, cx: &Cx<'_>) -> Span<'static> {
+    match percent {
+        Some(percent) => {
+            let style = match percent.abs() {
+                p if p >= 20.0 => cx.theme.bad,
+                p if p >= 10.0 => cx.theme.warn,
+                _ => cx.theme.text,
+            };
+            Span::styled(format!("{percent:+.1}%"), style)
+        }
+        None => cells::dim(format::NONE, cx),
+    }
+}
+
+fn skew_key(percent: Option<f64>) -> Key {
+    percent.map_or(Key::Unknown, Key::Float)
+}
+
+const COLUMNS: &[Column<Row>] = &[
+    Column::number(
+        "ID",
+        5,
+        0,
+        |row, _| Key::Int(row.id.into()),
+        |row, cx| cells::plain(row.id.to_string(), cx),
+    ),
+    Column::text(
+        "STATE",
+        9,
+        0,
+        |row, _| Key::Int(row.state as i64),
+        |row, cx| Span::styled(row.state.word(), row.state.style(cx)),
+    ),
+    Column::wide(
+        "ADDRESS",
+        20,
+        1,
+        |row, _| Key::text(&row.address),
+        |row, cx| cells::foreign(&row.address, cx),
+    ),
+    Column::text(
+        "ROLE",
+        10,
+        2,
+        |row, _| Key::Int(i64::from(!row.is_controller)),
+        |row, cx| {
+            Span::styled(
+                if row.is_controller { "controller" } else { "" },
+                cx.theme.accent,
+            )
+        },
+    ),
+    Column::text(
+        "RACK",
+        8,
+        6,
+        |row, _| row.rack.as_deref().map_or(Key::Unknown, Key::text),
+        |row, cx| match &row.rack {
+            Some(rack) => cells::foreign(rack, cx),
+            None => cells::dim(format::NONE, cx),
+        },
+    ),
+    Column::number(
+        "LEADERS",
+        7,
+        1,
+        |row, _| Key::size(row.balance.leaders),
+        |row, cx| cells::count(row.balance.leaders, cx),
+    ),
+    Column::number(
+        "PREF",
+        6,
+        5,
+        |row, _| Key::size(row.balance.preferred_leaders),
+        |row, cx| cells::count(row.balance.preferred_leaders, cx),
+    ),
+    Column::number(
+        "REPLICAS",
+        8,
+        1,
+        |row, _| Key::size(row.balance.replicas),
+        |row, cx| cells::count(row.balance.replicas, cx),
+    ),
+    Column::number(
+        "BEHIND",
+        6,
+        1,
+        |row, _| Key::size(row.balance.out_of_sync),
+        |row, cx| cells::bad_count(row.balance.out_of_sync, cx.theme.warn, cx),
+    ),
+    Column::number(
+        "SIZE",
+        9,
+        1,
+        |row, _| Key::int(row.size),
+        |row, cx| match row.size {
+            Some(size) => cells::plain(format::bytes(size), cx),
+            None => cells::dim(format::UNKNOWN, cx),
+        },
+    ),
+    Column::number(
+        "FREE",
+        9,
+        7,
+        |row, _| Key::int(row.usable),
+        |row, cx| match row.usable {
+            Some(size) => cells::plain(format::bytes(size), cx),
+            None => cells::dim(format::NONE, cx),
+        },
+    ),
+    Column::number(
+        "SKEW",
+        8,
+        3,
+        |row, _| skew_key(row.balance.replica_skew_percent),
+        |row, cx| skew_cell(row.balance.replica_skew_percent, cx),
+    ),
+    Column::number(
+        "LEADSKEW",
+        8,
+        4,
+        |row, _| skew_key(row.balance.leader_skew_percent),
+        |row, cx| skew_cell(row.balance.leader_skew_percent, cx),
+    ),
+];
+
+/// All brokers that are known in any way, by id.
+pub fn rows(cx: &Cx<'_>) -> Vec<Row> {
+    let snapshot = cx.snapshot;
+    let Some(metadata) = snapshot.metadata.get() else {
+        return Vec::new();
+    };
+    let faults = snapshot.broker_faults();
+    let sizes = snapshot
+        .log_dirs
+        .get()
+        .map(derive::broker_sizes)
+        .unwrap_or_default();
+    let controller = snapshot.controller_id();
+    let mut rows = Vec::new();
+    for (id, balance) in derive::broker_balances(metadata) {
+        let broker = metadata.broker(id);
+        let state = match broker {
+            None => BrokerState::Gone,
+            Some(broker) if broker.fenced == Some(true) => BrokerState::Fenced,
+            Some(_) if faults.contains_key(&id) => BrokerState::Silent,
+            Some(_) => BrokerState::Up,
+        };
+        let dirs = snapshot.log_dirs.get().and_then(|dirs| dirs.dirs.get(&id));
+        let usable = dirs.and_then(|dirs| dirs.iter().map(|dir| dir.usable_bytes).sum());
+        rows.push(Row {
+            id,
+            name: id.to_string(),
+            address: broker.map_or_else(
+                || "not in the cluster".to_owned(),
+                |broker| format!("{}:{}", broker.host, broker.port),
+            ),
+            rack: broker.and_then(|broker| broker.rack.clone()),
+            state,
+            is_controller: controller == Some(id),
+            balance,
+            size: sizes.get(&id).copied(),
+            usable,
+        });
+    }
+    rows
+}
+
+/// The screen.
+#[derive(Debug)]
+pub struct Brokers {
+    list: List<Row>,
+}
+
+impl Brokers {
+    pub fn new() -> Self {
+        Self {
+            list: List::new(COLUMNS),
+        }
+    }
+}
+
+impl Screen for Brokers {
+    fn place(&self) -> Place {
+        Place::Brokers
+    }
+
+    fn title(&self) -> String {
+        "brokers".to_owned()
+    }
+
+    fn scopes(&self) -> &'static [Scope] {
+        &[Scope::Brokers, Scope::List]
+    }
+
+    fn parts(&self, cx: &Cx<'_>) -> Vec<Part> {
+        vec![
+            Part::of("brokers", &cx.snapshot.metadata),
+            Part::of("sizes", &cx.snapshot.log_dirs),
+        ]
+    }
+
+    fn list(&mut self) -> Option<&mut dyn Rows> {
+        Some(&mut self.list)
+    }
+
+    fn list_ref(&self) -> Option<&dyn Rows> {
+        Some(&self.list)
+    }
+
+    fn on_data(&mut self, cx: &Cx<'_>) {
+        self.list.set_rows(rows(cx), cx);
+    }
+
+    fn run(&mut self, command: Id, _argument: &str, cx: &Cx<'_>) -> Option<Vec<Step>> {
+        let row = self.list.selected_row()?;
+        Some(match command {
+            Id::Open => vec![Step::Push(Place::Broker(row.id))],
+            Id::Configs => vec![Step::Push(Place::Configs(ConfigResource::Broker(row.id)))],
+            Id::DrainBroker => vec![Step::Push(Place::Reassign(Moving::Drain(row.id)))],
+            Id::Copy => topics::copy(&row.address, cx),
+            _ => return None,
+        })
+    }
+
+    fn draw(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
+        self.list.draw(cx, true, area, buffer);
+    }
+}

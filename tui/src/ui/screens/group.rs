@@ -1,0 +1,656 @@
+//! One group: members with what they own, lag per partition, and what changed while one looked.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::Span;
+
+use super::{cells, groups, topics};
+use crate::cluster::Interest;
+use crate::derive::{GroupLag, Lag, PartitionLag};
+use crate::model::{GroupDescription, GroupState, Member, TopicAssignment};
+use crate::ops::Action;
+use crate::ui::command::{Id, Scope};
+use crate::ui::cx::Cx;
+use crate::ui::format;
+use crate::ui::screen::{Part, Place, Screen, Step};
+use crate::ui::widgets::frame;
+use crate::ui::widgets::list::{Clicked, Column, Key, List, Named, Rows};
+
+/// Changes that are remembered.
+const HISTORY_MAX: usize = 200;
+
+/// One partition of the group.
+pub struct LagRow {
+    name: String,
+    lag: PartitionLag,
+    owner: Option<String>,
+}
+
+impl Named for LagRow {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+fn note(row: &PartitionLag) -> Option<String> {
+    match (row.lost, row.lag.reason()) {
+        (Some(lost), _) => Some(format!(
+            "{} removed by retention before they were read",
+            format::count(lost)
+        )),
+        (None, reason) => reason,
+    }
+}
+
+const LAG_COLUMNS: &[Column<LagRow>] = &[
+    Column::name(
+        "PARTITION",
+        18,
+        |row, _| Key::text(&row.name),
+        |row, cx| cells::foreign(&row.name, cx),
+    ),
+    Column::number(
+        "COMMITTED",
+        12,
+        2,
+        |row, _| Key::int(row.lag.committed),
+        |row, cx| match row.lag.committed {
+            Some(offset) => cells::plain(format::count(offset), cx),
+            None => cells::dim(format::NONE, cx),
+        },
+    ),
+    Column::number(
+        "END",
+        12,
+        3,
+        |row, _| Key::int(row.lag.log_end),
+        |row, cx| cells::maybe(row.lag.log_end, cx),
+    ),
+    Column::number(
+        "LAG",
+        12,
+        0,
+        |row, _| Key::int(row.lag.lag.records()),
+        |row, cx| match row.lag.lag {
+            Lag::Known(0) => cells::dim("0", cx),
+            Lag::Known(lag) => cells::plain(format::count(lag), cx),
+            Lag::BeyondEnd(lag) | Lag::EndIsOlder(lag) => {
+                Span::styled(format::count(lag), cx.theme.warn)
+            }
+            Lag::NoCommit => cells::dim(format::NONE, cx),
+            Lag::Unknown(_) => Span::styled("?", cx.theme.warn),
+        },
+    ),
+    Column::wide(
+        "OWNER",
+        16,
+        1,
+        |row, _| row.owner.as_deref().map_or(Key::Unknown, Key::text),
+        |row, cx| match &row.owner {
+            Some(owner) => cells::foreign(owner, cx),
+            None => cells::dim("nobody", cx),
+        },
+    ),
+    Column::wide(
+        "NOTE",
+        12,
+        1,
+        |row, _| note(&row.lag).map_or(Key::Unknown, |note| Key::text(&note)),
+        |row, cx| {
+            let style = if row.lag.lost.is_some() {
+                cx.theme.bad
+            } else {
+                cx.theme.dim
+            };
+            Span::styled(note(&row.lag).unwrap_or_default(), style)
+        },
+    ),
+];
+
+/// One member.
+pub struct MemberRow {
+    id: Arc<str>,
+    client: Arc<str>,
+    host: Arc<str>,
+    instance: Option<Arc<str>>,
+    epoch: Option<i32>,
+    n_partitions: usize,
+    owns: String,
+    lag: Option<i64>,
+}
+
+impl Named for MemberRow {
+    fn name(&self) -> &str {
+        &self.id
+    }
+}
+
+const MEMBER_COLUMNS: &[Column<MemberRow>] = &[
+    Column::wide(
+        "CLIENT",
+        18,
+        0,
+        |row, _| Key::text(&row.client),
+        |row, cx| cells::foreign(&row.client, cx),
+    ),
+    Column::text(
+        "HOST",
+        16,
+        1,
+        |row, _| Key::text(&row.host),
+        |row, cx| cells::foreign(row.host.trim_start_matches('/'), cx),
+    ),
+    Column::number(
+        "PART",
+        5,
+        0,
+        |row, _| Key::size(row.n_partitions),
+        |row, cx| cells::count(row.n_partitions, cx),
+    ),
+    Column::number(
+        "LAG",
+        11,
+        0,
+        |row, _| Key::int(row.lag),
+        |row, cx| cells::maybe(row.lag, cx),
+    ),
+    Column::wide(
+        "OWNS",
+        20,
+        1,
+        |row, _| Key::text(&row.owns),
+        |row, cx| cells::foreign(&row.owns, cx),
+    ),
+    Column::text(
+        "INSTANCE",
+        14,
+        4,
+        |row, _| row.instance.as_deref().map_or(Key::Unknown, Key::text),
+        |row, cx| match &row.instance {
+            Some(instance) => cells::foreign(instance, cx),
+            None => cells::dim(format::NONE, cx),
+        },
+    ),
+    Column::number(
+        "EPOCH",
+        5,
+        3,
+        |row, _| Key::int(row.epoch),
+        |row, cx| match row.epoch {
+            Some(epoch) => cells::plain(epoch.to_string(), cx),
+            None => cells::dim(format::NONE, cx),
+        },
+    ),
+    Column::wide(
+        "MEMBER ID",
+        38,
+        5,
+        |row, _| Key::Text(Arc::clone(&row.id)),
+        |row, cx| Span::styled(format::clean(&row.id).into_owned(), cx.theme.dim),
+    ),
+];
+
+/// One change that was seen.
+pub struct Change {
+    name: String,
+    at_ms: i64,
+    what: String,
+}
+
+impl Named for Change {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+const HISTORY_COLUMNS: &[Column<Change>] = &[
+    Column::text(
+        "TIME",
+        8,
+        0,
+        |row, _| Key::Int(row.at_ms),
+        |row, cx| cells::dim(format::clock_ms(row.at_ms), cx),
+    ),
+    Column::wide(
+        "CHANGE",
+        40,
+        0,
+        |row, _| Key::text(&row.what),
+        |row, cx| cells::foreign(&row.what, cx),
+    ),
+];
+
+/// Which list has the focus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pane {
+    Lag,
+    Members,
+    History,
+}
+
+/// The screen.
+#[derive(Debug)]
+pub struct GroupScreen {
+    id: String,
+    pane: Pane,
+    lags: List<LagRow>,
+    members: List<MemberRow>,
+    history: List<Change>,
+    changes: VecDeque<(i64, String)>,
+    n_changes: usize,
+    /// What the history was compared with last.
+    seen: Option<Arc<GroupDescription>>,
+    lag: Option<GroupLag>,
+    exists: bool,
+}
+
+/// `orders 0-3,5`: the partitions of each topic, runs of them in short.
+fn owns(assignment: &[TopicAssignment]) -> String {
+    let topic = |topic: &TopicAssignment| {
+        let mut runs: Vec<(i32, i32)> = Vec::new();
+        for id in &topic.partitions {
+            match runs.last_mut() {
+                Some(run) if run.1 + 1 == *id => run.1 = *id,
+                _ => runs.push((*id, *id)),
+            }
+        }
+        let run = |(from, to): &(i32, i32)| {
+            if from == to {
+                from.to_string()
+            } else {
+                format!("{from}-{to}")
+            }
+        };
+        let runs: Vec<String> = runs.iter().map(run).collect();
+        format!("{} {}", topic.topic, runs.join(","))
+    };
+    assignment.iter().map(topic).collect::<Vec<_>>().join("; ")
+}
+
+fn member_name(member: &Member) -> String {
+    match &member.instance_id {
+        Some(instance) => format!("{} ({instance})", member.client_id),
+        None => format!(
+            "{}@{}",
+            member.client_id,
+            member.host.trim_start_matches('/')
+        ),
+    }
+}
+
+/// What is different between two descriptions, in words.
+fn differences(before: &GroupDescription, now: &GroupDescription) -> Vec<String> {
+    let mut changes = Vec::new();
+    if before.state != now.state {
+        changes.push(format!("state {} → {}", before.state, now.state));
+    }
+    if before.coordinator != now.coordinator {
+        changes.push(format!(
+            "coordinator {} → {}",
+            before.coordinator, now.coordinator
+        ));
+    }
+    if before.group_epoch != now.group_epoch
+        && let (Some(before), Some(now)) = (before.group_epoch, now.group_epoch)
+    {
+        changes.push(format!("group epoch {before} → {now}"));
+    }
+    let by_id = |description: &GroupDescription| -> BTreeMap<Arc<str>, Member> {
+        description
+            .members
+            .iter()
+            .map(|m| (Arc::clone(&m.id), m.clone()))
+            .collect()
+    };
+    let (old, new) = (by_id(before), by_id(now));
+    for (id, member) in &old {
+        if !new.contains_key(id) {
+            let n = format::plural(member.n_partitions(), "partition");
+            changes.push(format!("{} left with {n}", member_name(member)));
+        }
+    }
+    for (id, member) in &new {
+        match old.get(id) {
+            None => changes.push(format!("{} joined", member_name(member))),
+            Some(before) if before.assignment != member.assignment => {
+                let owned = owns(&member.assignment);
+                let owned = if owned.is_empty() {
+                    "nothing".to_owned()
+                } else {
+                    owned
+                };
+                changes.push(format!("{} now owns {owned}", member_name(member)));
+            }
+            Some(_) => {}
+        }
+    }
+    changes
+}
+
+impl GroupScreen {
+    pub fn new(id: String) -> Self {
+        Self {
+            id,
+            pane: Pane::Lag,
+            lags: List::new(LAG_COLUMNS),
+            members: List::new(MEMBER_COLUMNS),
+            history: List::sorted_by(HISTORY_COLUMNS, 0, true),
+            changes: VecDeque::new(),
+            n_changes: 0,
+            seen: None,
+            lag: None,
+            exists: true,
+        }
+    }
+
+    fn note_changes(&mut self, now: &Arc<GroupDescription>, at_ms: i64) {
+        let before = self.seen.replace(Arc::clone(now));
+        let changes = match before {
+            Some(before) if Arc::ptr_eq(&before, now) => return,
+            Some(before) => differences(&before, now),
+            None => {
+                let members = format::plural(now.members.len(), "member");
+                vec![format!(
+                    "{} with {members} when this screen was opened",
+                    now.state
+                )]
+            }
+        };
+        for change in changes {
+            if self.changes.len() == HISTORY_MAX {
+                self.changes.pop_front();
+            }
+            self.n_changes += 1;
+            self.changes.push_back((at_ms, change));
+        }
+    }
+
+    fn description<'a>(&self, cx: &Cx<'a>) -> Option<&'a Arc<GroupDescription>> {
+        cx.snapshot.descriptions.get(self.id.as_str())?.value()
+    }
+
+    fn set_rows(&mut self, cx: &Cx<'_>) {
+        let description = self.description(cx).cloned();
+        let committed = cx
+            .snapshot
+            .committed
+            .get(self.id.as_str())
+            .and_then(|part| part.value());
+        let lag = groups::lag(committed.map(|c| &**c), description.as_deref(), cx);
+        let members = description.iter().flat_map(|d| d.members.iter());
+        let names: Vec<String> = members.clone().map(member_name).collect();
+        let mut lags: Vec<Option<i64>> = vec![Some(0); names.len()];
+        let mut rows = Vec::new();
+        for partition in lag.iter().flat_map(|lag| lag.partitions.iter()) {
+            if let Some(sum) = partition.member.and_then(|at| lags.get_mut(at)) {
+                // What was never committed adds nothing that is known.
+                let add = match partition.lag {
+                    Lag::NoCommit => Some(0),
+                    lag => lag.records(),
+                };
+                *sum = sum.zip(add).map(|(sum, add)| sum + add);
+            }
+            rows.push(LagRow {
+                name: format!("{}-{}", partition.topic, partition.partition),
+                owner: partition.member.and_then(|at| names.get(at).cloned()),
+                lag: partition.clone(),
+            });
+        }
+        let member_row = |(at, member): (usize, &Member)| MemberRow {
+            id: Arc::clone(&member.id),
+            client: Arc::clone(&member.client_id),
+            host: Arc::clone(&member.host),
+            instance: member.instance_id.clone(),
+            epoch: member.epoch,
+            n_partitions: member.n_partitions(),
+            owns: member
+                .undecoded
+                .clone()
+                .unwrap_or_else(|| owns(&member.assignment)),
+            lag: if lag.is_some() {
+                lags.get(at).copied().flatten()
+            } else {
+                None
+            },
+        };
+        self.members
+            .set_rows(members.enumerate().map(member_row).collect(), cx);
+        self.lags.set_rows(rows, cx);
+        let first = self.n_changes - self.changes.len();
+        let change = |(at, (at_ms, what)): (usize, &(i64, String))| Change {
+            name: (first + at).to_string(),
+            // Changes of one moment keep their order.
+            at_ms: *at_ms,
+            what: what.clone(),
+        };
+        self.history
+            .set_rows(self.changes.iter().enumerate().map(change).collect(), cx);
+        self.lag = lag;
+    }
+
+    fn draw_summary(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
+        let theme = cx.theme;
+        let group = cx
+            .snapshot
+            .groups
+            .get()
+            .and_then(|g| g.groups.get(self.id.as_str()));
+        let description = self.description(cx);
+        let listed = group.and_then(|group| group.state.clone());
+        let state: Option<GroupState> = listed.or_else(|| description.map(|d| d.state.clone()));
+        let word = state
+            .as_ref()
+            .map_or(format::UNKNOWN.to_owned(), ToString::to_string);
+        let mut spans = vec![Span::styled(format::clean(&word).into_owned(), {
+            groups::state_style(state.as_ref(), cx)
+        })];
+        let mut add = |label: &str, text: String, style: Style| {
+            spans.push(Span::styled(format!("  {label} "), theme.dim));
+            spans.push(Span::styled(text, style));
+        };
+        if let Some(group) = group {
+            add(
+                "type",
+                format::clean(group.kind.as_str()).into_owned(),
+                theme.text,
+            );
+            add("coordinator", group.coordinator.to_string(), theme.text);
+        }
+        if let Some(description) = description {
+            if !description.assignor.is_empty() {
+                add(
+                    "assignor",
+                    format::clean(&description.assignor).into_owned(),
+                    theme.text,
+                );
+            }
+            add("members", description.members.len().to_string(), theme.text);
+            if let Some(epoch) = description.group_epoch {
+                add("epoch", epoch.to_string(), theme.text);
+            }
+        }
+        match &self.lag {
+            Some(lag) => {
+                add("lag", format::total(&lag.total, format::count), theme.title);
+                if lag.owned_percent() < 100 && !lag.partitions.is_empty() {
+                    add("owned", format!("{}%", lag.owned_percent()), theme.warn);
+                }
+                if lag.with_loss > 0 {
+                    add(
+                        "lost in",
+                        format::plural(lag.with_loss, "partition"),
+                        theme.bad,
+                    );
+                }
+            }
+            None => add("lag", format::UNKNOWN.to_owned(), theme.dim),
+        }
+        frame::line(spans, area.x + 1, area.y, area.width - 1, buffer);
+    }
+
+    fn draw_tabs(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
+        let theme = cx.theme;
+        let tab = |pane: Pane, text: String| {
+            let style = if self.pane == pane {
+                theme.title
+            } else {
+                theme.dim
+            };
+            Span::styled(format!(" {text} "), style)
+        };
+        let spans = vec![
+            tab(Pane::Lag, format!("partitions {}", self.lags.rows().len())),
+            Span::styled("│", theme.border),
+            tab(
+                Pane::Members,
+                format!("members {}", self.members.rows().len()),
+            ),
+            Span::styled("│", theme.border),
+            tab(Pane::History, format!("history {}", self.changes.len())),
+            Span::styled("─".repeat(usize::from(area.width)), theme.border),
+        ];
+        frame::line(spans, area.x, area.y, area.width, buffer);
+    }
+}
+
+impl Screen for GroupScreen {
+    fn place(&self) -> Place {
+        Place::Group(self.id.clone())
+    }
+
+    fn title(&self) -> String {
+        self.id.clone()
+    }
+
+    fn scopes(&self) -> &'static [Scope] {
+        &[Scope::Group, Scope::Panes, Scope::List]
+    }
+
+    fn interest(&self, _cx: &Cx<'_>) -> Interest {
+        Interest {
+            groups: vec![self.id.as_str().into()],
+            ..Interest::default()
+        }
+    }
+
+    fn parts(&self, cx: &Cx<'_>) -> Vec<Part> {
+        let snapshot = cx.snapshot;
+        let mut parts = vec![Part::of("groups", &snapshot.groups)];
+        if let Some(part) = snapshot.descriptions.get(self.id.as_str()) {
+            parts.push(Part::of("description", part));
+        }
+        if let Some(part) = snapshot.committed.get(self.id.as_str()) {
+            parts.push(Part::of("committed offsets", part));
+        }
+        parts.push(Part::of("offsets", &snapshot.offsets));
+        parts
+    }
+
+    fn list(&mut self) -> Option<&mut dyn Rows> {
+        Some(match self.pane {
+            Pane::Lag => &mut self.lags,
+            Pane::Members => &mut self.members,
+            Pane::History => &mut self.history,
+        })
+    }
+
+    fn list_ref(&self) -> Option<&dyn Rows> {
+        Some(match self.pane {
+            Pane::Lag => &self.lags,
+            Pane::Members => &self.members,
+            Pane::History => &self.history,
+        })
+    }
+
+    fn status(&self, _cx: &Cx<'_>) -> String {
+        match self.list_ref() {
+            Some(list) if !list.filter().is_empty() => list.status(),
+            _ => String::new(),
+        }
+    }
+
+    fn click(&mut self, x: u16, y: u16, cx: &Cx<'_>) -> Clicked {
+        match self.list() {
+            Some(list) => list.click(x, y, cx),
+            None => Clicked::Nothing,
+        }
+    }
+
+    fn on_data(&mut self, cx: &Cx<'_>) {
+        if let Some(groups) = cx.snapshot.groups.get() {
+            self.exists = groups.groups.contains_key(self.id.as_str()) || !groups.faults.is_empty();
+        }
+        if let Some(part) = cx.snapshot.descriptions.get(self.id.as_str())
+            && let (Some(description), Some(taken)) = (part.value(), part.taken())
+        {
+            self.note_changes(&Arc::clone(description), taken.wall_ms);
+        }
+        self.set_rows(cx);
+    }
+
+    fn run(&mut self, command: Id, _argument: &str, cx: &Cx<'_>) -> Option<Vec<Step>> {
+        Some(match command {
+            Id::NextPane => {
+                self.pane = match self.pane {
+                    Pane::Lag => Pane::Members,
+                    Pane::Members => Pane::History,
+                    Pane::History => Pane::Lag,
+                };
+                Vec::new()
+            }
+            Id::Open => match self.pane {
+                Pane::Lag => {
+                    let row = self.lags.selected_row()?;
+                    vec![Step::Push(Place::Topic(row.lag.topic.to_string()))]
+                }
+                Pane::Members | Pane::History => Vec::new(),
+            },
+            Id::Delete => vec![Step::Plan(Action::DeleteGroups(vec![self.id.clone()]))],
+            Id::Copy => match self.pane {
+                Pane::Members => topics::copy(&self.members.selected_row()?.id, cx),
+                Pane::Lag => topics::copy(&self.lags.selected_row()?.name, cx),
+                Pane::History => topics::copy(&self.history.selected_row()?.what, cx),
+            },
+            _ => return None,
+        })
+    }
+
+    fn draw(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
+        if !self.exists {
+            let text = format!("there is no group \"{}\" any more", format::clean(&self.id));
+            frame::text(
+                &text,
+                cx.theme.warn,
+                area.x + 1,
+                area.y,
+                area.width - 2,
+                buffer,
+            );
+        } else {
+            self.draw_summary(cx, area, buffer);
+        }
+        self.draw_tabs(
+            cx,
+            Rect {
+                y: area.y + 1,
+                height: 1,
+                ..area
+            },
+            buffer,
+        );
+        let rest = Rect {
+            y: area.y + 2,
+            height: area.height.saturating_sub(2),
+            ..area
+        };
+        match self.pane {
+            Pane::Lag => self.lags.draw(cx, true, rest, buffer),
+            Pane::Members => self.members.draw(cx, true, rest, buffer),
+            Pane::History => self.history.draw(cx, true, rest, buffer),
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The metadata quorum and the feature levels of the cluster.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Span;
+
+use super::cells;
+use crate::model::{FeatureLevel, QuorumReplica};
+use crate::ui::command::{Id, Scope};
+use crate::ui::cx::Cx;
+use crate::ui::format;
+use crate::ui::screen::{Part, Place, Screen, Step};
+use crate::ui::widgets::frame;
+use crate::ui::widgets::list::{Clicked, Column, Key, List, Named, Rows};
+
+/// One node that follows the metadata log.
+pub struct Node {
+    name: String,
+    replica: QuorumReplica,
+    role: &'static str,
+}
+
+impl Named for Node {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+fn age(at_ms: Option<i64>, cx: &Cx<'_>) -> Span<'static> {
+    match at_ms.filter(|at| *at >= 0) {
+        // Ages on the screen change by themselves, moments do not.
+        Some(at) => cells::plain(format::clock_ms(at), cx),
+        None => cells::dim(format::NONE, cx),
+    }
+}
+
+const NODES: &[Column<Node>] = &[
+    Column::number(
+        "NODE",
+        6,
+        0,
+        |row, _| Key::Int(row.replica.id.into()),
+        |row, cx| cells::plain(row.replica.id.to_string(), cx),
+    ),
+    Column::text(
+        "ROLE",
+        9,
+        0,
+        |row, _| Key::text(row.role),
+        |row, cx| {
+            let style = if row.role == "leader" {
+                cx.theme.accent
+            } else {
+                cx.theme.text
+            };
+            Span::styled(row.role, style)
+        },
+    ),
+    Column::number(
+        "LOG END",
+        13,
+        0,
+        |row, _| Key::Int(row.replica.log_end_offset),
+        |row, cx| {
+            cells::maybe(
+                Some(row.replica.log_end_offset).filter(|offset| *offset >= 0),
+                cx,
+            )
+        },
+    ),
+    Column::number(
+        "BEHIND",
+        9,
+        0,
+        |row, _| Key::int(row.replica.lag),
+        |row, cx| {
+            let style = if row.replica.lag.unwrap_or(0) > 0 {
+                cx.theme.warn
+            } else {
+                cx.theme.text
+            };
+            let text = row
+                .replica
+                .lag
+                .map_or(format::UNKNOWN.to_owned(), format::count);
+            Span::styled(text, style)
+        },
+    ),
+    Column::text(
+        "FETCHED AT",
+        10,
+        2,
+        |row, _| Key::int(row.replica.last_fetch_ms),
+        |row, cx| age(row.replica.last_fetch_ms, cx),
+    ),
+    Column::text(
+        "CAUGHT UP",
+        10,
+        3,
+        |row, _| Key::int(row.replica.last_caught_up_ms),
+        |row, cx| age(row.replica.last_caught_up_ms, cx),
+    ),
+    Column::wide(
+        "DIRECTORY",
+        22,
+        4,
+        |row, _| {
+            row.replica
+                .directory_id
+                .as_deref()
+                .map_or(Key::Unknown, Key::text)
+        },
+        |row, cx| cells::dim(row.replica.directory_id.clone().unwrap_or_default(), cx),
+    ),
+];
+
+impl Named for FeatureLevel {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+const FEATURES: &[Column<FeatureLevel>] = &[
+    Column::name(
+        "FEATURE",
+        24,
+        |row, _| Key::text(&row.name),
+        |row, cx| cells::foreign(&row.name, cx),
+    ),
+    Column::number(
+        "LEVEL",
+        7,
+        0,
+        |row, _| Key::int(row.finalized),
+        |row, cx| match row.finalized {
+            Some(level) => cells::plain(level.to_string(), cx),
+            None => cells::dim(format::NONE, cx),
+        },
+    ),
+    Column::number(
+        "FROM",
+        6,
+        1,
+        |row, _| Key::Int(row.supported_min.into()),
+        |row, cx| cells::dim(row.supported_min.to_string(), cx),
+    ),
+    Column::number(
+        "TO",
+        6,
+        1,
+        |row, _| Key::Int(row.supported_max.into()),
+        |row, cx| cells::dim(row.supported_max.to_string(), cx),
+    ),
+];
+
+/// The screen.
+#[derive(Debug)]
+pub struct QuorumScreen {
+    nodes: List<Node>,
+    features: List<FeatureLevel>,
+    features_focused: bool,
+}
+
+impl QuorumScreen {
+    pub fn new() -> Self {
+        Self {
+            nodes: List::new(NODES),
+            features: List::new(FEATURES),
+            features_focused: false,
+        }
+    }
+}
+
+impl Screen for QuorumScreen {
+    fn place(&self) -> Place {
+        Place::Quorum
+    }
+
+    fn title(&self) -> String {
+        "quorum".to_owned()
+    }
+
+    fn status(&self, cx: &Cx<'_>) -> String {
+        match cx.snapshot.quorum.get() {
+            Some(quorum) => format!(
+                "leader {} · epoch {} · high watermark {}",
+                quorum.leader_id,
+                quorum.leader_epoch,
+                format::count(quorum.high_watermark)
+            ),
+            None => String::new(),
+        }
+    }
+
+    fn scopes(&self) -> &'static [Scope] {
+        &[Scope::Quorum, Scope::Panes, Scope::List]
+    }
+
+    fn parts(&self, cx: &Cx<'_>) -> Vec<Part> {
+        vec![
+            Part::of("quorum", &cx.snapshot.quorum),
+            Part::of("features", &cx.snapshot.features),
+        ]
+    }
+
+    fn list(&mut self) -> Option<&mut dyn Rows> {
+        if self.features_focused {
+            Some(&mut self.features)
+        } else {
+            Some(&mut self.nodes)
+        }
+    }
+
+    fn list_ref(&self) -> Option<&dyn Rows> {
+        if self.features_focused {
+            Some(&self.features)
+        } else {
+            Some(&self.nodes)
+        }
+    }
+
+    fn click(&mut self, x: u16, y: u16, cx: &Cx<'_>) -> Clicked {
+        let clicked = self.nodes.click(x, y, cx);
+        if clicked != Clicked::Nothing {
+            self.features_focused = false;
+            return clicked;
+        }
+        let clicked = self.features.click(x, y, cx);
+        self.features_focused |= clicked != Clicked::Nothing;
+        clicked
+    }
+
+    fn on_data(&mut self, cx: &Cx<'_>) {
+        if let Some(quorum) = cx.snapshot.quorum.get() {
+            let node = |replica: &QuorumReplica, role| Node {
+                name: replica.id.to_string(),
+                replica: replica.clone(),
+                role: if replica.id == quorum.leader_id {
+                    "leader"
+                } else {
+                    role
+                },
+            };
+            let voters = quorum.voters.iter().map(|replica| node(replica, "voter"));
+            let observers = quorum
+                .observers
+                .iter()
+                .map(|replica| node(replica, "observer"));
+            self.nodes.set_rows(voters.chain(observers).collect(), cx);
+        }
+        if let Some(features) = cx.snapshot.features.get() {
+            self.features.set_rows(features.levels.clone(), cx);
+        }
+    }
+
+    fn run(&mut self, command: Id, _argument: &str, _cx: &Cx<'_>) -> Option<Vec<Step>> {
+        Some(match command {
+            Id::NextPane => {
+                self.features_focused = !self.features_focused;
+                Vec::new()
+            }
+            Id::Open if !self.features_focused => {
+                vec![Step::Push(Place::Broker(
+                    self.nodes.selected_row()?.replica.id,
+                ))]
+            }
+            _ => return None,
+        })
+    }
+
+    fn draw(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
+        let theme = cx.theme;
+        let n = u16::try_from(self.nodes.rows().len()).unwrap_or(u16::MAX);
+        let top_height = n.saturating_add(2).clamp(3, area.height / 2);
+        let top = Rect {
+            height: top_height,
+            ..area
+        };
+        if self.nodes.rows().is_empty() && cx.snapshot.quorum.fault().is_none() {
+            frame::text("reading …", theme.dim, top.x + 1, top.y, 20, buffer);
+        } else {
+            self.nodes.draw(cx, !self.features_focused, top, buffer);
+        }
+        let rule = Rect {
+            y: top.bottom(),
+            height: 1,
+            ..area
+        };
+        let style = if self.features_focused {
+            theme.title
+        } else {
+            theme.dim
+        };
+        frame::rule(
+            "feature levels: in effect, and what the brokers can do",
+            style,
+            theme,
+            rule,
+            buffer,
+        );
+        let rest = Rect {
+            y: rule.y + 1,
+            height: area.height.saturating_sub(top_height + 1),
+            ..area
+        };
+        self.features.draw(cx, self.features_focused, rest, buffer);
+    }
+}

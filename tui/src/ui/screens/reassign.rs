@@ -1,0 +1,584 @@
+//! The wizard of reassignments: a proposal beside the present, to be edited before it is planned.
+//!
+//! The proposal is made from what is known when it is asked for and does not change under the
+//! reader's eyes; executing refuses when the cluster has moved on since.
+
+use std::collections::BTreeSet;
+
+use kafka_shared::types::TopicPartition;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Span;
+
+use super::{cells, forms, topics};
+use crate::derive::Total;
+use crate::model::{Assignment, ClusterMetadata, Fault};
+use crate::ops::reassign::{Preview, Request, preview, print_assignment, propose};
+use crate::ops::{Action, Reassign};
+use crate::ui::command::{Id, Scope};
+use crate::ui::cx::Cx;
+use crate::ui::dialogs::TextDialog;
+use crate::ui::format;
+use crate::ui::screen::{Moving, Part, Place, Screen, Step, Toast};
+use crate::ui::widgets::form::{Field, Form, Wrong};
+use crate::ui::widgets::frame;
+use crate::ui::widgets::list::{Column, Key, List, Named, Rows};
+
+/// One partition that may change.
+pub struct Row {
+    name: String,
+    key: TopicPartition,
+    current: Vec<i32>,
+    proposed: Vec<i32>,
+    bytes: Option<i64>,
+    racks: Option<(usize, usize)>,
+}
+
+impl Named for Row {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Row {
+    fn changes(&self) -> bool {
+        self.current != self.proposed
+    }
+
+    fn what(&self) -> String {
+        let new: Vec<i32> = self
+            .proposed
+            .iter()
+            .copied()
+            .filter(|id| !self.current.contains(id))
+            .collect();
+        let gone: Vec<i32> = self
+            .current
+            .iter()
+            .copied()
+            .filter(|id| !self.proposed.contains(id))
+            .collect();
+        match (new.is_empty(), gone.is_empty()) {
+            (true, true) if self.changes() => "other order".to_owned(),
+            (true, true) => "stays".to_owned(),
+            _ => {
+                let plus = new.iter().map(|id| format!("+{id}"));
+                let minus = gone.iter().map(|id| format!("-{id}"));
+                plus.chain(minus).collect::<Vec<_>>().join(" ")
+            }
+        }
+    }
+}
+
+const COLUMNS: &[Column<Row>] = &[
+    Column::name(
+        "PARTITION",
+        18,
+        |row, _| Key::text(&row.name),
+        |row, cx| cells::foreign(&row.name, cx),
+    ),
+    Column::text(
+        "NOW",
+        12,
+        0,
+        |row, _| Key::text(&format::ids(&row.current)),
+        |row, cx| cells::plain(format::ids(&row.current), cx),
+    ),
+    Column::text(
+        "PROPOSED",
+        12,
+        0,
+        |row, _| Key::text(&format::ids(&row.proposed)),
+        |row, cx| {
+            let style = if row.changes() {
+                cx.theme.accent
+            } else {
+                cx.theme.dim
+            };
+            Span::styled(format::ids(&row.proposed), style)
+        },
+    ),
+    Column::text(
+        "CHANGE",
+        14,
+        0,
+        |row, _| Key::Int(i64::from(!row.changes())),
+        |row, cx| {
+            let style = if row.changes() {
+                cx.theme.text
+            } else {
+                cx.theme.dim
+            };
+            Span::styled(row.what(), style)
+        },
+    ),
+    Column::number(
+        "TO COPY",
+        9,
+        1,
+        |row, _| Key::int(row.bytes),
+        |row, cx| match row.bytes {
+            Some(0) => cells::dim("0 B", cx),
+            Some(bytes) => cells::plain(format::bytes(bytes), cx),
+            None => cells::dim(format::UNKNOWN, cx),
+        },
+    ),
+    Column::text(
+        "RACKS",
+        8,
+        3,
+        |row, _| Key::int(row.racks.map(|(_, after)| after as i64)),
+        |row, cx| match row.racks {
+            Some((before, after)) if after < before => {
+                Span::styled(format!("{before} → {after}"), cx.theme.bad)
+            }
+            Some((before, after)) if after > before => {
+                Span::styled(format!("{before} → {after}"), cx.theme.good)
+            }
+            Some((_, after)) => cells::dim(after.to_string(), cx),
+            None => cells::dim(format::NONE, cx),
+        },
+    ),
+];
+
+/// How the proposal is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum How {
+    /// Evenly over these brokers.
+    Balance(Vec<i32>),
+    /// Off this broker, onto these.
+    Drain(i32, Vec<i32>),
+    /// As edited by hand only.
+    Manual,
+}
+
+/// The screen.
+#[derive(Debug)]
+pub struct Wizard {
+    moving: Moving,
+    how: Option<How>,
+    allow_fewer_racks: bool,
+    list: List<Row>,
+    based_on: Assignment,
+    target: Assignment,
+    preview: Preview,
+    fault: Option<Fault>,
+}
+
+fn live_brokers(metadata: &ClusterMetadata) -> Vec<i32> {
+    let live = metadata
+        .brokers
+        .iter()
+        .filter(|broker| broker.fenced != Some(true));
+    live.map(|broker| broker.id).collect()
+}
+
+impl Wizard {
+    pub fn new(moving: Moving) -> Self {
+        Self {
+            moving,
+            how: None,
+            allow_fewer_racks: false,
+            list: List::sorted_by(COLUMNS, 3, false),
+            based_on: Assignment::new(),
+            target: Assignment::new(),
+            preview: Preview::default(),
+            fault: None,
+        }
+    }
+
+    fn is_in_scope(&self, key: &TopicPartition, replicas: &[i32]) -> bool {
+        match &self.moving {
+            Moving::Topics(topics) => topics.iter().any(|topic| **topic == *key.topic),
+            Moving::Partitions(partitions) => partitions.contains(key),
+            Moving::Drain(broker) => replicas.contains(broker),
+        }
+    }
+
+    fn topics_in_scope(&self) -> Option<Vec<String>> {
+        match &self.moving {
+            Moving::Topics(topics) => Some(topics.clone()),
+            Moving::Partitions(partitions) => {
+                let topics: BTreeSet<&str> = partitions.iter().map(|key| &*key.topic).collect();
+                Some(topics.into_iter().map(str::to_owned).collect())
+            }
+            Moving::Drain(_) => None,
+        }
+    }
+
+    /// Makes the proposal anew from the present.
+    fn propose(&mut self, how: How, cx: &Cx<'_>) {
+        let Some(metadata) = cx.snapshot.metadata.get() else {
+            return;
+        };
+        let request = match &how {
+            How::Balance(brokers) => Some(Request::Balance {
+                brokers: Some(brokers.clone()),
+                topics: self.topics_in_scope(),
+                allow_fewer_racks: self.allow_fewer_racks,
+            }),
+            How::Drain(broker, to) => Some(Request::Drain {
+                brokers: vec![*broker],
+                to: Some(to.clone()),
+                topics: None,
+                allow_fewer_racks: self.allow_fewer_racks,
+            }),
+            How::Manual => None,
+        };
+        self.how = Some(how);
+        self.fault = None;
+        self.target.clear();
+        if let Some(request) = request {
+            match propose(metadata, cx.snapshot.log_dirs.get(), &request) {
+                Ok(target) => self.target = target,
+                Err(fault) => self.fault = Some(fault),
+            }
+        }
+        if let Moving::Partitions(partitions) = &self.moving {
+            self.target.retain(|key, _| partitions.contains(key));
+        }
+        self.based_on.clear();
+        self.rebuild(cx);
+    }
+
+    /// Compares the proposal with the present.
+    fn rebuild(&mut self, cx: &Cx<'_>) {
+        let Some(metadata) = cx.snapshot.metadata.get() else {
+            return;
+        };
+        self.preview = preview(metadata, cx.snapshot.log_dirs.get(), &self.target);
+        let has_racks = metadata.brokers.iter().any(|broker| broker.rack.is_some());
+        let mut rows = Vec::new();
+        let mut changes = self.preview.rows.iter().peekable();
+        for topic in &metadata.topics {
+            for partition in &topic.partitions {
+                let key = TopicPartition {
+                    topic: topic.name.clone(),
+                    partition: partition.id,
+                };
+                // The preview is in the order of the metadata too.
+                let change = changes.next_if(|change| change.partition == key);
+                if change.is_none() && !self.is_in_scope(&key, &partition.replicas) {
+                    continue;
+                }
+                let current = partition.replicas.to_vec();
+                self.based_on
+                    .entry(key.clone())
+                    .or_insert_with(|| current.clone());
+                rows.push(Row {
+                    name: key.to_string(),
+                    proposed: change.map_or_else(|| current.clone(), |c| c.proposed.clone()),
+                    bytes: change.map_or(Some(0), |change| change.bytes),
+                    racks: change
+                        .filter(|_| has_racks)
+                        .map(|change| (change.racks_before, change.racks_after)),
+                    current,
+                    key,
+                });
+            }
+        }
+        self.list.set_rows(rows, cx);
+    }
+
+    fn chosen(&self) -> Vec<TopicPartition> {
+        self.list
+            .chosen()
+            .iter()
+            .map(|row| row.key.clone())
+            .collect()
+    }
+
+    fn edit_form(&self, cx: &Cx<'_>) -> Option<Form> {
+        let metadata = cx.snapshot.metadata.get()?;
+        let known: Vec<i32> = metadata.brokers.iter().map(|broker| broker.id).collect();
+        let now = self.list.chosen().first()?.proposed.clone();
+        Some(forms::replicas_form(&self.chosen(), &now, &known, |ids| {
+            vec![Step::Close, Step::Run(Id::EditReplicas, format::ids(&ids))]
+        }))
+    }
+
+    fn how_form(&self, cx: &Cx<'_>) -> Option<Form> {
+        let live = live_brokers(cx.snapshot.metadata.get()?);
+        let now = match &self.how {
+            Some(How::Balance(brokers) | How::Drain(_, brokers)) => brokers.clone(),
+            _ => live.clone(),
+        };
+        let note = format!(
+            "who may hold replicas afterwards; alive are {}",
+            format::ids(&live)
+        );
+        let fields = vec![
+            Field::text("brokers", &format::ids(&now), note),
+            Field::choice("proposal", &["computed", "by hand"], 0),
+            Field::choice(
+                "fewer racks",
+                &["refuse", "allow"],
+                usize::from(self.allow_fewer_racks),
+            ),
+        ];
+        Some(Form::new("how to reassign", fields, move |values, _| {
+            let ids = values.ids(0)?;
+            if ids.is_empty() {
+                return Err(Wrong::new(0, "name at least one broker"));
+            }
+            let line = format!("{} {} {}", format::ids(&ids), values.get(1), values.get(2));
+            Ok(vec![Step::Close, Step::Run(Id::SetBrokers, line)])
+        }))
+    }
+
+    /// What the form above answered: `1,2,3 computed refuse`.
+    fn set_how(&mut self, answer: &str, cx: &Cx<'_>) -> Vec<Step> {
+        let ids: Result<Vec<i32>, _> = answer
+            .split(' ')
+            .next()
+            .unwrap_or_default()
+            .split(',')
+            .map(|id| id.trim().parse())
+            .collect();
+        let Ok(ids) = ids else {
+            return vec![Step::Say(Toast::bad("brokers are written as 1,2,3"))];
+        };
+        self.allow_fewer_racks = answer.ends_with("allow");
+        let how = match &self.moving {
+            _ if answer.contains("by hand") => How::Manual,
+            Moving::Drain(broker) => {
+                let broker = *broker;
+                How::Drain(broker, ids.into_iter().filter(|id| *id != broker).collect())
+            }
+            _ => How::Balance(ids),
+        };
+        self.propose(how, cx);
+        Vec::new()
+    }
+
+    fn set_replicas(&mut self, ids: &str, cx: &Cx<'_>) -> Vec<Step> {
+        let ids: Result<Vec<i32>, _> = ids.split(',').map(|id| id.trim().parse()).collect();
+        let Ok(ids) = ids else {
+            return vec![Step::Say(Toast::bad("replicas are written as 1,2,3"))];
+        };
+        for key in self.chosen() {
+            self.target.insert(key, ids.clone());
+        }
+        self.rebuild(cx);
+        Vec::new()
+    }
+
+    fn proposal(&self) -> Reassign {
+        let target = self.preview.proposed();
+        let based_on = target
+            .keys()
+            .filter_map(|key| Some((key.clone(), self.based_on.get(key)?.clone())));
+        Reassign {
+            based_on: based_on.collect(),
+            target,
+        }
+    }
+
+    fn draw_head(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
+        let theme = cx.theme;
+        let how = match &self.how {
+            Some(How::Balance(brokers)) => format!("spread evenly over {}", format::ids(brokers)),
+            Some(How::Drain(broker, to)) => {
+                format!("off broker {broker}, onto {}", format::ids(to))
+            }
+            Some(How::Manual) => "as edited by hand".to_owned(),
+            None => String::new(),
+        };
+        let n = self.preview.rows.len();
+        let spans = vec![
+            Span::styled(how, theme.accent),
+            Span::styled(
+                format!(
+                    "   {} of {} change   {} to copy, {}",
+                    format::count(n as i64),
+                    format::plural(self.list.rows().len(), "partition"),
+                    format::plural(self.preview.n_moves(), "replica"),
+                    format::total(&self.preview.bytes, format::bytes),
+                ),
+                theme.text,
+            ),
+        ];
+        frame::line(spans, area.x + 1, area.y, area.width - 1, buffer);
+        if let Some(fault) = &self.fault {
+            let hint = fault.hint.as_deref().unwrap_or_default();
+            let text = format!("no proposal: {}. {hint}", fault.why);
+            frame::text(
+                &format::clean(&text),
+                theme.bad,
+                area.x + 1,
+                area.y + 1,
+                area.width - 1,
+                buffer,
+            );
+        } else if n == 0 {
+            let text = "nothing changes: b chooses brokers, e edits replicas by hand";
+            frame::text(
+                text,
+                theme.dim,
+                area.x + 1,
+                area.y + 1,
+                area.width - 1,
+                buffer,
+            );
+        } else {
+            let text = "x plans it; nothing is sent before you confirm";
+            frame::text(
+                text,
+                theme.dim,
+                area.x + 1,
+                area.y + 1,
+                area.width - 1,
+                buffer,
+            );
+        }
+    }
+
+    /// What each broker holds before, at the height of the move, and after.
+    fn draw_brokers(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
+        let theme = cx.theme;
+        let title = format!(
+            "{:>8}  {:>20}  {:>17}  {:>10}  {:>10}",
+            "BROKER", "REPLICAS NOW→THEN", "LEADERS NOW→THEN", "IN", "OUT"
+        );
+        frame::text(&title, theme.header, area.x, area.y, area.width, buffer);
+        let rows = self.preview.brokers.iter();
+        for (y, (id, load)) in (area.y + 1..area.bottom()).zip(rows) {
+            let replicas = match load.during {
+                during if during > load.before.max(load.after) => {
+                    format!("{} →({during})→ {}", load.before, load.after)
+                }
+                _ => format!("{} → {}", load.before, load.after),
+            };
+            let leaders = format!("{} → {}", load.preferred_before, load.preferred_after);
+            let bytes = |total: &Total<i64>| match total.n_parts() {
+                0 => format::NONE.to_owned(),
+                _ => format::total(total, format::bytes),
+            };
+            let changed =
+                load.before != load.after || load.preferred_before != load.preferred_after;
+            let style = if changed { theme.text } else { theme.dim };
+            let text = format!(
+                "{id:>8}  {replicas:>20}  {leaders:>17}  {:>10}  {:>10}",
+                bytes(&load.bytes_in),
+                bytes(&load.bytes_out),
+            );
+            frame::text(&text, style, area.x, y, area.width, buffer);
+        }
+    }
+}
+
+impl Screen for Wizard {
+    fn place(&self) -> Place {
+        Place::Reassign(self.moving.clone())
+    }
+
+    fn title(&self) -> String {
+        match &self.moving {
+            Moving::Topics(topics) => match &topics[..] {
+                [one] => format!("reassign {one}"),
+                many => format!("reassign {} topics", many.len()),
+            },
+            Moving::Partitions(partitions) => {
+                format!("reassign {}", format::plural(partitions.len(), "partition"))
+            }
+            Moving::Drain(broker) => format!("drain broker {broker}"),
+        }
+    }
+
+    fn scopes(&self) -> &'static [Scope] {
+        &[Scope::Reassign, Scope::List]
+    }
+
+    fn parts(&self, cx: &Cx<'_>) -> Vec<Part> {
+        vec![
+            Part::of("metadata", &cx.snapshot.metadata),
+            Part::of("sizes", &cx.snapshot.log_dirs),
+        ]
+    }
+
+    fn list(&mut self) -> Option<&mut dyn Rows> {
+        Some(&mut self.list)
+    }
+
+    fn list_ref(&self) -> Option<&dyn Rows> {
+        Some(&self.list)
+    }
+
+    fn on_data(&mut self, cx: &Cx<'_>) {
+        let Some(metadata) = cx.snapshot.metadata.get() else {
+            return;
+        };
+        if self.how.is_none() {
+            let live = live_brokers(metadata);
+            let how = match &self.moving {
+                Moving::Drain(broker) => How::Drain(
+                    *broker,
+                    live.into_iter().filter(|id| id != broker).collect(),
+                ),
+                _ => How::Balance(live),
+            };
+            self.propose(how, cx);
+        } else {
+            self.rebuild(cx);
+        }
+    }
+
+    fn refusal(&self, command: Id, _cx: &Cx<'_>) -> Option<String> {
+        match command {
+            Id::Execute if self.preview.rows.is_empty() => {
+                Some("nothing changes in this proposal".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    fn run(&mut self, command: Id, argument: &str, cx: &Cx<'_>) -> Option<Vec<Step>> {
+        Some(match command {
+            Id::Execute => vec![Step::Plan(Action::Reassign(self.proposal()))],
+            Id::SetBrokers if argument.is_empty() => {
+                vec![Step::Dialog(Box::new(self.how_form(cx)?))]
+            }
+            Id::SetBrokers => self.set_how(argument, cx),
+            Id::EditReplicas | Id::Open if argument.is_empty() => {
+                vec![Step::Dialog(Box::new(self.edit_form(cx)?))]
+            }
+            Id::EditReplicas => self.set_replicas(argument, cx),
+            Id::KeepReplicas => {
+                for key in self.chosen() {
+                    self.target.remove(&key);
+                }
+                self.rebuild(cx);
+                Vec::new()
+            }
+            Id::ShowJson => {
+                let text = print_assignment(&self.preview.proposed());
+                let dialog =
+                    TextDialog::plain("for kafka-reassign-partitions", &text, cx.theme.text);
+                vec![Step::Dialog(Box::new(dialog))]
+            }
+            Id::Copy => topics::copy(&self.list.selected_row()?.name, cx),
+            _ => return None,
+        })
+    }
+
+    fn draw(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
+        self.draw_head(cx, Rect { height: 2, ..area }, buffer);
+        let n_brokers = u16::try_from(self.preview.brokers.len()).unwrap_or(u16::MAX);
+        let brokers = n_brokers.saturating_add(2).min(area.height / 3);
+        let height = area.height.saturating_sub(3 + brokers);
+        let list = Rect {
+            y: area.y + 3,
+            height,
+            ..area
+        };
+        self.list.draw(cx, true, list, buffer);
+        let below = Rect {
+            y: list.bottom() + 1,
+            height: brokers.saturating_sub(1),
+            ..area
+        };
+        if below.height > 1 {
+            self.draw_brokers(cx, below.intersection(area), buffer);
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! All topics: shape, health, records, size, rate, balance.
+
+use std::sync::Arc;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Span;
+
+use super::{cells, forms};
+use crate::cluster::Interest;
+use crate::derive::{
+    self, CmakPercents, HealthCounts, TopicBalance, Total, topic_health, topic_rate, topic_size,
+};
+use crate::model::{ConfigResource, Topic, TopicPartition};
+use crate::ops::Action;
+use crate::ui::command::{Id, Scope};
+use crate::ui::cx::Cx;
+use crate::ui::event::Effect;
+use crate::ui::format;
+use crate::ui::screen::{Moving, Part, Place, Screen, Step, Toast};
+use crate::ui::widgets::list::{Column, Filter, Key, List, Named, Rows};
+
+/// One topic. What depends on the partitions alone is made again only when they changed.
+pub struct Row {
+    topic: Arc<Topic>,
+    min_isr: Option<i32>,
+    n_brokers: usize,
+    factor: usize,
+    health: HealthCounts,
+    cmak: CmakPercents,
+    balance: TopicBalance,
+    records: Total<i64>,
+    size: Total<i64>,
+    rate: Total<f64>,
+}
+
+impl Named for Row {
+    fn name(&self) -> &str {
+        &self.topic.name
+    }
+
+    fn matches(&self, filter: &Filter) -> bool {
+        filter.accepts(&self.topic.name)
+    }
+}
+
+impl Row {
+    fn new(topic: &Arc<Topic>, min_isr: Option<i32>, n_brokers: usize) -> Self {
+        Self {
+            topic: Arc::clone(topic),
+            min_isr,
+            n_brokers,
+            factor: topic.replication_factor(),
+            health: topic_health(topic, min_isr),
+            cmak: derive::cmak(topic, n_brokers),
+            balance: derive::topic_balance(topic, n_brokers),
+            records: Total::new(),
+            size: Total::new(),
+            rate: Total::new(),
+        }
+    }
+
+    fn is_current(&self, topic: &Arc<Topic>, min_isr: Option<i32>, n_brokers: usize) -> bool {
+        Arc::ptr_eq(&self.topic, topic) && self.min_isr == min_isr && self.n_brokers == n_brokers
+    }
+
+    fn refresh(&mut self, cx: &Cx<'_>) {
+        self.records = records(&self.topic, cx);
+        self.rate = topic_rate(cx.snapshot, &self.topic.name);
+        self.size = match cx.snapshot.log_dirs.get() {
+            Some(dirs) => topic_size(dirs, &self.topic),
+            None => std::iter::once(None).collect(),
+        };
+    }
+
+    fn state(&self, cx: &Cx<'_>) -> (String, ratatui::style::Style) {
+        let health = &self.health;
+        let theme = cx.theme;
+        if let Some(error) = self.topic.error {
+            (error.name(), theme.bad)
+        } else if health.offline > 0 {
+            (format!("{} offline", health.offline), theme.bad)
+        } else if health.under_min_isr.partial().unwrap_or(0) > 0 {
+            let n = health.under_min_isr.partial().unwrap_or(0);
+            (format!("{n} under min ISR"), theme.bad)
+        } else if health.under_replicated > 0 {
+            (
+                format!("{} under-repl.", health.under_replicated),
+                theme.warn,
+            )
+        } else if health.reassigning > 0 {
+            (format!("{} moving", health.reassigning), theme.accent)
+        } else {
+            ("ok".to_owned(), theme.good)
+        }
+    }
+
+    fn state_rank(&self) -> i64 {
+        let health = &self.health;
+        let parts = [
+            i64::from(self.topic.error.is_some()),
+            health.offline as i64,
+            health.under_min_isr.partial().unwrap_or(0) as i64,
+            health.under_replicated as i64,
+            health.reassigning as i64,
+        ];
+        let worst = parts.iter().position(|n| *n > 0).unwrap_or(parts.len());
+        (parts.len() - worst) as i64 * 1_000_000 + parts.get(worst).copied().unwrap_or(0)
+    }
+}
+
+/// Records between the start and the end of every partition; compaction leaves fewer of them.
+pub fn records(topic: &Topic, cx: &Cx<'_>) -> Total<i64> {
+    let offsets = cx
+        .snapshot
+        .offsets
+        .get()
+        .and_then(|all| all.get(&topic.name));
+    let of = |partition: i32| {
+        let found = offsets?.partition(partition)?;
+        Some(found.end.known()?.saturating_sub(found.start.known()?))
+    };
+    topic
+        .partitions
+        .iter()
+        .map(|partition| of(partition.id))
+        .collect()
+}
+
+/// CMAK's number, and the sounder one beside it where the two differ.
+fn two_percents(
+    cmak: u32,
+    better: u32,
+    style: fn(u32, &Cx<'_>) -> ratatui::style::Style,
+    cx: &Cx<'_>,
+) -> Span<'static> {
+    let text = if cmak == better {
+        format!("{cmak}%")
+    } else {
+        format!("{cmak}/{better}%")
+    };
+    Span::styled(text, style(cmak, cx))
+}
+
+const COLUMNS: &[Column<Row>] = &[
+    Column::name(
+        "TOPIC",
+        16,
+        |row, _| Key::Text(Arc::clone(&row.topic.name)),
+        |row, cx| {
+            let style = if row.topic.is_internal {
+                cx.theme.dim
+            } else {
+                cx.theme.text
+            };
+            Span::styled(format::clean(&row.topic.name).into_owned(), style)
+        },
+    ),
+    Column::number(
+        "PART",
+        5,
+        0,
+        |row, _| Key::size(row.topic.partitions.len()),
+        |row, cx| cells::count(row.topic.partitions.len(), cx),
+    ),
+    Column::number(
+        "RF",
+        3,
+        1,
+        |row, _| Key::size(row.factor),
+        |row, cx| cells::count(row.factor, cx),
+    ),
+    Column::text(
+        "STATE",
+        15,
+        0,
+        |row, _| Key::Int(-row.state_rank()),
+        |row, cx| {
+            let (text, style) = row.state(cx);
+            Span::styled(text, style)
+        },
+    ),
+    Column::number(
+        "RECORDS",
+        13,
+        1,
+        |row, _| Key::total(&row.records, |n| n as f64),
+        |row, cx| cells::total(&row.records, format::count, cx),
+    ),
+    Column::number(
+        "SIZE",
+        9,
+        1,
+        |row, _| Key::total(&row.size, |n| n as f64),
+        |row, cx| cells::total(&row.size, format::bytes, cx),
+    ),
+    Column::number(
+        "RATE",
+        9,
+        1,
+        |row, _| Key::total(&row.rate, |n| n),
+        |row, cx| cells::total(&row.rate, format::rate, cx),
+    ),
+    Column::number(
+        "MIN",
+        3,
+        4,
+        |row, _| Key::int(row.min_isr),
+        |row, cx| cells::maybe(row.min_isr.map(i64::from), cx),
+    ),
+    Column::number(
+        "SPREAD",
+        9,
+        5,
+        |row, _| Key::Int(row.cmak.brokers_spread.into()),
+        |row, cx| {
+            let better = row.balance.placed.spread_percent;
+            two_percents(
+                row.cmak.brokers_spread,
+                better,
+                |n, cx| cells::should_be_high(n, cx),
+                cx,
+            )
+        },
+    ),
+    Column::number(
+        "SKEW",
+        7,
+        6,
+        |row, _| Key::Int(row.cmak.brokers_skew.into()),
+        |row, cx| {
+            let better = row.balance.placed.skew_percent;
+            two_percents(
+                row.cmak.brokers_skew,
+                better,
+                |n, cx| cells::should_be_zero(n, cx),
+                cx,
+            )
+        },
+    ),
+    Column::number(
+        "LSKEW",
+        7,
+        7,
+        |row, _| Key::Int(row.cmak.leader_skew.into()),
+        |row, cx| {
+            let better = row.balance.placed.leader_skew_percent;
+            two_percents(
+                row.cmak.leader_skew,
+                better,
+                |n, cx| cells::should_be_zero(n, cx),
+                cx,
+            )
+        },
+    ),
+    Column::number(
+        "PREF",
+        5,
+        5,
+        |row, _| Key::Int(row.cmak.preferred_replicas.into()),
+        |row, cx| {
+            let percent = row.cmak.preferred_replicas;
+            cells::percent(percent, cells::should_be_high(percent, cx))
+        },
+    ),
+    Column::number(
+        "UR",
+        8,
+        8,
+        |row, _| Key::Int(row.cmak.under_replicated.into()),
+        |row, cx| {
+            let better = row.balance.under_replicated_percent;
+            two_percents(
+                row.cmak.under_replicated,
+                better,
+                |n, cx| cells::should_be_zero(n, cx),
+                cx,
+            )
+        },
+    ),
+];
+
+/// The screen.
+#[derive(Debug)]
+pub struct Topics {
+    list: List<Row>,
+}
+
+impl Topics {
+    pub fn new() -> Self {
+        Self {
+            list: List::new(COLUMNS),
+        }
+    }
+
+    fn chosen(&self) -> Vec<String> {
+        self.list
+            .chosen()
+            .iter()
+            .map(|row| row.topic.name.to_string())
+            .collect()
+    }
+
+    fn selected(&self) -> Option<&Row> {
+        self.list.selected_row()
+    }
+}
+
+/// The election of the preferred leaders of these topics.
+pub fn elect(topics: &[&Topic]) -> Action {
+    let keys = topics.iter().flat_map(|topic| {
+        topic.partitions.iter().map(|partition| TopicPartition {
+            topic: topic.name.clone(),
+            partition: partition.id,
+        })
+    });
+    Action::ElectPreferredLeaders(keys.collect())
+}
+
+impl Screen for Topics {
+    fn place(&self) -> Place {
+        Place::Topics
+    }
+
+    fn title(&self) -> String {
+        "topics".to_owned()
+    }
+
+    fn scopes(&self) -> &'static [Scope] {
+        &[Scope::Topics, Scope::List]
+    }
+
+    fn interest(&self, _cx: &Cx<'_>) -> Interest {
+        Interest::default()
+    }
+
+    fn parts(&self, cx: &Cx<'_>) -> Vec<Part> {
+        let snapshot = cx.snapshot;
+        vec![
+            Part::of("topics", &snapshot.metadata),
+            Part::of("offsets", &snapshot.offsets),
+            Part::of("sizes", &snapshot.log_dirs),
+        ]
+    }
+
+    fn list(&mut self) -> Option<&mut dyn Rows> {
+        Some(&mut self.list)
+    }
+
+    fn list_ref(&self) -> Option<&dyn Rows> {
+        Some(&self.list)
+    }
+
+    fn on_data(&mut self, cx: &Cx<'_>) {
+        let Some(metadata) = cx.snapshot.metadata.get() else {
+            return;
+        };
+        let n_brokers = cx.n_brokers();
+        let (old, selected) = self.list.take_rows();
+        // Both are sorted by name, so that one walk finds what is there already.
+        let mut old = old.into_iter().peekable();
+        let mut rows = Vec::with_capacity(metadata.topics.len());
+        for topic in &metadata.topics {
+            while old.next_if(|row| row.topic.name < topic.name).is_some() {}
+            let min_isr = cx.min_isr(&topic.name);
+            let kept = old
+                .next_if(|row| row.topic.name == topic.name)
+                .filter(|row| row.is_current(topic, min_isr, n_brokers));
+            let mut row = kept.unwrap_or_else(|| Row::new(topic, min_isr, n_brokers));
+            row.refresh(cx);
+            rows.push(row);
+        }
+        self.list.give_rows(rows, selected, cx);
+    }
+
+    fn refusal(&self, command: Id, _cx: &Cx<'_>) -> Option<String> {
+        let needs_row = !matches!(command, Id::CreateTopic);
+        (needs_row && self.selected().is_none() && is_own(command))
+            .then(|| "no topic is selected".to_owned())
+    }
+
+    fn run(&mut self, command: Id, argument: &str, cx: &Cx<'_>) -> Option<Vec<Step>> {
+        if command == Id::CreateTopic {
+            return Some(vec![Step::Dialog(Box::new(forms::create_topic_form(
+                argument,
+            )))]);
+        }
+        let name = match argument {
+            "" => self.selected()?.topic.name.to_string(),
+            name => name.to_owned(),
+        };
+        Some(match command {
+            Id::Open => vec![Step::Push(Place::Topic(name))],
+            Id::Messages => vec![Step::Push(Place::Messages(name))],
+            Id::Configs => vec![Step::Push(Place::Configs(ConfigResource::Topic(name)))],
+            Id::Produce => vec![Step::Dialog(Box::new(forms::produce_form(&name, None)))],
+            Id::AddPartitions => {
+                let topic = &self.selected()?.topic;
+                vec![Step::Dialog(Box::new(forms::add_partitions_form(topic)))]
+            }
+            Id::Reassign => vec![Step::Push(Place::Reassign(Moving::Topics(self.chosen())))],
+            Id::ElectPreferred => {
+                let topics: Vec<&Topic> = self.list.chosen().iter().map(|r| &*r.topic).collect();
+                vec![Step::Plan(elect(&topics))]
+            }
+            Id::Delete => vec![Step::Plan(Action::DeleteTopics(self.chosen()))],
+            Id::Copy => copy(&name, cx),
+            _ => return None,
+        })
+    }
+
+    fn draw(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
+        self.list.draw(cx, true, area, buffer);
+    }
+}
+
+fn is_own(command: Id) -> bool {
+    matches!(
+        command,
+        Id::Messages
+            | Id::Configs
+            | Id::Produce
+            | Id::AddPartitions
+            | Id::Reassign
+            | Id::ElectPreferred
+            | Id::Delete
+    )
+}
+
+/// Copies a name and says so.
+pub fn copy(name: &str, _cx: &Cx<'_>) -> Vec<Step> {
+    let said = Toast::good(format!("copied {}", format::clean(name)));
+    vec![Step::Effect(Effect::Copy(name.to_owned())), Step::Say(said)]
+}

@@ -1,0 +1,380 @@
+//! Draws the application: one line of the cluster, one of the screen, the screen, one of keys.
+//!
+//! Pure: the same state draws the same cells. Nothing here is proportional to the cluster.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+use ratatui::style::Style;
+use ratatui::text::Span;
+use ratatui::widgets::{Clear, Widget};
+use unicode_width::UnicodeWidthStr;
+
+use crate::cluster::PollIntervals;
+use crate::ui::app::App;
+use crate::ui::command::{self, Scope};
+use crate::ui::dialogs::refusal;
+use crate::ui::format;
+use crate::ui::screen::{Part, Toast, Tone};
+use crate::ui::widgets::{form, frame};
+
+/// Smaller terminals get a word instead of a screen.
+const WIDTH_MIN: u16 = 40;
+const HEIGHT_MIN: u16 = 8;
+
+/// Lines of failures above a screen.
+const NOTICES_MAX: usize = 2;
+
+/// Draws everything; the answer is where the cursor stands, if it shows.
+pub fn draw(app: &App, buffer: &mut Buffer) -> Option<Position> {
+    let area = *buffer.area();
+    if area.width < WIDTH_MIN || area.height < HEIGHT_MIN {
+        let text = format!("too small: {WIDTH_MIN}x{HEIGHT_MIN} at least");
+        frame::text(
+            &text,
+            app.world.theme.warn,
+            area.x,
+            area.y,
+            area.width,
+            buffer,
+        );
+        return None;
+    }
+    draw_header(app, Rect { height: 1, ..area }, buffer);
+    draw_title(
+        app,
+        Rect {
+            y: area.y + 1,
+            height: 1,
+            ..area
+        },
+        buffer,
+    );
+    let body = Rect {
+        y: area.y + 2,
+        height: area.height - 3,
+        ..area
+    };
+    draw_body(app, body, buffer);
+    let last = Rect {
+        y: area.bottom() - 1,
+        height: 1,
+        ..area
+    };
+    let mut cursor = draw_last_line(app, last, buffer);
+    if let Some(dialog) = app.dialogs.last() {
+        cursor = dialog.draw(&app.world.cx(), body, buffer);
+    }
+    if let Some((toast, _)) = app.toasts.front() {
+        draw_toast(app, toast, body, buffer);
+    }
+    cursor
+}
+
+fn draw_header(app: &App, area: Rect, buffer: &mut Buffer) {
+    let theme = &app.world.theme;
+    let snapshot = &app.world.snapshot;
+    let mut left = vec![Span::styled(" kafka-tui", theme.title)];
+    if app.is_connected() {
+        left.push(Span::styled(
+            format!("  {}", app.session.address()),
+            theme.text,
+        ));
+    }
+    if let Some(metadata) = snapshot.metadata.get() {
+        let id = metadata.cluster_id.as_deref().unwrap_or("unknown");
+        left.push(Span::styled(format!("  {}", format::clean(id)), theme.dim));
+        let brokers = format::plural(metadata.brokers.len(), "broker");
+        left.push(Span::styled(format!("  {brokers}"), theme.text));
+        let controller = snapshot
+            .controller_id()
+            .map_or("?".to_owned(), |id| id.to_string());
+        left.push(Span::styled(
+            format!("  controller {controller}"),
+            theme.text,
+        ));
+    }
+    let mut right: Vec<Span<'_>> = Vec::new();
+    if app.world.read_only {
+        right.push(Span::styled("READ-ONLY ", theme.warn));
+    }
+    right.extend(freshness(app));
+    let right_width: usize = right.iter().map(|span| span.content.width()).sum();
+    let right_width = u16::try_from(right_width).unwrap_or(0).min(area.width);
+    frame::line(
+        left,
+        area.x,
+        area.y,
+        area.width.saturating_sub(right_width + 1),
+        buffer,
+    );
+    frame::line(
+        right,
+        area.right() - right_width,
+        area.y,
+        right_width,
+        buffer,
+    );
+}
+
+/// How fresh what is shown is; nothing while all is well.
+fn freshness(app: &App) -> Vec<Span<'static>> {
+    let theme = &app.world.theme;
+    let metadata = &app.world.snapshot.metadata;
+    if !app.is_connected() || metadata.get().is_none() {
+        return Vec::new();
+    }
+    match (app.stale_ms(), metadata.fault()) {
+        (Some(age), Some(_)) => {
+            vec![Span::styled(
+                format!("NO ANSWER for {} ", format::duration_ms(age)),
+                theme.bad,
+            )]
+        }
+        (Some(age), None) => {
+            vec![Span::styled(
+                format!("{} old ", format::duration_ms(age)),
+                theme.warn,
+            )]
+        }
+        (None, Some(_)) => vec![Span::styled("no answer ", theme.warn)],
+        (None, None) => vec![Span::styled("live ", theme.good)],
+    }
+}
+
+fn draw_title(app: &App, area: Rect, buffer: &mut Buffer) {
+    let theme = &app.world.theme;
+    let mut spans = vec![Span::raw(" ")];
+    let n = app.screens.len();
+    for (at, screen) in app.screens.iter().enumerate() {
+        let last = at + 1 == n;
+        let title = format::cut(&format::clean(&screen.title()), if last { 60 } else { 20 });
+        spans.push(Span::styled(
+            title,
+            if last { theme.title } else { theme.dim },
+        ));
+        if !last {
+            spans.push(Span::styled(" › ", theme.dim));
+        }
+    }
+    if let Some(screen) = app.screens.last() {
+        let status = screen.status(&app.world.cx());
+        if !status.is_empty() {
+            spans.push(Span::styled(format!("  {status}"), theme.dim));
+        }
+    }
+    let used: usize = spans.iter().map(|span| span.content.width()).sum();
+    let rest = usize::from(area.width).saturating_sub(used + 1);
+    spans.push(Span::styled(format!(" {}", "─".repeat(rest)), theme.border));
+    frame::line(spans, area.x, area.y, area.width, buffer);
+}
+
+fn draw_body(app: &App, area: Rect, buffer: &mut Buffer) {
+    let Some(screen) = app.screens.last() else {
+        return;
+    };
+    let cx = app.world.cx();
+    if screen.place().needs_cluster() && app.world.snapshot.metadata.get().is_none() {
+        return draw_connecting(app, area, buffer);
+    }
+    let mut area = area;
+    for notice in notices(app, &screen.parts(&cx))
+        .into_iter()
+        .take(NOTICES_MAX)
+    {
+        frame::text(
+            &notice,
+            app.world.theme.warn,
+            area.x + 1,
+            area.y,
+            area.width - 1,
+            buffer,
+        );
+        area = Rect {
+            y: area.y + 1,
+            height: area.height - 1,
+            ..area
+        };
+    }
+    screen.draw(&cx, area, buffer);
+}
+
+/// One line for each part of the screen that could not be read.
+fn notices(app: &App, parts: &[Part]) -> Vec<String> {
+    let now = app.world.now.monotonic_ms;
+    let mut notices = Vec::new();
+    for part in parts {
+        let Some(fault) = &part.fault else { continue };
+        let age = match part.taken {
+            Some(taken) => {
+                let age = format::duration_ms((now - taken.monotonic_ms).max(0) / 1000 * 1000);
+                format!("from {age} ago")
+            }
+            None => "not read".to_owned(),
+        };
+        let why = format::clean(&fault.why).into_owned();
+        notices.push(format!("! {} {age}: {why}", part.name));
+    }
+    notices
+}
+
+fn draw_connecting(app: &App, area: Rect, buffer: &mut Buffer) {
+    let theme = &app.world.theme;
+    let width = usize::from(area.width).saturating_sub(6);
+    let address = app.session.address();
+    let mut lines: Vec<(String, Style)> = vec![(String::new(), theme.text)];
+    match app.world.snapshot.metadata.fault() {
+        None => lines.push((format!("connecting to {address} …"), theme.accent)),
+        Some(fault) => {
+            lines.push((format!("not connected to {address}"), theme.bad));
+            lines.push((String::new(), theme.text));
+            let why = format::clean(&fault.why).into_owned();
+            lines.extend(
+                format::wrap(&why, width)
+                    .into_iter()
+                    .map(|line| (line, theme.text)),
+            );
+            for line in fault.hint.iter().flat_map(|hint| format::wrap(hint, width)) {
+                lines.push((line, theme.dim));
+            }
+            lines.push((String::new(), theme.text));
+            lines.push((countdown(app), theme.warn));
+            lines.push((String::new(), theme.text));
+            let other = ":connect HOST:PORT for another cluster, ctrl-r to try now, q to leave";
+            lines.push((other.to_owned(), theme.dim));
+        }
+    }
+    for (y, (line, style)) in (area.y..area.bottom()).zip(&lines) {
+        frame::text(
+            line,
+            *style,
+            area.x + 3,
+            y,
+            area.width.saturating_sub(4),
+            buffer,
+        );
+    }
+}
+
+fn countdown(app: &App) -> String {
+    let session = &app.session;
+    let pause = PollIntervals::default().metadata_ms << session.n_failures.min(10);
+    let pause = i64::try_from(pause.min(15_000)).unwrap_or(0);
+    let left = session.failed_at.monotonic_ms + pause - app.world.now.monotonic_ms;
+    let attempts = format::plural(usize::try_from(session.n_failures).unwrap_or(0), "attempt");
+    match (left + 999) / 1000 {
+        left if left > 0 => format!("{attempts} failed, trying again in {left}s"),
+        _ => format!("{attempts} failed, trying again now …"),
+    }
+}
+
+/// The filter while it is typed, else the keys that work here.
+fn draw_last_line(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+    let theme = &app.world.theme;
+    if let (Some((input, _)), true) = (&app.filter, app.dialogs.is_empty()) {
+        frame::text("/", theme.accent, area.x + 1, area.y, 1, buffer);
+        let hint = "enter keep · esc drop · !text all others";
+        let hint_width = u16::try_from(hint.width()).unwrap_or(0);
+        let x = area.right().saturating_sub(hint_width + 1);
+        frame::text(hint, theme.dim, x, area.y, hint_width, buffer);
+        let line = Rect {
+            x: area.x + 2,
+            width: area.width.saturating_sub(hint_width + 4),
+            ..area
+        };
+        return Some(form::draw_input(input, theme.text, line, buffer));
+    }
+    let hints: Vec<(String, String, bool)> = match app.dialogs.last() {
+        Some(dialog) => {
+            let hints = dialog.hints().into_iter();
+            hints
+                .map(|(key, text)| (key.to_owned(), text.to_owned(), true))
+                .collect()
+        }
+        None => hints(app),
+    };
+    let mut x = area.x + 1;
+    for (key, text, possible) in hints {
+        let width = u16::try_from(key.width() + text.width() + 1).unwrap_or(0);
+        if x + width > area.right() {
+            break;
+        }
+        let style = if possible { theme.text } else { theme.dim };
+        let spans = vec![
+            Span::styled(key, if possible { theme.key } else { theme.dim }),
+            Span::styled(format!(" {text}"), style),
+        ];
+        frame::line(spans, x, area.y, width, buffer);
+        x += width + 2;
+    }
+    None
+}
+
+/// The keys of the screen, those of help and palette first so that they never fall off.
+fn hints(app: &App) -> Vec<(String, String, bool)> {
+    let Some(screen) = app.screens.last() else {
+        return Vec::new();
+    };
+    let cx = app.world.cx();
+    let order = |scope: Scope| match scope {
+        Scope::Everywhere => 0,
+        Scope::Panes => 1,
+        Scope::List => 3,
+        _ => 2,
+    };
+    let mut scopes = app.scopes();
+    scopes.sort_by_key(|scope| order(*scope));
+    let mut hints = Vec::new();
+    for command in command::available(&scopes).filter(|c| !c.hint.is_empty()) {
+        let Some(key) = command.keys.first() else {
+            continue;
+        };
+        let possible = refusal(&**screen, command, &cx).is_none();
+        hints.push((key.label(), command.hint.to_owned(), possible));
+    }
+    hints
+}
+
+fn draw_toast(app: &App, toast: &Toast, area: Rect, buffer: &mut Buffer) {
+    let theme = &app.world.theme;
+    let width = usize::from(area.width).saturating_sub(4);
+    let (mark, style) = match toast.tone {
+        Tone::Good => ("✓ ", theme.good),
+        Tone::Info => ("· ", theme.accent),
+        Tone::Bad => ("✗ ", theme.bad),
+    };
+    let mut lines: Vec<(String, Style)> = Vec::new();
+    for (at, line) in format::wrap(&format::clean(&toast.text), width)
+        .into_iter()
+        .enumerate()
+    {
+        lines.push((
+            format!("{}{line}", if at == 0 { mark } else { "  " }),
+            style,
+        ));
+    }
+    for line in toast
+        .hint
+        .iter()
+        .flat_map(|hint| format::wrap(&format::clean(hint), width))
+    {
+        lines.push((format!("  {line}"), theme.text));
+    }
+    lines.truncate(5);
+    let height = u16::try_from(lines.len()).unwrap_or(1);
+    let area = Rect {
+        y: area.bottom().saturating_sub(height),
+        height,
+        ..area
+    };
+    Clear.render(area, buffer);
+    for (y, (line, style)) in (area.y..area.bottom()).zip(&lines) {
+        frame::text(
+            line,
+            *style,
+            area.x + 1,
+            y,
+            area.width.saturating_sub(1),
+            buffer,
+        );
+    }
+}
