@@ -12,6 +12,7 @@ mod change;
 mod groups;
 mod local;
 mod reassign;
+mod screens;
 mod show;
 
 use std::ffi::OsString;
@@ -27,6 +28,8 @@ use crate::local::daemon::DaemonArgs;
 use crate::model::{ClusterSnapshot, Fault, FaultKind, Update};
 use crate::output::{EXIT_CODES, Format, Printable, error_text, exit_code};
 
+pub use screens::{ScreenArgs, ui_options};
+
 /// Names the bootstrap servers when `--bootstrap` does not.
 pub const BOOTSTRAP_VARIABLE: &str = "KAFKA_BOOTSTRAP";
 
@@ -38,6 +41,8 @@ pub const BOOTSTRAP_VARIABLE: &str = "KAFKA_BOOTSTRAP";
 pub struct Cli {
     #[command(flatten)]
     pub global: GlobalArgs,
+    #[command(flatten)]
+    pub screens: ScreenArgs,
     #[command(subcommand)]
     pub command: Option<Command>,
 }

@@ -2,12 +2,14 @@
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use kafka_tui::cli::{self, Command, DemoArgs, Io};
+use kafka_tui::cli::{self, Command, DemoArgs, Io, ScreenArgs};
 use kafka_tui::demo::Demo;
 use kafka_tui::local::{Program, daemon};
 use kafka_tui::model::{Fault, FaultKind};
 use kafka_tui::output::{error_text, exit_code};
+use kafka_tui::ui;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Asks on the terminal; `None` when there is none to ask on.
@@ -54,12 +56,24 @@ fn main() -> ExitCode {
         Some(Command::Scripted(command)) => {
             ExitCode::from(runtime.block_on(cli::run(&cli.global, command, &mut io)))
         }
-        Some(Command::Demo(args)) => finish(runtime.block_on(demo(&args, &mut io))),
-        Some(Command::Daemon(_)) | None => finish(Err(Fault::new(
-            FaultKind::Refused,
-            "open the screens",
-            "name a command; `kafka-tui --help` lists them",
-        ))),
+        Some(Command::Demo(args)) => {
+            let code =
+                finish(runtime.block_on(demo(&args, &cli.screens, cli.global.read_only, &mut io)));
+            runtime.shutdown_timeout(SHUTDOWN);
+            code
+        }
+        Some(Command::Daemon(_)) | None => {
+            let code = match cli.global.bootstrap() {
+                Ok(bootstrap) => {
+                    let options = cli::ui_options(bootstrap, cli.global.read_only, &cli.screens);
+                    finish(runtime.block_on(screens(options)))
+                }
+                Err(fault) => finish(Err(fault)),
+            };
+            // What still waits for a broker is not waited for.
+            runtime.shutdown_timeout(SHUTDOWN);
+            code
+        }
     }
 }
 
@@ -74,8 +88,23 @@ fn finish(result: Result<(), Fault>) -> ExitCode {
     }
 }
 
+/// How long tasks may take to end when the program does.
+const SHUTDOWN: Duration = Duration::from_millis(500);
+
+async fn screens(options: ui::Options) -> Result<(), Fault> {
+    ui::run(options).await.map_err(|error| {
+        Fault::new(FaultKind::Refused, "open the screens", error.to_string())
+            .with_hint("`kafka-tui --help` lists the commands that need no terminal")
+    })
+}
+
 /// Runs the demo until it is left or a signal comes; then stops and removes everything.
-async fn demo(args: &DemoArgs, io: &mut Io<'_>) -> Result<(), Fault> {
+async fn demo(
+    args: &DemoArgs,
+    look: &ScreenArgs,
+    read_only: bool,
+    io: &mut Io<'_>,
+) -> Result<(), Fault> {
     let program = args.program.clone().map_or(Program::Own, Program::Other);
     let stopped = stop_signal()?;
     tokio::pin!(stopped);
@@ -90,9 +119,15 @@ async fn demo(args: &DemoArgs, io: &mut Io<'_>) -> Result<(), Fault> {
         demo.folder().display()
     );
     let _ = io.out.flush();
-    stopped.await;
+    let shown = if args.headless {
+        stopped.await;
+        Ok(())
+    } else {
+        let bootstrap = vec![demo.endpoint().clone()];
+        screens(cli::ui_options(bootstrap, read_only, look)).await
+    };
     demo.stop().await;
-    Ok(())
+    shown
 }
 
 /// Resolves with the first signal that asks the program to end.

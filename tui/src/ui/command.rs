@@ -311,14 +311,14 @@ pub const COMMANDS: &[Command] = &[
     command(Id::ResetConfig, Scope::Configs, "unset", &[Char('D')], "back to what it inherits").writes().hint("unset"),
     command(Id::ShowOverridden, Scope::Configs, "overridden", &[Char('o')], "show only what differs from the default, or all").hint("own only"),
 
-    command(Id::StartLocal, Scope::Local, "start", &[Char('n')], "start a local broker, new or stopped").hint("start"),
-    command(Id::StopLocal, Scope::Local, "stop", &[Char('x')], "stop the selected broker").hint("stop"),
-    command(Id::KillLocal, Scope::Local, "kill", &[Char('K')], "kill -9 the selected broker").hint("kill"),
+    command(Id::StartLocal, Scope::Local, "start", &[Char('n')], "start a local broker, new or stopped").writes().hint("start"),
+    command(Id::StopLocal, Scope::Local, "stop", &[Char('x')], "stop the selected broker").writes().hint("stop"),
+    command(Id::KillLocal, Scope::Local, "kill", &[Char('K')], "kill -9 the selected broker").writes().hint("kill"),
     command(Id::LocalLog, Scope::Local, "log", &[Char('o')], "show the log of the selected broker").hint("log"),
-    command(Id::Delete, Scope::Local, "delete", &[Char('D')], "delete a stopped broker's data").hint("delete"),
+    command(Id::Delete, Scope::Local, "delete", &[Char('D')], "delete a stopped broker's data").writes().hint("delete"),
 
     command(Id::Connect, Scope::Start, "connect", &[Char('c')], "connect to a cluster: host:port,…").takes(Argument::Text).hint("connect"),
-    command(Id::StartLocal, Scope::Start, "start", &[Char('n')], "start a local broker and connect to it").hint("start a broker"),
+    command(Id::StartLocal, Scope::Start, "start", &[Char('n')], "start a local broker and connect to it").writes().hint("start a broker"),
 ];
 
 /// The commands of a screen: its own first, then those of lists, then those of everywhere.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use kafka_shared::types::Endpoint;
 
 use crate::cluster::{Interest, ReadMessages};
+use crate::local::LocalBroker;
 use crate::model::{Fault, Message, ReadReport, Taken, Update};
 use crate::ops::{Plan, Report, Verification};
 
@@ -47,6 +48,22 @@ pub enum Answer {
     Read(Result<(Vec<Message>, ReadReport), Fault>),
     Tailed(Vec<Result<Message, Fault>>),
     TailEnded(Option<Fault>),
+    Local(Result<Vec<LocalBroker>, Fault>),
+    LocalStarted(Result<LocalBroker, Fault>),
+    /// Stopped, killed or deleted, in words.
+    LocalDone(Result<String, Fault>),
+    /// The last lines of the log of the broker of that name.
+    LocalLog(Result<(String, Vec<String>), Fault>),
+}
+
+/// What is done with a local broker, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LocalAction {
+    Start(String),
+    Stop(String),
+    Kill(String),
+    Delete(String),
+    Log(String),
 }
 
 /// What is to be done outside.
@@ -83,6 +100,14 @@ pub enum Effect {
     TailMessages {
         job: JobId,
         topic: String,
+    },
+    /// Tells the local brokers, and again whenever they are different, until it is cancelled.
+    WatchLocal {
+        job: JobId,
+    },
+    Local {
+        job: JobId,
+        action: LocalAction,
     },
     /// Ends a job whose answer nobody waits for any more. A change that was sent is not undone.
     Cancel(JobId),

@@ -19,9 +19,10 @@ use tokio::task::AbortHandle;
 use crate::cluster::{
     ClusterClient, ConnectOptions, Interest, PollIntervals, Poller, PollerHandle,
 };
+use crate::local::{LocalBroker, LocalBrokers, StartOptions};
 use crate::model::{Fault, FaultKind};
 use crate::ops::{self, Plan, Verification};
-use crate::ui::event::{Answer, Effect, Event, JobId, SessionId};
+use crate::ui::event::{Answer, Effect, Event, JobId, LocalAction, SessionId};
 
 /// The longest that anything but following messages may take.
 const JOB_TIMEOUT_MS: u64 = 120_000;
@@ -31,6 +32,13 @@ const VERIFY_PAUSE_MS: u64 = 250;
 /// Messages of a tail that are handed over together, and how often.
 const TAIL_BATCH: usize = 512;
 const TAIL_PAUSE_MS: u64 = 50;
+
+/// How often the local brokers are looked at while they are on the screen.
+const LOCAL_MS: u64 = 1_000;
+/// How long a local broker may take to shut down.
+const STOP_WAIT_MS: u64 = 30_000;
+/// Lines of a log that are shown.
+const LOG_LINES: usize = 500;
 
 /// What it needs to know from the start.
 #[derive(Debug, Clone)]
@@ -105,6 +113,8 @@ impl Runner {
                 });
             }
             Effect::TailMessages { job, topic } => self.tail(job, topic),
+            Effect::WatchLocal { job } => self.watch_local(job),
+            Effect::Local { job, action } => self.local(job, action),
             Effect::Cancel(job) => {
                 if let Some(handle) = self.jobs.remove(&job) {
                     handle.abort();
@@ -143,21 +153,61 @@ impl Runner {
         }));
     }
 
+    /// Starts what needs a cluster.
     fn start<F>(&mut self, job: JobId, name: &'static str, work: impl FnOnce(ClusterClient) -> F)
     where
         F: Future<Output = Answer> + Send + 'static,
     {
         self.jobs.retain(|_, handle| !handle.is_finished());
-        let Some(client) = self.client.clone() else {
-            return;
-        };
-        let (events, work) = (self.events.clone(), work(client));
+        if let Some(client) = self.client.clone() {
+            self.spawn(job, name, work(client));
+        }
+    }
+
+    fn spawn(
+        &mut self,
+        job: JobId,
+        name: &'static str,
+        work: impl Future<Output = Answer> + Send + 'static,
+    ) {
+        let events = self.events.clone();
         let handle = task::spawn(name, async move {
             let answer = work.await;
             // Nobody is left to tell when the program ends.
             let _ = events.send(Event::Answer { job, answer }).await;
         });
         self.jobs.insert(job, handle.abort_handle());
+    }
+
+    fn watch_local(&mut self, job: JobId) {
+        let events = self.events.clone();
+        let watch = async move {
+            let mut before = None;
+            loop {
+                let brokers = listed().await;
+                if let Err(fault) = brokers {
+                    return Answer::Local(Err(fault));
+                }
+                let now = brokers.ok();
+                if now != before
+                    && let Some(brokers) = now.clone()
+                {
+                    let answer = Answer::Local(Ok(brokers));
+                    if events.send(Event::Answer { job, answer }).await.is_err() {
+                        return Answer::Local(Ok(Vec::new()));
+                    }
+                }
+                before = now;
+                tokio::time::sleep(Duration::from_millis(LOCAL_MS)).await;
+            }
+        };
+        self.spawn(job, "ui-local-watch", watch);
+    }
+
+    fn local(&mut self, job: JobId, action: LocalAction) {
+        self.spawn(job, "ui-local", local(action));
+        // What was begun with a process is brought to its end.
+        self.jobs.remove(&job);
     }
 
     fn tail(&mut self, job: JobId, topic: String) {
@@ -178,6 +228,54 @@ impl Runner {
             }
             Answer::TailEnded(None)
         });
+    }
+}
+
+async fn listed() -> Result<Vec<LocalBroker>, Fault> {
+    let listed = task::spawn_blocking("ui-local-list", || LocalBrokers::of_user()?.list());
+    listed
+        .await
+        .unwrap_or_else(|_| Err(broken("list the local brokers")))
+}
+
+fn broken(what: &str) -> Fault {
+    Fault::new(FaultKind::Failed, what, "the task broke: see the log")
+}
+
+async fn local(action: LocalAction) -> Answer {
+    let brokers = match LocalBrokers::of_user() {
+        Ok(brokers) => brokers,
+        Err(fault) => return Answer::LocalDone(Err(fault)),
+    };
+    match action {
+        LocalAction::Start(name) => {
+            let options = StartOptions::default();
+            Answer::LocalStarted(brokers.start(&name, &options).await)
+        }
+        LocalAction::Stop(name) => {
+            let stopped = brokers.stop(&name, STOP_WAIT_MS).await;
+            Answer::LocalDone(stopped.map(|_| format!("{name} has stopped")))
+        }
+        LocalAction::Kill(name) => {
+            let killed = brokers.kill(&name).await;
+            Answer::LocalDone(killed.map(|_| format!("{name} is killed; its data is kept")))
+        }
+        LocalAction::Delete(name) => {
+            let deleted = task::spawn_blocking("ui-local-delete", move || {
+                brokers.delete(&name).map(|()| format!("{name} is deleted"))
+            });
+            let result = deleted.await;
+            Answer::LocalDone(result.unwrap_or_else(|_| Err(broken("delete a local broker"))))
+        }
+        LocalAction::Log(name) => {
+            let read = task::spawn_blocking("ui-local-log", move || {
+                brokers
+                    .log_tail(&name, LOG_LINES)
+                    .map(|lines| (name, lines))
+            });
+            let result = read.await;
+            Answer::LocalLog(result.unwrap_or_else(|_| Err(broken("read a broker's log"))))
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod configs;
 mod forms;
 mod group;
 mod groups;
+mod local;
 mod messages;
 mod overview;
 mod quorum;
@@ -38,6 +39,6 @@ pub fn open(place: Place, _cx: &Cx<'_>) -> Box<dyn Screen> {
         Place::Reassignments => Box::new(reassignments::ReassignmentsScreen::new()),
         Place::Quorum => Box::new(quorum::QuorumScreen::new()),
         Place::Configs(resource) => Box::new(configs::ConfigsScreen::new(resource)),
-        Place::Local => Box::new(start::Start::new()),
+        Place::Local => Box::new(local::Local::new()),
     }
 }

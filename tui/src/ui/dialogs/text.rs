@@ -11,6 +11,9 @@ use crate::ui::format;
 use crate::ui::screen::{Dialog, Step, Toast};
 use crate::ui::widgets::frame;
 
+/// Lines that are shown of a text that is read from its end.
+const END_LINES: usize = 15;
+
 /// A scrolled text in a box.
 #[derive(Debug)]
 pub struct TextDialog {
@@ -41,6 +44,11 @@ impl TextDialog {
             .map(|line| (format::clean(line).into_owned(), style))
             .collect();
         Self::new(title, lines, text.to_owned())
+    }
+
+    /// Shows the last lines first.
+    pub fn to_end(&mut self) {
+        self.first = self.lines.len().saturating_sub(END_LINES);
     }
 
     fn scroll(&mut self, lines: isize) {

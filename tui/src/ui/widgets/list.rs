@@ -793,7 +793,11 @@ mod tests {
     fn unknown_values_come_last_in_both_directions() {
         let mut list = list();
         with_cx(|cx| list.sort_next(1, cx));
-        assert_eq!(shown(&list), ["Cc", "b", "d", "a"], "numbers begin with the large ones");
+        assert_eq!(
+            shown(&list),
+            ["Cc", "b", "d", "a"],
+            "numbers begin with the large ones"
+        );
         with_cx(|cx| list.sort_reverse(cx));
         assert_eq!(shown(&list), ["d", "b", "Cc", "a"]);
     }
@@ -826,7 +830,14 @@ mod tests {
     fn a_narrow_screen_drops_columns_by_priority() {
         let list = list();
         let wide = painted(&list, 18, 5);
-        assert_eq!(wide[..3], [" NAME▲       SIZE", " Cc         1,234", " a              …"]);
+        assert_eq!(
+            wide[..3],
+            [
+                " NAME▲       SIZE",
+                " Cc         1,234",
+                " a              …"
+            ]
+        );
         assert_eq!(painted(&list, 10, 5)[..2], [" NAME▲", " Cc"]);
     }
 

@@ -1,0 +1,54 @@
+//! The arguments of the screens.
+
+use clap::Args;
+
+use kafka_shared::types::Endpoint;
+
+use crate::cluster::PollIntervals;
+use crate::ui::theme::ThemeName;
+use crate::ui::{self};
+
+/// The shortest and the longest time between two reads of the cluster, in seconds.
+const REFRESH_S: std::ops::RangeInclusive<u64> = 1..=3_600;
+
+/// How the screens look and begin. Commands that print take no notice of these.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ScreenArgs {
+    /// Begin with this, as typed after `:`; for example 'topic orders'
+    #[arg(short = 'c', long = "open", value_name = "COMMAND")]
+    pub open: Option<String>,
+    /// Colours for a dark or a light terminal, or none (as NO_COLOR does)
+    #[arg(long, value_enum, value_name = "THEME")]
+    pub theme: Option<ThemeName>,
+    /// Leave the mouse to the terminal, so that it can mark text
+    #[arg(long)]
+    pub no_mouse: bool,
+    /// Seconds between two reads of the cluster
+    #[arg(short, long, value_name = "SECONDS", default_value = "2",
+          value_parser = clap::value_parser!(u64).range(REFRESH_S))]
+    pub refresh: u64,
+}
+
+/// What the screens need.
+pub fn ui_options(bootstrap: Vec<Endpoint>, read_only: bool, screens: &ScreenArgs) -> ui::Options {
+    let usual = PollIntervals::default();
+    // Everything keeps its share of the usual interval.
+    let scaled = |ms: u64| (ms * screens.refresh.max(1) * 1_000 / usual.metadata_ms).max(1_000);
+    ui::Options {
+        bootstrap: Some(bootstrap).filter(|bootstrap| !bootstrap.is_empty()),
+        read_only,
+        theme: screens.theme,
+        mouse: !screens.no_mouse,
+        intervals: PollIntervals {
+            metadata_ms: scaled(usual.metadata_ms),
+            offsets_ms: scaled(usual.offsets_ms),
+            visible_ms: scaled(usual.visible_ms),
+            groups_ms: scaled(usual.groups_ms),
+            log_dirs_ms: scaled(usual.log_dirs_ms),
+            controller_ms: scaled(usual.controller_ms),
+            settings_ms: scaled(usual.settings_ms),
+        },
+        command: screens.open.clone(),
+        message: None,
+    }
+}
