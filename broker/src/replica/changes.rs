@@ -16,7 +16,7 @@ use std::sync::Arc;
 use kafka_shared::types::{TopicPartition, Uuid};
 
 use super::ReplicaManager;
-use super::hosted::{Hosted, HostedTopics};
+use super::hosted::{Hosted, HostedTopic, HostedTopics};
 use super::partition::Partition;
 use super::partition::state::{Change, Registration};
 use crate::log::{Log, LogError};
@@ -193,16 +193,21 @@ impl ReplicaManager {
         if topics.is_empty() && !concerns_all {
             return;
         }
+        let hosted = self.topics.load();
+        if concerns_all {
+            hosted.iter().for_each(|topic| self.configure(topic, image));
+        } else {
+            let named = topics.into_iter().filter_map(|name| hosted.by_name(name));
+            named.for_each(|topic| self.configure(topic, image));
+        }
+    }
+
+    fn configure(&self, topic: &HostedTopic, image: &MetadataImage) {
         let now_ms = self.clock.wall_ms();
-        for topic in self.topics.load().iter() {
-            if !concerns_all && !topics.contains(&*topic.name) {
-                continue;
-            }
-            let config = Arc::new((self.topic_config)(image, &topic.name));
-            for (_, hosted) in topic.partitions() {
-                if let Hosted::Online(partition) = hosted {
-                    partition.update_config(Arc::clone(&config), now_ms);
-                }
+        let config = Arc::new((self.topic_config)(image, &topic.name));
+        for (_, hosted) in topic.partitions() {
+            if let Hosted::Online(partition) = hosted {
+                partition.update_config(Arc::clone(&config), now_ms);
             }
         }
     }

@@ -115,6 +115,20 @@ struct Target {
     wanted: FetchPartition,
 }
 
+impl Target {
+    /// Whether no metadata has the partition. That alone is no reason to answer at once: a fetcher
+    /// that still asks for a deleted topic beside others would ask again without a pause.
+    fn is_unknown(&self) -> bool {
+        let unknown = [
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+            ErrorCode::UNKNOWN_TOPIC_ID,
+        ];
+        self.partition
+            .as_ref()
+            .is_err_and(|error| unknown.contains(error))
+    }
+}
+
 impl ReplicaManager {
     /// Reads `wanted` in order; waits up to `max_wait` when there is not enough to read.
     pub async fn fetch_records(
@@ -122,23 +136,16 @@ impl ReplicaManager {
         params: FetchParams,
         wanted: &[(FetchKey, FetchPartition)],
     ) -> Vec<FetchedPartition> {
-        let targets: Vec<Target> = wanted
-            .iter()
-            .map(|(key, wanted)| Target {
-                partition: self.partition_by_key(key),
-                wanted: *wanted,
-            })
-            .collect();
+        let targets = self.targets(wanted);
         let pass = self.read_targets(&params, &targets, true);
         if params.max_wait.is_zero()
-            || targets.is_empty()
+            || targets.iter().all(Target::is_unknown)
             || pass.n_bytes >= params.min_bytes
             || pass.is_urgent
         {
             return pass.partitions;
         }
         drop(pass);
-        // A partition that can't be read makes a pass urgent, so all of them are here.
         let waits: Vec<(Arc<Partition>, FetchPartition)> = targets
             .iter()
             .filter_map(|target| Some((target.partition.as_ref().ok()?.clone(), target.wanted)))
@@ -149,7 +156,17 @@ impl ReplicaManager {
             .collect();
         let condition = move |changed| is_satisfied(&params, &waits, changed);
         delayed::wait(partitions, params.max_wait, condition).await;
-        self.read_targets(&params, &targets, false).partitions
+        // Partitions may have come and gone meanwhile.
+        self.read_targets(&params, &self.targets(wanted), false)
+            .partitions
+    }
+
+    fn targets(&self, wanted: &[(FetchKey, FetchPartition)]) -> Vec<Target> {
+        let target = |(key, wanted): &(FetchKey, FetchPartition)| Target {
+            partition: self.partition_by_key(key),
+            wanted: *wanted,
+        };
+        wanted.iter().map(target).collect()
     }
 
     fn read_targets(&self, params: &FetchParams, targets: &[Target], is_first: bool) -> Pass {
@@ -158,7 +175,8 @@ impl ReplicaManager {
             n_bytes: 0,
             is_urgent: false,
         };
-        for Target { partition, wanted } in targets {
+        for target in targets {
+            let Target { partition, wanted } = target;
             let limit = params.max_bytes.saturating_sub(pass.n_bytes);
             let read = partition.clone().and_then(|partition| {
                 self.read_partition(
@@ -173,7 +191,7 @@ impl ReplicaManager {
             let fetched = read.unwrap_or_else(FetchedPartition::of_error);
             pass.n_bytes += fetched.records.size_in_bytes();
             let summary = fetched.summary();
-            pass.is_urgent |= summary.is_error || summary.must_send;
+            pass.is_urgent |= (summary.is_error || summary.must_send) && !target.is_unknown();
             pass.partitions.push(fetched);
         }
         pass

@@ -23,11 +23,13 @@ impl Hosted {
     /// The partition.
     ///
     /// # Errors
-    /// `KAFKA_STORAGE_ERROR` when it is offline.
+    /// `KAFKA_STORAGE_ERROR` when it is offline, or its log directory has failed meanwhile.
     pub fn online(&self) -> Result<Arc<Partition>, ErrorCode> {
         match self {
-            Self::Online(partition) => Ok(Arc::clone(partition)),
-            Self::Offline => Err(ErrorCode::KAFKA_STORAGE_ERROR),
+            Self::Online(partition) if !partition.log().dir().is_offline() => {
+                Ok(Arc::clone(partition))
+            }
+            Self::Online(_) | Self::Offline => Err(ErrorCode::KAFKA_STORAGE_ERROR),
         }
     }
 }

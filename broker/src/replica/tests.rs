@@ -202,32 +202,51 @@ async fn a_fetch_waits_for_enough_bytes_or_until_its_time_is_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_unknown_partition_does_not_cut_the_wait_for_others_short() {
+    let world = World::start();
+    world.create_topic("t", 1);
+    let waiting = FetchParams {
+        max_wait: 5 * SECOND,
+        ..params()
+    };
+    for (wanted, waits) in [
+        (vec![want("gone", 0, 0), want("t", 0, 0)], true),
+        (vec![want("gone", 0, 0)], false),
+        (vec![want("gone", 0, 0), want("t", 0, 7)], false),
+    ] {
+        let before = tokio::time::Instant::now();
+        let fetched = world.replicas.fetch_records(waiting, &wanted).await;
+        assert_eq!(fetched[0].error, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        assert_eq!(before.elapsed() == 5 * SECOND, waits, "{wanted:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_waiting_fetch_learns_of_lost_leadership_and_of_deletion() {
     let world = World::start();
-    for (change, error) in [
-        ("lead", ErrorCode::NOT_LEADER_OR_FOLLOWER),
-        ("delete", ErrorCode::NONE),
+    for (topic, is_deleted, requires_leader, error) in [
+        ("a", false, true, ErrorCode::NOT_LEADER_OR_FOLLOWER),
+        ("b", true, true, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+        ("c", true, false, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
     ] {
-        world.create_topic(change, 1);
-        let wanted = [want(change, 0, 0)];
+        world.create_topic(topic, 1);
+        let wanted = [want(topic, 0, 0)];
+        let max_wait = 60 * SECOND;
         let waiting = FetchParams {
-            max_wait: 60 * SECOND,
+            max_wait,
+            requires_leader,
             ..params()
         };
         let before = tokio::time::Instant::now();
         let (fetched, ()) = tokio::join!(world.replicas.fetch_records(waiting, &wanted), async {
             tokio::task::yield_now().await;
-            match change {
-                "lead" => world.register(change, 0, registration(2, 1, &[NODE, 2])),
-                _ => world.delete_topic(change),
+            match is_deleted {
+                true => world.delete_topic(topic),
+                false => world.register(topic, 0, registration(2, 1, &[NODE, 2])),
             }
         });
-        assert!(before.elapsed() < SECOND, "{change}");
-        if change == "lead" {
-            assert_eq!(fetched[0].error, error);
-        } else {
-            assert_ne!(fetched[0].error, error);
-        }
+        assert!(before.elapsed() < SECOND, "{topic}");
+        assert_eq!(fetched[0].error, error, "{topic}");
     }
 }
 

@@ -145,6 +145,7 @@ pub struct PartitionState {
     removing_replicas: Vec<i32>,
     isr: Vec<i32>,
     followers: BTreeMap<i32, FollowerState>,
+    is_retired: bool,
 }
 
 impl PartitionState {
@@ -161,6 +162,7 @@ impl PartitionState {
             removing_replicas: Vec::new(),
             isr: Vec::new(),
             followers: BTreeMap::new(),
+            is_retired: false,
         }
     }
 
@@ -246,8 +248,10 @@ impl PartitionState {
         }
     }
 
-    /// Forgets leadership: the replica is being dropped, and whoever waits for it must not go on.
+    /// Refuses all access from now on: the replica is being dropped, and who waits for it must not go
+    /// on.
     pub fn retire(&mut self) {
+        self.is_retired = true;
         self.leader_id = None;
         self.leader_epoch_start_offset = None;
         self.followers.clear();
@@ -276,7 +280,7 @@ impl PartitionState {
         require_leader: bool,
     ) -> Result<(), ErrorCode> {
         self.check_leader_epoch(current)?;
-        if require_leader && !self.is_leader() {
+        if self.is_retired || require_leader && !self.is_leader() {
             return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
         }
         Ok(())
