@@ -1,0 +1,487 @@
+//! What the manager costs on a large cluster: time to the first screen, time of a frame, memory.
+//!
+//! `cargo run --release --package kafka-tui --example large_cluster [TOPICS [GROUPS]]`
+//!
+//! The cluster is `fixture`, in a process of its own, so that the memory told here is the
+//! manager's. The manager is the real one, client, poller, state and drawing, without a terminal:
+//! it draws into memory. Exits with 1 when a limit is exceeded.
+
+mod fixture;
+
+use std::io::BufRead as _;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyModifiers};
+use fixture::Size;
+use kafka_shared::time::{Clock, SystemClock};
+use kafka_tui::cluster::PollIntervals;
+use kafka_tui::model::{Taken, Update};
+use kafka_tui::ui::app::{App, AppOptions};
+use kafka_tui::ui::event::{Effect, Event};
+use kafka_tui::ui::runner::{Runner, RunnerOptions};
+use kafka_tui::ui::theme::{Theme, ThemeName};
+use kafka_tui::ui::view;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use tokio::sync::mpsc;
+
+const TOPICS: usize = 10_000;
+const PARTITIONS_PER_TOPIC: usize = 5;
+const GROUPS: usize = 1_000;
+const SCREEN: Rect = Rect {
+    x: 0,
+    y: 0,
+    width: 160,
+    height: 45,
+};
+
+/// From the first answer of the cluster to the first screen with its names.
+const FIRST_SCREEN_MS_MAX: f64 = 1_000.0;
+/// One key, its effect and the drawing; the 99th of a hundred.
+const FRAME_MS_MAX: f64 = 16.0;
+const MEMORY_MB_MAX: f64 = 150.0;
+
+/// How long everything may take to be known once.
+const COMPLETE_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long the manager keeps polling before its memory is read.
+const SETTLE: Duration = Duration::from_secs(20);
+
+fn main() -> ExitCode {
+    let outcome = match std::env::args().nth(1).as_deref() {
+        Some("serve") => serve(),
+        _ => bench(),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("large_cluster: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn number(at: usize, usual: usize) -> anyhow::Result<usize> {
+    match std::env::args().nth(at) {
+        Some(text) => text.parse().with_context(|| format!("{text} is no number")),
+        None => Ok(usual),
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?)
+}
+
+fn serve() -> anyhow::Result<bool> {
+    let size = Size {
+        topics: number(2, TOPICS)?,
+        partitions_per_topic: PARTITIONS_PER_TOPIC,
+        groups: number(3, GROUPS)?,
+    };
+    runtime()?.block_on(fixture::serve_until_parent_is_gone(size))?;
+    Ok(true)
+}
+
+/// The fixture's process; it ends with its standard input.
+struct Fixture(Child);
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn bench() -> anyhow::Result<bool> {
+    let (topics, groups) = (number(1, TOPICS)?, number(2, GROUPS)?);
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(["serve", &topics.to_string(), &groups.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let output = child.stdout.take().context("the fixture's output")?;
+    let _fixture = Fixture(child);
+    let mut line = String::new();
+    std::io::BufReader::new(output).read_line(&mut line)?;
+    let port = line
+        .trim()
+        .split(',')
+        .next()
+        .context("the fixture's port")?
+        .to_owned();
+    println!(
+        "{topics} topics, {} partitions, {groups} groups, {}x{} cells",
+        topics * PARTITIONS_PER_TOPIC,
+        SCREEN.width,
+        SCREEN.height
+    );
+    runtime()?.block_on(measure(&port, topics, groups))
+}
+
+/// The manager without a terminal.
+struct Manager {
+    app: App,
+    runner: Runner,
+    received: mpsc::Receiver<Event>,
+    buffer: Buffer,
+    clock: Arc<dyn Clock>,
+}
+
+impl Manager {
+    fn new(port: &str) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let (events, received) = mpsc::channel(1_024);
+        let options = AppOptions {
+            read_only: false,
+            theme: Theme::new(ThemeName::Dark),
+            bootstrap: Some(vec![format!("127.0.0.1:{port}").parse()?]),
+            interval_ms: 2_000,
+            command: None,
+            message: None,
+        };
+        let intervals = PollIntervals::default();
+        let runner_options = RunnerOptions {
+            read_only: false,
+            intervals,
+        };
+        let app = App::new(options, taken(&*clock));
+        let runner = Runner::new(runner_options, Arc::clone(&clock), events);
+        Ok(Self {
+            app,
+            runner,
+            received,
+            buffer: Buffer::empty(SCREEN),
+            clock,
+        })
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Suspend | Effect::Quit | Effect::Copy(_) => {}
+                effect => self.runner.run(effect),
+            }
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        let effects = self.app.update(taken(&*self.clock), event);
+        self.perform(effects);
+    }
+
+    fn draw(&mut self) {
+        self.buffer.reset();
+        self.app.settle();
+        view::draw(&self.app, &mut self.buffer);
+    }
+
+    fn text(&self) -> String {
+        self.buffer
+            .content()
+            .iter()
+            .map(|cell| cell.symbol())
+            .collect()
+    }
+
+    fn key(&mut self, code: KeyCode) -> f64 {
+        let started = self.clock.monotonic();
+        self.take(Event::Terminal(Input::Key(KeyEvent::new(
+            code,
+            KeyModifiers::NONE,
+        ))));
+        self.draw();
+        ms(self.clock.monotonic() - started)
+    }
+
+    /// Takes in what has come meanwhile, each with a drawing, and tells how long they took.
+    fn take_ready(&mut self) -> Vec<f64> {
+        let mut frames = Vec::new();
+        while let Ok(event) = self.received.try_recv() {
+            let started = self.clock.monotonic();
+            self.take(event);
+            self.draw();
+            frames.push(ms(self.clock.monotonic() - started));
+        }
+        frames
+    }
+}
+
+fn taken(clock: &dyn Clock) -> Taken {
+    Taken {
+        monotonic_ms: clock.monotonic_ms(),
+        wall_ms: clock.wall_ms(),
+    }
+}
+
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}
+
+/// One line of the result.
+struct Line {
+    what: String,
+    value: f64,
+    unit: &'static str,
+    limit: Option<f64>,
+}
+
+impl Line {
+    fn print(&self) -> bool {
+        let good = self.limit.is_none_or(|limit| self.value <= limit);
+        let limit = match self.limit {
+            Some(limit) if good => format!("  (limit {limit:.0}: kept)"),
+            Some(limit) => format!("  (limit {limit:.0}: EXCEEDED)"),
+            None => String::new(),
+        };
+        println!("{:<58} {:>9.1} {}{limit}", self.what, self.value, self.unit);
+        good
+    }
+}
+
+async fn measure(port: &str, topics: usize, groups: usize) -> anyhow::Result<bool> {
+    let mut manager = Manager::new(port)?;
+    let mut lines = Vec::new();
+    let mut frames = Vec::new();
+    let started = manager.clock.monotonic();
+    let effects = manager.app.start();
+    manager.perform(effects);
+    first_screen(&mut manager, started, &mut lines).await?;
+    complete(
+        &mut manager,
+        started,
+        topics,
+        groups,
+        &mut lines,
+        &mut frames,
+    )
+    .await?;
+    for (name, keys) in scenes() {
+        frames.clear();
+        for key in keys {
+            frames.push(manager.key(key));
+            // What was read meanwhile is part of what a user waits for.
+            frames.extend(manager.take_ready());
+        }
+        push_frames(&mut lines, name, &mut frames);
+    }
+    manager.key(KeyCode::Char('3'));
+    let until = manager.clock.monotonic() + SETTLE;
+    let cpu_before = cpu_seconds();
+    frames.clear();
+    while manager.clock.monotonic() < until {
+        let rest = until.saturating_sub(manager.clock.monotonic());
+        if let Ok(Some(event)) = tokio::time::timeout(rest, manager.received.recv()).await {
+            let started = manager.clock.monotonic();
+            manager.take(event);
+            manager.draw();
+            frames.push(ms(manager.clock.monotonic() - started));
+        }
+    }
+    push_frames(&mut lines, "taking in what was polled", &mut frames);
+    let share = (cpu_seconds() - cpu_before) / SETTLE.as_secs_f64() * 100.0;
+    lines.push(Line {
+        what: "CPU while polling".into(),
+        value: share,
+        unit: "%",
+        limit: None,
+    });
+    for (what, field) in [("memory", "VmRSS:"), ("memory at its peak", "VmHWM:")] {
+        if let Some(value) = memory_mb(field) {
+            let limit = (field == "VmRSS:").then_some(MEMORY_MB_MAX);
+            lines.push(Line {
+                what: what.into(),
+                value,
+                unit: "MB",
+                limit,
+            });
+        }
+    }
+    Ok(lines
+        .iter()
+        .map(Line::print)
+        .fold(true, |all, good| all && good))
+}
+
+/// Waits for the first metadata and draws.
+async fn first_screen(
+    manager: &mut Manager,
+    started: Duration,
+    lines: &mut Vec<Line>,
+) -> anyhow::Result<()> {
+    loop {
+        let event = tokio::time::timeout(COMPLETE_DEADLINE, manager.received.recv()).await?;
+        let event = event.context("the manager's tasks ended")?;
+        let is_metadata = matches!(
+            &event,
+            Event::Data {
+                update: Update::Metadata(Ok(_)),
+                ..
+            }
+        );
+        let answered = manager.clock.monotonic();
+        manager.take(event);
+        manager.draw();
+        if is_metadata {
+            let now = manager.clock.monotonic();
+            let line = |what: &str, value, limit| Line {
+                what: what.into(),
+                value,
+                unit: "ms",
+                limit,
+            };
+            lines.push(line(
+                "start to the metadata decoded",
+                ms(answered - started),
+                None,
+            ));
+            let limit = Some(FIRST_SCREEN_MS_MAX);
+            lines.push(line(
+                "metadata decoded to the first screen",
+                ms(now - answered),
+                None,
+            ));
+            lines.push(line("start to the first screen", ms(now - started), limit));
+            return Ok(());
+        }
+    }
+}
+
+/// Goes through topics and groups until every part was read once.
+async fn complete(
+    manager: &mut Manager,
+    started: Duration,
+    topics: usize,
+    groups: usize,
+    lines: &mut Vec<Line>,
+    frames: &mut Vec<f64>,
+) -> anyhow::Result<()> {
+    let deadline = started + COMPLETE_DEADLINE;
+    manager.key(KeyCode::Char('4'));
+    let (mut offsets_at, mut groups_at) = (None, None);
+    while offsets_at.is_none() || groups_at.is_none() {
+        let rest = deadline.saturating_sub(manager.clock.monotonic());
+        let event = tokio::time::timeout(rest, manager.received.recv()).await;
+        let event = event.context("not everything was read in time")?;
+        let begun = manager.clock.monotonic();
+        manager.take(event.context("the manager's tasks ended")?);
+        manager.draw();
+        let now = manager.clock.monotonic();
+        frames.push(ms(now - begun));
+        let snapshot = manager.app.snapshot();
+        if snapshot
+            .offsets
+            .get()
+            .is_some_and(|offsets| offsets.len() == topics)
+        {
+            offsets_at.get_or_insert(now);
+        }
+        let committed = snapshot
+            .committed
+            .values()
+            .filter(|one| one.get().is_some())
+            .count();
+        if committed == groups {
+            groups_at.get_or_insert(now);
+        }
+    }
+    for (what, at) in [
+        ("start to all offsets on the screen", offsets_at),
+        (
+            "start to all groups with their lag on the screen",
+            groups_at,
+        ),
+    ] {
+        let value = ms(at.unwrap_or(deadline) - started);
+        lines.push(Line {
+            what: what.into(),
+            value,
+            unit: "ms",
+            limit: None,
+        });
+    }
+    push_frames(lines, "taking in what is read first", frames);
+    anyhow::ensure!(
+        manager.text().contains("consumer-"),
+        "the groups are on the screen"
+    );
+    Ok(())
+}
+
+fn push_frames(lines: &mut Vec<Line>, name: &str, frames: &mut [f64]) {
+    if frames.is_empty() {
+        return;
+    }
+    frames.sort_by(f64::total_cmp);
+    let p99 = frames[(frames.len() * 99 / 100).min(frames.len() - 1)];
+    let what = format!("frame, {name}: 99th of a hundred of {}", frames.len());
+    lines.push(Line {
+        what,
+        value: p99,
+        unit: "ms",
+        limit: Some(FRAME_MS_MAX),
+    });
+}
+
+/// Keys that a user would press, by what they do.
+fn scenes() -> Vec<(&'static str, Vec<KeyCode>)> {
+    let press = |code: KeyCode, n: usize| std::iter::repeat_n(code, n);
+    let type_in = |text: &'static str| text.chars().map(KeyCode::Char);
+    let filter = |text: &'static str| {
+        let typed = std::iter::once(KeyCode::Char('/')).chain(type_in(text));
+        typed.chain([KeyCode::Enter, KeyCode::Esc])
+    };
+    let walk = |view: char| {
+        let down = press(KeyCode::Down, 100).chain(press(KeyCode::PageDown, 100));
+        let ends = [
+            KeyCode::Char('G'),
+            KeyCode::Char('g'),
+            KeyCode::End,
+            KeyCode::Home,
+        ];
+        let keys = std::iter::once(KeyCode::Char(view)).chain(down).chain(ends);
+        keys.chain(filter("service-123")).collect()
+    };
+    vec![
+        ("overview", press(KeyCode::Char('1'), 20).collect()),
+        ("brokers", press(KeyCode::Char('2'), 20).collect()),
+        ("topics", walk('3')),
+        ("groups", walk('4')),
+        (
+            "one topic and back",
+            std::iter::once(KeyCode::Char('3'))
+                .chain((0..20).flat_map(|_| [KeyCode::Down, KeyCode::Enter, KeyCode::Esc]))
+                .collect(),
+        ),
+        (
+            "one group and back",
+            std::iter::once(KeyCode::Char('4'))
+                .chain((0..20).flat_map(|_| [KeyCode::Down, KeyCode::Enter, KeyCode::Esc]))
+                .collect(),
+        ),
+    ]
+}
+
+/// A field of `/proc/self/status` in megabytes; `None` where there is no such file.
+fn memory_mb(field: &str) -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with(field))?;
+    let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib / 1_024.0)
+}
+
+/// CPU seconds of this process so far; 0 where `/proc` does not tell.
+fn cpu_seconds() -> f64 {
+    /// What Linux counts in, whatever the kernel's own clock does.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_SECOND
+}
