@@ -84,6 +84,8 @@ use crate::{
 /// What handlers work with: this broker as the rest of the program sees it.
 pub struct Broker {
     pub cluster_id: Arc<str>,
+    /// Names of the listeners that belong to the controller; the others are the broker's.
+    pub controller_listeners: Vec<String>,
     pub config: Arc<DynamicConfig>,
     pub metadata: MetadataHandle,
     pub controller: ControllerHandle,
@@ -115,13 +117,15 @@ impl Broker {
     }
 
     fn listener_kind(&self, cx: &RequestContext) -> ListenerKind {
-        match self
-            .config()
-            .listeners
-            .is_controller(&cx.connection.listener)
+        let listener = &*cx.connection.listener;
+        if self
+            .controller_listeners
+            .iter()
+            .any(|name| name == listener)
         {
-            true => ListenerKind::Controller,
-            false => ListenerKind::Broker,
+            ListenerKind::Controller
+        } else {
+            ListenerKind::Broker
         }
     }
 }

@@ -100,9 +100,13 @@ pub async fn start(config: BrokerConfig) -> anyhow::Result<BrokerHandle> {
         "process.roles={}: this version runs nodes that are broker and controller in one",
         config.values.list("process.roles").join(",")
     );
-    let mut config = config;
-    config.network.max_connections = config.network.max_connections.min(connections_that_fit());
     let config = Arc::new(config);
+    let connections_max = connections_that_fit();
+    let within_limits = move |config: &BrokerConfig| {
+        let mut network = config.network.clone();
+        network.max_connections = network.max_connections.min(connections_max);
+        network
+    };
 
     let folders = folders::prepare(&config, clock.wall_ms())?;
     let (logs, metadata_context, metadata_dir_lock) = open_folders(&config, &clock).await?;
@@ -161,6 +165,7 @@ pub async fn start(config: BrokerConfig) -> anyhow::Result<BrokerHandle> {
     let producer_ids = ProducerIds::new(config.node_id, node.controller.clone(), metadata.clone());
     let broker = api::Broker {
         cluster_id: Arc::clone(&cluster_id),
+        controller_listeners: config.listeners.controller_names.clone(),
         config: Arc::clone(&dynamic),
         metadata,
         controller: node.controller.clone(),
@@ -169,10 +174,10 @@ pub async fn start(config: BrokerConfig) -> anyhow::Result<BrokerHandle> {
         producer_ids: Arc::new(producer_ids),
         groups: Arc::clone(&groups),
     };
-    let network = Network::start(listeners, config.network.clone(), Arc::new(broker));
+    let network = Network::start(listeners, within_limits(&config), Arc::new(broker));
     dynamic.on_change({
         let limits = network.limits();
-        move |config| limits.update(&config.network)
+        move |config| limits.update(&within_limits(config))
     });
     let (stop_heartbeats, stopped) = watch::channel(false);
     Ok(BrokerHandle {

@@ -111,7 +111,7 @@ async fn response(stream: &mut TcpStream) -> (i32, Vec<u8>) {
 
 /// Whether the server has closed the connection without another byte.
 async fn is_closed(stream: &mut TcpStream) -> bool {
-    matches!(stream.read_u8().await, Err(_))
+    stream.read_u8().await.is_err()
 }
 
 /// Polls a condition without sleeping: the other tasks of the runtime go on in between.

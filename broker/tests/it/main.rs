@@ -5,7 +5,9 @@
     reason = "all of this is tests: a failed unwrap is a failed test"
 )]
 
+mod admin;
 mod data_plane;
+mod program;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;

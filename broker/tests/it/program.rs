@@ -1,0 +1,279 @@
+//! The program `kafka-broker` as a process: its output, its exit codes, its signals.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-broker"));
+    command.env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    program().args(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A started broker; killed when the test fails.
+struct Started {
+    child: Child,
+    ready: String,
+}
+
+impl Started {
+    fn new(data: &Path, more: &[&str]) -> Self {
+        let mut child = program()
+            .args([
+                "start",
+                "--set",
+                "listeners=PLAINTEXT://127.0.0.1:0",
+                "--data-dir",
+            ])
+            .arg(data)
+            .args(more)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        out.read_line(&mut ready).unwrap();
+        Self { child, ready }
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for the end; returns the exit code and standard error.
+    fn ended(mut self) -> (Option<i32>, String) {
+        let mut log = String::new();
+        let mut errors = self.child.stderr.take().unwrap();
+        errors.read_to_string(&mut log).unwrap();
+        (self.child.wait().unwrap().code(), log)
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn start_formats_says_that_it_is_ready_and_stops_on_a_signal() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let mut cluster = None;
+    for signal in ["TERM", "INT"] {
+        let broker = Started::new(&data, &[]);
+        let ready = broker.ready.clone();
+        assert!(
+            ready.starts_with("kafka-broker ready at 127.0.0.1:"),
+            "{ready}"
+        );
+        assert!(ready.contains("node id 1"), "{ready}");
+        assert!(
+            ready.trim_end().ends_with(&data.display().to_string()),
+            "{ready}"
+        );
+        let id = ready.split("cluster id ").nth(1).unwrap()[..22].to_owned();
+        assert_eq!(
+            *cluster.get_or_insert_with(|| id.clone()),
+            id,
+            "the cluster stays the same"
+        );
+        broker.signal(signal);
+        let (code, log) = broker.ended();
+        assert_eq!((code, log.as_str()), (Some(0), ""));
+        assert!(data.join(".kafka_cleanshutdown").exists());
+    }
+}
+
+#[test]
+fn a_folder_in_use_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Started::new(dir.path(), &[]);
+    let second = Started::new(dir.path(), &[]);
+    assert_eq!(second.ready, "");
+    let (code, log) = second.ended();
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("in use"), "{log}");
+    first.signal("TERM");
+    assert_eq!(first.ended().0, Some(0));
+}
+
+#[test]
+fn a_refused_configuration_names_every_bad_value_and_has_its_own_exit_code() {
+    let output = run(&[
+        "start",
+        "--data-dir",
+        "/nonexistent",
+        "--set",
+        "num.partitions=none",
+        "--set",
+        "node.id=x",
+    ]);
+    assert_eq!(output.status.code(), Some(3));
+    let errors = stderr(&output);
+    assert!(
+        errors.contains("Invalid value none for configuration num.partitions"),
+        "{errors}"
+    );
+    assert!(
+        errors.contains("Invalid value x for configuration node.id"),
+        "{errors}"
+    );
+    let output = run(&["start", "--config", "/nonexistent/server.properties"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains("/nonexistent/server.properties"));
+    assert_eq!(run(&["start", "--no-such-option"]).status.code(), Some(2));
+}
+
+#[test]
+fn keys_without_effect_and_unknown_ones_are_warned_about() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Started::new(
+        dir.path(),
+        &["--set", "num.io.threads=4", "--set", "num.partions=4"],
+    );
+    assert_ne!(broker.ready, "");
+    broker.signal("TERM");
+    let (code, log) = broker.ended();
+    assert_eq!(code, Some(0));
+    assert!(log.contains("num.io.threads has no effect here"), "{log}");
+    assert!(
+        log.contains("unknown configuration key num.partions; did you mean num.partitions?"),
+        "{log}"
+    );
+}
+
+#[test]
+fn format_makes_a_folder_that_start_takes_and_refuses_to_do_it_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let shown = data.display().to_string();
+    let id = "AAAAAAAAAAAAAAAAAAAAZQ";
+    let output = run(&["format", "--data-dir", &shown, "-t", id, "--standalone"]);
+    assert_eq!(
+        (output.status.code(), stderr(&output)),
+        (Some(0), String::new())
+    );
+    assert_eq!(
+        stdout(&output),
+        format!("formatted metadata directory {shown}\n")
+    );
+    let again = run(&["format", "--data-dir", &shown, "-t", id]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(
+        stderr(&again).contains("already formatted"),
+        "{}",
+        stderr(&again)
+    );
+    let ignored = run(&[
+        "format",
+        "--data-dir",
+        &shown,
+        "-t",
+        id,
+        "--ignore-formatted",
+    ]);
+    assert_eq!(
+        stdout(&ignored),
+        "all of the log directories are already formatted\n"
+    );
+    let other = run(&[
+        "format",
+        "--data-dir",
+        &shown,
+        "-t",
+        "AAAAAAAAAAAAAAAAAAAAZg",
+        "-g",
+    ]);
+    assert_eq!(other.status.code(), Some(1));
+    let bad = run(&[
+        "format",
+        "--data-dir",
+        &shown,
+        "--feature",
+        "metadata.version",
+    ]);
+    assert_eq!(bad.status.code(), Some(3));
+    let broker = Started::new(&data, &[]);
+    assert!(broker.ready.contains(id), "{}", broker.ready);
+    broker.signal("TERM");
+    assert_eq!(broker.ended().0, Some(0));
+}
+
+#[test]
+fn a_folder_of_another_node_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let shown = dir.path().display().to_string();
+    assert!(
+        run(&["format", "--data-dir", &shown, "--set", "node.id=7"])
+            .status
+            .success()
+    );
+    let broker = Started::new(dir.path(), &[]);
+    let (code, log) = broker.ended();
+    assert_eq!(code, Some(1));
+    assert!(
+        log.contains("belongs to node 7, but this is node 1"),
+        "{log}"
+    );
+}
+
+#[test]
+fn config_lists_every_key_for_people_and_for_programs() {
+    let table = stdout(&run(&["config", "log.retention"]));
+    assert!(
+        table.contains("log.retention.ms\n    long, no default"),
+        "{table}"
+    );
+    assert!(!table.contains("num.partitions"));
+    let json = stdout(&run(&["config", "--output", "json"]));
+    let rows: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(rows.as_array().unwrap().len(), 363);
+    let json = stdout(&run(&[
+        "config",
+        "--for",
+        "topic",
+        "--output",
+        "json",
+        "segment.bytes",
+    ]));
+    let rows: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let row = &rows[rows.as_array().unwrap().len() - 1];
+    assert_eq!(row["name"], "segment.bytes");
+    assert_eq!(row["default"], "1073741824");
+    assert_eq!(row["type"], "int");
+    assert_eq!(row["has_effect"], true);
+}
+
+#[test]
+fn help_documents_exit_codes_and_a_second_signal_ends_at_once() {
+    for command in [&["--help"][..], &["start", "--help"], &["format", "--help"]] {
+        assert!(stdout(&run(command)).contains("Exit codes:"), "{command:?}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Started::new(dir.path(), &[]);
+    assert_ne!(broker.ready, "");
+    broker.signal("TERM");
+    broker.signal("TERM");
+    let (code, _) = broker.ended();
+    // The first signal may have done its work before the second one came.
+    assert!(matches!(code, Some(0 | 130)), "{code:?}");
+}
