@@ -425,6 +425,8 @@ async fn nothing_is_committed_when_the_disk_fails_and_the_node_says_so() {
     let log = Arc::new(MemoryLog::default());
     let raft = open(dir.path(), &log);
     let epoch = leading_epoch(&raft).await;
+    let activation_offset = raft.status().borrow().activation_offset;
+    committed(&raft, activation_offset).await;
     let before = raft.status().borrow().high_watermark;
     log.fail_flush();
     raft.append(epoch, |offset| one_record(offset, epoch))

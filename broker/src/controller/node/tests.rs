@@ -102,8 +102,14 @@ async fn a_snapshot_and_the_log_after_it_make_the_image_that_the_log_alone_makes
     let before = node.node.metadata.image();
     let log_dir = crate::raft::log_store::metadata_dir(dir.path());
     let epoch = node.shutdown().await;
-    let ids = snapshot::list(&log_dir).unwrap();
-    assert!(ids.len() > 1, "{ids:?}");
+    // Snapshots are written beside the loader.
+    let written = async {
+        while snapshot::list(&log_dir).unwrap().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(30), written).await;
+    waited.unwrap();
 
     let node = start_node(dir.path(), directory_id, epoch, |_| {}).await;
     let deadline = Duration::from_secs(30);
