@@ -56,7 +56,12 @@ pub(super) fn handle(
                 .with_min_version(feature.supported.min)
                 .with_max_version(feature.supported.max)
         });
-    let finalized = image.features.all().into_iter().map(|(name, level)| {
+    // kraft.version is not among the metadata's features: Raft keeps it.
+    let kraft_version = broker.raft.quorum_records(i64::MAX).kraft_version;
+    let kraft_version =
+        (kraft_version > 0).then(|| (features::KRAFT_VERSION.into(), kraft_version));
+    let levels = image.features.all().into_iter().chain(kraft_version);
+    let finalized = levels.map(|(name, level)| {
         FinalizedFeatureKey::default()
             .with_name(own(&name))
             .with_min_version_level(level)

@@ -152,6 +152,7 @@ impl QuorumController {
         &self,
         request: &BrokerRegistrationRequest,
     ) -> Result<Vec<RegisteredFeature>, ApiError> {
+        let id = request.broker_id.0;
         let mut declared = BTreeMap::new();
         let mut features = Vec::new();
         for feature in &request.features {
@@ -169,7 +170,7 @@ impl QuorumController {
         let finalized = self.image.features.all();
         let undeclared = FeatureRange { min: 0, max: 0 };
         for (name, range) in &declared {
-            self.check_feature(name, *range)?;
+            self.check_feature(id, name, *range)?;
         }
         if !declared.contains_key(METADATA_VERSION) {
             let message = format!("Request features do not contain '{METADATA_VERSION}'");
@@ -179,13 +180,13 @@ impl QuorumController {
         let finalized = finalized.iter().map(|(name, _)| &**name);
         for name in finalized.chain([KRAFT_VERSION]) {
             if !declared.contains_key(name) {
-                self.check_feature(name, undeclared)?;
+                self.check_feature(id, name, undeclared)?;
             }
         }
         Ok(features)
     }
 
-    fn check_feature(&self, name: &str, range: FeatureRange) -> Result<(), ApiError> {
+    fn check_feature(&self, id: i32, name: &str, range: FeatureRange) -> Result<(), ApiError> {
         // kraft.version is in the log's control records.
         let level = match name {
             KRAFT_VERSION => self.config.kraft_version,
@@ -199,6 +200,8 @@ impl QuorumController {
              {name}. The broker wants a version between {} and {}, inclusive.",
             range.min, range.max
         );
+        // The response has no place for the message.
+        tracing::warn!(broker = id, "{message}");
         Err(ApiError::new(ErrorCode::UNSUPPORTED_VERSION, message))
     }
 
