@@ -7,6 +7,7 @@
 
 mod admin;
 mod data_plane;
+mod hostile;
 mod program;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
