@@ -219,7 +219,11 @@ impl Cluster {
         let partition = |id: usize| {
             let replicas = replicas(topic, id).map(BrokerId).to_vec();
             // A few are not in sync, so that there is something to see.
-            let in_sync = if (topic + id) % 997 == 0 { 2 } else { 3 };
+            let in_sync = if (topic + id).is_multiple_of(997) {
+                2
+            } else {
+                3
+            };
             MetadataResponsePartition::default()
                 .with_partition_index(id as i32)
                 .with_leader_id(replicas[0])

@@ -93,10 +93,10 @@ proptest! {
         }
         merge.finish(&mut merged, usize::MAX);
         prop_assert_eq!(merged.len(), lanes.iter().map(Vec::len).sum::<usize>());
-        for at in 0..lanes.len() {
-            let own = merged.iter().filter(|m| m.partition == at as i32).map(|m| m.offset);
+        for (partition, lane) in (0..).zip(&lanes) {
+            let own = merged.iter().filter(|m| m.partition == partition).map(|m| m.offset);
             let own: Vec<i64> = own.collect();
-            prop_assert_eq!(own, (0..lanes[at].len() as i64).collect::<Vec<_>>());
+            prop_assert_eq!(own, (0..lane.len() as i64).collect::<Vec<_>>());
         }
     }
 }

@@ -215,12 +215,7 @@ const COLUMNS: &[Column<Row>] = &[
         |row, _| Key::Int(row.cmak.brokers_spread.into()),
         |row, cx| {
             let better = row.balance.placed.spread_percent;
-            two_percents(
-                row.cmak.brokers_spread,
-                better,
-                |n, cx| cells::should_be_high(n, cx),
-                cx,
-            )
+            two_percents(row.cmak.brokers_spread, better, cells::should_be_high, cx)
         },
     ),
     Column::number(
@@ -230,12 +225,7 @@ const COLUMNS: &[Column<Row>] = &[
         |row, _| Key::Int(row.cmak.brokers_skew.into()),
         |row, cx| {
             let better = row.balance.placed.skew_percent;
-            two_percents(
-                row.cmak.brokers_skew,
-                better,
-                |n, cx| cells::should_be_zero(n, cx),
-                cx,
-            )
+            two_percents(row.cmak.brokers_skew, better, cells::should_be_zero, cx)
         },
     ),
     Column::number(
@@ -245,12 +235,7 @@ const COLUMNS: &[Column<Row>] = &[
         |row, _| Key::Int(row.cmak.leader_skew.into()),
         |row, cx| {
             let better = row.balance.placed.leader_skew_percent;
-            two_percents(
-                row.cmak.leader_skew,
-                better,
-                |n, cx| cells::should_be_zero(n, cx),
-                cx,
-            )
+            two_percents(row.cmak.leader_skew, better, cells::should_be_zero, cx)
         },
     ),
     Column::number(
@@ -270,12 +255,7 @@ const COLUMNS: &[Column<Row>] = &[
         |row, _| Key::Int(row.cmak.under_replicated.into()),
         |row, cx| {
             let better = row.balance.under_replicated_percent;
-            two_percents(
-                row.cmak.under_replicated,
-                better,
-                |n, cx| cells::should_be_zero(n, cx),
-                cx,
-            )
+            two_percents(row.cmak.under_replicated, better, cells::should_be_zero, cx)
         },
     ),
 ];

@@ -273,9 +273,8 @@ impl Dialog for Form {
             KeyCode::BackTab | KeyCode::Up => self.move_focus(-1),
             _ => match self.fields.get_mut(self.focus).map(|field| &mut field.kind) {
                 Some(Kind::Text(input)) => {
-                    if edit(input, key) {
-                        self.wrong = None;
-                    }
+                    let is_edited = edit(input, key);
+                    self.wrong = self.wrong.take().filter(|_| !is_edited);
                 }
                 Some(Kind::Choice { options, at }) => match key.code {
                     KeyCode::Left | KeyCode::Char('h') => {
