@@ -19,3 +19,6 @@ pub mod view;
 pub mod widgets;
 
 pub use main_loop::{Options, run};
+
+#[cfg(test)]
+mod tests;

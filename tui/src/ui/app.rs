@@ -18,12 +18,13 @@ use kafka_shared::types::Endpoint;
 use tui_input::Input;
 
 use crate::cluster::Interest;
-use crate::model::{ClusterSnapshot, Taken, TopicPartition, Update};
-use crate::ops::{self, Action};
+use crate::model::{ClusterSnapshot, Fault, Taken, TopicPartition, Update};
+use crate::ops::{self, Action, Report};
 use crate::ui::command::{self, Command, Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::dialogs::{Help, Jump, Palette, PlanDialog, refusal};
-use crate::ui::event::{Effect, Event, SessionId};
+use crate::ui::event::{Answer, Effect, Event, SessionId};
+use crate::ui::format;
 use crate::ui::screen::{Dialog, Place, Screen, Step, Toast, Tone};
 use crate::ui::screens;
 use crate::ui::theme::Theme;
@@ -220,6 +221,9 @@ impl App {
                     }
                 }
                 self.dirty |= answer.is_none();
+                if let Some(Answer::Executed(result)) = answer {
+                    steps.extend(told_without_dialog(result));
+                }
                 self.follow(steps, &mut effects);
             }
             Event::Tick => {
@@ -737,6 +741,19 @@ impl App {
             Err(fault) => self.say(Toast::fault(&fault)),
         }
     }
+}
+
+/// What came of a plan whose dialog was closed before its answer came.
+fn told_without_dialog(result: Result<Report, Fault>) -> Vec<Step> {
+    let toast = match result {
+        Err(fault) => Toast::fault(&fault),
+        Ok(report) => match (report.faults().next(), &report.items[..]) {
+            (Some((subject, fault)), _) => Toast::bad(format!("{subject}: {}", fault.why)),
+            (None, [item]) => Toast::good(format!("done: {}", item.subject)),
+            (None, items) => Toast::good(format!("done: {}", format::plural(items.len(), "item"))),
+        },
+    };
+    vec![Step::Say(toast), Step::Effect(Effect::Refresh)]
 }
 
 /// `host:port` pairs, separated by commas.

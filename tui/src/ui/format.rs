@@ -85,10 +85,19 @@ pub fn duration_ms(ms: i64) -> String {
 pub fn timestamp_ms(ms: i64) -> String {
     match jiff::Timestamp::from_millisecond(ms) {
         Ok(at) if ms >= 0 => {
-            let zoned = at.to_zoned(jiff::tz::TimeZone::system());
+            let zoned = at.to_zoned(time_zone());
             zoned.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string()
         }
         _ => NONE.to_owned(),
+    }
+}
+
+/// The zone of this machine; in tests the same everywhere.
+pub fn time_zone() -> jiff::tz::TimeZone {
+    if cfg!(test) {
+        jiff::tz::TimeZone::UTC
+    } else {
+        jiff::tz::TimeZone::system()
     }
 }
 
@@ -204,11 +213,16 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.split('\n') {
         let mut line = String::new();
+        let mut is_empty = true;
         for word in paragraph.split(' ') {
             let mut word = word;
-            let space = usize::from(!line.is_empty());
-            if line.width() + space + word.width() > width && !line.is_empty() {
+            if !is_empty && line.width() + 1 + word.width() > width {
                 lines.push(std::mem::take(&mut line));
+                is_empty = true;
+            }
+            // Blanks at the beginning are kept: they are indents.
+            if !is_empty {
+                line.push(' ');
             }
             while word.width() > width {
                 let mut used = 0;
@@ -221,10 +235,8 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
                 lines.push(head.to_owned());
                 word = tail;
             }
-            if !line.is_empty() {
-                line.push(' ');
-            }
             line.push_str(word);
+            is_empty = false;
         }
         lines.push(line);
     }
@@ -266,7 +278,26 @@ mod tests {
         assert_eq!(payload("äöü".as_bytes(), 2), "ä…");
     }
 
+    #[test]
+    fn long_texts_break_at_spaces_and_keep_their_indents() {
+        assert_eq!(wrap("to be or not to be", 9), ["to be or", "not to be"]);
+        assert_eq!(wrap("  \"a\": 1,\n}", 20), ["  \"a\": 1,", "}"]);
+        assert_eq!(wrap("abcdefgh", 3), ["abc", "def", "gh"]);
+        assert_eq!(wrap("äöü 語語", 3), ["äöü", "語", "語"]);
+        assert_eq!(wrap("", 5), [""]);
+    }
+
     proptest::proptest! {
+        #[test]
+        fn wrapped_lines_fit(text in "[ a-zü語]{0,60}", width in 2_usize..30) {
+            proptest::prop_assert!(wrap(&text, width).iter().all(|line| line.width() <= width));
+        }
+
+        #[test]
+        fn a_cut_text_fits(text in "[ a-zü語]{0,40}", max in 0_usize..30) {
+            proptest::prop_assert!(cut(&text, max).width() <= max);
+        }
+
         #[test]
         fn no_bytes_become_a_control_character(bytes: Vec<u8>, max in 0_usize..200) {
             let shown = payload(&bytes, max);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crossterm::event::{Event as Input, EventStream};
 use futures_util::StreamExt as _;
+use kafka_shared::task;
 use kafka_shared::time::{Clock, SystemClock};
 use kafka_shared::types::Endpoint;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,6 +25,8 @@ use crate::ui::view;
 
 /// The shortest time between two drawings.
 const FRAME_MS: i64 = 16;
+/// Keys that wait for the loop; more wait in the terminal.
+const KEYS_MAX: usize = 256;
 /// Events that wait for the loop.
 const EVENTS_MAX: usize = 1_024;
 /// Events that are taken in before the next drawing at most.
@@ -141,6 +144,34 @@ impl Signals {
     }
 }
 
+/// Reads the terminal in a task of its own, so that what waits can be looked at without waiting.
+/// Dropping it ends the reading: two readers would take keys from each other.
+struct Keys {
+    queue: mpsc::Receiver<std::io::Result<Input>>,
+    reader: tokio::task::JoinHandle<()>,
+}
+
+impl Keys {
+    fn new() -> Self {
+        let (sender, queue) = mpsc::channel(KEYS_MAX);
+        let reader = task::spawn("ui-keys", async move {
+            let mut stream = EventStream::new();
+            while let Some(event) = stream.next().await {
+                if sender.send(event).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Self { queue, reader }
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
 /// What the loop does after some events.
 #[derive(PartialEq, Eq)]
 enum Next {
@@ -161,7 +192,7 @@ struct MainLoop {
 impl MainLoop {
     async fn run(&mut self) -> anyhow::Result<()> {
         let mut signals = Signals::new()?;
-        let mut input = EventStream::new();
+        let mut input = Keys::new();
         let effects = self.app.start();
         let mut next = self.perform(effects)?;
         while next != Next::Quit {
@@ -169,7 +200,7 @@ impl MainLoop {
                 // A second reader of the terminal would swallow what the shell is told.
                 drop(input);
                 self.suspend()?;
-                input = EventStream::new();
+                input = Keys::new();
             }
             self.draw_if_due()?;
             let wait = self.wait_ms().map(Duration::from_millis);
@@ -181,7 +212,7 @@ impl MainLoop {
             };
             next = tokio::select! {
                 () = signals.next() => self.take(Event::Terminate)?,
-                event = input.next() => match event {
+                event = input.queue.recv() => match event {
                     Some(Ok(event)) => self.take_input(event, &mut input)?,
                     // The terminal is gone.
                     Some(Err(_)) | None => Next::Quit,
@@ -233,7 +264,7 @@ impl MainLoop {
     }
 
     /// Takes a key in, and those that were typed meanwhile: a held key must not lag behind.
-    fn take_input(&mut self, first: Input, input: &mut EventStream) -> anyhow::Result<Next> {
+    fn take_input(&mut self, first: Input, input: &mut Keys) -> anyhow::Result<Next> {
         let mut event = first;
         for _ in 0..EVENTS_AT_ONCE {
             if matches!(event, Input::Resize(..)) {
@@ -243,10 +274,10 @@ impl MainLoop {
             if next != Next::Go {
                 return Ok(next);
             }
-            match futures_util::FutureExt::now_or_never(input.next()) {
-                Some(Some(Ok(more))) => event = more,
-                Some(Some(Err(_)) | None) => return Ok(Next::Quit),
-                None => break,
+            match input.queue.try_recv() {
+                Ok(Ok(more)) => event = more,
+                Ok(Err(_)) => return Ok(Next::Quit),
+                Err(_) => break,
             }
         }
         Ok(Next::Go)

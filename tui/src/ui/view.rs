@@ -73,26 +73,6 @@ pub fn draw(app: &App, buffer: &mut Buffer) -> Option<Position> {
 fn draw_header(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = &app.world.theme;
     let snapshot = &app.world.snapshot;
-    let mut left = vec![Span::styled(" kafka-tui", theme.title)];
-    if app.is_connected() {
-        left.push(Span::styled(
-            format!("  {}", app.session.address()),
-            theme.text,
-        ));
-    }
-    if let Some(metadata) = snapshot.metadata.get() {
-        let id = metadata.cluster_id.as_deref().unwrap_or("unknown");
-        left.push(Span::styled(format!("  {}", format::clean(id)), theme.dim));
-        let brokers = format::plural(metadata.brokers.len(), "broker");
-        left.push(Span::styled(format!("  {brokers}"), theme.text));
-        let controller = snapshot
-            .controller_id()
-            .map_or("?".to_owned(), |id| id.to_string());
-        left.push(Span::styled(
-            format!("  controller {controller}"),
-            theme.text,
-        ));
-    }
     let mut right: Vec<Span<'_>> = Vec::new();
     if app.world.read_only {
         right.push(Span::styled("READ-ONLY ", theme.warn));
@@ -101,17 +81,54 @@ fn draw_header(app: &App, area: Rect, buffer: &mut Buffer) {
     let right_width: usize = right.iter().map(|span| span.content.width()).sum();
     let right_width = u16::try_from(right_width).unwrap_or(0).min(area.width);
     frame::line(
-        left,
-        area.x,
-        area.y,
-        area.width.saturating_sub(right_width + 1),
-        buffer,
-    );
-    frame::line(
         right,
         area.right() - right_width,
         area.y,
         right_width,
+        buffer,
+    );
+    let mut left = vec![(0, Span::styled(" kafka-tui", theme.title))];
+    if app.is_connected() {
+        let address = format::cut(&app.session.address(), 40);
+        left.push((1, Span::styled(format!("  {address}"), theme.text)));
+    }
+    if let Some(metadata) = snapshot.metadata.get() {
+        let id = metadata.cluster_id.as_deref().unwrap_or("unknown");
+        left.push((
+            4,
+            Span::styled(format!("  {}", format::clean(id)), theme.dim),
+        ));
+        let brokers = format::plural(metadata.brokers.len(), "broker");
+        left.push((3, Span::styled(format!("  {brokers}"), theme.text)));
+        let controller = snapshot
+            .controller_id()
+            .map_or("?".to_owned(), |id| id.to_string());
+        left.push((
+            2,
+            Span::styled(format!("  controller {controller}"), theme.text),
+        ));
+    }
+    // The least important parts go first where the line is short.
+    let room = usize::from(area.width.saturating_sub(right_width + 1));
+    let width = |parts: &[(u8, Span<'_>)]| -> usize {
+        parts.iter().map(|(_, span)| span.content.width()).sum()
+    };
+    while width(&left) > room && left.len() > 1 {
+        let worst = left
+            .iter()
+            .enumerate()
+            .max_by_key(|(_, (priority, _))| *priority);
+        match worst.map(|(at, _)| at) {
+            Some(at) => left.remove(at),
+            None => break,
+        };
+    }
+    let left = left.into_iter().map(|(_, span)| span).collect();
+    frame::line(
+        left,
+        area.x,
+        area.y,
+        u16::try_from(room).unwrap_or(0),
         buffer,
     );
 }
@@ -309,22 +326,26 @@ fn draw_last_line(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position
     None
 }
 
-/// The keys of the screen, those of help and palette first so that they never fall off.
+/// The keys of the screen: help first so that it never falls off, then its own.
 fn hints(app: &App) -> Vec<(String, String, bool)> {
     let Some(screen) = app.screens.last() else {
         return Vec::new();
     };
     let cx = app.world.cx();
-    let order = |scope: Scope| match scope {
-        Scope::Everywhere => 0,
-        Scope::Panes => 1,
-        Scope::List => 3,
+    let order = |command: &command::Command| match (command.id, command.scope) {
+        (command::Id::Help, _) => 0,
+        (_, Scope::Panes) => 1,
+        (_, Scope::List) => 3,
+        (_, Scope::Everywhere) => 4,
         _ => 2,
     };
-    let mut scopes = app.scopes();
-    scopes.sort_by_key(|scope| order(*scope));
+    let scopes = app.scopes();
+    let mut commands: Vec<_> = command::available(&scopes)
+        .filter(|c| !c.hint.is_empty())
+        .collect();
+    commands.sort_by_key(|command| order(command));
     let mut hints = Vec::new();
-    for command in command::available(&scopes).filter(|c| !c.hint.is_empty()) {
+    for command in commands {
         let Some(key) = command.keys.first() else {
             continue;
         };

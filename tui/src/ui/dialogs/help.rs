@@ -3,7 +3,11 @@
 use crate::ui::command::{self, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::dialogs::TextDialog;
+use crate::ui::format;
 use crate::ui::screen::Screen;
+
+/// Cells of a description, so that a terminal of 80 columns shows it whole.
+const DOC_WIDTH: usize = 43;
 
 /// The help of the screen on top.
 #[derive(Debug)]
@@ -46,10 +50,12 @@ impl Help {
                     cx.theme.text
                 };
                 let why = refused.map(|why| format!(" ({why})")).unwrap_or_default();
-                lines.push((
-                    format!("  {:<14} {name:<22} {}{why}", keys.join(" "), row.doc),
-                    style,
-                ));
+                let doc = format::wrap(&format!("{}{why}", row.doc), DOC_WIDTH);
+                let mut head = format!("  {:<12} {name:<15} ", keys.join(" "));
+                for part in doc {
+                    lines.push((format!("{head}{part}"), style));
+                    head = " ".repeat(head.chars().count());
+                }
             }
             let taken = command::COMMANDS.iter().filter(|c| c.scope == *scope);
             seen.extend(taken.flat_map(|c| c.keys.iter().copied()));

@@ -455,6 +455,7 @@ impl Dialog for PlanDialog {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         let page = isize::try_from(self.height.get()).unwrap_or(1);
         let asking = matches!(self.stage, Stage::Asking { .. });
+        let executing = matches!(self.stage, Stage::Executing(_));
         let typing = asking && self.plan.typed_confirmation.is_some();
         match key.code {
             KeyCode::Esc => return vec![Step::Close],
@@ -471,6 +472,7 @@ impl Dialog for PlanDialog {
             KeyCode::Enter if asking && self.plan.danger == Danger::Safe => {
                 return self.confirm(cx);
             }
+            KeyCode::Enter | KeyCode::Char('q') if executing => {}
             KeyCode::Enter | KeyCode::Char('q') if !asking => return vec![Step::Close],
             KeyCode::Char('n' | 'q') if asking => return vec![Step::Close],
             KeyCode::Char('c') if !control => {
@@ -578,6 +580,7 @@ impl Dialog for PlanDialog {
 
     fn hints(&self) -> Vec<(&'static str, &'static str)> {
         match &self.stage {
+            Stage::Executing(_) => vec![("esc", "go on without waiting")],
             Stage::Asking { .. } if self.plan.typed_confirmation.is_some() => {
                 vec![("enter", "execute"), ("esc", "cancel"), ("↑ ↓", "scroll")]
             }

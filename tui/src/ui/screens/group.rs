@@ -56,7 +56,7 @@ const LAG_COLUMNS: &[Column<LagRow>] = &[
     Column::number(
         "COMMITTED",
         12,
-        2,
+        1,
         |row, _| Key::int(row.lag.committed),
         |row, cx| match row.lag.committed {
             Some(offset) => cells::plain(format::count(offset), cx),
@@ -66,7 +66,7 @@ const LAG_COLUMNS: &[Column<LagRow>] = &[
     Column::number(
         "END",
         12,
-        3,
+        1,
         |row, _| Key::int(row.lag.log_end),
         |row, cx| cells::maybe(row.lag.log_end, cx),
     ),
@@ -87,7 +87,7 @@ const LAG_COLUMNS: &[Column<LagRow>] = &[
     ),
     Column::wide(
         "OWNER",
-        16,
+        12,
         1,
         |row, _| row.owner.as_deref().map_or(Key::Unknown, Key::text),
         |row, cx| match &row.owner {
@@ -97,8 +97,8 @@ const LAG_COLUMNS: &[Column<LagRow>] = &[
     ),
     Column::wide(
         "NOTE",
-        12,
-        1,
+        24,
+        3,
         |row, _| note(&row.lag).map_or(Key::Unknown, |note| Key::text(&note)),
         |row, cx| {
             let style = if row.lag.lost.is_some() {
@@ -492,6 +492,28 @@ impl GroupScreen {
         frame::line(spans, area.x + 1, area.y, area.width - 1, buffer);
     }
 
+    /// The partitions, and below them in full what is to be said of the selected one.
+    fn draw_lags(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
+        let note = self.lags.selected_row().and_then(|row| note(&row.lag));
+        let below = u16::from(note.is_some()).min(area.height);
+        let list = Rect {
+            height: area.height - below,
+            ..area
+        };
+        self.lags.draw(cx, true, list, buffer);
+        if let Some(note) = note {
+            let width = area.width.saturating_sub(2);
+            frame::text(
+                &note,
+                cx.theme.warn,
+                area.x + 1,
+                list.bottom(),
+                width,
+                buffer,
+            );
+        }
+    }
+
     fn draw_tabs(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
         let theme = cx.theme;
         let tab = |pane: Pane, text: String| {
@@ -648,7 +670,7 @@ impl Screen for GroupScreen {
             ..area
         };
         match self.pane {
-            Pane::Lag => self.lags.draw(cx, true, rest, buffer),
+            Pane::Lag => self.draw_lags(cx, rest, buffer),
             Pane::Members => self.members.draw(cx, true, rest, buffer),
             Pane::History => self.history.draw(cx, true, rest, buffer),
         }

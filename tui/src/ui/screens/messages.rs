@@ -389,7 +389,7 @@ fn parse_time(text: &str, now_ms: i64) -> Option<i64> {
     if let Ok(at) = text.parse::<jiff::Timestamp>() {
         return Some(at.as_millisecond());
     }
-    let zone = jiff::tz::TimeZone::system();
+    let zone = format::time_zone();
     let today = jiff::Timestamp::from_millisecond(now_ms)
         .ok()?
         .to_zoned(zone.clone())

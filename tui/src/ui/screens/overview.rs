@@ -169,7 +169,10 @@ impl Overview {
             ("controller", controller(cx.snapshot)),
             (
                 "topics",
-                format!("{} ({} internal)", count(n.topics), n.internal),
+                match n.internal {
+                    0 => count(n.topics),
+                    internal => format!("{} ({internal} internal)", count(n.topics)),
+                },
             ),
             (
                 "partitions",
@@ -225,7 +228,7 @@ fn controller(snapshot: &ClusterSnapshot) -> String {
         .max()
         .unwrap_or(0);
     let behind = if lag > 0 {
-        format!(", up to {} behind", format::count(lag))
+        format!(", lag {}", format::count(lag))
     } else {
         String::new()
     };
@@ -252,27 +255,14 @@ fn partition_problem(health: PartitionHealth) -> Option<(u8, &'static str)> {
 }
 
 fn partition_detail(partition: &Partition, min_isr: Option<i32>) -> String {
-    let isr = if partition.isr.is_empty() {
-        "none".to_owned()
-    } else {
-        format::ids(&partition.isr)
+    let isr = match &partition.isr[..] {
+        [] => "none".to_owned(),
+        isr => format::ids(isr),
     };
-    let missing: Vec<i32> = partition
-        .replicas
-        .iter()
-        .copied()
-        .filter(|id| !partition.isr.contains(id))
-        .collect();
-    let mut text = format!(
-        "missing {} of {}",
-        format::ids(&missing),
-        format::ids(&partition.replicas)
-    );
-    text.push_str(&format!(", in sync {isr}"));
-    if let Some(min) = min_isr {
-        text.push_str(&format!(", min {min}"));
-    }
-    text
+    let min = min_isr
+        .map(|min| format!(", min {min}"))
+        .unwrap_or_default();
+    format!("in sync {isr} of {}{min}", format::ids(&partition.replicas))
 }
 
 fn problems(cx: &Cx<'_>) -> Vec<Problem> {
@@ -383,7 +373,11 @@ fn numbers(cx: &Cx<'_>) -> Numbers {
         replicas: partitions.map(|partition| partition.replicas.len()).sum(),
         records,
         size,
-        rate: Total::new(),
+        rate: if snapshot.rates.is_empty() {
+            derive::cluster_rate(snapshot)
+        } else {
+            Total::new()
+        },
         groups: snapshot.groups.get().map(|groups| groups.groups.len()),
         groups_missing: snapshot
             .groups
@@ -452,7 +446,7 @@ impl Screen for Overview {
 
     fn draw(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
         let theme = cx.theme;
-        let left = 36.min(area.width / 2);
+        let left = 32.min(area.width / 2);
         let blocks = Rect {
             x: area.x + 1,
             height: 8.min(area.height),

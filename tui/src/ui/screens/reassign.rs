@@ -389,7 +389,7 @@ impl Wizard {
             Span::styled(how, theme.accent),
             Span::styled(
                 format!(
-                    "   {} of {} change   {} to copy, {}",
+                    "   {} of {} change   copy {}, {}",
                     format::count(n as i64),
                     format::plural(self.list.rows().len(), "partition"),
                     format::plural(self.preview.n_moves(), "replica"),
@@ -401,15 +401,14 @@ impl Wizard {
         frame::line(spans, area.x + 1, area.y, area.width - 1, buffer);
         if let Some(fault) = &self.fault {
             let hint = fault.hint.as_deref().unwrap_or_default();
-            let text = format!("no proposal: {}. {hint}", fault.why);
-            frame::text(
-                &format::clean(&text),
-                theme.bad,
-                area.x + 1,
-                area.y + 1,
-                area.width - 1,
-                buffer,
-            );
+            let lines = [
+                (format!("no proposal: {}", fault.why), theme.bad),
+                (format!("{hint} (b), or edit by hand (e)"), theme.text),
+            ];
+            for (y, (text, style)) in (area.y + 1..area.bottom()).zip(lines) {
+                let text = format::clean(&text);
+                frame::text(&text, style, area.x + 1, y, area.width - 1, buffer);
+            }
         } else if n == 0 {
             let text = "nothing changes: b chooses brokers, e edits replicas by hand";
             frame::text(
@@ -562,9 +561,9 @@ impl Screen for Wizard {
     }
 
     fn draw(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
-        self.draw_head(cx, Rect { height: 2, ..area }, buffer);
+        self.draw_head(cx, Rect { height: 3, ..area }, buffer);
         let n_brokers = u16::try_from(self.preview.brokers.len()).unwrap_or(u16::MAX);
-        let brokers = n_brokers.saturating_add(2).min(area.height / 3);
+        let brokers = n_brokers.saturating_add(2).min(area.height * 2 / 5);
         let height = area.height.saturating_sub(3 + brokers);
         let list = Rect {
             y: area.y + 3,

@@ -56,7 +56,7 @@ impl Row {
         } else if health.under_min_isr == Some(true) {
             ("under min ISR".to_owned(), theme.bad)
         } else if health.under_replicated {
-            ("under-replicated".to_owned(), theme.warn)
+            ("under-repl.".to_owned(), theme.warn)
         } else if health.reassigning {
             ("moving".to_owned(), theme.accent)
         } else if health.not_preferred {
@@ -159,7 +159,7 @@ const COLUMNS: &[Column<Row>] = &[
     ),
     Column::text(
         "STATE",
-        16,
+        13,
         0,
         |row, cx| Key::text(&row.state(cx).0),
         |row, cx| {

@@ -82,7 +82,7 @@ impl Row {
             (format!("{} offline", health.offline), theme.bad)
         } else if health.under_min_isr.partial().unwrap_or(0) > 0 {
             let n = health.under_min_isr.partial().unwrap_or(0);
-            (format!("{n} under min ISR"), theme.bad)
+            (format!("{n} under min"), theme.bad)
         } else if health.under_replicated > 0 {
             (
                 format!("{} under-repl.", health.under_replicated),
@@ -166,13 +166,13 @@ const COLUMNS: &[Column<Row>] = &[
     Column::number(
         "RF",
         3,
-        1,
+        2,
         |row, _| Key::size(row.factor),
         |row, cx| cells::count(row.factor, cx),
     ),
     Column::text(
         "STATE",
-        15,
+        14,
         0,
         |row, _| Key::Int(-row.state_rank()),
         |row, cx| {
@@ -182,7 +182,7 @@ const COLUMNS: &[Column<Row>] = &[
     ),
     Column::number(
         "RECORDS",
-        13,
+        11,
         1,
         |row, _| Key::total(&row.records, |n| n as f64),
         |row, cx| cells::total(&row.records, format::count, cx),
@@ -196,8 +196,8 @@ const COLUMNS: &[Column<Row>] = &[
     ),
     Column::number(
         "RATE",
-        9,
-        1,
+        8,
+        2,
         |row, _| Key::total(&row.rate, |n| n),
         |row, cx| cells::total(&row.rate, format::rate, cx),
     ),
