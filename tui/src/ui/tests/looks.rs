@@ -18,14 +18,14 @@ fn overview() {
     assert_snapshot!(look("", 80, 24), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
     overview ──────────────────────────────────────────────────────────────────────
-    HEALTH  needs attention now           CLUSTER
-    offline partitions            1       brokers       3
-    under-replicated              2       controller    1 (epoch 7, 3 voters, lag
-    under min ISR                 1       topics        3
-    at min ISR                    1       partitions    6 (13 replicas)
-    not led by preferred          1       groups        2
-    reassigning                   0       records       ≥3,006,000
-    offline replicas              0       size on disk  ≥11.0 MiB
+    HEALTH  needs attention now       CLUSTER
+    offline partitions            1   brokers       3
+    under-replicated              2   controller    1 (epoch 7, 3 voters, lag 12)
+    under min ISR                 1   topics        3
+    at min ISR                    1   partitions    6 (13 replicas)
+    not led by preferred          1   groups        2
+    reassigning                   0   records       ≥3,006,000
+    offline replicas              0   size on disk  ≥11.0 MiB
 
     RATE        ≥250/s
 
@@ -655,13 +655,13 @@ fn start_page_help_palette_and_jump() {
     assert_snapshot!(look(":topic space ord", 80, 10), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
     overview ──────────────────────────────────────────────────────────────────────
-    HEALTH  needs attention now           CLUSTER
+    HEALTH  needs attention now       CLUSTER
     ╭ command ───────────────────────────────────────────────────────────────────╮
     │ :topic ord                                                                 │
     │  topic orders           2 partitions                                       │
     ╰────────────────────────────────────────────────────────────────────────────╯
-    not led by preferred          1       groups        2
-    reassigning                   0       records       ≥3,006,000
+    not led by preferred          1   groups        2
+    reassigning                   0   records       ≥3,006,000
     enter run  tab complete  ↑ ↓ choose  esc cancel
     ");
     assert_snapshot!(look("ctrl-p", 80, 20), @r"
@@ -669,7 +669,7 @@ fn start_page_help_palette_and_jump() {
     overview ──────────────────────────────────────────────────────────────────────
     HEAL╭ jump ──────────────────────────────────────────────────────────────╮
     offl│                                                                    │
-    unde│  topic   audit  1 partition                                        │lag
+    unde│  topic   audit  1 partition                                        │12)
     unde│  topic   clicks  3 partitions                                      │
     at m│  topic   orders  2 partitions                                      │
     not │  broker  1  b1:9092                                                │
