@@ -97,7 +97,7 @@ fn offsets(metadata: &ClusterMetadata, at: Taken, grown: i64) -> Offsets {
 fn log_dirs(metadata: &ClusterMetadata) -> LogDirs {
     let mut dirs = LogDirs::default();
     for topic in &metadata.topics {
-        let mut sizes = BTreeMap::new();
+        let mut sizes = ReplicaSizes::default();
         for partition in &topic.partitions {
             for broker in &partition.replicas {
                 let size_bytes = 1_000_000 + i64::from(partition.id);

@@ -21,7 +21,7 @@ mod resource;
 mod snapshot;
 mod topic;
 
-pub use broker::{Broker, LogDir, LogDirs, ReplicaKey, ReplicaSize};
+pub use broker::{Broker, LogDir, LogDirs, ReplicaSize, ReplicaSizes};
 pub use config::{ConfigEntry, ConfigKind, ConfigResource, ConfigSource, ConfigSynonym, Configs};
 pub use group::{
     Committed, CommittedPartition, Group, GroupDescription, GroupKind, GroupState, Groups, Member,

@@ -2,20 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{LogDirs, Partition, Topic};
+use crate::model::{LogDirs, Partition, ReplicaSizes, Topic};
 
 use super::Total;
 
 /// The size of each replica of a partition, in the partition's replica order.
 pub fn partition_sizes(dirs: &LogDirs, topic: &str, partition: &Partition) -> Total<i64> {
-    partition
-        .replicas
-        .iter()
-        .map(|broker| {
-            dirs.replica(topic, partition.id, *broker)
-                .map(|replica| replica.size_bytes)
-        })
-        .collect()
+    sizes_of(dirs.replicas.get(topic), partition)
+}
+
+fn sizes_of(sizes: Option<&ReplicaSizes>, partition: &Partition) -> Total<i64> {
+    let size = |broker: &i32| Some(sizes?.get(partition.id, *broker)?.size_bytes);
+    partition.replicas.iter().map(size).collect()
 }
 
 /// The size of a partition's log as its leader has it.
@@ -28,9 +26,10 @@ pub fn leader_size(dirs: &LogDirs, topic: &str, partition: &Partition) -> Option
 
 /// Bytes of all replicas of a topic; a part per replica.
 pub fn topic_size(dirs: &LogDirs, topic: &Topic) -> Total<i64> {
+    let sizes = dirs.replicas.get(&topic.name);
     let mut total = Total::new();
     for partition in &topic.partitions {
-        total.merge(partition_sizes(dirs, &topic.name, partition));
+        total.merge(sizes_of(sizes, partition));
     }
     total
 }

@@ -18,14 +18,6 @@ pub struct Broker {
     pub fenced: Option<bool>,
 }
 
-/// Names one replica on one broker.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ReplicaKey {
-    pub topic: Arc<str>,
-    pub partition: i32,
-    pub broker: i32,
-}
-
 /// What one broker's disk holds of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplicaSize {
@@ -53,19 +45,59 @@ pub struct LogDir {
     pub size_bytes: i64,
 }
 
+/// The replicas of one topic by `(partition, broker)`, in that order: a cluster has many, so they
+/// lie close together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplicaSizes(Vec<((i32, i32), ReplicaSize)>);
+
+impl ReplicaSizes {
+    pub fn get(&self, partition: i32, broker: i32) -> Option<&ReplicaSize> {
+        let at = self
+            .0
+            .binary_search_by_key(&(partition, broker), |entry| entry.0)
+            .ok()?;
+        self.0.get(at).map(|(_, size)| size)
+    }
+
+    pub fn insert(&mut self, (partition, broker): (i32, i32), size: ReplicaSize) {
+        match self
+            .0
+            .binary_search_by_key(&(partition, broker), |entry| entry.0)
+        {
+            Ok(at) => self.0[at].1 = size,
+            Err(at) => self.0.insert(at, ((partition, broker), size)),
+        }
+    }
+}
+
+impl FromIterator<((i32, i32), ReplicaSize)> for ReplicaSizes {
+    fn from_iter<I: IntoIterator<Item = ((i32, i32), ReplicaSize)>>(entries: I) -> Self {
+        let mut entries: Vec<_> = entries.into_iter().collect();
+        entries.sort_by_key(|entry| entry.0);
+        entries.dedup_by_key(|entry| entry.0);
+        Self(entries)
+    }
+}
+
+impl<const N: usize> From<[((i32, i32), ReplicaSize); N]> for ReplicaSizes {
+    fn from(entries: [((i32, i32), ReplicaSize); N]) -> Self {
+        entries.into_iter().collect()
+    }
+}
+
 /// The log directories of every broker that answered, and the failures of those that did not.
 #[derive(Clone, Debug, Default)]
 pub struct LogDirs {
     pub dirs: BTreeMap<i32, Vec<LogDir>>,
-    /// Sizes by topic, then `(partition, broker)`; a future replica is kept apart in `future`.
-    pub replicas: HashMap<Arc<str>, BTreeMap<(i32, i32), ReplicaSize>>,
-    pub future: HashMap<Arc<str>, BTreeMap<(i32, i32), ReplicaSize>>,
+    /// Sizes by topic; future replicas are kept apart in `future`.
+    pub replicas: HashMap<Arc<str>, ReplicaSizes>,
+    pub future: HashMap<Arc<str>, ReplicaSizes>,
     pub faults: BTreeMap<i32, Arc<Fault>>,
 }
 
 impl LogDirs {
     pub fn replica(&self, topic: &str, partition: i32, broker: i32) -> Option<&ReplicaSize> {
-        self.replicas.get(topic)?.get(&(partition, broker))
+        self.replicas.get(topic)?.get(partition, broker)
     }
 
     /// Whether this broker's answer is part of the value.

@@ -124,7 +124,8 @@ fn log_dirs() -> LogDirs {
                 sizes.insert((partition.id, *broker), size);
             }
         }
-        dirs.replicas.insert(Arc::clone(&topic.name), sizes);
+        dirs.replicas
+            .insert(Arc::clone(&topic.name), sizes.into_iter().collect());
     }
     dirs
 }

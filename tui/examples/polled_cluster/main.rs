@@ -1,6 +1,6 @@
 //! What the manager costs on a large cluster: time to the first screen, time of a frame, memory.
 //!
-//! `cargo run --release --package kafka-tui --example large_cluster [TOPICS [GROUPS]]`
+//! `cargo run --release --package kafka-tui --example polled_cluster [TOPICS [GROUPS]]`
 //!
 //! The cluster is `fixture`, in a process of its own, so that the memory told here is the
 //! manager's. The manager is the real one, client, poller, state and drawing, without a terminal:
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("large_cluster: {error:#}");
+            eprintln!("polled_cluster: {error:#}");
             ExitCode::FAILURE
         }
     }
