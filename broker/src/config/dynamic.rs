@@ -33,6 +33,9 @@ use crate::{
     },
 };
 
+#[cfg(test)]
+mod tests;
+
 /// Shared access to the configuration in force.
 pub struct DynamicConfig {
     current: ArcSwap<BrokerConfig>,

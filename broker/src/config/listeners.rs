@@ -15,6 +15,9 @@ use kafka_shared::config::ConfigError;
 
 use super::values::BrokerValues;
 
+#[cfg(test)]
+mod tests;
+
 /// How a listener's connections are secured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecurityProtocol {

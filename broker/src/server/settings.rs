@@ -159,3 +159,81 @@ pub(super) fn quorum_node(
         ..NodeConfig::new(controller, config.metadata_log_dir.clone(), directory_id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cli::ConfigArgs,
+        config::{Settings, TopicValues},
+    };
+
+    fn config(set: &[&str]) -> BrokerConfig {
+        let args = ConfigArgs {
+            set: set.iter().map(|s| (*s).to_owned()).collect(),
+            data_dir: Some("/data".into()),
+            ..ConfigArgs::default()
+        };
+        args.load().unwrap().0
+    }
+
+    fn topic(broker: &BrokerConfig, overrides: &[(&str, &str)]) -> LogConfig {
+        let overrides: Settings = overrides
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()))
+            .collect();
+        log_config(&TopicValues::new(&broker.values, &overrides).unwrap())
+    }
+
+    #[test]
+    fn without_settings_every_part_has_its_own_defaults() {
+        let config = config(&[
+            "offsets.topic.replication.factor=3",
+            "group.initial.rebalance.delay.ms=3000",
+        ]);
+        assert_eq!(topic(&config, &[]), LogConfig::default());
+        assert_eq!(
+            group_coordinator(&config),
+            GroupCoordinatorConfig::default()
+        );
+        let logs = LogManagerConfig::new(vec!["/data".into()]);
+        assert_eq!(format!("{:?}", log_manager(&config)), format!("{logs:?}"));
+        let replicas = ReplicaManagerConfig {
+            node_id: 1,
+            ..ReplicaManagerConfig::default()
+        };
+        assert_eq!(
+            format!("{:?}", replica_manager(&config)),
+            format!("{replicas:?}")
+        );
+    }
+
+    #[test]
+    fn topic_settings_reach_the_log() {
+        let broker = config(&[
+            "log.roll.hours=1",
+            "compression.type=lz4",
+            "log.cleanup.policy=",
+        ]);
+        let inherited = topic(&broker, &[]);
+        assert_eq!(inherited.segment_ms, 3_600_000);
+        assert_eq!(
+            inherited.compression_type,
+            CompressionPolicy::Codec(Compression::Lz4)
+        );
+        assert!(!inherited.compact && !inherited.delete);
+        let own = topic(
+            &broker,
+            &[
+                ("cleanup.policy", "compact"),
+                ("message.timestamp.type", "LogAppendTime"),
+                ("compression.type", "producer"),
+                ("internal.segment.bytes", "1000"),
+            ],
+        );
+        assert!(own.compact && !own.delete);
+        assert_eq!(own.message_timestamp_type, TimestampType::LogAppendTime);
+        assert_eq!(own.compression_type, CompressionPolicy::Producer);
+        assert_eq!(own.segment_bytes, 1000);
+    }
+}
