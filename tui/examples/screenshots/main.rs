@@ -5,7 +5,8 @@
 mod paint;
 mod terminal;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -22,57 +23,25 @@ struct Scene {
     shows: &'static str,
 }
 
+#[rustfmt::skip]
 const SCENES: &[Scene] = &[
-    Scene {
-        file: "overview",
-        columns: 120,
-        rows: 34,
-        keys: &["1"],
-        shows: "Brokers",
-    },
-    Scene {
-        file: "topics",
-        columns: 120,
-        rows: 34,
-        keys: &["3"],
-        shows: "orders",
-    },
-    Scene {
-        file: "topic",
-        columns: 120,
-        rows: 34,
-        keys: &["3", "/orders\r", "\r"],
-        shows: "LEADER",
-    },
-    Scene {
-        file: "groups",
-        columns: 120,
-        rows: 34,
-        keys: &["4"],
-        shows: "Stable",
-    },
-    Scene {
-        file: "help",
-        columns: 80,
-        rows: 24,
-        keys: &["3", "?"],
-        shows: "filter",
-    },
+    Scene { file: "overview", columns: 120, rows: 34, keys: &["1"], shows: "HEALTH" },
+    Scene { file: "topics", columns: 120, rows: 34, keys: &["3"], shows: "orders" },
+    Scene { file: "topic", columns: 120, rows: 34, keys: &["3", "jjj\r"], shows: "LEADER" },
+    Scene { file: "groups", columns: 120, rows: 34, keys: &["4"], shows: "stable" },
+    Scene { file: "help", columns: 80, rows: 24, keys: &["3", "?"], shows: "filter" },
 ];
 
 /// How long the demo's load runs before the first picture, so that rates and lags are there.
 const WARM_UP: Duration = Duration::from_secs(12);
 
 fn main() -> anyhow::Result<()> {
-    if std::env::args().len() > 1 {
-        // The demo starts this very program again as its broker.
-        std::process::exit(0);
-    }
+    let program = build_program()?;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../screenshots");
     std::fs::create_dir_all(&folder)?;
-    let mut terminal = Terminal::start(&["demo"], 120, 34)?;
+    let mut terminal = Terminal::start(&program, &["demo"], 120, 34)?;
     terminal
-        .wait_for("Brokers", Duration::from_secs(60))
+        .wait_for("ctrl-p jump", Duration::from_secs(60))
         .context("the demo did not start")?;
     terminal.read_for(WARM_UP);
     for scene in SCENES {
@@ -89,11 +58,28 @@ fn main() -> anyhow::Result<()> {
         paint::paint(terminal.screen(), &path)?;
         println!("{}", path.display());
         // Back to where every scene starts.
-        terminal.send("\x1b")?;
-        terminal.send("\x1b")?;
-        terminal.send("1")?;
-        terminal.read_for(Duration::from_millis(300));
+        for _ in 0..3 {
+            terminal.send("\x1b")?;
+            terminal.read_for(Duration::from_millis(200));
+        }
     }
     terminal.send("q")?;
     terminal.wait_for_end(Duration::from_secs(20))
+}
+
+/// Builds the program in this example's own profile, and says where it is.
+fn build_program() -> anyhow::Result<PathBuf> {
+    let example = std::env::current_exe()?;
+    let profile = example
+        .parent()
+        .and_then(Path::parent)
+        .context("the example is not in a target folder")?;
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--package", "kafka-tui", "--bin", "kafka-tui"]);
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status()?;
+    anyhow::ensure!(built.success(), "kafka-tui could not be built");
+    Ok(profile.join("kafka-tui"))
 }

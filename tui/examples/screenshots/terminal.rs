@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -20,10 +21,10 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Starts this executable with other arguments.
-    pub fn start(args: &[&str], columns: u16, rows: u16) -> anyhow::Result<Self> {
+    /// Starts a program.
+    pub fn start(program: &Path, args: &[&str], columns: u16, rows: u16) -> anyhow::Result<Self> {
         let pair = native_pty_system().openpty(size(columns, rows))?;
-        let mut command = CommandBuilder::new(std::env::current_exe()?);
+        let mut command = CommandBuilder::new(program);
         command.args(args);
         command.env("TERM", "xterm-256color");
         command.env("COLORTERM", "truecolor");
