@@ -265,13 +265,19 @@ impl Bench {
     fn frame(&mut self, what: &str, event: Event) -> f64 {
         let started = self.ms();
         drop(self.app.update(self.now(), event));
+        let updated = self.ms();
         self.app.settle();
+        let settled = self.ms();
         self.next.reset();
         view::draw(&self.app, &mut self.next);
         std::hint::black_box(self.shown.diff(&self.next).len());
         std::mem::swap(&mut self.shown, &mut self.next);
         let took = self.ms() - started;
-        self.frames.push((took, what.to_owned()));
+        let (update, rows) = (updated - started, settled - updated);
+        let parts = format!("{what}: update {update:.1}, rows {rows:.1}, cells {:.1}", {
+            took - update - rows
+        });
+        self.frames.push((took, parts));
         took
     }
 
