@@ -21,10 +21,12 @@ pub use balance::{
     cluster_balance, cmak, topic_balance,
 };
 pub use health::{HealthCounts, PartitionHealth, cluster_health, partition_health, topic_health};
-pub use lag::{GroupLag, Lag, LagUnknown, PartitionLag, group_lag, topic_groups};
+pub use lag::{
+    GroupLag, GroupTotals, Lag, LagUnknown, PartitionLag, group_lag, group_totals, topic_groups,
+};
 pub use progress::{MoveProgress, moves};
 pub use size::{broker_sizes, leader_size, partition_sizes, topic_size};
-pub use throughput::{cluster_rate, partition_rate, topic_rate};
+pub use throughput::{cluster_rate, partition_rate, rate_between, topic_rate};
 pub use total::Total;
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ pub struct HealthCounts {
 }
 
 impl HealthCounts {
-    fn add(&mut self, health: PartitionHealth) {
+    pub fn add(&mut self, health: PartitionHealth) {
         self.partitions += 1;
         self.offline += usize::from(health.offline);
         self.under_replicated += usize::from(health.under_replicated);
@@ -60,7 +60,7 @@ impl HealthCounts {
         self.offline_replicas += health.offline_replicas;
     }
 
-    fn merge(&mut self, other: Self) {
+    pub fn merge(&mut self, other: Self) {
         self.partitions += other.partitions;
         self.offline += other.offline;
         self.under_replicated += other.under_replicated;

@@ -513,3 +513,78 @@ proptest! {
         prop_assert!(balance.under_replicated_percent <= 100);
     }
 }
+
+proptest! {
+    #[test]
+    fn a_groups_totals_are_those_of_its_partitions(
+        commits in proptest::collection::vec(proptest::option::of(0_i64..200), 0..6),
+        ends in proptest::collection::vec(proptest::option::of(0_i64..200), 0..6),
+        owned in proptest::collection::btree_set(0_i32..8, 0..5),
+        topic_exists: bool,
+    ) {
+        let commit = |(at, offset): (usize, &Option<i64>)| CommittedPartition {
+            partition: at as i32,
+            offset: *offset,
+            leader_epoch: None,
+            metadata: None,
+            error: None,
+        };
+        let commits: Vec<_> = commits.iter().enumerate().map(commit).collect();
+        let committed = Committed {
+            taken: Taken::default(),
+            topics: [(Arc::from("t"), commits)].into(),
+        };
+        let end = |(at, end): (usize, &Option<i64>)| PartitionOffsets {
+            partition: at as i32,
+            start: Cell::Known(50),
+            end: end.map_or(Cell::Unknown, Cell::Known),
+        };
+        let read = TopicOffsets {
+            taken: Taken::default(),
+            topic_id: None,
+            partitions: ends.iter().enumerate().map(end).collect(),
+        };
+        let offsets: Offsets = [(Arc::from("t"), Arc::new(read))].into();
+        let member = Member {
+            id: "m".into(),
+            client_id: "c".into(),
+            host: "h".into(),
+            instance_id: None,
+            rack: None,
+            epoch: None,
+            subscribed: Vec::new(),
+            assignment: vec![TopicAssignment {
+                topic: "t".into(),
+                partitions: owned.into_iter().collect(),
+            }],
+            target: Vec::new(),
+            undecoded: None,
+        };
+        let description = GroupDescription {
+            id: "g".into(),
+            kind: GroupKind::Classic,
+            state: GroupState::Stable,
+            protocol_type: "consumer".into(),
+            assignor: "range".into(),
+            coordinator: 1,
+            group_epoch: None,
+            assignment_epoch: None,
+            members: vec![member],
+        };
+        let one: (&[i32], &[i32], i32) = (&[1], &[1], 1);
+        let partitions = [one; 4];
+        let topics = if topic_exists { vec![Arc::new(topic("t", &partitions))] } else { vec![] };
+        let metadata = ClusterMetadata { topics, ..ClusterMetadata::default() };
+        let exists = |name: &str, id: i32| {
+            metadata.topic(name).is_some_and(|topic| topic.partition(id).is_some())
+        };
+        let whole = group_lag(&committed, &offsets, Some(&description), exists);
+        let totals = group_totals(&committed, Some(&offsets), Some(&description), &metadata);
+        prop_assert_eq!(totals.total, whole.total);
+        prop_assert_eq!(totals.max, whole.max);
+        prop_assert_eq!(totals.with_loss, whole.with_loss);
+        prop_assert_eq!(totals.owned, whole.owned);
+        prop_assert_eq!(totals.partitions, whole.partitions.len());
+        prop_assert_eq!(totals.owned_percent(), whole.owned_percent());
+    }
+}

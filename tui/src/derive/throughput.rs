@@ -17,7 +17,8 @@ pub fn partition_rate(
     (elapsed_ms > 0 && records >= 0).then(|| records as f64 * 1000.0 / elapsed_ms as f64)
 }
 
-fn rate_between(before: &TopicOffsets, now: &TopicOffsets) -> Total<f64> {
+/// Records per second of a topic between two reads of its offsets; a part per partition.
+pub fn rate_between(before: &TopicOffsets, now: &TopicOffsets) -> Total<f64> {
     let elapsed_ms = now
         .taken
         .monotonic_ms
@@ -39,10 +40,16 @@ pub fn topic_rate(snapshot: &ClusterSnapshot, topic: &str) -> Total<f64> {
         .offsets
         .get()
         .and_then(|offsets| offsets.get(topic));
-    match (now, snapshot.offsets_before.get(topic)) {
-        (Some(now), Some(before)) => rate_between(before, now),
-        (Some(now), None) => now.partitions.iter().map(|_| None).collect(),
-        (None, _) => std::iter::once(None).collect(),
+    match now {
+        Some(now) => rate_of(snapshot, topic, now),
+        None => std::iter::once(None).collect(),
+    }
+}
+
+fn rate_of(snapshot: &ClusterSnapshot, topic: &str, now: &TopicOffsets) -> Total<f64> {
+    match snapshot.offsets_before.get(topic) {
+        Some(before) => rate_between(before, now),
+        None => now.partitions.iter().map(|_| None).collect(),
     }
 }
 
@@ -51,8 +58,8 @@ pub fn cluster_rate(snapshot: &ClusterSnapshot) -> Total<f64> {
     let mut total = Total::new();
     match snapshot.offsets.get() {
         Some(offsets) => {
-            for topic in offsets.keys() {
-                total.merge(topic_rate(snapshot, topic));
+            for (topic, now) in offsets {
+                total.merge(rate_of(snapshot, topic, now));
             }
         }
         None => total.add(None),

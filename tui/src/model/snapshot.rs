@@ -47,6 +47,13 @@ impl ClusterMetadata {
         self.topics.iter().map(|topic| topic.partitions.len()).sum()
     }
 
+    /// Whether no topic differs, told by their allocations alone: what is equal but was not
+    /// shared counts as different.
+    pub fn has_same_topics(&self, old: &Self) -> bool {
+        let pairs = self.topics.iter().zip(&old.topics);
+        self.topics.len() == old.topics.len() && pairs.into_iter().all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+
     /// Takes over the allocation of every topic that did not change since `old`.
     pub fn share_unchanged(&mut self, old: &Self) {
         for topic in &mut self.topics {
@@ -76,6 +83,8 @@ pub struct TopicSettings {
 pub struct RatePoint {
     pub taken: Taken,
     pub records_per_second: f64,
+    /// Whether every partition is part of it.
+    pub is_whole: bool,
 }
 
 /// Everything that is known of one cluster. Cloning is cheap enough for one clone per refresh.
@@ -85,7 +94,7 @@ pub struct ClusterSnapshot {
     /// The newest offsets by topic. A refresh of some topics replaces these only.
     pub offsets: Resource<Offsets>,
     /// The offsets before the newest ones, for rates.
-    pub offsets_before: Offsets,
+    pub offsets_before: Arc<Offsets>,
     /// Points of the whole cluster's rate, oldest first.
     pub rates: VecDeque<RatePoint>,
     pub settings: Resource<HashMap<Arc<str>, TopicSettings>>,
@@ -187,18 +196,19 @@ impl ClusterSnapshot {
             Err(fault) => return self.offsets.apply(Err(fault), at),
         };
         let old = self.offsets.value().cloned().unwrap_or_default();
-        for (name, newer) in new.iter() {
-            let older = old.get(name).filter(|older| older.taken < newer.taken);
-            if let Some(older) = older {
-                self.offsets_before
-                    .insert(Arc::clone(name), Arc::clone(older));
-            }
-        }
         if complete {
-            self.offsets_before.retain(|name, _| new.contains_key(name));
+            // Everything is newer, so the whole of the old is what was before, as it is.
+            self.offsets_before = old;
             self.offsets.apply(Ok(new), at);
             self.note_rate(at);
         } else {
+            for (name, newer) in new.iter() {
+                let older = old.get(name).filter(|older| older.taken < newer.taken);
+                if let Some(older) = older {
+                    Arc::make_mut(&mut self.offsets_before)
+                        .insert(Arc::clone(name), Arc::clone(older));
+                }
+            }
             let mut merged = Offsets::clone(&old);
             merged.extend(
                 new.iter()
@@ -211,7 +221,8 @@ impl ClusterSnapshot {
     }
 
     fn note_rate(&mut self, at: Taken) {
-        let Some(rate) = crate::derive::cluster_rate(self).complete() else {
+        let rate = crate::derive::cluster_rate(self);
+        let Some(sum) = rate.partial() else {
             return;
         };
         if self.rates.len() == RATE_POINTS_MAX {
@@ -219,7 +230,8 @@ impl ClusterSnapshot {
         }
         self.rates.push_back(RatePoint {
             taken: at,
-            records_per_second: rate,
+            records_per_second: sum,
+            is_whole: rate.n_missing() == 0,
         });
     }
 
@@ -227,8 +239,11 @@ impl ClusterSnapshot {
         let Some(metadata) = self.metadata.value().cloned() else {
             return;
         };
-        self.offsets_before
-            .retain(|name, _| metadata.topic(name).is_some());
+        // A leftover does no harm, many of them are memory.
+        if self.offsets_before.len() > metadata.topics.len() {
+            Arc::make_mut(&mut self.offsets_before)
+                .retain(|name, _| metadata.topic(name).is_some());
+        }
         self.configs.retain(|resource, _| match resource {
             ConfigResource::Topic(name) => metadata.topic(name).is_some(),
             _ => true,

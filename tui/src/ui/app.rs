@@ -25,7 +25,7 @@ use crate::ui::cx::Cx;
 use crate::ui::dialogs::{Help, Jump, Palette, PlanDialog, refusal};
 use crate::ui::event::{Answer, Effect, Event, SessionId};
 use crate::ui::format;
-use crate::ui::screen::{Dialog, Place, Screen, Step, Toast, Tone};
+use crate::ui::screen::{Changed, Dialog, Place, Screen, Step, Toast, Tone};
 use crate::ui::screens;
 use crate::ui::theme::Theme;
 use crate::ui::widgets::form;
@@ -115,7 +115,8 @@ pub struct App {
     interval_ms: i64,
     interest: Interest,
     undo: Option<Action>,
-    rows_are_old: bool,
+    /// What the rows of the screen on top don't know yet.
+    changed: Changed,
     dirty: bool,
     start: Option<(Option<Vec<Endpoint>>, Option<String>)>,
 }
@@ -138,7 +139,7 @@ impl App {
             interval_ms: options.interval_ms,
             interest: Interest::default(),
             undo: None,
-            rows_are_old: true,
+            changed: Changed::ALL,
             dirty: true,
             start: Some((options.bootstrap, options.command)),
         };
@@ -186,10 +187,15 @@ impl App {
     /// Brings rows up to date before a drawing.
     pub fn settle(&mut self) {
         self.dirty = false;
-        if std::mem::take(&mut self.rows_are_old)
+        self.make_rows();
+    }
+
+    fn make_rows(&mut self) {
+        let changed = std::mem::take(&mut self.changed);
+        if !changed.is_empty()
             && let Some(screen) = self.screens.last_mut()
         {
-            screen.on_data(&self.world.cx());
+            screen.on_data(&self.world.cx(), changed);
         }
     }
 
@@ -251,8 +257,8 @@ impl App {
                 }
             }
         }
+        self.changed = self.changed.and(Changed::of(&update));
         self.world.snapshot.apply(update, at);
-        self.rows_are_old = true;
         self.dirty = true;
     }
 
@@ -340,7 +346,7 @@ impl App {
             ..Session::default()
         };
         self.undo = None;
-        self.rows_are_old = true;
+        self.changed = Changed::ALL;
         effects.push(Effect::Connect {
             session: SessionId(self.session.id),
             bootstrap: self.session.bootstrap.clone(),
@@ -357,6 +363,10 @@ impl App {
 impl App {
     fn on_terminal(&mut self, event: crossterm::event::Event, effects: &mut Vec<Effect>) {
         use crossterm::event::Event as Terminal;
+        // Keys that follow fast on a change of screens mean the rows of the new one.
+        if self.changed == Changed::ALL {
+            self.make_rows();
+        }
         self.dirty = true;
         match event {
             Terminal::Key(key) if key.kind != KeyEventKind::Release => self.on_key(key, effects),
@@ -634,7 +644,7 @@ impl App {
                         && let Some(mut screen) = self.screens.pop()
                     {
                         effects.extend(screen.on_close().into_iter().map(Effect::Cancel));
-                        self.rows_are_old = true;
+                        self.changed = Changed::ALL;
                     }
                 }
                 Step::Dialog(dialog) => self.dialogs.push(dialog),
@@ -685,9 +695,6 @@ impl App {
                 hint: Some("connect to one with :connect HOST:PORT, or start a broker".to_owned()),
             });
         }
-        while let Some(mut screen) = self.screens.pop() {
-            effects.extend(screen.on_close().into_iter().map(Effect::Cancel));
-        }
         self.filter = None;
         // Every way back ends at the overview, or at the start where there is no cluster.
         let root = if self.is_connected() {
@@ -695,17 +702,27 @@ impl App {
         } else {
             Place::Start
         };
-        if place != root {
-            self.open(root, effects);
-            let parent = match &place {
-                Place::Topic(_) => Some(Place::Topics),
-                Place::Group(_) => Some(Place::Groups),
-                Place::Broker(_) => Some(Place::Brokers),
-                _ => None,
-            };
-            if let Some(parent) = parent {
-                self.open(parent, effects);
-            }
+        let keep = usize::from(self.screens.first().is_some_and(|s| s.place() == root));
+        while self.screens.len() > keep
+            && let Some(mut screen) = self.screens.pop()
+        {
+            effects.extend(screen.on_close().into_iter().map(Effect::Cancel));
+        }
+        self.changed = Changed::ALL;
+        if keep == 0 {
+            self.open(root.clone(), effects);
+        }
+        if place == root {
+            return;
+        }
+        let parent = match &place {
+            Place::Topic(_) => Some(Place::Topics),
+            Place::Group(_) => Some(Place::Groups),
+            Place::Broker(_) => Some(Place::Brokers),
+            _ => None,
+        };
+        if let Some(parent) = parent {
+            self.open(parent, effects);
         }
         self.open(place, effects);
     }
@@ -717,9 +734,10 @@ impl App {
         }
         let cx = self.world.cx();
         let mut screen = screens::open(place, &cx);
-        screen.on_data(&cx);
         let steps = screen.on_open(&cx);
         self.screens.push(screen);
+        // Its rows are made before the next key or drawing, unless another screen covers it.
+        self.changed = Changed::ALL;
         self.follow(steps, effects);
     }
 

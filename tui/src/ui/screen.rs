@@ -9,7 +9,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
 use crate::cluster::Interest;
-use crate::model::{ConfigResource, Fault, Taken, TopicPartition};
+use crate::model::{ConfigResource, Fault, Taken, TopicPartition, Update};
 use crate::ops::Action;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
@@ -126,6 +126,55 @@ impl Toast {
     }
 }
 
+/// Which parts of the cluster were read since rows were made last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Changed(u16);
+
+impl Changed {
+    pub const METADATA: Self = Self(1);
+    pub const OFFSETS: Self = Self(1 << 1);
+    pub const SETTINGS: Self = Self(1 << 2);
+    pub const LOG_DIRS: Self = Self(1 << 3);
+    pub const GROUPS: Self = Self(1 << 4);
+    /// Descriptions and committed offsets.
+    pub const GROUP_DETAILS: Self = Self(1 << 5);
+    pub const CONFIGS: Self = Self(1 << 6);
+    pub const QUORUM: Self = Self(1 << 7);
+    pub const REASSIGNMENTS: Self = Self(1 << 8);
+    pub const FEATURES: Self = Self(1 << 9);
+    pub const ALL: Self = Self(u16::MAX);
+
+    pub fn of(update: &Update) -> Self {
+        match update {
+            Update::Metadata(_) => Self::METADATA,
+            Update::Offsets { .. } => Self::OFFSETS,
+            Update::Settings(_) => Self::SETTINGS,
+            Update::LogDirs(_) => Self::LOG_DIRS,
+            Update::Groups(_) => Self::GROUPS,
+            Update::Descriptions(_) | Update::Committed(_) => Self::GROUP_DETAILS,
+            Update::Configs(..) => Self::CONFIGS,
+            Update::Quorum(_) => Self::QUORUM,
+            // It marks the partitions in the metadata too.
+            Update::Reassignments(_) => Self::REASSIGNMENTS.and(Self::METADATA),
+            Update::Features(_) => Self::FEATURES,
+        }
+    }
+
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether any of those parts is among these.
+    pub fn any(self, of: Self) -> bool {
+        self.0 & of.0 != 0
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
 /// One part of what a screen shows, with what is the matter with it.
 #[derive(Debug, Clone)]
 pub struct Part {
@@ -188,8 +237,8 @@ pub trait Screen: fmt::Debug {
         }
     }
 
-    /// Something new is known, or the screen is shown again.
-    fn on_data(&mut self, cx: &Cx<'_>);
+    /// Something new is known, or the screen is shown again: then all parts count as new.
+    fn on_data(&mut self, cx: &Cx<'_>, changed: Changed);
 
     /// One of its jobs says something.
     fn on_answer(&mut self, _job: JobId, _answer: &mut Option<Answer>, _cx: &Cx<'_>) -> Vec<Step> {

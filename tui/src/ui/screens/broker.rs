@@ -11,7 +11,7 @@ use crate::model::ConfigResource;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::format;
-use crate::ui::screen::{Moving, Part, Place, Screen, Step};
+use crate::ui::screen::{Changed, Moving, Part, Place, Screen, Step};
 use crate::ui::widgets::frame;
 use crate::ui::widgets::list::{Column, Key, List, Named, Rows};
 
@@ -92,12 +92,19 @@ const COLUMNS: &[Column<Replica>] = &[
     ),
 ];
 
+/// The parts of the cluster that are shown.
+const SHOWN: Changed = Changed::METADATA
+    .and(Changed::LOG_DIRS)
+    .and(Changed::GROUPS)
+    .and(Changed::QUORUM);
+
 /// The screen.
 #[derive(Debug)]
 pub struct BrokerScreen {
     id: i32,
     list: List<Replica>,
     row: Option<brokers::Row>,
+    balances: brokers::Balances,
 }
 
 impl BrokerScreen {
@@ -106,6 +113,7 @@ impl BrokerScreen {
             id,
             list: List::new(COLUMNS),
             row: None,
+            balances: brokers::Balances::default(),
         }
     }
 
@@ -231,8 +239,13 @@ impl Screen for BrokerScreen {
         Some(&self.list)
     }
 
-    fn on_data(&mut self, cx: &Cx<'_>) {
-        self.row = brokers::rows(cx).into_iter().find(|row| row.id == self.id);
+    fn on_data(&mut self, cx: &Cx<'_>, changed: Changed) {
+        if !changed.any(SHOWN) {
+            return;
+        }
+        self.row = brokers::rows(&mut self.balances, cx)
+            .into_iter()
+            .find(|row| row.id == self.id);
         let Some(metadata) = cx.snapshot.metadata.get() else {
             return;
         };

@@ -1,5 +1,8 @@
 //! All brokers: address, role, share of partitions, size, skew.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -7,11 +10,11 @@ use ratatui::text::Span;
 
 use super::{cells, topics};
 use crate::derive::{self, BrokerBalance};
-use crate::model::ConfigResource;
+use crate::model::{ClusterMetadata, ConfigResource};
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::format;
-use crate::ui::screen::{Moving, Part, Place, Screen, Step};
+use crate::ui::screen::{Changed, Moving, Part, Place, Screen, Step};
 use crate::ui::widgets::list::{Column, Key, List, Named, Rows};
 
 /// One broker, or one that only its partitions still name.
@@ -190,10 +193,28 @@ const COLUMNS: &[Column<Row>] = &[
     ),
 ];
 
+/// The shares of all brokers, which take a walk over all partitions: kept while no topic changes.
+#[derive(Debug, Default)]
+pub struct Balances {
+    of: Option<(Arc<ClusterMetadata>, BTreeMap<i32, BrokerBalance>)>,
+}
+
+impl Balances {
+    fn get(&mut self, metadata: &Arc<ClusterMetadata>) -> &BTreeMap<i32, BrokerBalance> {
+        let same = |old: &ClusterMetadata| {
+            metadata.has_same_topics(old) && metadata.brokers == old.brokers
+        };
+        let kept = self.of.take().filter(|(old, _)| same(old));
+        let (_, balances) =
+            kept.unwrap_or_else(|| (Arc::clone(metadata), derive::broker_balances(metadata)));
+        &self.of.insert((Arc::clone(metadata), balances)).1
+    }
+}
+
 /// All brokers that are known in any way, by id.
-pub fn rows(cx: &Cx<'_>) -> Vec<Row> {
+pub fn rows(balances: &mut Balances, cx: &Cx<'_>) -> Vec<Row> {
     let snapshot = cx.snapshot;
-    let Some(metadata) = snapshot.metadata.get() else {
+    let Some(metadata) = snapshot.metadata.value() else {
         return Vec::new();
     };
     let faults = snapshot.broker_faults();
@@ -204,7 +225,7 @@ pub fn rows(cx: &Cx<'_>) -> Vec<Row> {
         .unwrap_or_default();
     let controller = snapshot.controller_id();
     let mut rows = Vec::new();
-    for (id, balance) in derive::broker_balances(metadata) {
+    for (&id, &balance) in balances.get(metadata) {
         let broker = metadata.broker(id);
         let state = match broker {
             None => BrokerState::Gone,
@@ -232,16 +253,24 @@ pub fn rows(cx: &Cx<'_>) -> Vec<Row> {
     rows
 }
 
+/// The parts of the cluster that are shown.
+const SHOWN: Changed = Changed::METADATA
+    .and(Changed::LOG_DIRS)
+    .and(Changed::GROUPS)
+    .and(Changed::QUORUM);
+
 /// The screen.
 #[derive(Debug)]
 pub struct Brokers {
     list: List<Row>,
+    balances: Balances,
 }
 
 impl Brokers {
     pub fn new() -> Self {
         Self {
             list: List::new(COLUMNS),
+            balances: Balances::default(),
         }
     }
 }
@@ -274,8 +303,11 @@ impl Screen for Brokers {
         Some(&self.list)
     }
 
-    fn on_data(&mut self, cx: &Cx<'_>) {
-        self.list.set_rows(rows(cx), cx);
+    fn on_data(&mut self, cx: &Cx<'_>, changed: Changed) {
+        if !changed.any(SHOWN) {
+            return;
+        }
+        self.list.set_rows(rows(&mut self.balances, cx), cx);
     }
 
     fn run(&mut self, command: Id, _argument: &str, cx: &Cx<'_>) -> Option<Vec<Step>> {

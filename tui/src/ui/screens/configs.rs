@@ -12,7 +12,7 @@ use crate::ops::{Action, AlterConfigs, ConfigChange};
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::format;
-use crate::ui::screen::{Part, Place, Screen, Step};
+use crate::ui::screen::{Changed, Part, Place, Screen, Step};
 use crate::ui::widgets::frame;
 use crate::ui::widgets::list::{Column, Filter, Key, List, Named, Rows};
 
@@ -110,6 +110,9 @@ const COLUMNS: &[Column<Row>] = &[
         },
     ),
 ];
+
+/// The parts of the cluster that are shown.
+const SHOWN: Changed = Changed::CONFIGS;
 
 /// The screen.
 #[derive(Debug)]
@@ -215,7 +218,10 @@ impl Screen for ConfigsScreen {
         Some(&self.list)
     }
 
-    fn on_data(&mut self, cx: &Cx<'_>) {
+    fn on_data(&mut self, cx: &Cx<'_>, changed: Changed) {
+        if !changed.any(SHOWN) {
+            return;
+        }
         let Some(configs) = cx
             .snapshot
             .configs
@@ -257,7 +263,7 @@ impl Screen for ConfigsScreen {
     fn run(&mut self, command: Id, argument: &str, cx: &Cx<'_>) -> Option<Vec<Step>> {
         if command == Id::ShowOverridden {
             self.only_set = !self.only_set;
-            self.on_data(cx);
+            self.on_data(cx, Changed::ALL);
             return Some(Vec::new());
         }
         let entry = &self.list.selected_row()?.entry;

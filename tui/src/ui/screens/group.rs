@@ -16,7 +16,7 @@ use crate::ops::Action;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::format;
-use crate::ui::screen::{Part, Place, Screen, Step};
+use crate::ui::screen::{Changed, Part, Place, Screen, Step};
 use crate::ui::widgets::frame;
 use crate::ui::widgets::list::{Clicked, Column, Key, List, Named, Rows};
 
@@ -231,6 +231,12 @@ enum Pane {
     Members,
     History,
 }
+
+/// The parts of the cluster that are shown.
+const SHOWN: Changed = Changed::METADATA
+    .and(Changed::OFFSETS)
+    .and(Changed::GROUPS)
+    .and(Changed::GROUP_DETAILS);
 
 /// The screen.
 #[derive(Debug)]
@@ -602,7 +608,10 @@ impl Screen for GroupScreen {
         }
     }
 
-    fn on_data(&mut self, cx: &Cx<'_>) {
+    fn on_data(&mut self, cx: &Cx<'_>, changed: Changed) {
+        if !changed.any(SHOWN) {
+            return;
+        }
         if let Some(groups) = cx.snapshot.groups.get() {
             self.exists = groups.groups.contains_key(self.id.as_str()) || !groups.faults.is_empty();
         }

@@ -1,5 +1,6 @@
 //! All consumer groups: state, members, lag.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use ratatui::buffer::Buffer;
@@ -9,63 +10,24 @@ use ratatui::text::Span;
 
 use super::{cells, topics};
 use crate::cluster::Interest;
-use crate::derive::{GroupLag, group_lag};
-use crate::model::{Committed, Group, GroupDescription, GroupState, TopicOffsets};
+use crate::derive::{GroupLag, GroupTotals, group_lag, group_totals};
+use crate::model::{Committed, Fault, Group, GroupDescription, GroupState};
 use crate::ops::Action;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::format;
-use crate::ui::screen::{Part, Place, Screen, Step};
+use crate::ui::screen::{Changed, Part, Place, Screen, Step};
 use crate::ui::widgets::list::{Column, Key, List, Named, Rows};
 
-/// One group.
+/// One group. Its lag is computed when it is drawn or sorted by, and kept until something that it
+/// is made from is read again.
 pub struct Row {
     pub group: Arc<Group>,
-    pub state: Option<GroupState>,
-    pub assignor: Arc<str>,
-    pub members: Option<usize>,
-    pub topics: Option<usize>,
-    pub lag: Option<Sums>,
-    /// Why there is no description or no lag.
-    pub fault: Option<String>,
-    seen: Seen,
-}
-
-/// The parts of a group's lag that tables show.
-#[derive(Debug, Clone)]
-pub struct Sums {
-    pub total: crate::derive::Total<i64>,
-    pub max: Option<i64>,
-    pub with_loss: usize,
-    pub owned_percent: u32,
-}
-
-impl From<&GroupLag> for Sums {
-    fn from(lag: &GroupLag) -> Self {
-        Self {
-            total: lag.total,
-            max: lag.max,
-            with_loss: lag.with_loss,
-            owned_percent: lag.owned_percent(),
-        }
-    }
-}
-
-/// What a row was made from: while these are the same allocations, so is the row.
-#[derive(Default)]
-struct Seen {
     description: Option<Arc<GroupDescription>>,
     committed: Option<Arc<Committed>>,
-    offsets: Vec<Option<Arc<TopicOffsets>>>,
-    n_topics: usize,
-}
-
-fn same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-        (None, None) => true,
-        _ => false,
-    }
+    /// Why there is no description or no lag.
+    pub fault: Option<Arc<Fault>>,
+    lag: OnceCell<Option<GroupTotals>>,
 }
 
 impl Named for Row {
@@ -78,13 +40,10 @@ impl Row {
     fn new(group: &Arc<Group>) -> Self {
         Self {
             group: Arc::clone(group),
-            state: group.state.clone(),
-            assignor: "".into(),
-            members: None,
-            topics: None,
-            lag: None,
+            description: None,
+            committed: None,
             fault: None,
-            seen: Seen::default(),
+            lag: OnceCell::new(),
         }
     }
 
@@ -99,58 +58,60 @@ impl Row {
         let snapshot = cx.snapshot;
         let description = snapshot.descriptions.get(&self.group.id);
         let committed = snapshot.committed.get(&self.group.id);
-        let fault = description
-            .and_then(|part| part.fault())
-            .or_else(|| committed.and_then(|part| part.fault()));
-        self.fault = fault.map(|fault| fault.why.clone());
-        let description = description.and_then(|part| part.value());
-        let committed = committed.and_then(|part| part.value());
-        let offsets = snapshot.offsets.get();
-        let n_topics = snapshot
-            .metadata
-            .get()
-            .map_or(0, |metadata| metadata.topics.len());
-        let topic_offsets = || {
-            let topics = committed
-                .iter()
-                .flat_map(|committed| committed.topics.keys());
-            topics.map(|topic| offsets.and_then(|offsets| offsets.get(topic)))
+        let fault = description.and_then(|part| part.fault());
+        self.fault = fault
+            .or_else(|| committed.and_then(|part| part.fault()))
+            .cloned();
+        self.description = description.and_then(|part| part.value()).cloned();
+        self.committed = committed.and_then(|part| part.value()).cloned();
+        self.lag.take();
+    }
+
+    /// The list of groups is newer than the description.
+    fn state(&self) -> Option<&GroupState> {
+        let described = || {
+            self.description
+                .as_ref()
+                .map(|description| &description.state)
         };
-        let is_current = same(self.seen.description.as_ref(), description)
-            && same(self.seen.committed.as_ref(), committed)
-            && self.seen.n_topics == n_topics
-            && committed.is_some() == self.lag.is_some()
-            && topic_offsets().count() == self.seen.offsets.len()
-            && topic_offsets()
-                .zip(&self.seen.offsets)
-                .all(|(now, seen)| same(now, seen.as_ref()));
-        if is_current {
-            // The list of groups is newer than the description.
-            self.state = self.group.state.clone().or_else(|| self.state.take());
-            return;
-        }
-        self.seen = Seen {
-            description: description.cloned(),
-            committed: committed.cloned(),
-            offsets: topic_offsets().map(|offsets| offsets.cloned()).collect(),
-            n_topics,
+        self.group.state.as_ref().or_else(described)
+    }
+
+    fn members(&self) -> Option<usize> {
+        self.description
+            .as_ref()
+            .map(|description| description.members.len())
+    }
+
+    fn topics(&self) -> Option<usize> {
+        self.committed
+            .as_ref()
+            .map(|committed| committed.topics.len())
+    }
+
+    fn assignor(&self) -> &str {
+        self.description
+            .as_ref()
+            .map_or("", |description| &description.assignor)
+    }
+
+    fn lag(&self, cx: &Cx<'_>) -> Option<&GroupTotals> {
+        let compute = || {
+            let metadata = cx.snapshot.metadata.get()?;
+            let committed = self.committed.as_deref()?;
+            let offsets = cx.snapshot.offsets.get();
+            Some(group_totals(
+                committed,
+                offsets,
+                self.description.as_deref(),
+                metadata,
+            ))
         };
-        self.state = self
-            .group
-            .state
-            .clone()
-            .or_else(|| description.map(|d| d.state.clone()));
-        self.members = description.map(|description| description.members.len());
-        if let Some(description) = description {
-            self.assignor = Arc::clone(&description.assignor);
-        }
-        self.topics = committed.map(|committed| committed.topics.len());
-        self.lag =
-            lag(committed.map(|c| &**c), description.map(|d| &**d), cx).map(|lag| Sums::from(&lag));
+        self.lag.get_or_init(compute).as_ref()
     }
 
     fn state_style(&self, cx: &Cx<'_>) -> Style {
-        state_style(self.state.as_ref(), cx)
+        state_style(self.state(), cx)
     }
 }
 
@@ -192,11 +153,10 @@ pub const COLUMNS: &[Column<Row>] = &[
         11,
         0,
         |row, _| {
-            row.state
-                .as_ref()
+            row.state()
                 .map_or(Key::Unknown, |state| Key::text(state.as_str()))
         },
-        |row, cx| match (&row.state, &row.fault) {
+        |row, cx| match (row.state(), &row.fault) {
             (_, Some(_)) => Span::styled("no answer", cx.theme.warn),
             (Some(state), None) => Span::styled(short_state(state), row.state_style(cx)),
             (None, None) => cells::dim(format::UNKNOWN, cx),
@@ -206,12 +166,11 @@ pub const COLUMNS: &[Column<Row>] = &[
         "LAG",
         13,
         0,
-        |row, _| {
-            row.lag
-                .as_ref()
+        |row, cx| {
+            row.lag(cx)
                 .map_or(Key::Unknown, |lag| Key::total(&lag.total, |n| n as f64))
         },
-        |row, cx| match &row.lag {
+        |row, cx| match row.lag(cx) {
             Some(lag) if lag.total.n_parts() == 0 => cells::dim(format::NONE, cx),
             Some(lag) => cells::total(&lag.total, format::count, cx),
             None => cells::dim(format::UNKNOWN, cx),
@@ -221,8 +180,8 @@ pub const COLUMNS: &[Column<Row>] = &[
         "WORST",
         11,
         2,
-        |row, _| Key::int(row.lag.as_ref().and_then(|lag| lag.max)),
-        |row, cx| match &row.lag {
+        |row, cx| Key::int(row.lag(cx).and_then(|lag| lag.max)),
+        |row, cx| match row.lag(cx) {
             Some(lag) => match lag.max {
                 Some(max) => cells::plain(format::count(max), cx),
                 None => cells::dim(format::NONE, cx),
@@ -234,15 +193,15 @@ pub const COLUMNS: &[Column<Row>] = &[
         "MEMBERS",
         7,
         0,
-        |row, _| row.members.map_or(Key::Unknown, Key::size),
-        |row, cx| cells::maybe(row.members.map(|n| n as i64), cx),
+        |row, _| row.members().map_or(Key::Unknown, Key::size),
+        |row, cx| cells::maybe(row.members().map(|n| n as i64), cx),
     ),
     Column::number(
         "TOPICS",
         6,
         3,
-        |row, _| row.topics.map_or(Key::Unknown, Key::size),
-        |row, cx| cells::maybe(row.topics.map(|n| n as i64), cx),
+        |row, _| row.topics().map_or(Key::Unknown, Key::size),
+        |row, cx| cells::maybe(row.topics().map(|n| n as i64), cx),
     ),
     Column::text(
         "TYPE",
@@ -262,15 +221,15 @@ pub const COLUMNS: &[Column<Row>] = &[
         "OWNED",
         5,
         5,
-        |row, _| Key::int(row.lag.as_ref().map(|lag| lag.owned_percent)),
-        |row, cx| match &row.lag {
+        |row, cx| Key::int(row.lag(cx).map(|lag| lag.owned_percent())),
+        |row, cx| match row.lag(cx) {
             Some(lag) => {
-                let style = if lag.owned_percent < 100 {
+                let style = if lag.owned_percent() < 100 {
                     cx.theme.warn
                 } else {
                     cx.theme.text
                 };
-                cells::percent(lag.owned_percent, style)
+                cells::percent(lag.owned_percent(), style)
             }
             None => cells::dim(format::UNKNOWN, cx),
         },
@@ -279,12 +238,11 @@ pub const COLUMNS: &[Column<Row>] = &[
         "LOST",
         5,
         6,
-        |row, _| {
-            row.lag
-                .as_ref()
+        |row, cx| {
+            row.lag(cx)
                 .map_or(Key::Unknown, |lag| Key::size(lag.with_loss))
         },
-        |row, cx| match &row.lag {
+        |row, cx| match row.lag(cx) {
             Some(lag) => cells::bad_count(lag.with_loss, cx.theme.bad, cx),
             None => cells::dim(format::UNKNOWN, cx),
         },
@@ -293,8 +251,8 @@ pub const COLUMNS: &[Column<Row>] = &[
         "ASSIGNOR",
         14,
         7,
-        |row, _| Key::text(&row.assignor),
-        |row, cx| cells::foreign(&row.assignor, cx),
+        |row, _| Key::text(row.assignor()),
+        |row, cx| cells::foreign(row.assignor(), cx),
     ),
 ];
 
@@ -306,6 +264,12 @@ fn short_state(state: &GroupState) -> String {
         other => format::clean(other.as_str()).to_lowercase(),
     }
 }
+
+/// The parts of the cluster that are shown.
+const SHOWN: Changed = Changed::METADATA
+    .and(Changed::OFFSETS)
+    .and(Changed::GROUPS)
+    .and(Changed::GROUP_DETAILS);
 
 /// The screen.
 #[derive(Debug)]
@@ -382,7 +346,10 @@ impl Screen for GroupsScreen {
         Some(&self.list)
     }
 
-    fn on_data(&mut self, cx: &Cx<'_>) {
+    fn on_data(&mut self, cx: &Cx<'_>, changed: Changed) {
+        if !changed.any(SHOWN) {
+            return;
+        }
         let Some(groups) = cx.snapshot.groups.get() else {
             return;
         };

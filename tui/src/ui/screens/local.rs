@@ -12,7 +12,7 @@ use crate::ui::cx::Cx;
 use crate::ui::dialogs::TextDialog;
 use crate::ui::event::{Answer, Effect, JobId, LocalAction};
 use crate::ui::format;
-use crate::ui::screen::{Place, Screen, Step, Toast};
+use crate::ui::screen::{Changed, Place, Screen, Step, Toast};
 use crate::ui::widgets::form::{Field, Form, Wrong};
 use crate::ui::widgets::frame;
 use crate::ui::widgets::list::{Column, Key, List, Named, Rows};
@@ -224,7 +224,7 @@ impl Screen for Local {
         Some(&self.list)
     }
 
-    fn on_data(&mut self, _cx: &Cx<'_>) {}
+    fn on_data(&mut self, _cx: &Cx<'_>, _changed: Changed) {}
 
     fn on_open(&mut self, cx: &Cx<'_>) -> Vec<Step> {
         let job = cx.new_job();

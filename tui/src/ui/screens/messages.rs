@@ -17,7 +17,7 @@ use crate::ui::cx::Cx;
 use crate::ui::dialogs::TextDialog;
 use crate::ui::event::{Answer, Effect, JobId};
 use crate::ui::format;
-use crate::ui::screen::{Part, Place, Screen, Step, Toast};
+use crate::ui::screen::{Changed, Part, Place, Screen, Step, Toast};
 use crate::ui::widgets::form::{Field, Form, Wrong};
 use crate::ui::widgets::frame;
 use crate::ui::widgets::list::{Column, Filter, Key, List, Named, Rows};
@@ -555,7 +555,7 @@ impl Screen for Messages {
         Some(&self.list)
     }
 
-    fn on_data(&mut self, _cx: &Cx<'_>) {}
+    fn on_data(&mut self, _cx: &Cx<'_>, _changed: Changed) {}
 
     fn on_open(&mut self, cx: &Cx<'_>) -> Vec<Step> {
         self.read(ReadFrom::End, cx)

@@ -1,5 +1,7 @@
 //! The first screen: is the cluster well, how large is it, what is wrong.
 
+use std::sync::Arc;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -7,11 +9,11 @@ use ratatui::text::Span;
 
 use super::{cells, topics};
 use crate::derive::{self, HealthCounts, PartitionHealth, Total, partition_health};
-use crate::model::{ClusterSnapshot, Partition};
+use crate::model::{Broker, ClusterMetadata, ClusterSnapshot, Partition, PartitionOffsets, Topic};
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::format;
-use crate::ui::screen::{Part, Place, Screen, Step};
+use crate::ui::screen::{Changed, Part, Place, Screen, Step};
 use crate::ui::widgets::frame;
 use crate::ui::widgets::list::{Column, Key, List, Named, Rows};
 
@@ -77,7 +79,27 @@ struct Numbers {
     groups: Option<usize>,
     groups_missing: usize,
     fenced: usize,
+    busiest: Vec<Busy>,
+    /// By name.
+    known: Vec<Known>,
 }
+
+/// One of the topics that grow fastest.
+#[derive(Debug)]
+struct Busy {
+    name: Arc<str>,
+    rate: f64,
+    records: Total<i64>,
+}
+
+/// How many of them are shown at most.
+const BUSIEST: usize = 10;
+
+/// The parts in which problems are looked for.
+const PROBLEMATIC: Changed = Changed::METADATA
+    .and(Changed::SETTINGS)
+    .and(Changed::LOG_DIRS)
+    .and(Changed::GROUPS);
 
 /// The screen.
 #[derive(Debug)]
@@ -195,11 +217,39 @@ impl Overview {
         }
     }
 
+    fn draw_busiest(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
+        let theme = cx.theme;
+        let busiest = &self.numbers.busiest;
+        if busiest.is_empty() {
+            return;
+        }
+        let longest = busiest
+            .iter()
+            .map(|busy| busy.name.len())
+            .max()
+            .unwrap_or(0);
+        let room = usize::from(area.width).saturating_sub(34);
+        let width = longest.clamp(24, room.max(24));
+        let title = format!(
+            "{:<width$}  {:>10}  {:>14}",
+            "BUSIEST TOPICS", "RATE", "RECORDS"
+        );
+        frame::text(&title, theme.header, area.x, area.y, area.width, buffer);
+        for (y, busy) in (area.y + 1..area.bottom()).zip(busiest) {
+            let name = format::cut(&format::clean(&busy.name), width);
+            let rate = format::rate(busy.rate);
+            let records = format::total(&busy.records, format::count);
+            let text = format!("{name:<width$}  {rate:>10}  {records:>14}");
+            frame::text(&text, theme.text, area.x, y, area.width, buffer);
+        }
+    }
+
     fn draw_rate(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
         let theme = cx.theme;
         let rates = &cx.snapshot.rates;
         let now = match rates.back() {
-            Some(point) => format::rate(point.records_per_second),
+            Some(point) if point.is_whole => format::rate(point.records_per_second),
+            Some(point) => format!("≥{}", format::rate(point.records_per_second)),
             None => format::total(&self.numbers.rate, format::rate),
         };
         let width = usize::from(area.width).saturating_sub(24).min(100);
@@ -265,54 +315,41 @@ fn partition_detail(partition: &Partition, min_isr: Option<i32>) -> String {
     format!("in sync {isr} of {}{min}", format::ids(&partition.replicas))
 }
 
-fn problems(cx: &Cx<'_>) -> Vec<Problem> {
-    let snapshot = cx.snapshot;
-    let mut problems = Vec::new();
-    let Some(metadata) = snapshot.metadata.get() else {
-        return problems;
-    };
-    for (id, fault) in snapshot.broker_faults() {
-        problems.push(Problem {
-            name: format!("broker {id}"),
-            rank: 1,
-            what: "no answer".to_owned(),
-            detail: fault.why.clone(),
-            place: Place::Broker(id),
-        });
-    }
-    for broker in metadata
-        .brokers
-        .iter()
-        .filter(|broker| broker.fenced == Some(true))
-    {
-        problems.push(Problem {
-            name: format!("broker {} ", broker.id),
-            rank: 1,
-            what: "fenced".to_owned(),
-            detail: "registered, but may not serve".to_owned(),
-            place: Place::Broker(broker.id),
-        });
-    }
-    for (id, dirs) in snapshot
-        .log_dirs
-        .get()
-        .iter()
-        .flat_map(|dirs| dirs.dirs.iter())
-    {
-        for dir in dirs {
-            if let Some(error) = dir.error {
-                problems.push(Problem {
-                    name: format!("broker {id} {}", dir.path),
-                    rank: 1,
-                    what: "log dir failed".to_owned(),
-                    detail: error.name(),
-                    place: Place::Broker(*id),
-                });
-            }
+/// What is known of one topic's health; made again only when the topic changed.
+#[derive(Debug)]
+struct Known {
+    topic: Arc<Topic>,
+    min_isr: Option<i32>,
+    health: HealthCounts,
+    replicas: usize,
+}
+
+impl Known {
+    fn new(topic: &Arc<Topic>, min_isr: Option<i32>) -> Self {
+        let mut health = HealthCounts::default();
+        let mut replicas = 0;
+        for partition in &topic.partitions {
+            health.add(partition_health(partition, min_isr));
+            replicas += partition.replicas.len();
+        }
+        Self {
+            topic: Arc::clone(topic),
+            min_isr,
+            health,
+            replicas,
         }
     }
-    for topic in &metadata.topics {
-        let min_isr = cx.min_isr(&topic.name);
+
+    fn may_have_problems(&self) -> bool {
+        self.topic.error.is_some()
+            || self.health.offline > 0
+            || self.health.under_replicated > 0
+            || self.health.offline_replicas > 0
+            || self.health.under_min_isr.partial().unwrap_or(0) > 0
+    }
+
+    fn add_problems(&self, problems: &mut Vec<Problem>) {
+        let topic = &self.topic;
         let mut problem = |name: String, rank: u8, what: &str, detail: String| {
             let place = Place::Topic(topic.name.to_string());
             problems.push(Problem {
@@ -327,68 +364,177 @@ fn problems(cx: &Cx<'_>) -> Vec<Problem> {
             problem(topic.name.to_string(), 1, "error", error.name());
         }
         for partition in &topic.partitions {
-            if let Some((rank, what)) = partition_problem(partition_health(partition, min_isr)) {
+            let health = partition_health(partition, self.min_isr);
+            if let Some((rank, what)) = partition_problem(health) {
                 let name = format!("{}-{}", topic.name, partition.id);
-                problem(name, rank, what, partition_detail(partition, min_isr));
+                problem(name, rank, what, partition_detail(partition, self.min_isr));
             }
         }
-        if problems.len() > PROBLEMS_MAX {
-            break;
+    }
+}
+
+/// What is wrong with brokers and their disks.
+fn broker_problems(snapshot: &ClusterSnapshot, metadata: &ClusterMetadata) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut problem = |id: i32, what: &str, part: &str, detail: String| {
+        problems.push(Problem {
+            name: format!("broker {id}{part}"),
+            rank: 1,
+            what: what.to_owned(),
+            detail,
+            place: Place::Broker(id),
+        });
+    };
+    for (id, fault) in snapshot.broker_faults() {
+        problem(id, "no answer", "", fault.why.clone());
+    }
+    for broker in metadata
+        .brokers
+        .iter()
+        .filter(|broker| broker.fenced == Some(true))
+    {
+        problem(
+            broker.id,
+            "fenced",
+            " ",
+            "registered, but may not serve".to_owned(),
+        );
+    }
+    for (id, dirs) in snapshot
+        .log_dirs
+        .get()
+        .iter()
+        .flat_map(|dirs| dirs.dirs.iter())
+    {
+        for dir in dirs {
+            if let Some(error) = dir.error {
+                problem(
+                    *id,
+                    "log dir failed",
+                    &format!(" {}", dir.path),
+                    error.name(),
+                );
+            }
         }
     }
     problems
 }
 
-fn numbers(cx: &Cx<'_>) -> Numbers {
-    let snapshot = cx.snapshot;
-    let Some(metadata) = snapshot.metadata.get() else {
-        return Numbers::default();
-    };
-    let mut records = Total::new();
-    for topic in &metadata.topics {
-        records.merge(topics::records(topic, cx));
+impl Numbers {
+    /// Counts anew what the parts that changed are counted in.
+    fn refresh(&mut self, cx: &Cx<'_>, changed: Changed) {
+        let snapshot = cx.snapshot;
+        let Some(metadata) = snapshot.metadata.get() else {
+            *self = Self::default();
+            return;
+        };
+        if changed.any(Changed::METADATA.and(Changed::SETTINGS)) {
+            self.examine(cx, metadata);
+        }
+        if changed.any(Changed::METADATA) {
+            self.topics = metadata.topics.len();
+            self.internal = metadata
+                .topics
+                .iter()
+                .filter(|topic| topic.is_internal)
+                .count();
+            let fenced = |broker: &&Broker| broker.fenced == Some(true);
+            self.fenced = metadata.brokers.iter().filter(fenced).count();
+        }
+        if changed.any(Changed::METADATA.and(Changed::OFFSETS)) {
+            self.count_records(cx, metadata);
+        }
+        if changed.any(Changed::METADATA.and(Changed::LOG_DIRS)) {
+            let sizes = snapshot.log_dirs.get().map(derive::broker_sizes);
+            let of = |broker: &Broker| sizes.as_ref()?.get(&broker.id).copied();
+            self.size = metadata.brokers.iter().map(of).collect();
+        }
+        if let Some(groups) = snapshot.groups.get() {
+            self.groups = Some(groups.groups.len());
+            self.groups_missing = groups.faults.len();
+        }
     }
-    let mut size = Total::new();
-    match snapshot.log_dirs.get() {
-        Some(dirs) => {
-            let sizes = derive::broker_sizes(dirs);
-            for broker in &metadata.brokers {
-                size.add(sizes.get(&broker.id).copied());
+
+    /// Looks at the topics that changed, and sums up.
+    fn examine(&mut self, cx: &Cx<'_>, metadata: &ClusterMetadata) {
+        let mut old = std::mem::take(&mut self.known).into_iter().peekable();
+        let mut health = HealthCounts::default();
+        self.replicas = 0;
+        self.known.reserve(metadata.topics.len());
+        for topic in &metadata.topics {
+            // Both are sorted by name.
+            while old.next_if(|known| known.topic.name < topic.name).is_some() {}
+            let min_isr = cx.min_isr(&topic.name);
+            let kept = old
+                .next_if(|known| known.topic.name == topic.name)
+                .filter(|known| Arc::ptr_eq(&known.topic, topic) && known.min_isr == min_isr);
+            let known = kept.unwrap_or_else(|| Known::new(topic, min_isr));
+            health.merge(known.health);
+            self.replicas += known.replicas;
+            self.known.push(known);
+        }
+        self.health = Some(health);
+    }
+
+    fn problems(&self, cx: &Cx<'_>) -> Vec<Problem> {
+        let Some(metadata) = cx.snapshot.metadata.get() else {
+            return Vec::new();
+        };
+        let mut problems = broker_problems(cx.snapshot, metadata);
+        for known in self.known.iter().filter(|known| known.may_have_problems()) {
+            known.add_problems(&mut problems);
+            if problems.len() > PROBLEMS_MAX {
+                break;
             }
         }
-        None => size.add(None),
+        problems
     }
-    let partitions = metadata
-        .topics
-        .iter()
-        .flat_map(|topic| topic.partitions.iter());
-    Numbers {
-        health: derive::cluster_health(snapshot),
-        topics: metadata.topics.len(),
-        internal: metadata
-            .topics
-            .iter()
-            .filter(|topic| topic.is_internal)
-            .count(),
-        replicas: partitions.map(|partition| partition.replicas.len()).sum(),
-        records,
-        size,
-        rate: if snapshot.rates.is_empty() {
-            derive::cluster_rate(snapshot)
-        } else {
-            Total::new()
-        },
-        groups: snapshot.groups.get().map(|groups| groups.groups.len()),
-        groups_missing: snapshot
-            .groups
-            .get()
-            .map_or(0, |groups| groups.faults.len()),
-        fenced: metadata
-            .brokers
-            .iter()
-            .filter(|broker| broker.fenced == Some(true))
-            .count(),
+
+    fn count_records(&mut self, cx: &Cx<'_>, metadata: &ClusterMetadata) {
+        self.records = Total::new();
+        self.rate = Total::new();
+        let Some(offsets) = cx.snapshot.offsets.get() else {
+            self.records.add(None);
+            self.rate.add(None);
+            return;
+        };
+        let mut busiest: Vec<Busy> = Vec::new();
+        for topic in &metadata.topics {
+            let Some(now) = offsets.get(&topic.name) else {
+                self.records.add(None);
+                self.rate.add(None);
+                continue;
+            };
+            let records: Total<i64> = now.partitions.iter().map(records_of).collect();
+            self.records.merge(records);
+            let before = cx.snapshot.offsets_before.get(&topic.name);
+            let rate = before.map_or_else(
+                || std::iter::once(None).collect(),
+                |before| derive::rate_between(before, now),
+            );
+            self.rate.merge(rate);
+            let least = busiest.last().map_or(0.0, |busy| busy.rate);
+            let is_full = busiest.len() >= BUSIEST;
+            let floor = if is_full { least } else { 0.0 };
+            if let Some(rate) = rate.partial().filter(|rate| *rate > floor) {
+                busiest.truncate(BUSIEST - usize::from(is_full));
+                let at = busiest.partition_point(|busy| busy.rate >= rate);
+                busiest.insert(
+                    at,
+                    Busy {
+                        name: Arc::clone(&topic.name),
+                        rate,
+                        records,
+                    },
+                );
+            }
+        }
+        self.busiest = busiest;
     }
+}
+
+fn records_of(offsets: &PartitionOffsets) -> Option<i64> {
+    Some(offsets.end.known()?.saturating_sub(offsets.start.known()?))
 }
 
 impl Screen for Overview {
@@ -427,9 +573,11 @@ impl Screen for Overview {
         Some(&self.problems)
     }
 
-    fn on_data(&mut self, cx: &Cx<'_>) {
-        self.problems.set_rows(problems(cx), cx);
-        self.numbers = numbers(cx);
+    fn on_data(&mut self, cx: &Cx<'_>, changed: Changed) {
+        self.numbers.refresh(cx, changed);
+        if changed.any(PROBLEMATIC) {
+            self.problems.set_rows(self.numbers.problems(cx), cx);
+        }
     }
 
     fn run(&mut self, command: Id, _argument: &str, cx: &Cx<'_>) -> Option<Vec<Step>> {
@@ -481,11 +629,26 @@ impl Screen for Overview {
             height: area.height - 11,
             ..area
         };
-        if self.problems.rows().is_empty() {
+        let n_problems = u16::try_from(self.problems.rows().len()).unwrap_or(u16::MAX);
+        let problems = Rect {
+            height: n_problems.saturating_add(1).min(rest.height),
+            ..rest
+        };
+        if n_problems == 0 {
             let text = "No partition lacks a leader or a replica, and every broker answers.";
             frame::text(text, theme.good, rest.x + 1, rest.y, rest.width - 2, buffer);
         } else {
-            self.problems.draw(cx, true, rest, buffer);
+            self.problems.draw(cx, true, problems, buffer);
+        }
+        let used = problems.height + 1;
+        if rest.height > used + 1 {
+            let below = Rect {
+                x: rest.x + 1,
+                y: rest.y + used,
+                width: rest.width - 2,
+                height: rest.height - used,
+            };
+            self.draw_busiest(cx, below, buffer);
         }
     }
 }

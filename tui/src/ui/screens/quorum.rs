@@ -9,7 +9,7 @@ use crate::model::{FeatureLevel, QuorumReplica};
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::format;
-use crate::ui::screen::{Part, Place, Screen, Step};
+use crate::ui::screen::{Changed, Part, Place, Screen, Step};
 use crate::ui::widgets::frame;
 use crate::ui::widgets::list::{Clicked, Column, Key, List, Named, Rows};
 
@@ -153,6 +153,9 @@ const FEATURES: &[Column<FeatureLevel>] = &[
     ),
 ];
 
+/// The parts of the cluster that are shown.
+const SHOWN: Changed = Changed::QUORUM.and(Changed::FEATURES);
+
 /// The screen.
 #[derive(Debug)]
 pub struct QuorumScreen {
@@ -230,7 +233,10 @@ impl Screen for QuorumScreen {
         clicked
     }
 
-    fn on_data(&mut self, cx: &Cx<'_>) {
+    fn on_data(&mut self, cx: &Cx<'_>, changed: Changed) {
+        if !changed.any(SHOWN) {
+            return;
+        }
         if let Some(quorum) = cx.snapshot.quorum.get() {
             let node = |replica: &QuorumReplica, role| Node {
                 name: replica.id.to_string(),

@@ -19,7 +19,7 @@ use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::dialogs::TextDialog;
 use crate::ui::format;
-use crate::ui::screen::{Moving, Part, Place, Screen, Step, Toast};
+use crate::ui::screen::{Changed, Moving, Part, Place, Screen, Step, Toast};
 use crate::ui::widgets::form::{Field, Form, Wrong};
 use crate::ui::widgets::frame;
 use crate::ui::widgets::list::{Column, Key, List, Named, Rows};
@@ -151,6 +151,9 @@ enum How {
     /// As edited by hand only.
     Manual,
 }
+
+/// The parts of the cluster that are shown.
+const SHOWN: Changed = Changed::METADATA.and(Changed::LOG_DIRS);
 
 /// The screen.
 #[derive(Debug)]
@@ -503,7 +506,10 @@ impl Screen for Wizard {
         Some(&self.list)
     }
 
-    fn on_data(&mut self, cx: &Cx<'_>) {
+    fn on_data(&mut self, cx: &Cx<'_>, changed: Changed) {
+        if !changed.any(SHOWN) {
+            return;
+        }
         let Some(metadata) = cx.snapshot.metadata.get() else {
             return;
         };

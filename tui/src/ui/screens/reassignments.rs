@@ -11,7 +11,7 @@ use crate::ops::Action;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::format;
-use crate::ui::screen::{Part, Place, Screen, Step};
+use crate::ui::screen::{Changed, Part, Place, Screen, Step};
 use crate::ui::widgets::frame;
 use crate::ui::widgets::list::{Column, Key, List, Named, Rows};
 
@@ -104,6 +104,11 @@ const COLUMNS: &[Column<Row>] = &[
     ),
 ];
 
+/// The parts of the cluster that are shown.
+const SHOWN: Changed = Changed::METADATA
+    .and(Changed::REASSIGNMENTS)
+    .and(Changed::LOG_DIRS);
+
 /// The screen.
 #[derive(Debug)]
 pub struct ReassignmentsScreen {
@@ -158,7 +163,10 @@ impl Screen for ReassignmentsScreen {
         Some(&self.list)
     }
 
-    fn on_data(&mut self, cx: &Cx<'_>) {
+    fn on_data(&mut self, cx: &Cx<'_>, changed: Changed) {
+        if !changed.any(SHOWN) {
+            return;
+        }
         let (Some(metadata), Some(running)) =
             (cx.snapshot.metadata.get(), cx.snapshot.reassignments.get())
         else {

@@ -16,7 +16,7 @@ use crate::ops::Action;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::format;
-use crate::ui::screen::{Moving, Part, Place, Screen, Step};
+use crate::ui::screen::{Changed, Moving, Part, Place, Screen, Step};
 use crate::ui::widgets::frame;
 use crate::ui::widgets::list::{Clicked, Column, Key, List, Named, Rows};
 
@@ -231,6 +231,15 @@ const COLUMNS: &[Column<Row>] = &[
     ),
 ];
 
+/// The parts of the cluster that are shown.
+const SHOWN: Changed = Changed::METADATA
+    .and(Changed::OFFSETS)
+    .and(Changed::SETTINGS)
+    .and(Changed::LOG_DIRS)
+    .and(Changed::GROUPS)
+    .and(Changed::GROUP_DETAILS)
+    .and(Changed::CONFIGS);
+
 /// The screen.
 #[derive(Debug)]
 pub struct TopicScreen {
@@ -437,7 +446,10 @@ impl Screen for TopicScreen {
         Clicked::Nothing
     }
 
-    fn on_data(&mut self, cx: &Cx<'_>) {
+    fn on_data(&mut self, cx: &Cx<'_>, changed: Changed) {
+        if !changed.any(SHOWN) {
+            return;
+        }
         let Some(metadata) = cx.snapshot.metadata.get() else {
             return;
         };

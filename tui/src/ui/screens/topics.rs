@@ -1,9 +1,11 @@
 //! All topics: shape, health, records, size, rate, balance.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::text::Span;
 
 use super::{cells, forms};
@@ -17,30 +19,25 @@ use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::event::Effect;
 use crate::ui::format;
-use crate::ui::screen::{Moving, Part, Place, Screen, Step, Toast};
-use crate::ui::widgets::list::{Column, Filter, Key, List, Named, Rows};
+use crate::ui::screen::{Changed, Moving, Part, Place, Screen, Step, Toast};
+use crate::ui::widgets::list::{Column, Key, List, Named, Rows};
 
-/// One topic. What depends on the partitions alone is made again only when they changed.
+/// One topic. Numbers are made when they are drawn or sorted by, and kept until what they are made
+/// from is read again: of thousands of topics only those on the screen are computed.
 pub struct Row {
     topic: Arc<Topic>,
     min_isr: Option<i32>,
     n_brokers: usize,
-    factor: usize,
-    health: HealthCounts,
-    cmak: CmakPercents,
-    balance: TopicBalance,
-    records: Total<i64>,
-    size: Total<i64>,
-    rate: Total<f64>,
+    health: OnceCell<HealthCounts>,
+    balance: OnceCell<(CmakPercents, TopicBalance)>,
+    records: OnceCell<Total<i64>>,
+    size: OnceCell<Total<i64>>,
+    rate: OnceCell<Total<f64>>,
 }
 
 impl Named for Row {
     fn name(&self) -> &str {
         &self.topic.name
-    }
-
-    fn matches(&self, filter: &Filter) -> bool {
-        filter.accepts(&self.topic.name)
     }
 }
 
@@ -50,13 +47,11 @@ impl Row {
             topic: Arc::clone(topic),
             min_isr,
             n_brokers,
-            factor: topic.replication_factor(),
-            health: topic_health(topic, min_isr),
-            cmak: derive::cmak(topic, n_brokers),
-            balance: derive::topic_balance(topic, n_brokers),
-            records: Total::new(),
-            size: Total::new(),
-            rate: Total::new(),
+            health: OnceCell::new(),
+            balance: OnceCell::new(),
+            records: OnceCell::new(),
+            size: OnceCell::new(),
+            rate: OnceCell::new(),
         }
     }
 
@@ -64,25 +59,63 @@ impl Row {
         Arc::ptr_eq(&self.topic, topic) && self.min_isr == min_isr && self.n_brokers == n_brokers
     }
 
-    fn refresh(&mut self, cx: &Cx<'_>) {
-        self.records = records(&self.topic, cx);
-        self.rate = topic_rate(cx.snapshot, &self.topic.name);
-        self.size = match cx.snapshot.log_dirs.get() {
-            Some(dirs) => topic_size(dirs, &self.topic),
-            None => std::iter::once(None).collect(),
-        };
+    /// Forgets what was made from parts that were read again.
+    fn forget(&mut self, changed: Changed) {
+        if changed.any(Changed::OFFSETS) {
+            self.records.take();
+            self.rate.take();
+        }
+        if changed.any(Changed::LOG_DIRS) {
+            self.size.take();
+        }
     }
 
-    fn state(&self, cx: &Cx<'_>) -> (String, ratatui::style::Style) {
-        let health = &self.health;
+    fn factor(&self) -> usize {
+        self.topic.replication_factor()
+    }
+
+    fn health(&self) -> &HealthCounts {
+        self.health
+            .get_or_init(|| topic_health(&self.topic, self.min_isr))
+    }
+
+    fn balance(&self) -> &(CmakPercents, TopicBalance) {
+        self.balance.get_or_init(|| {
+            let cmak = derive::cmak(&self.topic, self.n_brokers);
+            (cmak, derive::topic_balance(&self.topic, self.n_brokers))
+        })
+    }
+
+    fn cmak(&self) -> &CmakPercents {
+        &self.balance().0
+    }
+
+    fn records(&self, cx: &Cx<'_>) -> &Total<i64> {
+        self.records.get_or_init(|| records(&self.topic, cx))
+    }
+
+    fn rate(&self, cx: &Cx<'_>) -> &Total<f64> {
+        self.rate
+            .get_or_init(|| topic_rate(cx.snapshot, &self.topic.name))
+    }
+
+    fn size(&self, cx: &Cx<'_>) -> &Total<i64> {
+        self.size.get_or_init(|| match cx.snapshot.log_dirs.get() {
+            Some(dirs) => topic_size(dirs, &self.topic),
+            None => std::iter::once(None).collect(),
+        })
+    }
+
+    fn state(&self, cx: &Cx<'_>) -> (String, Style) {
+        let health = self.health();
         let theme = cx.theme;
+        let under_min = health.under_min_isr.partial().unwrap_or(0);
         if let Some(error) = self.topic.error {
             (error.name(), theme.bad)
         } else if health.offline > 0 {
             (format!("{} offline", health.offline), theme.bad)
-        } else if health.under_min_isr.partial().unwrap_or(0) > 0 {
-            let n = health.under_min_isr.partial().unwrap_or(0);
-            (format!("{n} under min"), theme.bad)
+        } else if under_min > 0 {
+            (format!("{under_min} under min"), theme.bad)
         } else if health.under_replicated > 0 {
             (
                 format!("{} under-repl.", health.under_replicated),
@@ -95,8 +128,9 @@ impl Row {
         }
     }
 
+    /// The worst first.
     fn state_rank(&self) -> i64 {
-        let health = &self.health;
+        let health = self.health();
         let parts = [
             i64::from(self.topic.error.is_some()),
             health.offline as i64,
@@ -131,7 +165,7 @@ pub fn records(topic: &Topic, cx: &Cx<'_>) -> Total<i64> {
 fn two_percents(
     cmak: u32,
     better: u32,
-    style: fn(u32, &Cx<'_>) -> ratatui::style::Style,
+    style: fn(u32, &Cx<'_>) -> Style,
     cx: &Cx<'_>,
 ) -> Span<'static> {
     let text = if cmak == better {
@@ -167,8 +201,8 @@ const COLUMNS: &[Column<Row>] = &[
         "RF",
         3,
         2,
-        |row, _| Key::size(row.factor),
-        |row, cx| cells::count(row.factor, cx),
+        |row, _| Key::size(row.factor()),
+        |row, cx| cells::count(row.factor(), cx),
     ),
     Column::text(
         "STATE",
@@ -184,22 +218,22 @@ const COLUMNS: &[Column<Row>] = &[
         "RECORDS",
         11,
         1,
-        |row, _| Key::total(&row.records, |n| n as f64),
-        |row, cx| cells::total(&row.records, format::count, cx),
+        |row, cx| Key::total(row.records(cx), |n| n as f64),
+        |row, cx| cells::total(row.records(cx), format::count, cx),
     ),
     Column::number(
         "SIZE",
         9,
         1,
-        |row, _| Key::total(&row.size, |n| n as f64),
-        |row, cx| cells::total(&row.size, format::bytes, cx),
+        |row, cx| Key::total(row.size(cx), |n| n as f64),
+        |row, cx| cells::total(row.size(cx), format::bytes, cx),
     ),
     Column::number(
         "RATE",
         8,
         2,
-        |row, _| Key::total(&row.rate, |n| n),
-        |row, cx| cells::total(&row.rate, format::rate, cx),
+        |row, cx| Key::total(row.rate(cx), |n| n),
+        |row, cx| cells::total(row.rate(cx), format::rate, cx),
     ),
     Column::number(
         "MIN",
@@ -212,39 +246,39 @@ const COLUMNS: &[Column<Row>] = &[
         "SPREAD",
         9,
         5,
-        |row, _| Key::Int(row.cmak.brokers_spread.into()),
+        |row, _| Key::Int(row.cmak().brokers_spread.into()),
         |row, cx| {
-            let better = row.balance.placed.spread_percent;
-            two_percents(row.cmak.brokers_spread, better, cells::should_be_high, cx)
+            let better = row.balance().1.placed.spread_percent;
+            two_percents(row.cmak().brokers_spread, better, cells::should_be_high, cx)
         },
     ),
     Column::number(
         "SKEW",
         7,
         6,
-        |row, _| Key::Int(row.cmak.brokers_skew.into()),
+        |row, _| Key::Int(row.cmak().brokers_skew.into()),
         |row, cx| {
-            let better = row.balance.placed.skew_percent;
-            two_percents(row.cmak.brokers_skew, better, cells::should_be_zero, cx)
+            let better = row.balance().1.placed.skew_percent;
+            two_percents(row.cmak().brokers_skew, better, cells::should_be_zero, cx)
         },
     ),
     Column::number(
         "LSKEW",
         7,
         7,
-        |row, _| Key::Int(row.cmak.leader_skew.into()),
+        |row, _| Key::Int(row.cmak().leader_skew.into()),
         |row, cx| {
-            let better = row.balance.placed.leader_skew_percent;
-            two_percents(row.cmak.leader_skew, better, cells::should_be_zero, cx)
+            let better = row.balance().1.placed.leader_skew_percent;
+            two_percents(row.cmak().leader_skew, better, cells::should_be_zero, cx)
         },
     ),
     Column::number(
         "PREF",
         5,
         5,
-        |row, _| Key::Int(row.cmak.preferred_replicas.into()),
+        |row, _| Key::Int(row.cmak().preferred_replicas.into()),
         |row, cx| {
-            let percent = row.cmak.preferred_replicas;
+            let percent = row.cmak().preferred_replicas;
             cells::percent(percent, cells::should_be_high(percent, cx))
         },
     ),
@@ -252,13 +286,24 @@ const COLUMNS: &[Column<Row>] = &[
         "UR",
         8,
         8,
-        |row, _| Key::Int(row.cmak.under_replicated.into()),
+        |row, _| Key::Int(row.cmak().under_replicated.into()),
         |row, cx| {
-            let better = row.balance.under_replicated_percent;
-            two_percents(row.cmak.under_replicated, better, cells::should_be_zero, cx)
+            let better = row.balance().1.under_replicated_percent;
+            two_percents(
+                row.cmak().under_replicated,
+                better,
+                cells::should_be_zero,
+                cx,
+            )
         },
     ),
 ];
+
+/// The parts of the cluster that are shown.
+const SHOWN: Changed = Changed::METADATA
+    .and(Changed::OFFSETS)
+    .and(Changed::SETTINGS)
+    .and(Changed::LOG_DIRS);
 
 /// The screen.
 #[derive(Debug)]
@@ -331,7 +376,10 @@ impl Screen for Topics {
         Some(&self.list)
     }
 
-    fn on_data(&mut self, cx: &Cx<'_>) {
+    fn on_data(&mut self, cx: &Cx<'_>, changed: Changed) {
+        if !changed.any(SHOWN) {
+            return;
+        }
         let Some(metadata) = cx.snapshot.metadata.get() else {
             return;
         };
@@ -347,7 +395,7 @@ impl Screen for Topics {
                 .next_if(|row| row.topic.name == topic.name)
                 .filter(|row| row.is_current(topic, min_isr, n_brokers));
             let mut row = kept.unwrap_or_else(|| Row::new(topic, min_isr, n_brokers));
-            row.refresh(cx);
+            row.forget(changed);
             rows.push(row);
         }
         self.list.give_rows(rows, selected, cx);

@@ -27,16 +27,16 @@ fn overview() {
     reassigning                   0   records       ≥3,006,000
     offline replicas              0   size on disk  ≥11.0 MiB
 
-    RATE        ≥250/s
+    RATE        ≥250/s  █
 
     WHAT IS WRONG              STATE▲            DETAIL
     audit-0                    offline           in sync none of 3, min 1
     broker 3                   no answer         connect to b3:9092: refused
     clicks-1                   under-replicated  in sync 2 of 2,3, min 1
 
-
-
-
+    BUSIEST TOPICS                  RATE         RECORDS
+    clicks                         150/s           6,000
+    orders                         100/s       3,000,000
 
 
     ? help  enter open  / filter  > sort  : command  ctrl-p jump
