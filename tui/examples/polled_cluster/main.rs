@@ -8,6 +8,7 @@
 
 mod fixture;
 
+use std::collections::BTreeMap;
 use std::io::BufRead as _;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
@@ -213,6 +214,26 @@ impl Manager {
     }
 }
 
+/// Which part of the cluster an event is about.
+fn kind(event: &Event) -> &'static str {
+    match event {
+        Event::Data { update, .. } => match update {
+            Update::Metadata(_) => "metadata",
+            Update::Offsets { complete: true, .. } => "all offsets",
+            Update::Offsets {
+                complete: false, ..
+            } => "some offsets",
+            Update::Settings(_) => "settings",
+            Update::LogDirs(_) => "log directories",
+            Update::Groups(_) => "the list of groups",
+            Update::Descriptions(_) => "descriptions of groups",
+            Update::Committed(_) => "committed offsets",
+            _ => "the rest",
+        },
+        _ => "the rest",
+    }
+}
+
 fn taken(clock: &dyn Clock) -> Taken {
     Taken {
         monotonic_ms: clock.monotonic_ms(),
@@ -266,7 +287,8 @@ async fn measure(port: &str, topics: usize, groups: usize) -> anyhow::Result<boo
         frames.clear();
         for key in keys {
             frames.push(manager.key(key));
-            // What was read meanwhile is part of what a user waits for.
+            // The poller's tasks get their turn between two keys.
+            tokio::task::yield_now().await;
             frames.extend(manager.take_ready());
         }
         push_frames(&mut lines, name, &mut frames);
@@ -275,16 +297,34 @@ async fn measure(port: &str, topics: usize, groups: usize) -> anyhow::Result<boo
     let until = manager.clock.monotonic() + SETTLE;
     let cpu_before = cpu_seconds();
     frames.clear();
+    let mut by_kind: BTreeMap<&'static str, (f64, f64)> = BTreeMap::new();
     while manager.clock.monotonic() < until {
         let rest = until.saturating_sub(manager.clock.monotonic());
         if let Ok(Some(event)) = tokio::time::timeout(rest, manager.received.recv()).await {
+            let kind = kind(&event);
             let started = manager.clock.monotonic();
             manager.take(event);
+            let taken = manager.clock.monotonic();
             manager.draw();
-            frames.push(ms(manager.clock.monotonic() - started));
+            let drawn = manager.clock.monotonic();
+            frames.push(ms(drawn - started));
+            let slowest = by_kind.entry(kind).or_default();
+            slowest.0 = slowest.0.max(ms(taken - started));
+            slowest.1 = slowest.1.max(ms(drawn - taken));
         }
     }
     push_frames(&mut lines, "taking in what was polled", &mut frames);
+    for (kind, (take, draw)) in by_kind {
+        for (part, value) in [("take in", take), ("draw after", draw)] {
+            let what = format!("slowest to {part} {kind}");
+            lines.push(Line {
+                what,
+                value,
+                unit: "ms",
+                limit: None,
+            });
+        }
+    }
     let share = (cpu_seconds() - cpu_before) / SETTLE.as_secs_f64() * 100.0;
     lines.push(Line {
         what: "CPU while polling".into(),
