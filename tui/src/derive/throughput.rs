@@ -1,6 +1,8 @@
 //! Records per second from two reads of the end offsets: needs nothing from the brokers but
 //! ListOffsets.
 
+use std::sync::Arc;
+
 use crate::model::{ClusterSnapshot, PartitionOffsets, TopicOffsets};
 
 use super::Total;
@@ -36,18 +38,18 @@ pub fn rate_between(before: &TopicOffsets, now: &TopicOffsets) -> Total<f64> {
 /// Records per second of a topic between the two newest reads of its offsets; a part per
 /// partition. Without two reads nothing is known.
 pub fn topic_rate(snapshot: &ClusterSnapshot, topic: &str) -> Total<f64> {
-    let now = snapshot
+    match snapshot
         .offsets
         .get()
-        .and_then(|offsets| offsets.get(topic));
-    match now {
-        Some(now) => rate_of(snapshot, topic, now),
+        .and_then(|offsets| offsets.get(topic))
+    {
+        Some(now) => rate_since(snapshot.offsets_before.get(topic), now),
         None => std::iter::once(None).collect(),
     }
 }
 
-fn rate_of(snapshot: &ClusterSnapshot, topic: &str, now: &TopicOffsets) -> Total<f64> {
-    match snapshot.offsets_before.get(topic) {
+fn rate_since(before: Option<&Arc<TopicOffsets>>, now: &TopicOffsets) -> Total<f64> {
+    match before {
         Some(before) => rate_between(before, now),
         None => now.partitions.iter().map(|_| None).collect(),
     }
@@ -55,14 +57,12 @@ fn rate_of(snapshot: &ClusterSnapshot, topic: &str, now: &TopicOffsets) -> Total
 
 /// Records per second of the whole cluster; a part per partition.
 pub fn cluster_rate(snapshot: &ClusterSnapshot) -> Total<f64> {
+    let Some(offsets) = snapshot.offsets.get() else {
+        return std::iter::once(None).collect();
+    };
     let mut total = Total::new();
-    match snapshot.offsets.get() {
-        Some(offsets) => {
-            for (topic, now) in offsets {
-                total.merge(rate_of(snapshot, topic, now));
-            }
-        }
-        None => total.add(None),
+    for (topic, now) in offsets {
+        total.merge(rate_since(snapshot.offsets_before.get(topic), now));
     }
     total
 }
