@@ -1,6 +1,8 @@
 //! KRaft's Raft, which replicates the metadata log: a pure state machine and its driver.
 //!
 //! * [`state`] the machine: roles, votes, epochs, high watermark; no I/O, no clock;
+//! * [`machine`] the same for a quorum of many, to replace it;
+//! * [`rpc`] what the nodes of a quorum say to each other;
 //! * [`voters`] who votes, read from the log's control records;
 //! * [`quorum_records`] what the log's control records say;
 //! * [`quorum_state`] the file with the epoch and the vote;
@@ -17,8 +19,10 @@
 
 pub mod driver;
 pub mod log_store;
+pub mod machine;
 pub mod quorum_records;
 pub mod quorum_state;
+pub mod rpc;
 pub mod state;
 pub mod store;
 pub mod voters;

@@ -4,18 +4,37 @@
 //!
 //! Kafka: `raft/internals/KRaftControlRecordStateMachine.java` (4.3), KIP-853.
 
-use kafka_shared::record::batch::batches;
+use kafka_shared::record::batch::{Batch, batches};
 use kafka_shared::record::control::{
     ControlRecord, KRaftVersionFeature, Voter, VoterEndpoint as EndpointRecord, Voters,
 };
 use kafka_shared::record::iter::records;
 
 use super::driver::StartError;
+use super::rpc::{BatchInfo, Fetched};
 use super::store::LogStore;
 use super::voters::{ReplicaKey, VoterEndpoint, VoterNode, VoterSet};
 
 /// How much is read at once while the log is scanned for control records.
 const SCAN_BYTES: usize = 4 * 1024 * 1024;
+
+/// One of Raft's own records.
+#[derive(Debug, Clone, PartialEq)]
+pub enum QuorumRecord {
+    KRaftVersion(i16),
+    Voters(VoterSet),
+}
+
+impl QuorumRecord {
+    /// What a control record says, if it is one of Raft's own.
+    pub fn of(record: &ControlRecord) -> Option<Self> {
+        match record {
+            ControlRecord::KRaftVersion(record) => Some(Self::KRaftVersion(record.kraft_version)),
+            ControlRecord::Voters(record) => Some(Self::Voters(voter_set(record))),
+            _ => None,
+        }
+    }
+}
 
 /// What Raft itself remembers: from a snapshot, then from the log.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -59,6 +78,52 @@ pub(super) fn scan(
         offset = next;
     }
     Ok(())
+}
+
+/// What the bytes of a fetch response hold, from `from` (the local log's end) on, and the length of
+/// those bytes that are worth appending. It ends before the first batch that is damaged, doesn't
+/// follow on the one before, or has an epoch that is less than the one before or greater than
+/// `epoch`, the one of the fetch.
+pub fn fetched(bytes: &[u8], from: i64, epoch: i32) -> (Fetched, usize) {
+    let mut fetched = Fetched::default();
+    let mut len = 0;
+    let mut next_offset = from;
+    let mut last_epoch = 0;
+    for batch in batches(bytes) {
+        let Ok(batch) = batch else { break };
+        let info = BatchInfo {
+            base_offset: batch.base_offset(),
+            next_offset: batch.next_offset(),
+            epoch: batch.header().partition_leader_epoch,
+        };
+        let follows = info.base_offset == next_offset && info.next_offset > info.base_offset;
+        if !follows || info.epoch < last_epoch || info.epoch > epoch || batch.check_crc().is_err() {
+            break;
+        }
+        let Some(control) = control_records(&batch) else {
+            break;
+        };
+        fetched.control.extend(control);
+        fetched.batches.push(info);
+        len += batch.size_in_bytes();
+        next_offset = info.next_offset;
+        last_epoch = info.epoch;
+    }
+    (fetched, len)
+}
+
+/// Raft's own records in a batch by offset; `None` if it can't be read.
+fn control_records(batch: &Batch<'_>) -> Option<Vec<(i64, QuorumRecord)>> {
+    if !batch.is_control() {
+        return Some(Vec::new());
+    }
+    let mut found = Vec::new();
+    for record in records(batch, SCAN_BYTES).ok()?.iter() {
+        let record = record.ok()?;
+        let control = ControlRecord::decode(record.key?, record.value?).ok()?;
+        found.extend(QuorumRecord::of(&control).map(|control| (record.offset, control)));
+    }
+    Some(found)
 }
 
 pub(super) fn note(history: &mut Vec<(i64, QuorumRecords)>, offset: i64, record: &ControlRecord) {

@@ -43,6 +43,26 @@ fn none() -> i32 {
 }
 
 impl ElectionState {
+    /// The content of the file: at version 0, which has no directories, if the ids of the static
+    /// voters are given, as a quorum at kraft.version 0 does; at version 1 otherwise.
+    pub fn to_file(self, static_voters: Option<&[i32]>) -> String {
+        let Some(voters) = static_voters else {
+            return self.to_json();
+        };
+        let voters: Vec<_> = voters
+            .iter()
+            .map(|id| format!("{{\"voterId\":{id}}}"))
+            .collect();
+        format!(
+            "{{\"clusterId\":\"\",\"leaderId\":{},\"leaderEpoch\":{},\"votedId\":{},\
+             \"appliedOffset\":0,\"currentVoters\":[{}],\"data_version\":0}}",
+            self.leader_id.unwrap_or(-1),
+            self.epoch,
+            self.voted.map_or(-1, |voted| voted.id),
+            voters.join(","),
+        )
+    }
+
     /// The content of the file at version 1.
     pub fn to_json(self) -> String {
         let voted = self.voted.unwrap_or(ReplicaKey {
