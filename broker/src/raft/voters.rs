@@ -18,6 +18,15 @@ pub struct ReplicaKey {
     pub directory_id: Uuid,
 }
 
+impl ReplicaKey {
+    /// Whether `other` is the replica that this key names; without a directory it names any replica
+    /// with its id.
+    pub fn matches(self, other: Self) -> bool {
+        self.id == other.id
+            && (self.directory_id.is_nil() || self.directory_id == other.directory_id)
+    }
+}
+
 /// Where a voter's controller listener is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VoterEndpoint {
@@ -71,17 +80,36 @@ impl VoterSet {
         self.0.is_empty()
     }
 
-    /// Whether the replica is a voter. A side that doesn't know its directory matches by id.
+    /// Whether the replica is a voter. A voter whose directory is not known is known by its id.
     pub fn contains(&self, key: ReplicaKey) -> bool {
-        self.get(key.id).is_some_and(|voter| {
-            let known = voter.key.directory_id;
-            known == key.directory_id || known.is_nil() || key.directory_id.is_nil()
-        })
+        self.get(key.id).is_some_and(|voter| voter.key.matches(key))
+    }
+
+    /// Whether nobody votes but this replica.
+    pub fn is_only(&self, key: ReplicaKey) -> bool {
+        self.len() == 1 && self.contains(key)
     }
 
     /// How many voters make a majority.
     pub fn majority(&self) -> usize {
         self.len() / 2 + 1
+    }
+
+    /// The ids in ascending order.
+    pub fn ids(&self) -> Vec<i32> {
+        self.0.keys().copied().collect()
+    }
+
+    /// All listeners of a voter, none if there is no such voter.
+    pub fn endpoints(&self, id: i32) -> Vec<VoterEndpoint> {
+        self.get(id)
+            .map(|voter| voter.endpoints.clone())
+            .unwrap_or_default()
+    }
+
+    /// Host and port of a voter's listener.
+    pub fn address(&self, id: i32, listener: &str) -> Option<(String, u16)> {
+        address(&self.get(id)?.endpoints, listener)
     }
 
     /// Replaces a voter's entry or adds it.
@@ -90,4 +118,53 @@ impl VoterSet {
         voters.insert(voter.key.id, voter);
         Self(voters)
     }
+
+    /// The set without this voter; `None` if it is none, or the last one.
+    pub fn without(&self, key: ReplicaKey) -> Option<Self> {
+        let is_voter = self.get(key.id).is_some_and(|voter| voter.key == key);
+        if !is_voter || self.len() == 1 {
+            return None;
+        }
+        let mut voters = self.0.clone();
+        voters.remove(&key.id);
+        Some(Self(voters))
+    }
+
+    /// The set with a new entry for this voter; `None` if it is none.
+    pub fn updated(&self, voter: VoterNode) -> Option<Self> {
+        self.contains(voter.key).then(|| self.with(voter))
+    }
+
+    /// Whether the replica is a voter that the set says something else of.
+    pub fn needs_update(&self, voter: &VoterNode) -> bool {
+        self.get(voter.key.id)
+            .is_some_and(|known| known.key.matches(voter.key) && !known.says_the_same(voter))
+    }
+
+    /// Whether all voters can work at this level of kraft.version.
+    pub fn supports(&self, kraft_version: i16) -> bool {
+        self.iter().all(|voter| {
+            (voter.kraft_version_min..=voter.kraft_version_max).contains(&kraft_version)
+        })
+    }
+}
+
+impl VoterNode {
+    /// Whether both say the same; the order of the listeners says nothing.
+    fn says_the_same(&self, other: &Self) -> bool {
+        let sorted = |node: &Self| {
+            let mut node = node.clone();
+            node.endpoints.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+            node
+        };
+        sorted(self) == sorted(other)
+    }
+}
+
+/// Host and port of the listener with this name.
+pub fn address(endpoints: &[VoterEndpoint], listener: &str) -> Option<(String, u16)> {
+    let endpoint = endpoints
+        .iter()
+        .find(|endpoint| endpoint.name == listener)?;
+    Some((endpoint.host.clone(), endpoint.port))
 }
