@@ -1,23 +1,26 @@
-//! The API table: which requests are served, in which versions, on which listeners, by whom.
+//! The API tables: which requests are served, in which versions, on which listeners, by whom.
 //!
-//! ApiVersions answers from this table and from nothing else, and a request that the table does not
-//! allow is never decoded: what is advertised is what is served, by construction.
+//! There are two, one for each role of a node: the one in this file for a broker's listeners, that
+//! of [`controller`] for a controller's. ApiVersions answers from them and from nothing else, and a
+//! request that the table does not allow is never decoded: what is advertised is what is served, by
+//! construction.
 //!
 //! Path of a request: [`Broker::dispatch`] → row of the table → body decoded (bounded) → handler →
 //! response encoded in the version of the request. A handler answers with its response type; errors
 //! stand where Kafka puts them. Only what cannot be answered at all closes the connection: an API or
-//! version that was not advertised, and a body that does not decode.
+//! version that was not advertised, and a body that does not decode. What only the active controller
+//! can decide goes there as it came ([`forward`]), by the rows of the controller's table if it is
+//! the one of this node.
 //!
-//! Handlers live one per file, named as Kafka names the API. They see the [`Broker`] and the request,
-//! and neither files nor sockets.
+//! Handlers live one per file, named as Kafka names the API. They see the [`Broker`] or, where both
+//! roles serve the API, the [`Node`], and the request, and neither files nor sockets.
 //!
 //! Kafka: `KafkaApis.scala`, `ControllerApis.scala`, `ApiMessageType.java` (4.3).
 
 mod alter_configs;
-mod alter_partition_reassignments;
 mod api_versions;
 mod cluster;
-mod create_partitions;
+pub(crate) mod controller;
 mod create_topics;
 mod delete_groups;
 mod delete_records;
@@ -29,9 +32,10 @@ mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
 mod describe_topic_partitions;
-mod elect_leaders;
+mod envelope;
 mod fetch;
 mod find_coordinator;
+mod forward;
 mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
@@ -42,7 +46,6 @@ mod leave_group;
 mod list_config_resources;
 mod list_groups;
 mod list_offsets;
-mod list_partition_reassignments;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
@@ -51,14 +54,17 @@ mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
 pub mod topic_name;
-mod update_features;
 
 #[cfg(test)]
 mod group_tests;
 #[cfg(test)]
 mod tests;
 
-use std::{ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{
+    ops::{Deref, RangeInclusive},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use kafka_protocol::{messages::*, protocol::StrBytes};
@@ -73,7 +79,7 @@ use tracing::{debug, error, warn};
 
 use crate::{
     config::{BrokerConfig, DynamicConfig},
-    controller::handle::{self, ControllerHandle},
+    controller::{self as quorum, ControllerChannel},
     coordinator::GroupCoordinator,
     metadata::{MetadataHandle, MetadataImage},
     network::{Dispatch, FrameBuilder, Reply, RequestContext, ResponseFrame},
@@ -81,21 +87,17 @@ use crate::{
     replica::{ReplicaManager, producer_ids::ProducerIds},
 };
 
-/// What handlers work with: this broker as the rest of the program sees it.
-pub struct Broker {
+/// What handlers of both roles work with: this node as the rest of the program sees it.
+pub struct Node {
     pub cluster_id: Arc<str>,
-    /// Names of the listeners that belong to the controller; the others are the broker's.
-    pub controller_listeners: Vec<String>,
     pub config: Arc<DynamicConfig>,
     pub metadata: MetadataHandle,
-    pub controller: ControllerHandle,
+    /// The way to the active controller.
+    pub controller: ControllerChannel,
     pub raft: RaftHandle,
-    pub replicas: Arc<ReplicaManager>,
-    pub producer_ids: Arc<ProducerIds>,
-    pub groups: Arc<GroupCoordinator>,
 }
 
-impl Broker {
+impl Node {
     /// The configuration in force.
     pub(crate) fn config(&self) -> Arc<BrokerConfig> {
         self.config.current()
@@ -107,26 +109,29 @@ impl Broker {
     }
 
     /// Who asks the controller, and until when; none: as long as this node waits for any request.
-    pub(crate) fn controller_context(&self, timeout_ms: Option<i32>) -> handle::RequestContext {
+    pub(crate) fn controller_context(&self, timeout_ms: Option<i32>) -> quorum::RequestContext {
         let default_ms = self.config().request_timeout_ms;
         let ms = timeout_ms.map_or(default_ms, i64::from).max(0);
-        handle::RequestContext {
+        quorum::RequestContext {
             timeout: Duration::from_millis(u64::try_from(ms).unwrap_or(0)),
-            ..handle::RequestContext::default()
+            ..quorum::RequestContext::default()
         }
     }
+}
 
-    fn listener_kind(&self, cx: &RequestContext) -> ListenerKind {
-        let listener = &*cx.connection.listener;
-        if self
-            .controller_listeners
-            .iter()
-            .any(|name| name == listener)
-        {
-            ListenerKind::Controller
-        } else {
-            ListenerKind::Broker
-        }
+/// What handlers of a broker's listeners work with besides.
+pub struct Broker {
+    pub node: Arc<Node>,
+    pub replicas: Arc<ReplicaManager>,
+    pub producer_ids: Arc<ProducerIds>,
+    pub groups: Arc<GroupCoordinator>,
+}
+
+impl Deref for Broker {
+    type Target = Node;
+
+    fn deref(&self) -> &Node {
+        &self.node
     }
 }
 
@@ -137,19 +142,16 @@ pub(crate) enum ListenerKind {
     Controller,
 }
 
-/// One row of the table.
+/// One row of a table.
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
     pub(crate) key: ApiKey,
     pub(crate) versions: RangeInclusive<i16>,
-    listeners: &'static [ListenerKind],
+    /// Whether it goes on to the active controller.
+    pub(crate) is_forwarded: bool,
 }
 
 impl Api {
-    fn is_on(&self, listener: ListenerKind) -> bool {
-        self.listeners.contains(&listener)
-    }
-
     /// The lowest version to advertise.
     ///
     /// Kafka's own deviation: it serves Produce from version 3 on, but says 0, because librdkafka
@@ -164,14 +166,14 @@ impl Api {
 
 macro_rules! apis {
     ($(
-        $key:ident $min:literal ..= $max:literal on $($listener:ident)+,
-        |$broker:pat_param, $cx:pat_param, $request:ident: $type:ty| $kind:ident $handler:expr;
+        $key:ident $min:literal ..= $max:literal,
+        |$broker:pat_param, $cx:pat_param, $request:ident: $type:ty| $kind:ident $($handler:expr)?;
     )*) => {
-        /// All APIs that are served, by key.
+        /// All APIs that a broker serves, by key.
         const TABLE: &[Api] = &[$(Api {
             key: ApiKey::$key,
             versions: $min..=$max,
-            listeners: &[$(ListenerKind::$listener),+],
+            is_forwarded: apis!(@is_forwarded $kind),
         }),*];
 
         /// Runs the handler of an API that the table allows. Each one is boxed, so that a waiting
@@ -179,123 +181,152 @@ macro_rules! apis {
         async fn route(broker: &Broker, cx: &RequestContext, key: ApiKey, body: Bytes) -> Reply {
             match key {
                 $(ApiKey::$key => {
-                    let Some($request) = decode::<$type>(cx, body) else { return Reply::Close };
-                    let ($broker, $cx) = (broker, cx);
-                    apis!(@$kind cx, Box::pin(async move { $handler }).await)
+                    let Some($request) = decode::<$type>(cx, body.clone()) else {
+                        return Reply::Close;
+                    };
+                    apis!(@$kind broker, cx, body, |$broker, $cx, $request| $($handler)?)
                 })*
                 _ => Reply::Close,
             }
         }
     };
-    (@answer $context:ident, $response:expr) => { answer($context, &$response) };
-    (@reply $context:ident, $reply:expr) => { $reply };
+    (@is_forwarded forward) => { true };
+    (@is_forwarded through) => { true };
+    (@is_forwarded $kind:ident) => { false };
+    (@answer $b:ident, $c:ident, $body:ident,
+        |$broker:pat_param, $cx:pat_param, $request:ident| $handler:expr) => {{
+        drop($body);
+        let ($broker, $cx) = ($b, $c);
+        answer($c, &Box::pin(async move { $handler }).await)
+    }};
+    (@reply $b:ident, $c:ident, $body:ident,
+        |$broker:pat_param, $cx:pat_param, $request:ident| $handler:expr) => {{
+        drop($body);
+        let ($broker, $cx) = ($b, $c);
+        Box::pin(async move { $handler }).await
+    }};
+    (@through $b:ident, $c:ident, $body:ident,
+        |$broker:pat_param, $cx:pat_param, $request:ident| $handler:expr) => {
+        apis!(@reply $b, $c, $body, |$broker, $cx, $request| $handler)
+    };
+    (@forward $b:ident, $c:ident, $body:ident,
+        |$broker:pat_param, $cx:pat_param, $request:ident|) => {
+        Box::pin(forward::handle($b, $c, $request, $body)).await
+    };
 }
 
 apis! {
-    Produce 3..=13 on Broker,
+    Produce 3..=13,
         |b, cx, r: ProduceRequest| reply produce::handle(b, cx, r).await;
-    Fetch 4..=18 on Broker,
+    Fetch 4..=18,
         |b, cx, r: FetchRequest| reply fetch::handle(b, cx, r).await;
-    ListOffsets 1..=11 on Broker,
+    ListOffsets 1..=11,
         |b, cx, r: ListOffsetsRequest| answer list_offsets::handle(b, cx, &r);
-    Metadata 0..=13 on Broker,
+    Metadata 0..=13,
         |b, cx, r: MetadataRequest| reply metadata::handle(b, cx, r).await;
-    OffsetCommit 2..=10 on Broker,
+    OffsetCommit 2..=10,
         |b, cx, r: OffsetCommitRequest|
             answer offset_commit::handle(&b.groups, &b.image(), cx, &r).await;
-    OffsetFetch 1..=10 on Broker,
+    OffsetFetch 1..=10,
         |b, cx, r: OffsetFetchRequest|
             answer offset_fetch::handle(&b.groups, &b.image(), cx, r).await;
-    FindCoordinator 0..=6 on Broker,
+    FindCoordinator 0..=6,
         |b, cx, r: FindCoordinatorRequest| answer find_coordinator::handle(b, cx, &r).await;
-    JoinGroup 0..=9 on Broker,
+    JoinGroup 0..=9,
         |b, cx, r: JoinGroupRequest| answer join_group::handle(&b.groups, cx, &r).await;
-    Heartbeat 0..=4 on Broker,
+    Heartbeat 0..=4,
         |b, _, r: HeartbeatRequest| answer heartbeat::handle(&b.groups, &r).await;
-    LeaveGroup 0..=5 on Broker,
+    LeaveGroup 0..=5,
         |b, cx, r: LeaveGroupRequest| answer leave_group::handle(&b.groups, cx, &r).await;
-    SyncGroup 0..=5 on Broker,
+    SyncGroup 0..=5,
         |b, cx, r: SyncGroupRequest| answer sync_group::handle(&b.groups, cx, &r).await;
-    DescribeGroups 0..=6 on Broker,
+    DescribeGroups 0..=6,
         |b, cx, r: DescribeGroupsRequest| answer describe_groups::handle(&b.groups, cx, &r).await;
-    ListGroups 0..=5 on Broker,
+    ListGroups 0..=5,
         |b, cx, r: ListGroupsRequest| answer list_groups::handle(&b.groups, cx, &r).await;
-    ApiVersions 0..=4 on Broker Controller,
-        |b, cx, r: ApiVersionsRequest| answer api_versions::handle(b, cx, &r);
-    CreateTopics 2..=7 on Broker Controller,
-        |b, _, r: CreateTopicsRequest| answer create_topics::handle(b, r).await;
-    DeleteTopics 1..=6 on Broker Controller,
-        |b, cx, r: DeleteTopicsRequest| answer delete_topics::handle(b, cx, r).await;
-    DeleteRecords 0..=2 on Broker,
+    ApiVersions 0..=4,
+        |b, cx, r: ApiVersionsRequest|
+            answer api_versions::handle(b, ListenerKind::Broker, cx, &r);
+    CreateTopics 2..=7,
+        |b, cx, r: CreateTopicsRequest| through create_topics::handle(b, cx, r).await;
+    DeleteTopics 1..=6,
+        |_, _, r: DeleteTopicsRequest| forward;
+    DeleteRecords 0..=2,
         |b, _, r: DeleteRecordsRequest| answer delete_records::handle(b, r).await;
-    InitProducerId 0..=5 on Broker,
+    InitProducerId 0..=5,
         |b, _, r: InitProducerIdRequest| answer init_producer_id::handle(b, &r).await;
-    OffsetForLeaderEpoch 2..=4 on Broker,
+    OffsetForLeaderEpoch 2..=4,
         |b, _, r: OffsetForLeaderEpochRequest| answer offset_for_leader_epoch::handle(b, &r);
-    DescribeConfigs 1..=4 on Broker Controller,
+    DescribeConfigs 1..=4,
         |b, _, r: DescribeConfigsRequest| answer describe_configs::handle(b, &r);
-    AlterConfigs 0..=2 on Broker Controller,
-        |b, _, r: AlterConfigsRequest| answer alter_configs::handle(b, r).await;
-    DescribeLogDirs 1..=5 on Broker,
+    AlterConfigs 0..=2,
+        |b, cx, r: AlterConfigsRequest| through alter_configs::handle(b, cx, r).await;
+    DescribeLogDirs 1..=5,
         |b, _, r: DescribeLogDirsRequest| answer describe_log_dirs::handle(b, &r);
-    CreatePartitions 0..=3 on Broker Controller,
-        |b, _, r: CreatePartitionsRequest| answer create_partitions::handle(b, r).await;
-    DeleteGroups 0..=2 on Broker,
+    CreatePartitions 0..=3,
+        |_, _, r: CreatePartitionsRequest| forward;
+    DeleteGroups 0..=2,
         |b, _, r: DeleteGroupsRequest| answer delete_groups::handle(&b.groups, &r).await;
-    ElectLeaders 0..=2 on Broker Controller,
-        |b, _, r: ElectLeadersRequest| answer elect_leaders::handle(b, r).await;
-    IncrementalAlterConfigs 0..=1 on Broker Controller,
-        |b, _, r: IncrementalAlterConfigsRequest| answer incremental_alter_configs::handle(b, r).await;
-    AlterPartitionReassignments 0..=1 on Broker Controller,
-        |b, _, r: AlterPartitionReassignmentsRequest|
-            answer alter_partition_reassignments::handle(b, r).await;
-    ListPartitionReassignments 0..=0 on Broker Controller,
-        |b, _, r: ListPartitionReassignmentsRequest|
-            answer list_partition_reassignments::handle(b, r).await;
-    OffsetDelete 0..=0 on Broker,
+    ElectLeaders 0..=2,
+        |_, _, r: ElectLeadersRequest| forward;
+    IncrementalAlterConfigs 0..=1,
+        |b, cx, r: IncrementalAlterConfigsRequest|
+            through incremental_alter_configs::handle(b, cx, r).await;
+    AlterPartitionReassignments 0..=1,
+        |_, _, r: AlterPartitionReassignmentsRequest| forward;
+    ListPartitionReassignments 0..=0,
+        |_, _, r: ListPartitionReassignmentsRequest| forward;
+    OffsetDelete 0..=0,
         |b, _, r: OffsetDeleteRequest|
             answer offset_delete::handle(&b.groups, &b.image(), &r).await;
-    DescribeQuorum 0..=2 on Broker Controller,
-        |b, cx, r: DescribeQuorumRequest| answer describe_quorum::handle(b, cx, &r);
-    UpdateFeatures 0..=2 on Broker Controller,
-        |b, _, r: UpdateFeaturesRequest| answer update_features::handle(b, r).await;
-    DescribeCluster 0..=2 on Broker Controller,
-        |b, cx, r: DescribeClusterRequest| answer describe_cluster::handle(b, cx, &r);
-    DescribeProducers 0..=0 on Broker,
+    DescribeQuorum 0..=2,
+        |_, _, r: DescribeQuorumRequest| forward;
+    UpdateFeatures 0..=2,
+        |_, _, r: UpdateFeaturesRequest| forward;
+    DescribeCluster 0..=2,
+        |b, cx, r: DescribeClusterRequest|
+            answer describe_cluster::handle(b, ListenerKind::Broker, cx, &r);
+    DescribeProducers 0..=0,
         |b, _, r: DescribeProducersRequest| answer describe_producers::handle(b, &r);
-    ListConfigResources 0..=1 on Broker,
+    UnregisterBroker 0..=0,
+        |_, _, r: UnregisterBrokerRequest| forward;
+    ListConfigResources 0..=1,
         |b, cx, r: ListConfigResourcesRequest| answer list_config_resources::handle(b, cx, &r);
-    DescribeTopicPartitions 0..=0 on Broker,
+    DescribeTopicPartitions 0..=0,
         |b, cx, r: DescribeTopicPartitionsRequest| reply describe_topic_partitions::handle(b, cx, &r);
 }
 
-/// The rows of a listener's APIs.
-pub(crate) fn served_on(listener: ListenerKind) -> impl Iterator<Item = &'static Api> {
-    TABLE.iter().filter(move |api| api.is_on(listener))
-}
-
-fn find(key: i16, listener: ListenerKind) -> Option<&'static Api> {
-    served_on(listener).find(|api| api.key as i16 == key)
+/// The row of an API on a broker's listeners.
+fn find(key: i16) -> Option<&'static Api> {
+    TABLE.iter().find(|api| api.key as i16 == key)
 }
 
 impl Dispatch for Broker {
     async fn dispatch(&self, cx: RequestContext, body: Bytes) -> Reply {
-        let header = &cx.header;
-        let Some(api) = find(header.api_key, self.listener_kind(&cx)) else {
-            warn!(peer = %cx.connection.peer_addr, listener = %cx.connection.listener,
-                "closing connection: API key {} is not served on this listener", header.api_key);
-            return Reply::Close;
-        };
-        if !api.versions.contains(&header.api_version) {
-            if api.key == ApiKey::ApiVersions {
-                return api_versions::unsupported(&cx, &api.versions);
-            }
-            warn!(peer = %cx.connection.peer_addr, listener = %cx.connection.listener,
-                "closing connection: {:?} version {} is not served", api.key, header.api_version);
-            return Reply::Close;
+        match allowed(find(cx.header.api_key), &cx) {
+            Ok(key) => route(self, &cx, key, body).await,
+            Err(reply) => reply,
         }
-        route(self, &cx, api.key, body).await
     }
+}
+
+/// The API of a request that a table allows, or what becomes of the request otherwise.
+fn allowed(api: Option<&Api>, cx: &RequestContext) -> Result<ApiKey, Reply> {
+    let header = &cx.header;
+    let Some(api) = api else {
+        warn!(peer = %cx.connection.peer_addr, listener = %cx.connection.listener,
+            "closing connection: API key {} is not served on this listener", header.api_key);
+        return Err(Reply::Close);
+    };
+    if api.versions.contains(&header.api_version) {
+        return Ok(api.key);
+    }
+    if api.key == ApiKey::ApiVersions {
+        return Err(api_versions::unsupported(cx, &api.versions));
+    }
+    warn!(peer = %cx.connection.peer_addr, listener = %cx.connection.listener,
+        "closing connection: {:?} version {} is not served", api.key, header.api_version);
+    Err(Reply::Close)
 }
 
 fn decode<R: Request>(cx: &RequestContext, mut body: Bytes) -> Option<R> {

@@ -1,6 +1,7 @@
 //! The active controller: decides about topics, configurations, brokers and features.
 //!
-//! * [`handle`] what the rest of the node calls;
+//! * [`channel`] what the rest of the node calls: the active controller, here or elsewhere;
+//! * [`handle`] the controller of this node;
 //! * [`config`] settings, and what the controller has to ask the configuration table.
 //!
 //! A request becomes records and a response. It is answered when the records are committed and
@@ -9,17 +10,20 @@
 //! Kafka: `org.apache.kafka.controller`, `kafka/server/ControllerApis.scala` (4.3).
 
 pub mod brokers;
+pub mod channel;
 pub mod config;
 pub mod configs;
 mod driver;
-mod error_response;
+pub(crate) mod error_response;
 pub mod features;
 pub mod handle;
 pub mod heartbeat;
 pub mod node;
+pub(crate) mod not_controller;
 pub mod partition_change;
 pub mod partitions;
 pub mod placement;
+pub mod principal;
 pub mod random;
 pub mod reassignment;
 pub mod state;
@@ -28,8 +32,10 @@ pub(crate) mod testing;
 pub mod topic_deletion;
 pub mod topics;
 
+pub use channel::{ChannelConfig, ControllerChannel};
 pub use config::{ConfigValidator, ControllerConfig, EffectiveConfig};
 pub use handle::{ControllerHandle, RequestContext};
+pub use principal::Principal;
 
 #[cfg(test)]
 mod tests;

@@ -41,7 +41,10 @@ use self::{
 use crate::{
     api,
     config::{BrokerConfig, DynamicConfig, TopicValues, listeners::advertised_host},
-    controller::node::{self, Node},
+    controller::{
+        ControllerChannel,
+        node::{self, Node},
+    },
     coordinator::{GroupCoordinator, publisher::GroupCoordinatorPublisher},
     log::{DirLock, LogContext, LogDir, manager::LogManager},
     metadata::{ListenerEndpoint, MetadataHandle, MetadataImage},
@@ -73,6 +76,7 @@ impl Drop for Quorum {
 pub struct BrokerHandle {
     cluster_id: Arc<str>,
     network: Network,
+    controller_network: Network,
     groups: Arc<GroupCoordinator>,
     lifecycle: Lifecycle,
     heartbeats: JoinHandle<()>,
@@ -127,6 +131,7 @@ pub async fn start(config: BrokerConfig) -> anyhow::Result<BrokerHandle> {
         Arc::clone(&groups),
         config.node_id,
     )));
+    let advertised = advertised_listeners(&config, &listeners);
     let node_config = settings::quorum_node(
         &config,
         &folders.cluster_id,
@@ -141,19 +146,42 @@ pub async fn start(config: BrokerConfig) -> anyhow::Result<BrokerHandle> {
     .context("start the metadata quorum")
     .map(Quorum)?;
     let node = &quorum.0;
+    let channel = ControllerChannel::new(
+        settings::channel(&config),
+        Some(node.controller.clone()),
+        &node.raft,
+    );
+    let shared = Arc::new(api::Node {
+        cluster_id: folders.cluster_id.as_str().into(),
+        config: Arc::clone(&dynamic),
+        metadata: metadata.clone(),
+        controller: channel.clone(),
+        raft: node.raft.clone(),
+    });
+    let (controller_listeners, listeners): (Vec<_>, Vec<_>) = listeners
+        .into_iter()
+        .partition(|listener| config.listeners.is_controller(listener.name()));
+    let controller_network = Network::start(
+        controller_listeners,
+        within_limits(&config),
+        Arc::new(api::controller::Controller {
+            node: Arc::clone(&shared),
+            controller: node.controller.clone(),
+        }),
+    );
 
     let cluster_id: Arc<str> = folders.cluster_id.into();
     let registration = Registration {
         node_id: config.node_id,
         cluster_id: Arc::clone(&cluster_id),
         rack: config.broker_rack.clone(),
-        listeners: advertised_listeners(&config, &listeners),
+        listeners: advertised,
         directories: logs.dirs().iter().filter_map(|dir| dir.id).collect(),
         previous_broker_epoch: logs.previous_broker_epoch().unwrap_or(-1),
     };
     let lifecycle = Lifecycle::register(
         &registration,
-        node.controller.clone(),
+        channel.clone(),
         metadata.clone(),
         Arc::clone(&logs),
         Duration::from_millis(u64::try_from(config.broker_heartbeat_interval_ms).unwrap_or(2000)),
@@ -162,14 +190,9 @@ pub async fn start(config: BrokerConfig) -> anyhow::Result<BrokerHandle> {
     .await?;
     lifecycle.wait_until_unfenced(deadline).await?;
 
-    let producer_ids = ProducerIds::new(config.node_id, node.controller.clone(), metadata.clone());
+    let producer_ids = ProducerIds::new(config.node_id, channel, metadata.clone());
     let broker = api::Broker {
-        cluster_id: Arc::clone(&cluster_id),
-        controller_listeners: config.listeners.controller_names.clone(),
-        config: Arc::clone(&dynamic),
-        metadata,
-        controller: node.controller.clone(),
-        raft: node.raft.clone(),
+        node: shared,
         replicas,
         producer_ids: Arc::new(producer_ids),
         groups: Arc::clone(&groups),
@@ -183,6 +206,7 @@ pub async fn start(config: BrokerConfig) -> anyhow::Result<BrokerHandle> {
     Ok(BrokerHandle {
         cluster_id,
         network,
+        controller_network,
         groups,
         heartbeats: task::spawn("heartbeats", lifecycle.clone().run(stopped)),
         lifecycle,
@@ -243,6 +267,7 @@ impl BrokerHandle {
         self.groups.shutdown().await;
         self.network.shutdown(CONNECTIONS_GRACE).await;
         self.periodic.stop().await;
+        self.controller_network.shutdown(CONNECTIONS_GRACE).await;
         self.quorum.0.shutdown().await;
         let (logs, broker_epoch) = (self.logs, self.lifecycle.broker_epoch());
         let is_clean =

@@ -10,15 +10,24 @@ use kafka_protocol::messages::{
 use kafka_shared::error::{ApiError, ErrorCode};
 
 use super::{
-    Broker,
+    Broker, answer,
+    forward::{self, FORWARDING_TIMEOUT},
     incremental_alter_configs::{
         ResourceId, check_broker_name, check_form, check_once, invalid_request,
     },
     message,
 };
-use crate::{config::Settings, metadata::ResourceType};
+use crate::{
+    config::Settings,
+    metadata::ResourceType,
+    network::{Reply, RequestContext},
+};
 
-pub(super) async fn handle(broker: &Broker, request: AlterConfigsRequest) -> AlterConfigsResponse {
+pub(super) async fn handle(
+    broker: &Broker,
+    cx: &RequestContext,
+    request: AlterConfigsRequest,
+) -> Reply {
     let ids: Vec<ResourceId> = request
         .resources
         .iter()
@@ -46,8 +55,10 @@ pub(super) async fn handle(broker: &Broker, request: AlterConfigsRequest) -> Alt
         let forwarded = AlterConfigsRequest::default()
             .with_resources(remaining)
             .with_validate_only(request.validate_only);
-        let cx = broker.controller_context(None);
-        answered = broker.controller.alter_configs(&cx, forwarded).await;
+        answered = match forward::request(broker, cx, forwarded, FORWARDING_TIMEOUT).await {
+            Ok(answered) => answered,
+            Err(reply) => return reply,
+        };
     }
     let responses = ids.iter().zip(refusals).map(|((kind, name), refusal)| {
         let response = AlterConfigsResourceResponse::default()
@@ -67,7 +78,8 @@ pub(super) async fn handle(broker: &Broker, request: AlterConfigsRequest) -> Alt
             None => response.with_error_code(ErrorCode::UNKNOWN_SERVER_ERROR.0),
         }
     });
-    AlterConfigsResponse::default().with_responses(responses.collect())
+    let response = AlterConfigsResponse::default().with_responses(responses.collect());
+    answer(cx, &response)
 }
 
 fn check(broker: &Broker, resource: &AlterConfigsResource) -> Result<(), ApiError> {

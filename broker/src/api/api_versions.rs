@@ -10,7 +10,7 @@ use kafka_protocol::messages::{
 };
 use kafka_shared::error::ErrorCode;
 
-use super::{Broker, encode, own, served_on};
+use super::{Api, ListenerKind, Node, TABLE, controller, encode, own};
 use crate::{
     metadata::features,
     network::{ClientSoftware, Reply, RequestContext},
@@ -22,7 +22,8 @@ const SOFTWARE_SINCE: i16 = 3;
 const FEATURE_MIN_0_SINCE: i16 = 4;
 
 pub(super) fn handle(
-    broker: &Broker,
+    node: &Node,
+    listener: ListenerKind,
     cx: &RequestContext,
     request: &ApiVersionsRequest,
 ) -> ApiVersionsResponse {
@@ -39,13 +40,11 @@ pub(super) fn handle(
             version: software_version.to_owned(),
         });
     }
-    let image = broker.image();
-    let api_keys = served_on(broker.listener_kind(cx)).map(|api| {
-        ApiVersion::default()
-            .with_api_key(api.key as i16)
-            .with_min_version(api.advertised_min())
-            .with_max_version(*api.versions.end())
-    });
+    let image = node.image();
+    let api_keys = match listener {
+        ListenerKind::Controller => controller::TABLE.iter().filter_map(advertised).collect(),
+        ListenerKind::Broker => broker_apis(node),
+    };
     let supported = features::SUPPORTED
         .iter()
         .filter(|feature| feature.supported.max > 0)
@@ -57,7 +56,7 @@ pub(super) fn handle(
                 .with_max_version(feature.supported.max)
         });
     // kraft.version is not among the metadata's features: Raft keeps it.
-    let kraft_version = broker.raft.quorum_records(i64::MAX).kraft_version;
+    let kraft_version = node.raft.quorum_records(i64::MAX).kraft_version;
     let kraft_version =
         (kraft_version > 0).then(|| (features::KRAFT_VERSION.into(), kraft_version));
     let levels = image.features.all().into_iter().chain(kraft_version);
@@ -68,10 +67,41 @@ pub(super) fn handle(
             .with_max_version_level(level)
     });
     ApiVersionsResponse::default()
-        .with_api_keys(api_keys.collect())
+        .with_api_keys(api_keys)
         .with_supported_features(supported.collect())
         .with_finalized_features(finalized.collect())
         .with_finalized_features_epoch(image.offset())
+}
+
+fn advertised(api: &Api) -> Option<ApiVersion> {
+    advertised_in(api, api.advertised_min()..=*api.versions.end())
+}
+
+fn advertised_in(api: &Api, versions: RangeInclusive<i16>) -> Option<ApiVersion> {
+    let row = || {
+        ApiVersion::default()
+            .with_api_key(api.key as i16)
+            .with_min_version(*versions.start())
+            .with_max_version(*versions.end())
+    };
+    (!versions.is_empty()).then(row)
+}
+
+/// What is passed on to the active controller is offered as far as that one speaks it, if it was
+/// asked already.
+fn broker_apis(node: &Node) -> Vec<ApiVersion> {
+    let Some(theirs) = node.controller.controller_versions() else {
+        return TABLE.iter().filter_map(advertised).collect();
+    };
+    let common = |api: &Api| {
+        if !api.is_forwarded {
+            return advertised(api);
+        }
+        let theirs = theirs.get(api.key as i16)?;
+        let (min, max) = (api.advertised_min(), *api.versions.end());
+        advertised_in(api, min.max(*theirs.start())..=max.min(*theirs.end()))
+    };
+    TABLE.iter().filter_map(common).collect()
 }
 
 /// The answer to a version that does not exist yet: in version 0, which every client reads, with the

@@ -7,22 +7,21 @@ use kafka_protocol::messages::{
 };
 use kafka_shared::error::ErrorCode;
 
-use super::{Broker, message};
-use crate::network::RequestContext;
+use super::{Node, controller::ControllerCx, message};
 
 /// Since this version clients know TOPIC_DELETION_DISABLED.
 const DELETION_DISABLED_SINCE: i16 = 3;
 
 pub(super) async fn handle(
-    broker: &Broker,
-    cx: &RequestContext,
+    node: &Node,
+    cx: &ControllerCx<'_>,
     request: DeleteTopicsRequest,
 ) -> DeleteTopicsResponse {
-    if broker.config().delete_topic_enable {
-        let cx = broker.controller_context(Some(request.timeout_ms));
-        return broker.controller.delete_topics(&cx, request).await;
+    if node.config().delete_topic_enable {
+        let asker = cx.asker(node, Some(request.timeout_ms));
+        return cx.controller.delete_topics(&asker, request).await;
     }
-    let (code, why) = if cx.header.api_version < DELETION_DISABLED_SINCE {
+    let (code, why) = if cx.request.header.api_version < DELETION_DISABLED_SINCE {
         let why = "This version does not support topic deletion.";
         (ErrorCode::INVALID_REQUEST, Some(why))
     } else {

@@ -9,7 +9,7 @@ use kafka_protocol::messages::{
 use kafka_shared::error::ErrorCode;
 
 use super::{
-    Broker, ListenerKind,
+    ListenerKind, Node,
     cluster::{CLUSTER_OPERATIONS, controller_id},
     own,
 };
@@ -18,15 +18,18 @@ use crate::{
     network::RequestContext,
 };
 
+/// The metadata version from which on controllers register.
+const CONTROLLER_REGISTRATION_SINCE: i16 = 15;
 const BROKERS: i8 = 1;
 const CONTROLLERS: i8 = 2;
 
 pub(super) fn handle(
-    broker: &Broker,
+    node: &Node,
+    listener_kind: ListenerKind,
     cx: &RequestContext,
     request: &DescribeClusterRequest,
 ) -> DescribeClusterResponse {
-    let expected = match broker.listener_kind(cx) {
+    let expected = match listener_kind {
         ListenerKind::Broker => BROKERS,
         ListenerKind::Controller => CONTROLLERS,
     };
@@ -35,19 +38,29 @@ pub(super) fn handle(
             .with_error_code(code.0)
             .with_error_message(Some(own(&why)));
     }
-    let image = broker.image();
-    let own_id = broker.config().node_id;
+    let image = node.image();
+    if expected == CONTROLLERS && image.features.metadata_version < CONTROLLER_REGISTRATION_SINCE {
+        let why = "Direct-to-controller communication is not supported with the current \
+                   MetadataVersion.";
+        return DescribeClusterResponse::default()
+            .with_error_code(ErrorCode::UNSUPPORTED_VERSION.0)
+            .with_error_message(Some(own(why)));
+    }
+    let own_id = node.config().node_id;
     let listener = &cx.connection.listener;
     let (nodes, controller) = match expected {
         BROKERS => {
             let nodes = brokers(&image, listener, request.include_fenced_brokers);
             (nodes, controller_id(&image, own_id))
         }
-        _ => (controllers(&image, listener), BrokerId(own_id)),
+        _ => {
+            let leader_id = node.raft.status().borrow().leader.leader_id;
+            (controllers(&image, listener), BrokerId(leader_id))
+        }
     };
     let is_listed = nodes.iter().any(|node| node.broker_id == controller);
     let mut response = DescribeClusterResponse::default()
-        .with_cluster_id(own(&broker.cluster_id))
+        .with_cluster_id(own(&node.cluster_id))
         .with_controller_id(if is_listed { controller } else { BrokerId(-1) })
         .with_brokers(nodes)
         .with_endpoint_type(expected);
@@ -86,7 +99,7 @@ fn refusal(asked: i8, expected: i8, version: i16) -> Option<(ErrorCode, String)>
     })
 }
 
-fn node(id: i32, endpoint: &ListenerEndpoint) -> DescribeClusterBroker {
+fn listed(id: i32, endpoint: &ListenerEndpoint) -> DescribeClusterBroker {
     DescribeClusterBroker::default()
         .with_broker_id(BrokerId(id))
         .with_host(own(&endpoint.host))
@@ -105,7 +118,7 @@ fn brokers(
         .values()
         .filter(|broker| is_shown(broker.fenced))
         .filter_map(|broker| {
-            let node = node(broker.id, broker.listener(listener)?);
+            let node = listed(broker.id, broker.listener(listener)?);
             Some(
                 node.with_rack(broker.rack.as_deref().map(own))
                     .with_is_fenced(broker.fenced),
@@ -126,7 +139,7 @@ fn controllers(image: &MetadataImage, listener: &str) -> Vec<DescribeClusterBrok
         .controllers
         .values()
         .filter_map(|controller| {
-            endpoint(&controller.listeners).map(|endpoint| node(controller.id, &endpoint))
+            endpoint(&controller.listeners).map(|endpoint| listed(controller.id, &endpoint))
         })
         .collect()
 }

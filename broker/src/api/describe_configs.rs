@@ -14,18 +14,18 @@ use kafka_shared::{
     error::{ApiError, ErrorCode},
 };
 
-use super::{Broker, message, own, topic_name};
+use super::{Node, message, own, topic_name};
 use crate::{
     config::describe::{self, Entry},
     metadata::{ConfigResource, ResourceType},
 };
 
-pub(super) fn handle(broker: &Broker, request: &DescribeConfigsRequest) -> DescribeConfigsResponse {
+pub(super) fn handle(node: &Node, request: &DescribeConfigsRequest) -> DescribeConfigsResponse {
     let results = request.resources.iter().map(|resource| {
         let result = DescribeConfigsResult::default()
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name.clone());
-        match entries(broker, resource) {
+        match entries(node, resource) {
             Ok(entries) => result.with_configs(
                 entries
                     .into_iter()
@@ -52,11 +52,11 @@ fn is_wanted(resource: &DescribeConfigsResource, name: &str) -> bool {
     }
 }
 
-fn entries(broker: &Broker, resource: &DescribeConfigsResource) -> Result<Vec<Entry>, ApiError> {
+fn entries(node: &Node, resource: &DescribeConfigsResource) -> Result<Vec<Entry>, ApiError> {
     let invalid = |why: &str| Err(ApiError::new(ErrorCode::INVALID_REQUEST, why));
     let name = resource.resource_name.as_str();
-    let image = broker.image();
-    let config = broker.config();
+    let image = node.image();
+    let config = node.config();
     let values = &config.values;
     let set = |kind| image.configs.of(&ConfigResource::new(kind, name));
     match ResourceType::from_id(resource.resource_type) {

@@ -8,7 +8,7 @@ use kafka_protocol::messages::{
 };
 use kafka_shared::{error::ErrorCode, types::METADATA_TOPIC_NAME};
 
-use super::{Broker, message, own};
+use super::{Node as ThisNode, message, own};
 use crate::{
     network::RequestContext,
     raft::{
@@ -21,7 +21,7 @@ use crate::{
 const NODES_SINCE: i16 = 2;
 
 pub(super) fn handle(
-    broker: &Broker,
+    node: &ThisNode,
     cx: &RequestContext,
     request: &DescribeQuorumRequest,
 ) -> DescribeQuorumResponse {
@@ -36,7 +36,7 @@ pub(super) fn handle(
     if !is_metadata {
         return failed(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, version, request);
     }
-    let info = broker.raft.quorum_info();
+    let info = node.raft.quorum_info();
     let partition = if info.is_leader {
         described(&info, version)
     } else {
@@ -52,7 +52,7 @@ pub(super) fn handle(
     if version < NODES_SINCE {
         return response;
     }
-    let nodes = broker
+    let nodes = node
         .raft
         .voters()
         .iter()

@@ -18,10 +18,15 @@ use kafka_shared::{
     error::{ApiError, ErrorCode},
 };
 
-use super::{Broker, message};
+use super::{
+    Broker, answer,
+    forward::{self, FORWARDING_TIMEOUT},
+    message,
+};
 use crate::{
     config::{Settings, keys},
     metadata::{ConfigResource, ResourceType},
+    network::{Reply, RequestContext},
 };
 
 const SET: i8 = 0;
@@ -31,8 +36,9 @@ const SUBTRACT: i8 = 3;
 
 pub(super) async fn handle(
     broker: &Broker,
+    cx: &RequestContext,
     request: IncrementalAlterConfigsRequest,
-) -> IncrementalAlterConfigsResponse {
+) -> Reply {
     let ids: Vec<ResourceId> = request
         .resources
         .iter()
@@ -60,11 +66,10 @@ pub(super) async fn handle(
         let forwarded = IncrementalAlterConfigsRequest::default()
             .with_resources(remaining)
             .with_validate_only(request.validate_only);
-        let cx = broker.controller_context(None);
-        answered = broker
-            .controller
-            .incremental_alter_configs(&cx, forwarded)
-            .await;
+        answered = match forward::request(broker, cx, forwarded, FORWARDING_TIMEOUT).await {
+            Ok(answered) => answered,
+            Err(reply) => return reply,
+        };
     }
     let responses = ids.iter().zip(refusals).map(|((kind, name), refusal)| {
         let response = AlterConfigsResourceResponse::default()
@@ -84,7 +89,8 @@ pub(super) async fn handle(
             None => response.with_error_code(ErrorCode::UNKNOWN_SERVER_ERROR.0),
         }
     });
-    IncrementalAlterConfigsResponse::default().with_responses(responses.collect())
+    let response = IncrementalAlterConfigsResponse::default().with_responses(responses.collect());
+    answer(cx, &response)
 }
 
 /// Type and name of a resource.

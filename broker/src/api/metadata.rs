@@ -3,7 +3,7 @@
 //! Kafka: `KafkaApis.handleTopicMetadataRequest`, `KRaftMetadataCache.java`,
 //! `AutoTopicCreationManager.scala` (4.3).
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use kafka_protocol::{
     messages::{
@@ -24,7 +24,7 @@ use super::{
         CLUSTER_OPERATIONS, TOPIC_OPERATIONS, alive_brokers, controller_id, ids, leader,
         offline_replicas,
     },
-    own, topic_name,
+    create_topics, forward, own, topic_name,
 };
 use crate::{
     metadata::{MetadataImage, PartitionRegistration, TopicImage},
@@ -38,8 +38,10 @@ const LISTENER_NOT_FOUND_SINCE: i16 = 6;
 const AUTHORIZED_OPERATIONS_SINCE: i16 = 8;
 /// The last version with the cluster's authorized operations; DescribeCluster has them since.
 const CLUSTER_OPERATIONS_UNTIL: i16 = 10;
+/// The version of the requests in which topics are created.
+const CREATE_TOPICS_VERSION: i16 = 7;
 /// Longest wait of a Metadata request for the topics that it creates.
-const AUTO_CREATION_TIMEOUT_MS: i32 = 5_000;
+const AUTO_CREATION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is asked for.
 enum Wanted {
@@ -72,7 +74,7 @@ pub(super) async fn handle(
             .filter(|name| topic_name::validate(name).is_ok())
             .collect();
         if !missing.is_empty() {
-            uncreatable = create(broker, &missing).await;
+            uncreatable = create(broker, cx, &missing).await;
             image = broker.image();
         }
     }
@@ -138,7 +140,11 @@ fn wanted(request: &MetadataRequest, version: i16) -> Option<Wanted> {
 /// Creates topics with the defaults; answers with those that could not be, and why.
 // Differs from Kafka: it answers UNKNOWN_TOPIC_OR_PARTITION and lets the client come back until the
 // controller has made the topic. Here the answer waits for the topic, which spares a round.
-async fn create(broker: &Broker, missing: &BTreeSet<&str>) -> Vec<(TopicName, ErrorCode)> {
+async fn create(
+    broker: &Broker,
+    cx: &RequestContext,
+    missing: &BTreeSet<&str>,
+) -> Vec<(TopicName, ErrorCode)> {
     info!(topics = ?missing, "creating topics that were asked for");
     let config = broker.config();
     let is_set = |key: &str| config.values.is_set(key);
@@ -161,9 +167,14 @@ async fn create(broker: &Broker, missing: &BTreeSet<&str>) -> Vec<(TopicName, Er
     });
     let request = CreateTopicsRequest::default()
         .with_topics(topics.collect())
-        .with_timeout_ms(AUTO_CREATION_TIMEOUT_MS);
-    let cx = broker.controller_context(Some(AUTO_CREATION_TIMEOUT_MS));
-    let response = broker.controller.create_topics(&cx, request).await;
+        .with_timeout_ms(i32::try_from(AUTO_CREATION_TIMEOUT.as_millis()).unwrap_or(i32::MAX));
+    // The client's own wish, so it is the client who asks.
+    let asking = forward::in_the_name_of(cx, CREATE_TOPICS_VERSION);
+    let Ok(response) = forward::request(broker, &asking, request, AUTO_CREATION_TIMEOUT).await
+    else {
+        return Vec::new();
+    };
+    create_topics::wait_until_visible(broker, &response).await;
     response
         .topics
         .into_iter()

@@ -85,13 +85,78 @@ const KAFKA: &[(i16, i16, i16)] = &[
     (92, 0, 0),
 ];
 
+/// ApiVersions of Apache Kafka 4.3.1 on its controller listener.
+const KAFKA_CONTROLLER: &[(i16, i16, i16)] = &[
+    (1, 4, 18),
+    (17, 0, 1),
+    (18, 0, 4),
+    (19, 2, 7),
+    (20, 1, 6),
+    (29, 1, 3),
+    (30, 1, 3),
+    (31, 1, 3),
+    (32, 1, 4),
+    (33, 0, 2),
+    (36, 0, 2),
+    (37, 0, 3),
+    (38, 1, 3),
+    (39, 1, 2),
+    (40, 1, 2),
+    (41, 1, 3),
+    (43, 0, 2),
+    (44, 0, 1),
+    (45, 0, 1),
+    (46, 0, 0),
+    (49, 0, 1),
+    (50, 0, 0),
+    (51, 0, 0),
+    (52, 0, 2),
+    (53, 0, 1),
+    (54, 0, 1),
+    (55, 0, 2),
+    (56, 2, 3),
+    (57, 0, 2),
+    (58, 0, 0),
+    (59, 0, 1),
+    (60, 0, 2),
+    (62, 0, 4),
+    (63, 0, 2),
+    (64, 0, 0),
+    (67, 0, 0),
+    (70, 0, 0),
+    (73, 0, 0),
+    (80, 0, 1),
+    (81, 0, 0),
+    (82, 0, 0),
+];
+
+#[test]
+fn every_api_of_a_controller_is_served_in_kafkas_versions() {
+    for api in controller::TABLE {
+        let row = (api.key as i16, *api.versions.start(), *api.versions.end());
+        assert!(KAFKA_CONTROLLER.contains(&row), "{:?} {row:?}", api.key);
+    }
+}
+
+#[test]
+fn what_brokers_forward_is_what_controllers_take_from_an_envelope() {
+    let forwarded = |table: &'static [Api]| -> Vec<(ApiKey, RangeInclusive<i16>)> {
+        let rows = table.iter().filter(|api| api.is_forwarded);
+        rows.map(|api| (api.key, api.versions.clone())).collect()
+    };
+    let taken = forwarded(controller::TABLE);
+    for row in forwarded(TABLE) {
+        assert!(taken.contains(&row), "{row:?}");
+    }
+}
+
 #[test]
 fn every_api_that_is_served_is_served_in_kafkas_versions() {
     let kafka: BTreeMap<i16, (i16, i16)> = KAFKA
         .iter()
         .map(|(key, min, max)| (*key, (*min, *max)))
         .collect();
-    for api in served_on(ListenerKind::Broker) {
+    for api in TABLE {
         let advertised = (api.advertised_min(), *api.versions.end());
         assert_eq!(
             kafka.get(&(api.key as i16)),
@@ -104,7 +169,7 @@ fn every_api_that_is_served_is_served_in_kafkas_versions() {
 
 #[test]
 fn nothing_is_served_that_cannot_be_decoded_and_encoded() {
-    for api in TABLE {
+    for api in TABLE.iter().chain(controller::TABLE) {
         let codec = codec_versions(api.key);
         assert!(
             codec.start() <= api.versions.start() && api.versions.end() <= codec.end(),
@@ -112,14 +177,15 @@ fn nothing_is_served_that_cannot_be_decoded_and_encoded() {
             api.key,
             api.versions
         );
-        assert!(!api.listeners.is_empty());
     }
 }
 
 #[test]
 fn the_table_is_in_the_order_of_keys_and_has_none_twice() {
-    let keys: Vec<i16> = TABLE.iter().map(|api| api.key as i16).collect();
-    assert!(keys.is_sorted_by(|a, b| a < b), "{keys:?}");
+    for table in [TABLE, controller::TABLE] {
+        let keys: Vec<i16> = table.iter().map(|api| api.key as i16).collect();
+        assert!(keys.is_sorted_by(|a, b| a < b), "{keys:?}");
+    }
 }
 
 #[test]
@@ -129,7 +195,7 @@ fn everything_that_the_first_milestone_promises_is_in_the_table() {
         43, 44, 45, 46, 47, 55, 60, 61, 74, 75,
     ];
     for key in promised {
-        assert!(find(key, ListenerKind::Broker).is_some(), "API key {key}");
+        assert!(find(key).is_some(), "API key {key}");
     }
 }
 

@@ -19,27 +19,24 @@ use kafka_protocol::messages::{
     BrokerRegistrationRequest, BrokerRegistrationResponse, ControllerRegistrationRequest,
     ControllerRegistrationResponse, CreatePartitionsRequest, CreatePartitionsResponse,
     CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
-    ElectLeadersRequest, ElectLeadersResponse, IncrementalAlterConfigsRequest,
-    IncrementalAlterConfigsResponse, ListPartitionReassignmentsRequest,
-    ListPartitionReassignmentsResponse, UnregisterBrokerRequest, UnregisterBrokerResponse,
-    UpdateFeaturesRequest, UpdateFeaturesResponse,
+    DescribeQuorumRequest, DescribeQuorumResponse, ElectLeadersRequest, ElectLeadersResponse,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+    ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse, UnregisterBrokerRequest,
+    UnregisterBrokerResponse, UpdateFeaturesRequest, UpdateFeaturesResponse,
 };
 use kafka_shared::error::ApiError;
+use kafka_shared::protocol::Request;
 
 use super::topics::{error_message, own, topic_name};
 
 /// A request that knows its response to an error.
-pub(super) trait ErrorResponse {
-    type Response;
-
+pub(crate) trait ErrorResponse: Request {
     fn error_response(&self, error: &ApiError) -> Self::Response;
 }
 
 macro_rules! code_only {
     ($($request:ident => $response:ident,)*) => {$(
         impl ErrorResponse for $request {
-            type Response = $response;
-
             fn error_response(&self, error: &ApiError) -> $response {
                 $response::default().with_error_code(error.code.0)
             }
@@ -50,8 +47,6 @@ macro_rules! code_only {
 macro_rules! code_and_message {
     ($($request:ident => $response:ident,)*) => {$(
         impl ErrorResponse for $request {
-            type Response = $response;
-
             fn error_response(&self, error: &ApiError) -> $response {
                 $response::default()
                     .with_error_code(error.code.0)
@@ -76,9 +71,13 @@ code_and_message! {
     UpdateFeaturesRequest => UpdateFeaturesResponse,
 }
 
-impl ErrorResponse for CreateTopicsRequest {
-    type Response = CreateTopicsResponse;
+impl ErrorResponse for DescribeQuorumRequest {
+    fn error_response(&self, error: &ApiError) -> DescribeQuorumResponse {
+        DescribeQuorumResponse::default().with_error_code(error.code.0)
+    }
+}
 
+impl ErrorResponse for CreateTopicsRequest {
     fn error_response(&self, error: &ApiError) -> CreateTopicsResponse {
         let result = |name: &str| {
             CreatableTopicResult::default()
@@ -96,8 +95,6 @@ impl ErrorResponse for CreateTopicsRequest {
 }
 
 impl ErrorResponse for DeleteTopicsRequest {
-    type Response = DeleteTopicsResponse;
-
     fn error_response(&self, error: &ApiError) -> DeleteTopicsResponse {
         let result = || {
             DeletableTopicResult::default()
@@ -117,8 +114,6 @@ impl ErrorResponse for DeleteTopicsRequest {
 }
 
 impl ErrorResponse for CreatePartitionsRequest {
-    type Response = CreatePartitionsResponse;
-
     fn error_response(&self, error: &ApiError) -> CreatePartitionsResponse {
         let result = |name: &str| {
             CreatePartitionsTopicResult::default()
@@ -136,8 +131,6 @@ impl ErrorResponse for CreatePartitionsRequest {
 }
 
 impl ErrorResponse for IncrementalAlterConfigsRequest {
-    type Response = IncrementalAlterConfigsResponse;
-
     fn error_response(&self, error: &ApiError) -> IncrementalAlterConfigsResponse {
         let responses = self.resources.iter().map(|resource| {
             AlterConfigsResourceResponse::default()
@@ -151,8 +144,6 @@ impl ErrorResponse for IncrementalAlterConfigsRequest {
 }
 
 impl ErrorResponse for AlterConfigsRequest {
-    type Response = AlterConfigsResponse;
-
     fn error_response(&self, error: &ApiError) -> AlterConfigsResponse {
         let responses = self.resources.iter().map(|resource| {
             LegacyResult::default()
@@ -166,8 +157,6 @@ impl ErrorResponse for AlterConfigsRequest {
 }
 
 impl ErrorResponse for ElectLeadersRequest {
-    type Response = ElectLeadersResponse;
-
     fn error_response(&self, error: &ApiError) -> ElectLeadersResponse {
         let results = self.topic_partitions.iter().flatten().map(|topic| {
             let partitions = topic.partitions.iter().map(|idx| {
@@ -187,8 +176,6 @@ impl ErrorResponse for ElectLeadersRequest {
 }
 
 impl ErrorResponse for AlterPartitionReassignmentsRequest {
-    type Response = AlterPartitionReassignmentsResponse;
-
     fn error_response(&self, error: &ApiError) -> AlterPartitionReassignmentsResponse {
         let responses = self.topics.iter().map(|topic| {
             let partitions = topic.partitions.iter().map(|partition| {

@@ -1,6 +1,7 @@
-//! How the rest of the node talks to the active controller.
+//! How the rest of the node talks to its own controller.
 //!
-//! Every method answers with the response itself: when the request as a whole fails (this node is
+//! It answers only while it is the active one; [`super::channel`] finds the active controller
+//! wherever it is. Every method answers with the response itself: when the request as a whole fails (this node is
 //! not the active controller, the deadline passed), the error stands in every place of the
 //! response where Kafka puts it. An answer without error is given when what it says is committed
 //! and this node's image holds it.
@@ -29,6 +30,7 @@ use tokio::task::JoinHandle;
 use super::driver::{Command, Decided};
 use super::error_response::ErrorResponse;
 use super::heartbeat::Heartbeats;
+use super::principal::Principal;
 use super::state::{Cx, Outcome, QuorumController};
 use crate::metadata::MetadataHandle;
 use crate::raft::driver::Status;
@@ -36,8 +38,7 @@ use crate::raft::driver::Status;
 /// Who asks, and until when.
 #[derive(Debug, Clone)]
 pub struct RequestContext {
-    /// For example `User:ANONYMOUS`.
-    pub principal: Arc<str>,
+    pub principal: Arc<Principal>,
     /// How long the caller waits for the answer. Requests with their own time-out use that one.
     pub timeout: Duration,
     /// Whether a broker has checked the request before it came here.
@@ -47,14 +48,14 @@ pub struct RequestContext {
 impl Default for RequestContext {
     fn default() -> Self {
         Self {
-            principal: "User:ANONYMOUS".into(),
+            principal: Arc::new(Principal::anonymous()),
             timeout: Duration::from_secs(60),
             is_forwarded: true,
         }
     }
 }
 
-/// A way to the active controller. Clones share it.
+/// The controller of this node, which may be the active one. Clones share it.
 #[derive(Clone)]
 pub struct ControllerHandle {
     commands: mpsc::Sender<Command>,
@@ -92,6 +93,14 @@ impl ControllerHandle {
     /// Whether the controller of this node is the active one.
     pub fn is_active(&self) -> bool {
         *self.active.borrow()
+    }
+
+    /// Waits until the controller of this node is the active one; for ever if it never will be.
+    pub async fn activated(&self) {
+        let mut active = self.active.clone();
+        if active.wait_for(|is_active| *is_active).await.is_err() {
+            std::future::pending().await
+        }
     }
 
     /// Whether the controller of this node will never be active again.

@@ -10,7 +10,7 @@ use kafka_protocol::messages::{AllocateProducerIdsRequest, BrokerId};
 use kafka_shared::error::ErrorCode;
 use tokio::sync::Mutex;
 
-use crate::controller::{ControllerHandle, RequestContext};
+use crate::controller::{ControllerChannel, RequestContext};
 use crate::metadata::MetadataHandle;
 
 /// The ids of a block that are still to be given out.
@@ -34,13 +34,13 @@ impl Block {
 #[derive(Debug)]
 pub struct ProducerIds {
     node_id: i32,
-    controller: ControllerHandle,
+    controller: ControllerChannel,
     metadata: MetadataHandle,
     block: Mutex<Block>,
 }
 
 impl ProducerIds {
-    pub fn new(node_id: i32, controller: ControllerHandle, metadata: MetadataHandle) -> Self {
+    pub fn new(node_id: i32, controller: ControllerChannel, metadata: MetadataHandle) -> Self {
         Self {
             node_id,
             controller,

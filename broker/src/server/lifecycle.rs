@@ -26,7 +26,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use crate::{
-    controller::handle::{ControllerHandle, RequestContext},
+    controller::{ControllerChannel, RequestContext},
     log::manager::LogManager,
     metadata::{ListenerEndpoint, MetadataHandle, features},
 };
@@ -51,7 +51,7 @@ pub(super) struct Registration {
 pub(super) struct Lifecycle {
     node_id: i32,
     broker_epoch: i64,
-    controller: ControllerHandle,
+    controller: ControllerChannel,
     metadata: MetadataHandle,
     logs: Arc<LogManager>,
     interval: Duration,
@@ -64,7 +64,7 @@ impl Lifecycle {
     /// When the controller refuses it for good, or not before `deadline`.
     pub(super) async fn register(
         registration: &Registration,
-        controller: ControllerHandle,
+        controller: ControllerChannel,
         metadata: MetadataHandle,
         logs: Arc<LogManager>,
         interval: Duration,
@@ -73,8 +73,6 @@ impl Lifecycle {
         let incarnation_id = random_uuid();
         loop {
             let request = request(registration, incarnation_id);
-            // At the start the controller is about to become active, sooner than any retry.
-            controller.wait_until_active(RETRY).await;
             let cx = RequestContext::default();
             let Ok(response) = timeout_at(deadline, controller.register_broker(&cx, request)).await
             else {

@@ -1,11 +1,13 @@
 //! What each part of the broker is told of the configuration: from Kafka's keys to the parts' own
 //! settings, so that no part has to know the keys of another.
 
+use std::time::Duration;
+
 use kafka_shared::record::{TimestampType, compression::Compression};
 
 use crate::{
     config::{BrokerConfig, TopicValues},
-    controller::{config::ControllerConfig, node::NodeConfig},
+    controller::{ChannelConfig, config::ControllerConfig, node::NodeConfig},
     coordinator::GroupCoordinatorConfig,
     log::{CompressionPolicy, LogConfig, manager::LogManagerConfig},
     raft::{VoterEndpoint, log_store::MetadataLogConfig},
@@ -98,6 +100,18 @@ pub(super) fn group_coordinator(config: &BrokerConfig) -> GroupCoordinatorConfig
         offsets_topic_num_partitions: config.offsets_topic_num_partitions,
         offsets_topic_replication_factor: config.offsets_topic_replication_factor,
         offsets_topic_segment_bytes: config.offsets_topic_segment_bytes,
+    }
+}
+
+/// Settings of the way to the active controller.
+pub(super) fn channel(config: &BrokerConfig) -> ChannelConfig {
+    let time = |key| Duration::from_millis(u64::try_from(config.values.integer(key)).unwrap_or(0));
+    let controller_listener = config.listeners.controller_names.first();
+    ChannelConfig {
+        node_id: config.node_id,
+        controller_listener: controller_listener.cloned().unwrap_or_default(),
+        request_timeout: time("controller.socket.timeout.ms"),
+        connect_timeout: time("socket.connection.setup.timeout.ms"),
     }
 }
 

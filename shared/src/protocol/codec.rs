@@ -236,7 +236,6 @@ apis! {
         DescribeCluster: DescribeClusterRequest, DescribeClusterResponse;
         DescribeProducers: DescribeProducersRequest, DescribeProducersResponse;
         BrokerRegistration: BrokerRegistrationRequest, BrokerRegistrationResponse;
-        BrokerHeartbeat: BrokerHeartbeatRequest, BrokerHeartbeatResponse;
         UnregisterBroker: UnregisterBrokerRequest, UnregisterBrokerResponse;
         DescribeTransactions: DescribeTransactionsRequest, DescribeTransactionsResponse;
         ListTransactions: ListTransactionsRequest, ListTransactionsResponse;
@@ -270,6 +269,7 @@ apis! {
         OffsetFetch: OffsetFetchRequest, OffsetFetchResponse;
     }
     own {
+        BrokerHeartbeat: BrokerHeartbeatRequest, BrokerHeartbeatResponse;
         ListOffsets: ListOffsetsRequest, ListOffsetsResponse;
         DescribeLogDirs: DescribeLogDirsRequest, DescribeLogDirsResponse;
     }

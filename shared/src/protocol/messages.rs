@@ -6,9 +6,10 @@
 //! Kafka: `DescribeLogDirsResponse.json` (4.3).
 
 use bytes::{BufMut, Bytes, BytesMut};
-use kafka_protocol::messages::ApiKey;
 use kafka_protocol::messages::describe_log_dirs_response as generated;
+use kafka_protocol::messages::{ApiKey, BrokerHeartbeatRequest};
 use kafka_protocol::protocol::StrBytes;
+use uuid::Uuid;
 
 use super::codec::{self, Body, Malformed};
 use super::shape::Direction;
@@ -151,4 +152,34 @@ impl DescribeLogDirsResponse {
             results: from.results.into_iter().map(result).collect(),
         }
     }
+}
+
+/// The tag of CordonedLogDirs in BrokerHeartbeat 2.
+const CORDONED_LOG_DIRS_TAG: i32 = 1;
+
+/// CordonedLogDirs of BrokerHeartbeat 2 (KIP-1066): the directories that get no new replicas, or
+/// nothing as long as the broker doesn't know. It is kept among the unknown fields, because
+/// kafka-protocol's struct ends with version 1.
+///
+/// # Errors
+/// If the field is not an array of ids.
+pub fn cordoned_log_dirs(
+    request: &BrokerHeartbeatRequest,
+) -> Result<Option<Vec<Uuid>>, wire::WireError> {
+    let Some(field) = request.unknown_tagged_fields.get(&CORDONED_LOG_DIRS_TAG) else {
+        return Ok(None);
+    };
+    Reader::new(&mut field.clone()).compact_nullable_array(|reader| reader.uuid())
+}
+
+/// Sets what [`cordoned_log_dirs`] reads, for version 2.
+pub fn set_cordoned_log_dirs(request: &mut BrokerHeartbeatRequest, dirs: &[Uuid]) {
+    let mut field = BytesMut::with_capacity(5 + dirs.len() * 16);
+    // There are no more directories than fit in 32 bits.
+    wire::put_uvarint(&mut field, u32::try_from(dirs.len() + 1).unwrap_or(0));
+    for dir in dirs {
+        field.put_u128(dir.as_u128());
+    }
+    let fields = &mut request.unknown_tagged_fields;
+    fields.insert(CORDONED_LOG_DIRS_TAG, field.freeze());
 }

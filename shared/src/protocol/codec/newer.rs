@@ -12,8 +12,8 @@ use kafka_protocol::messages::offset_fetch_request::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopics,
 };
 use kafka_protocol::messages::{
-    ApiKey, DescribeLogDirsRequest, GroupId, ListOffsetsRequest, ListOffsetsResponse,
-    OffsetCommitRequest, OffsetFetchRequest,
+    ApiKey, BrokerHeartbeatRequest, BrokerHeartbeatResponse, DescribeLogDirsRequest, GroupId,
+    ListOffsetsRequest, ListOffsetsResponse, OffsetCommitRequest, OffsetFetchRequest,
 };
 
 use super::{Body, Direction, Malformed, read_generated, write_generated};
@@ -42,6 +42,9 @@ macro_rules! same_layout {
 same_layout!(ListOffsets, Request, ListOffsetsRequest, 1, 10, 11);
 same_layout!(ListOffsets, Response, ListOffsetsResponse, 1, 10, 11);
 same_layout!(DescribeLogDirs, Request, DescribeLogDirsRequest, 1, 4, 5);
+// What version 2 adds is a tagged field, which the struct keeps as an unknown one.
+same_layout!(BrokerHeartbeat, Request, BrokerHeartbeatRequest, 0, 1, 2);
+same_layout!(BrokerHeartbeat, Response, BrokerHeartbeatResponse, 0, 1, 2);
 
 /// The newest version of OffsetCommit and OffsetFetch that names topics by name.
 const LAST_WITH_NAMES: i16 = 9;

@@ -377,3 +377,20 @@ fn broken_bytes_are_told_with_api_version_and_place() {
         "{error}"
     );
 }
+
+#[test]
+fn cordoned_directories_travel_in_heartbeats_of_version_2() {
+    use crate::protocol::messages::{cordoned_log_dirs, set_cordoned_log_dirs};
+    use kafka_protocol::messages::{BrokerHeartbeatRequest, BrokerId};
+
+    for dirs in [vec![], vec![Uuid::from_u128(7), Uuid::from_u128(9)]] {
+        let mut request = BrokerHeartbeatRequest::default().with_broker_id(BrokerId(3));
+        assert_eq!(cordoned_log_dirs(&request), Ok(None));
+        set_cordoned_log_dirs(&mut request, &dirs);
+        let mut bytes = BytesMut::new();
+        encode_request(&request, 2, &mut bytes).unwrap();
+        let read: BrokerHeartbeatRequest = decode_request(&mut bytes.freeze(), 2).unwrap();
+        assert_eq!(cordoned_log_dirs(&read), Ok(Some(dirs)));
+        assert_eq!(read, request);
+    }
+}
