@@ -7,6 +7,9 @@
 //! * [`fetch`] reads and long polls, [`append`] writes and waits for acknowledgements, [`offsets`]
 //!   look-ups by time and epoch and deletion of records;
 //! * [`delayed`] requests that wait, [`fetch_session`] incremental fetches (pure);
+//! * [`fetcher`] copies from leaders, [`isr`] proposes in-sync replicas, [`directories`] tells where
+//!   replicas are, [`replication`] starts and ends all that;
+//! * [`preferred`] the replica that a consumer should read from, [`quota`] replication throttles;
 //! * [`producer_ids`] hands out producer ids from the controller's blocks.
 //!
 //! Invariants: a partition is in the table before the metadata that names it counts as applied, and
@@ -19,18 +22,25 @@ pub mod append;
 mod changes;
 mod coordinator_log;
 pub mod delayed;
+pub mod directories;
 pub mod fetch;
 pub mod fetch_session;
+pub mod fetcher;
 pub mod hosted;
+pub mod isr;
 pub mod offsets;
 pub mod partition;
+pub mod preferred;
 pub mod producer_ids;
+pub mod quota;
+pub mod replication;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 use kafka_shared::error::ErrorCode;
@@ -41,7 +51,12 @@ use parking_lot::Mutex;
 pub use self::hosted::{Hosted, HostedTopic, HostedTopics};
 pub use self::partition::Partition;
 
+use self::directories::DirectoryAssignments;
 use self::fetch_session::{FetchKey, FetchSessionCache, FetchTopic};
+use self::fetcher::{FetcherConfig, FetcherManager};
+use self::isr::IsrUpdates;
+use self::preferred::ReplicaSelector;
+use self::quota::{ReplicationQuota, ReplicationQuotas};
 use crate::log::LogConfig;
 use crate::log::manager::LogManager;
 use crate::metadata::{MetadataHandle, MetadataImage};
@@ -54,6 +69,15 @@ pub struct ReplicaManagerConfig {
     pub fetch_max_bytes: usize,
     pub replica_lag_time_max_ms: i64,
     pub max_incremental_fetch_session_cache_slots: usize,
+    /// `inter.broker.listener.name`, or what stands for it: followers fetch from it.
+    pub inter_broker_listener_name: String,
+    pub fetcher: FetcherConfig,
+    /// `replica.selector.class`.
+    pub replica_selector: ReplicaSelector,
+    /// `replication.quota.window.num`.
+    pub replication_quota_window_num: usize,
+    /// `replication.quota.window.size.seconds`, in milliseconds.
+    pub replication_quota_window_ms: i64,
 }
 
 impl Default for ReplicaManagerConfig {
@@ -63,6 +87,11 @@ impl Default for ReplicaManagerConfig {
             fetch_max_bytes: 55 * 1024 * 1024,
             replica_lag_time_max_ms: 30_000,
             max_incremental_fetch_session_cache_slots: 1000,
+            inter_broker_listener_name: "PLAINTEXT".to_owned(),
+            fetcher: FetcherConfig::default(),
+            replica_selector: ReplicaSelector::Leader,
+            replication_quota_window_num: 11,
+            replication_quota_window_ms: 1000,
         }
     }
 }
@@ -82,6 +111,12 @@ pub struct ReplicaManager {
     fetch_sessions: Mutex<FetchSessionCache>,
     /// Held while replicas are made or dropped: one change of the table at a time.
     changing: Mutex<changes::Progress>,
+    fetchers: FetcherManager,
+    isr_updates: Arc<IsrUpdates>,
+    directory_assignments: Arc<DirectoryAssignments>,
+    quotas: Arc<ReplicationQuotas>,
+    is_in_controlled_shutdown: AtomicBool,
+    replication_tasks: Mutex<replication::Tasks>,
 }
 
 impl std::fmt::Debug for ReplicaManager {
@@ -103,6 +138,10 @@ impl ReplicaManager {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let slots = config.max_incremental_fetch_session_cache_slots;
+        let (window_num, window_ms) = (
+            config.replication_quota_window_num,
+            config.replication_quota_window_ms,
+        );
         Self {
             config,
             topics: ArcSwap::default(),
@@ -112,6 +151,15 @@ impl ReplicaManager {
             clock,
             fetch_sessions: Mutex::new(FetchSessionCache::new(slots)),
             changing: Mutex::default(),
+            fetchers: FetcherManager::default(),
+            isr_updates: Arc::default(),
+            directory_assignments: Arc::default(),
+            quotas: Arc::new(ReplicationQuotas {
+                leader: ReplicationQuota::new(window_num, window_ms),
+                follower: ReplicationQuota::new(window_num, window_ms),
+            }),
+            is_in_controlled_shutdown: AtomicBool::new(false),
+            replication_tasks: Mutex::default(),
         }
     }
 
@@ -134,6 +182,16 @@ impl ReplicaManager {
     /// The sessions of incremental fetches.
     pub fn fetch_sessions(&self) -> &Mutex<FetchSessionCache> {
         &self.fetch_sessions
+    }
+
+    /// What is fetched from leaders.
+    pub fn fetchers(&self) -> &FetcherManager {
+        &self.fetchers
+    }
+
+    /// The replication throttles.
+    pub fn quotas(&self) -> &ReplicationQuotas {
+        &self.quotas
     }
 
     /// All topics with a replica here.

@@ -26,6 +26,7 @@ use crate::replica::fetch_session::{
     FetchKey, FetchPartition, FetchRequestSession, FetchTopic, INVALID_SESSION_ID,
 };
 use crate::replica::partition::FollowerId;
+use crate::replica::preferred::{ClientPlace, ReplicaSelector};
 
 /// From this version on, topics go by their id.
 const FIRST_TOPIC_ID: i16 = 13;
@@ -62,7 +63,11 @@ async fn fetch(
     sender: Sender<'_>,
     request: FetchRequest,
 ) -> Option<ResponseFrame> {
-    let params = params(replicas, &request, sender.version);
+    let place = place(replicas, &request, sender);
+    let params = FetchParams {
+        place: place.as_ref(),
+        ..params(replicas, &request, sender.version)
+    };
     let session = session(
         replicas,
         &request,
@@ -120,7 +125,22 @@ fn respond(
         .ok()
 }
 
-fn params(replicas: &ReplicaManager, request: &FetchRequest, version: i16) -> FetchParams {
+/// Where a consumer is that may be sent to a replica near to it.
+fn place(
+    replicas: &ReplicaManager,
+    request: &FetchRequest,
+    sender: Sender<'_>,
+) -> Option<ClientPlace> {
+    let may_refer = replicas.config().replica_selector == ReplicaSelector::RackAware
+        && sender.version >= FIRST_PREFERRED_REPLICA
+        && !request.rack_id.is_empty();
+    may_refer.then(|| ClientPlace {
+        rack: request.rack_id.to_string(),
+        listener: sender.listener.to_owned(),
+    })
+}
+
+fn params(replicas: &ReplicaManager, request: &FetchRequest, version: i16) -> FetchParams<'static> {
     let (id, epoch) = match version {
         ..15 => (request.replica_id.0, -1),
         _ => (
@@ -139,6 +159,7 @@ fn params(replicas: &ReplicaManager, request: &FetchRequest, version: i16) -> Fe
     FetchParams {
         follower,
         requires_leader: follower.is_some() || version < FIRST_PREFERRED_REPLICA,
+        place: None,
         isolation,
         max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
         min_bytes: size(request.min_bytes).min(max_bytes),

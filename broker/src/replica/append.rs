@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kafka_shared::error::ErrorCode;
 
-use super::partition::Partition;
+use super::partition::{LeaderAppend, Partition};
 use super::{ReplicaManager, delayed};
 use crate::log::{AppendContext, AppendOrigin, LogError, RecordError};
 
@@ -39,6 +39,8 @@ pub struct Appended {
     /// The broker's time when the topic uses LogAppendTime.
     pub log_append_time_ms: i64,
     pub log_start_offset: i64,
+    /// Since when this broker has led the partition, as a wait for the replicas has to know.
+    pub leading_since_epoch: i32,
 }
 
 impl Appended {
@@ -51,6 +53,7 @@ impl Appended {
             last_offset: -1,
             log_append_time_ms: -1,
             log_start_offset: -1,
+            leading_since_epoch: -1,
         }
     }
 
@@ -102,11 +105,15 @@ impl ReplicaManager {
         let now_ms = self.clock.wall_ms();
         let records = &entry.records;
         match partition.append_as_leader(records, origin, required_acks, None, context, now_ms) {
-            Ok(info) => Appended {
+            Ok(LeaderAppend {
+                info,
+                leading_since_epoch,
+            }) => Appended {
                 base_offset: info.first_offset,
                 last_offset: info.last_offset,
                 log_append_time_ms: info.log_append_time,
                 log_start_offset: info.log_start_offset,
+                leading_since_epoch,
                 ..Appended::of_error(ErrorCode::NONE)
             },
             Err(error) => Appended::of_refusal(&error, partition),
@@ -131,37 +138,54 @@ impl ReplicaManager {
         if required_acks != ACKS_ALL {
             return appended;
         }
-        let waits: Vec<(usize, Arc<Partition>, i64)> = entries
+        let waits: Vec<Unacknowledged> = entries
             .iter()
             .zip(&appended)
             .enumerate()
             .filter_map(|(position, (entry, appended))| {
                 let partition = entry.partition.as_ref().ok()?;
-                let required_offset = appended.last_offset + 1;
-                (appended.error == ErrorCode::NONE)
-                    .then(|| (position, Arc::clone(partition), required_offset))
+                (appended.error == ErrorCode::NONE).then(|| Unacknowledged {
+                    position,
+                    partition: Arc::clone(partition),
+                    required_offset: appended.last_offset + 1,
+                    leading_since_epoch: appended.leading_since_epoch,
+                })
             })
             .collect();
-        let is_decided = |(_, partition, offset): &(usize, Arc<Partition>, i64)| {
-            partition.acks_all_outcome(*offset).is_some()
-        };
-        if !waits.iter().all(is_decided) {
+        if !waits.iter().all(Unacknowledged::is_decided) {
             let partitions: Vec<Arc<Partition>> = waits
                 .iter()
-                .map(|(_, partition, _)| Arc::clone(partition))
+                .map(|wait| Arc::clone(&wait.partition))
                 .collect();
             let watched = waits.clone();
-            let condition = move |_| {
-                watched
-                    .iter()
-                    .all(|(_, p, offset)| p.acks_all_outcome(*offset).is_some())
-            };
+            let condition = move |_| watched.iter().all(Unacknowledged::is_decided);
             delayed::wait(partitions, timeout, condition).await;
         }
-        for (position, partition, offset) in waits {
-            let outcome = partition.acks_all_outcome(offset);
-            appended[position].error = outcome.unwrap_or(ErrorCode::REQUEST_TIMED_OUT);
+        for wait in waits {
+            let outcome = wait.outcome();
+            appended[wait.position].error = outcome.unwrap_or(ErrorCode::REQUEST_TIMED_OUT);
         }
         appended
+    }
+}
+
+/// Records that wait for the in-sync replicas.
+#[derive(Debug, Clone)]
+struct Unacknowledged {
+    /// Of the entry in its request.
+    position: usize,
+    partition: Arc<Partition>,
+    required_offset: i64,
+    leading_since_epoch: i32,
+}
+
+impl Unacknowledged {
+    fn outcome(&self) -> Option<ErrorCode> {
+        self.partition
+            .acks_all_outcome(self.required_offset, self.leading_since_epoch)
+    }
+
+    fn is_decided(&self) -> bool {
+        self.outcome().is_some()
     }
 }

@@ -8,6 +8,9 @@
 //! A replica whose log can't be opened is kept in the table as offline, so that clients are told
 //! `KAFKA_STORAGE_ERROR`; the others of the same update are not concerned.
 //!
+//! A replica that follows is fetched anew with every leader epoch, and not at all while there is no
+//! leader that can be reached. Fetching of a replica ends before it is made a leader or dropped.
+//!
 //! Kafka: `ReplicaManager.applyDelta`, `BrokerMetadataPublisher.scala`, `TopicConfigHandler` (4.3).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,14 +19,18 @@ use std::sync::Arc;
 use kafka_shared::types::{TopicPartition, Uuid};
 
 use super::ReplicaManager;
+use super::fetcher::{Following, PartitionKey};
 use super::hosted::{Hosted, HostedTopic, HostedTopics};
 use super::partition::Partition;
 use super::partition::state::{Change, Registration};
+use super::quota::ThrottledReplicas;
 use crate::log::{Log, LogError};
 use crate::metadata::delta::{LocalReplica, LocalReplicaChanges};
+use crate::metadata::records::DIRECTORY_ASSIGNMENT_SINCE;
 use crate::metadata::topics::directory_id;
 use crate::metadata::{
-    MetadataDelta, MetadataImage, MetadataPublisher, PartitionRegistration, ResourceType,
+    ConfigResource, MetadataDelta, MetadataImage, MetadataPublisher, PartitionRegistration,
+    ResourceType,
 };
 
 /// What the publisher remembers between updates.
@@ -63,7 +70,16 @@ impl MetadataPublisher for ReplicaManager {
             self.drop_replicas(&changes);
             self.apply_replicas(&changes, image);
         }
+        self.apply_brokers(delta, image);
         self.apply_configs(delta, image);
+        self.apply_throttles(delta, image);
+    }
+}
+
+fn key(topic_partition: &TopicPartition, topic_id: Uuid) -> PartitionKey {
+    PartitionKey {
+        topic_id,
+        partition: topic_partition.partition,
     }
 }
 
@@ -72,6 +88,9 @@ impl ReplicaManager {
         if changes.deletes.is_empty() {
             return;
         }
+        let deletes = changes.deletes.iter();
+        self.fetchers
+            .unfollow(deletes.map(|(tp, deleted)| key(tp, deleted.topic_id)));
         let mut table = HostedTopics::clone(&self.topics.load());
         let mut dropped = Vec::new();
         for (topic_partition, deleted) in &changes.deletes {
@@ -97,8 +116,19 @@ impl ReplicaManager {
     fn apply_replicas(&self, changes: &LocalReplicaChanges, image: &MetadataImage) {
         type Topic = (Uuid, Arc<str>);
         let mut topics: BTreeMap<Topic, Vec<(i32, Hosted)>> = BTreeMap::new();
+        let leaders = changes.leaders.iter();
+        self.fetchers
+            .unfollow(leaders.map(|(tp, replica)| key(tp, replica.topic_id)));
+        let (mut followings, mut stopped) = (Vec::new(), Vec::new());
         for (topic_partition, replica) in changes.leaders.iter().chain(&changes.followers) {
-            let hosted = self.apply_replica(topic_partition, replica, image);
+            let (hosted, change) = self.apply_replica(topic_partition, replica, image);
+            if let (Hosted::Online(partition), Some(change)) = (&hosted, change) {
+                match self.fetching_after(partition, replica, change, image) {
+                    Fetching::AsBefore => {}
+                    Fetching::From(following) => followings.push(following),
+                    Fetching::No => stopped.push(key(topic_partition, replica.topic_id)),
+                }
+            }
             let topic = (replica.topic_id, Arc::clone(&topic_partition.topic));
             topics
                 .entry(topic)
@@ -113,27 +143,114 @@ impl ReplicaManager {
             table.put(id, &name, partitions);
         }
         self.topics.store(Arc::new(table));
+        self.fetchers.unfollow(stopped);
+        self.fetchers.follow(followings);
+        self.tell_directories(changes, image);
     }
 
+    /// What a change of a replica means for its fetching.
+    fn fetching_after(
+        &self,
+        partition: &Arc<Partition>,
+        replica: &LocalReplica,
+        change: Change,
+        image: &MetadataImage,
+    ) -> Fetching {
+        let Change::Follower { is_new_epoch, .. } = change else {
+            return Fetching::AsBefore;
+        };
+        let registration = &replica.partition;
+        let is_in_sync = registration.isr.contains(&self.config.node_id);
+        if self.is_in_controlled_shutdown() && !(registration.has_leader() && is_in_sync) {
+            return Fetching::No;
+        }
+        if !is_new_epoch {
+            return Fetching::AsBefore;
+        }
+        match self.leader_endpoint(image, registration.leader) {
+            Some(leader) => Fetching::From(Following {
+                partition: Arc::clone(partition),
+                leader,
+                leader_epoch: registration.leader_epoch,
+            }),
+            None => Fetching::No,
+        }
+    }
+
+    /// Fetches from leaders where they are now, if they have come or moved without an election.
+    fn apply_brokers(&self, delta: &MetadataDelta, image: &MetadataImage) {
+        let changed: BTreeSet<i32> = delta
+            .changed_brokers()
+            .filter(|id| *id != self.config.node_id)
+            .collect();
+        if changed.is_empty() {
+            return;
+        }
+        let hosted = self.topics.load();
+        let followings = hosted.online_partitions().filter_map(|partition| {
+            let (leader_id, leader_epoch) =
+                partition.with_state(|state| (state.leader_id(), state.leader_epoch()));
+            let leader_id = leader_id.filter(|id| changed.contains(id))?;
+            let leader = self.leader_endpoint(image, leader_id)?;
+            let following = Following {
+                partition: Arc::clone(partition),
+                leader,
+                leader_epoch,
+            };
+            let is_known = self.fetchers.following(following.key())
+                == Some((following.leader.clone(), leader_epoch));
+            (!is_known && !self.is_in_controlled_shutdown()).then_some(following)
+        });
+        let followings: Vec<Following> = followings.collect();
+        self.fetchers.follow(followings);
+    }
+
+    /// Tells the controller of directories that are others than its records say.
+    fn tell_directories(&self, changes: &LocalReplicaChanges, image: &MetadataImage) {
+        if image.features.metadata_version < DIRECTORY_ASSIGNMENT_SINCE {
+            return;
+        }
+        for (topic_partition, told) in &changes.directories {
+            let actual = self
+                .logs
+                .log(topic_partition)
+                .and_then(|log| self.logs.directory_id(&log));
+            let replica = changes
+                .leaders
+                .get(topic_partition)
+                .or_else(|| changes.followers.get(topic_partition));
+            if let (Some(actual), Some(replica)) = (actual, replica)
+                && actual != *told
+            {
+                let key = key(topic_partition, replica.topic_id);
+                self.directory_assignments.submit(key, actual);
+            }
+        }
+    }
+
+    /// The replica and what the change means for it; no change when it is offline.
     fn apply_replica(
         &self,
         topic_partition: &TopicPartition,
         replica: &LocalReplica,
         image: &MetadataImage,
-    ) -> Hosted {
+    ) -> (Hosted, Option<Change>) {
         let known = self
             .topics
             .load()
             .by_id(replica.topic_id)
             .and_then(|topic| topic.partition(topic_partition.partition).cloned());
         let partition = match known {
+            Some(Hosted::Online(partition)) if partition.log().dir().is_offline() => {
+                return (Hosted::Online(partition), None);
+            }
             Some(Hosted::Online(partition)) => partition,
             Some(Hosted::Offline) | None => {
                 match self.make_partition(topic_partition, replica, image) {
                     Ok(partition) => partition,
                     Err(error) => {
                         tracing::error!(partition = %topic_partition, %error, "the replica is offline");
-                        return Hosted::Offline;
+                        return (Hosted::Offline, None);
                     }
                 }
             }
@@ -151,7 +268,7 @@ impl ReplicaManager {
                 partition = %topic_partition, leader_epoch, start_offset, "leads the partition"
             );
         }
-        Hosted::Online(partition)
+        (Hosted::Online(partition), Some(change))
     }
 
     fn make_partition(
@@ -161,10 +278,18 @@ impl ReplicaManager {
         image: &MetadataImage,
     ) -> Result<Arc<Partition>, LogError> {
         let config = Arc::new((self.topic_config)(image, &topic_partition.topic));
+        let dirs = self.logs.dirs();
+        let has_offline = dirs.iter().any(|dir| dir.is_offline);
+        let is_online = |id: &Uuid| {
+            dirs.iter()
+                .any(|dir| !dir.is_offline && dir.id == Some(*id))
+        };
+        // A directory that is not there may be one that is out of service, with the log in it: only
+        // when all are in service the replica can be put elsewhere.
         let directory = replica
             .partition
             .directory(self.config.node_id)
-            .filter(|directory| !directory_id::is_reserved(*directory));
+            .filter(|id| is_online(id) || has_offline && *id != directory_id::UNASSIGNED);
         let log = self
             .logs
             .create_log(topic_partition, replica.topic_id, config, directory)?;
@@ -172,9 +297,47 @@ impl ReplicaManager {
         Ok(Arc::new(Partition::new(
             &self.config,
             metadata,
+            Arc::clone(&self.isr_updates),
             replica.topic_id,
             log,
         )))
+    }
+
+    /// Takes over the limits of replication and which replicas they are for.
+    fn apply_throttles(&self, delta: &MetadataDelta, image: &MetadataImage) {
+        const LEADER: (&str, &str) = (
+            "leader.replication.throttled.rate",
+            "leader.replication.throttled.replicas",
+        );
+        const FOLLOWER: (&str, &str) = (
+            "follower.replication.throttled.rate",
+            "follower.replication.throttled.replicas",
+        );
+        let node_id = self.config.node_id;
+        let (broker, all) = (
+            ConfigResource::broker(node_id),
+            ConfigResource::cluster_default(),
+        );
+        for resource in delta.changed_configs() {
+            for ((rate, replicas), quota) in [
+                (LEADER, &self.quotas.leader),
+                (FOLLOWER, &self.quotas.follower),
+            ] {
+                let value = |resource, name| image.configs.value(resource, name);
+                match resource.resource_type {
+                    ResourceType::Broker if *resource == broker || *resource == all => {
+                        let limit = value(&broker, rate).or_else(|| value(&all, rate));
+                        quota.set_limit(limit.and_then(|limit| limit.parse().ok()));
+                    }
+                    ResourceType::Topic => {
+                        let throttled = value(resource, replicas)
+                            .and_then(|value| ThrottledReplicas::parse(value, node_id));
+                        quota.set_throttled(&resource.name, throttled);
+                    }
+                    _ => {}
+                }
+            }
+        }
     }
 
     /// Gives changed settings to the logs they are for: a topic's to its own, a broker's to all.
@@ -229,6 +392,13 @@ impl ReplicaManager {
             }
         }
     }
+}
+
+/// How a replica is fetched after a change of the metadata.
+enum Fetching {
+    AsBefore,
+    From(Following),
+    No,
 }
 
 /// Whether the log is of a topic that is gone, or of a partition that other brokers hold.

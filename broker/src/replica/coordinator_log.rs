@@ -43,7 +43,7 @@ impl PartitionWriter for ReplicaManager {
             &AppendContext::default(),
             self.clock.wall_ms(),
         )?;
-        Ok(appended.last_offset + 1)
+        Ok(appended.info.last_offset + 1)
     }
 
     fn high_watermark(&self, partition: &TopicPartition) -> Result<watch::Receiver<i64>, ApiError> {

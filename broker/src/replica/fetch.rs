@@ -15,22 +15,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_shared::error::ErrorCode;
+use kafka_shared::time::Clock;
 
 use super::delayed;
 use super::fetch_session::{FetchKey, FetchPartition, FetchSummary};
 use super::partition::Partition;
 use super::partition::state::FollowerFetch;
+use super::preferred::ClientPlace;
+use super::quota::ReplicationQuotas;
 use super::{ReplicaManager, partition::FollowerId};
 use crate::log::{AbortedTransaction, FetchIsolation, FileSlice};
 
 /// What a fetch as a whole asks for.
 #[derive(Debug, Clone, Copy)]
-pub struct FetchParams {
+pub struct FetchParams<'a> {
     /// The follower that fetches; `None` for consumers.
     pub follower: Option<FollowerId>,
     /// Whether only the leader may answer. Consumers that know of preferred replicas (version 11
     /// on) may read from followers too.
     pub requires_leader: bool,
+    /// Where a consumer is that may be sent to another replica.
+    pub place: Option<&'a ClientPlace>,
     pub isolation: FetchIsolation,
     pub max_wait: Duration,
     pub min_bytes: usize,
@@ -133,7 +138,7 @@ impl ReplicaManager {
     /// Reads `wanted` in order; waits up to `max_wait` when there is not enough to read.
     pub async fn fetch_records(
         &self,
-        params: FetchParams,
+        params: FetchParams<'_>,
         wanted: &[(FetchKey, FetchPartition)],
     ) -> Vec<FetchedPartition> {
         let targets = self.targets(wanted);
@@ -143,7 +148,7 @@ impl ReplicaManager {
             || pass.n_bytes >= params.min_bytes
             || pass.is_urgent
         {
-            return pass.partitions;
+            return self.counted(&params, &targets, pass);
         }
         drop(pass);
         let waits: Vec<(Arc<Partition>, FetchPartition)> = targets
@@ -154,11 +159,51 @@ impl ReplicaManager {
             .iter()
             .map(|(partition, _)| Arc::clone(partition))
             .collect();
-        let condition = move |changed| is_satisfied(&params, &waits, changed);
+        let throttle = self.throttle_of(&params);
+        let watched = FetchParams {
+            place: None,
+            ..params
+        };
+        let condition = move |changed| is_satisfied(&watched, throttle.as_ref(), &waits, changed);
         delayed::wait(partitions, params.max_wait, condition).await;
         // Partitions may have come and gone meanwhile.
-        self.read_targets(&params, &self.targets(wanted), false)
-            .partitions
+        let targets = self.targets(wanted);
+        let pass = self.read_targets(&params, &targets, false);
+        self.counted(&params, &targets, pass)
+    }
+
+    /// What may hold records back from a follower; `None` for consumers, and while no replica is
+    /// throttled.
+    fn throttle_of(&self, params: &FetchParams<'_>) -> Option<Throttle> {
+        let follower = params.follower.filter(|_| self.quotas.leader.is_in_use())?;
+        Some(Throttle {
+            follower,
+            quotas: Arc::clone(&self.quotas),
+            clock: Arc::clone(&self.clock),
+        })
+    }
+
+    /// The results, their bytes counted against the replication quota.
+    fn counted(
+        &self,
+        params: &FetchParams<'_>,
+        targets: &[Target],
+        pass: Pass,
+    ) -> Vec<FetchedPartition> {
+        if params.follower.is_some() && self.quotas.leader.is_in_use() {
+            let n_bytes = targets
+                .iter()
+                .zip(&pass.partitions)
+                .filter(|(target, _)| {
+                    target.partition.as_ref().is_ok_and(|partition| {
+                        self.quotas.leader.is_throttled(partition.topic_partition())
+                    })
+                })
+                .map(|(_, fetched)| fetched.records.size_in_bytes())
+                .sum();
+            self.quotas.leader.record(n_bytes, self.clock.wall_ms());
+        }
+        pass.partitions
     }
 
     fn targets(&self, wanted: &[(FetchKey, FetchPartition)]) -> Vec<Target> {
@@ -169,12 +214,13 @@ impl ReplicaManager {
         wanted.iter().map(target).collect()
     }
 
-    fn read_targets(&self, params: &FetchParams, targets: &[Target], is_first: bool) -> Pass {
+    fn read_targets(&self, params: &FetchParams<'_>, targets: &[Target], is_first: bool) -> Pass {
         let mut pass = Pass {
             partitions: Vec::with_capacity(targets.len()),
             n_bytes: 0,
             is_urgent: false,
         };
+        let throttle = self.throttle_of(params);
         for target in targets {
             let Target { partition, wanted } = target;
             let limit = params.max_bytes.saturating_sub(pass.n_bytes);
@@ -188,7 +234,12 @@ impl ReplicaManager {
                     is_first,
                 )
             });
-            let fetched = read.unwrap_or_else(FetchedPartition::of_error);
+            let mut fetched = read.unwrap_or_else(FetchedPartition::of_error);
+            if let (Some(throttle), Ok(partition)) = (&throttle, partition)
+                && throttle.holds_back(partition)
+            {
+                fetched.records = Records::Empty;
+            }
             pass.n_bytes += fetched.records.size_in_bytes();
             let summary = fetched.summary();
             pass.is_urgent |= (summary.is_error || summary.must_send) && !target.is_unknown();
@@ -199,13 +250,18 @@ impl ReplicaManager {
 
     fn read_partition(
         &self,
-        params: &FetchParams,
-        partition: &Partition,
+        params: &FetchParams<'_>,
+        partition: &Arc<Partition>,
         wanted: &FetchPartition,
         limit: usize,
         min_one: bool,
         is_first: bool,
     ) -> Result<FetchedPartition, ErrorCode> {
+        if let (Some(place), None) = (params.place, params.follower)
+            && let Some(fetched) = self.refer(partition, place, wanted)?
+        {
+            return Ok(fetched);
+        }
         partition.check_access(wanted.current_leader_epoch, params.requires_leader)?;
         if let Some(follower) = params.follower {
             partition.check_follower(follower.id, wanted.current_leader_epoch.is_some())?;
@@ -221,9 +277,32 @@ impl ReplicaManager {
         Ok(fetched.partition)
     }
 
-    fn record_follower_fetch(
+    /// The answer that sends a consumer to a replica which is nearer.
+    fn refer(
         &self,
         partition: &Partition,
+        place: &ClientPlace,
+        wanted: &FetchPartition,
+    ) -> Result<Option<FetchedPartition>, ErrorCode> {
+        let image = self.metadata.image();
+        let near = partition.preferred_read_replica(&image, place, wanted.fetch_offset);
+        let Some(preferred_read_replica) = near else {
+            return Ok(None);
+        };
+        partition.check_access(wanted.current_leader_epoch, false)?;
+        let log = partition.log();
+        Ok(Some(FetchedPartition {
+            high_watermark: log.high_watermark(),
+            last_stable_offset: log.last_stable_offset(),
+            log_start_offset: log.log_start_offset(),
+            preferred_read_replica,
+            ..FetchedPartition::default()
+        }))
+    }
+
+    fn record_follower_fetch(
+        &self,
+        partition: &Arc<Partition>,
         follower: FollowerId,
         wanted: &FetchPartition,
         leader_end_offset: i64,
@@ -252,16 +331,33 @@ struct Pass {
     is_urgent: bool,
 }
 
+/// Holds back records from followers that are not in sync, as the replication quota asks.
+struct Throttle {
+    follower: FollowerId,
+    quotas: Arc<ReplicationQuotas>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Throttle {
+    fn holds_back(&self, partition: &Partition) -> bool {
+        let quota = &self.quotas.leader;
+        quota.is_throttled(partition.topic_partition())
+            && !partition.with_state(|state| state.isr().contains(&self.follower.id))
+            && quota.is_exceeded(self.clock.wall_ms())
+    }
+}
+
 /// Whether a waiting fetch can be answered. `changed` is the partition that moved: on its own it
 /// settles most waits, and the others need not be looked at.
 fn is_satisfied(
-    params: &FetchParams,
+    params: &FetchParams<'_>,
+    throttle: Option<&Throttle>,
     waits: &[(Arc<Partition>, FetchPartition)],
     changed: Option<usize>,
 ) -> bool {
     let mut n_bytes = 0;
     let mut is_enough = |(partition, wanted): &(Arc<Partition>, FetchPartition)| {
-        let Some(available) = available_bytes(params, partition, wanted) else {
+        let Some(available) = available_bytes(params, throttle, partition, wanted) else {
             return true;
         };
         n_bytes += available;
@@ -280,15 +376,25 @@ fn is_satisfied(
 }
 
 /// How many bytes a fetch would find, `None` when it is to be answered whatever the others have:
-/// the partition can no longer be read as asked, or the log was cut below the offset.
+/// the partition can no longer be read as asked, or the log was cut below the offset or departs from
+/// the fetcher's.
 fn available_bytes(
-    params: &FetchParams,
+    params: &FetchParams<'_>,
+    throttle: Option<&Throttle>,
     partition: &Partition,
     wanted: &FetchPartition,
 ) -> Option<usize> {
     partition
         .check_access(wanted.current_leader_epoch, params.requires_leader)
         .ok()?;
+    if let Some(epoch) = wanted.last_fetched_epoch
+        && partition.is_diverging(wanted.fetch_offset, epoch)
+    {
+        return None;
+    }
+    if throttle.is_some_and(|throttle| throttle.holds_back(partition)) {
+        return Some(0);
+    }
     let end_offset = partition.end_offset(params.isolation);
     match wanted.fetch_offset.cmp(&end_offset) {
         Ordering::Greater => None,

@@ -12,6 +12,7 @@
 //!
 //! Kafka: `cluster/Partition.scala` (4.3).
 
+mod follower;
 pub mod state;
 
 use std::sync::Arc;
@@ -22,11 +23,14 @@ use kafka_shared::types::{TopicPartition, Uuid};
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
+pub use self::follower::{FollowerAppend, FollowerError, FollowerRecords};
+use self::state::isr::{AlteredIsr, IsrOutcome, IsrProposal};
 use self::state::{Change, FollowerFetch, PartitionState, Registration};
 use super::ReplicaManagerConfig;
 use super::delayed::{WaitList, Watched};
 use super::fetch::{FetchedPartition, Records};
 use super::fetch_session::FetchPartition;
+use super::isr::IsrUpdates;
 use crate::log::{
     AppendContext, AppendInfo, AppendOrigin, FetchIsolation, Log, LogConfig, LogError,
     LogOffsetMetadata,
@@ -39,6 +43,14 @@ pub struct FollowerId {
     pub id: i32,
     /// Its broker epoch, −1 when the request carried none.
     pub epoch: i64,
+}
+
+/// What an append as the leader has come to.
+#[derive(Debug, Clone)]
+pub struct LeaderAppend {
+    pub info: AppendInfo,
+    /// [`PartitionState::leading_since_epoch`] at the append, for [`Partition::acks_all_outcome`].
+    pub leading_since_epoch: i32,
 }
 
 /// What one read found.
@@ -62,6 +74,7 @@ pub struct Partition {
     /// Tells the high watermark to a coordinator; made when the first one asks.
     high_watermarks: ArcSwapOption<watch::Sender<i64>>,
     metadata: MetadataHandle,
+    isr_updates: Arc<IsrUpdates>,
     replica_lag_time_max_ms: i64,
 }
 
@@ -76,6 +89,7 @@ impl Partition {
     pub fn new(
         config: &ReplicaManagerConfig,
         metadata: MetadataHandle,
+        isr_updates: Arc<IsrUpdates>,
         topic_id: Uuid,
         log: Arc<Log>,
     ) -> Self {
@@ -87,6 +101,7 @@ impl Partition {
             waiters: WaitList::default(),
             high_watermarks: ArcSwapOption::empty(),
             metadata,
+            isr_updates,
             replica_lag_time_max_ms: config.replica_lag_time_max_ms,
         }
     }
@@ -237,8 +252,8 @@ impl Partition {
         expected_epoch: Option<i32>,
         context: &AppendContext,
         now_ms: i64,
-    ) -> Result<AppendInfo, LogError> {
-        let info = {
+    ) -> Result<LeaderAppend, LogError> {
+        let appended = {
             let state = self.state.read();
             let is_expected = expected_epoch.is_none_or(|epoch| epoch == state.leader_epoch());
             if !state.is_leader() || !is_expected {
@@ -263,14 +278,17 @@ impl Partition {
                 .log
                 .append_as_leader_with(records, epoch, origin, *context)?;
             self.raise_high_watermark(&state, now_ms);
-            info
+            LeaderAppend {
+                info,
+                leading_since_epoch: state.leading_since_epoch(),
+            }
         };
         self.moved();
-        Ok(info)
+        Ok(appended)
     }
 
-    /// Raises the log's high watermark as far as the replicas have come.
-    fn raise_high_watermark(&self, state: &PartitionState, now_ms: i64) {
+    /// Raises the log's high watermark as far as the replicas have come. Returns whether it moved.
+    fn raise_high_watermark(&self, state: &PartitionState, now_ms: i64) -> bool {
         let end = self.log.log_end_offset_metadata();
         let min_isr = min_insync_replicas(&self.log.config());
         let committed = state.committed_offset(
@@ -278,41 +296,117 @@ impl Partition {
             min_isr,
             now_ms,
             self.replica_lag_time_max_ms,
-            |id| self.may_join_isr(id),
+            |id| self.active_epoch(id),
         );
-        match committed {
+        let raised = match committed {
             Some(offset) if offset == end.message_offset => {
-                self.log.maybe_increment_high_watermark(end);
+                self.log.maybe_increment_high_watermark(end)
             }
-            Some(offset) => {
-                self.log
-                    .maybe_increment_high_watermark(LogOffsetMetadata::offset_only(offset));
-            }
-            None => {}
-        }
+            Some(offset) => self
+                .log
+                .maybe_increment_high_watermark(LogOffsetMetadata::offset_only(offset)),
+            None => None,
+        };
+        raised.is_some()
     }
 
-    /// Whether the controller would take the replica into the ISR once it is caught up.
-    fn may_join_isr(&self, replica_id: i32) -> bool {
+    /// The epoch of a broker's registration, while the controller would take it into an ISR.
+    fn active_epoch(&self, broker_id: i32) -> Option<i64> {
         let image = self.metadata.image();
-        image
-            .cluster
-            .alive_broker(replica_id)
-            .is_some_and(|broker| !broker.in_controlled_shutdown)
+        let broker = image.cluster.broker(broker_id)?;
+        broker.is_active().then_some(broker.epoch)
     }
 
-    /// Notes how far a follower has come, which may commit records.
+    /// Notes how far a follower has come, which may commit records, and may let it into the ISR.
     ///
     /// # Errors
     /// Those of [`PartitionState::record_follower_fetch`].
-    pub fn record_follower_fetch(&self, fetch: &FollowerFetch) -> Result<(), ErrorCode> {
-        {
+    pub fn record_follower_fetch(self: &Arc<Self>, fetch: &FollowerFetch) -> Result<(), ErrorCode> {
+        let (proposal, is_moved) = {
             let mut state = self.state.write();
+            let follower = state.follower(fetch.replica_id);
+            let old_start = follower.map(|follower| follower.log_start_offset);
             state.record_follower_fetch(fetch)?;
-            self.raise_high_watermark(&state, fetch.now_ms);
+            let id = fetch.replica_id;
+            let proposal = if state.could_expand_isr(id) {
+                let active_epoch = self.active_epoch(id);
+                let local_epoch = self.isr_updates.local_broker_epoch();
+                state.expand_isr(id, self.log.high_watermark(), active_epoch, local_epoch)
+            } else {
+                None
+            };
+            // Deletions of records wait for the followers' log start offsets.
+            let start_moved = old_start != Some(fetch.log_start_offset);
+            let is_moved = self.raise_high_watermark(&state, fetch.now_ms) | start_moved;
+            (proposal, is_moved)
+        };
+        if let Some(proposal) = proposal {
+            self.propose(proposal);
         }
-        self.moved();
+        if is_moved {
+            self.moved();
+        }
         Ok(())
+    }
+
+    /// Begins to put followers out of the ISR that have fallen behind.
+    pub fn shrink_isr(self: &Arc<Self>, now_ms: i64) {
+        if !self.is_leader() {
+            return;
+        }
+        let proposal = self.state.write().shrink_isr(
+            self.log.log_end_offset(),
+            now_ms,
+            self.replica_lag_time_max_ms,
+            self.isr_updates.local_broker_epoch(),
+        );
+        if let Some(proposal) = proposal {
+            self.propose(proposal);
+        }
+    }
+
+    fn propose(self: &Arc<Self>, proposal: IsrProposal) {
+        tracing::info!(
+            partition = %self.topic_partition,
+            isr = ?proposal.isr,
+            high_watermark = self.log.high_watermark(),
+            log_end_offset = self.log.log_end_offset(),
+            "proposing another ISR"
+        );
+        self.isr_updates.submit(Arc::clone(self), proposal);
+    }
+
+    /// Takes over what the controller has answered to a proposal. Returns the proposal when it is
+    /// to be sent again.
+    pub fn on_isr_answer(
+        &self,
+        number: u64,
+        answer: Result<AlteredIsr, ErrorCode>,
+        now_ms: i64,
+    ) -> Option<IsrProposal> {
+        let (outcome, is_moved) = {
+            let mut state = self.state.write();
+            let outcome = state.on_isr_answer(number, answer);
+            // The ISR could be down to this replica.
+            let is_moved =
+                outcome == IsrOutcome::Committed && self.raise_high_watermark(&state, now_ms);
+            if outcome == IsrOutcome::Committed {
+                tracing::info!(
+                    partition = %self.topic_partition,
+                    isr = ?state.isr(),
+                    partition_epoch = state.partition_epoch(),
+                    "the ISR has changed"
+                );
+            }
+            (outcome, is_moved)
+        };
+        if is_moved {
+            self.moved();
+        }
+        match outcome {
+            IsrOutcome::Retry(proposal) => Some(proposal),
+            _ => None,
+        }
     }
 
     /// The offset at which a reader with this isolation stops (exclusive).
@@ -363,6 +457,14 @@ impl Partition {
         })
     }
 
+    /// Whether the log of a fetcher, whose last batch is of this epoch, departs from this one at or
+    /// before its fetch offset, or can't be compared with it.
+    pub fn is_diverging(&self, fetch_offset: i64, last_fetched_epoch: i32) -> bool {
+        self.log
+            .end_offset_for_epoch(last_fetched_epoch)
+            .is_none_or(|(epoch, end)| epoch < last_fetched_epoch || end < fetch_offset)
+    }
+
     /// The answer to a fetcher whose log departs from this one at or before its fetch offset.
     fn diverging_read(
         &self,
@@ -396,12 +498,18 @@ impl Partition {
     }
 
     /// Whether an append with acks=all is decided; see [`PartitionState::acks_all_outcome`].
-    pub fn acks_all_outcome(&self, required_offset: i64) -> Option<ErrorCode> {
-        let min_isr = min_insync_replicas(&self.log.config());
-        let high_watermark = self.log.high_watermark();
-        self.state
-            .read()
-            .acks_all_outcome(required_offset, high_watermark, min_isr)
+    pub fn acks_all_outcome(
+        &self,
+        required_offset: i64,
+        leading_since_epoch: i32,
+    ) -> Option<ErrorCode> {
+        let state = self.state.read();
+        state.acks_all_outcome(
+            required_offset,
+            leading_since_epoch,
+            self.log.high_watermark(),
+            min_insync_replicas(&self.log.config()),
+        )
     }
 
     /// The lowest log start offset of the live replicas.

@@ -30,10 +30,11 @@ async fn append(world: &World, topic: &str, partition: i32, acks: i16, records: 
         .remove(0)
 }
 
-fn params() -> FetchParams {
+fn params() -> FetchParams<'static> {
     FetchParams {
         follower: None,
         requires_leader: true,
+        place: None,
         isolation: FetchIsolation::HighWatermark,
         max_wait: Duration::ZERO,
         min_bytes: 1,

@@ -11,7 +11,7 @@ use crate::{
     coordinator::GroupCoordinatorConfig,
     log::{CompressionPolicy, LogConfig, manager::LogManagerConfig},
     raft::{VoterEndpoint, log_store::MetadataLogConfig},
-    replica::ReplicaManagerConfig,
+    replica::{ReplicaManagerConfig, fetcher::FetcherConfig, preferred::ReplicaSelector},
 };
 
 /// Settings of a topic's logs.
@@ -70,6 +70,15 @@ pub(super) fn log_manager(config: &BrokerConfig) -> LogManagerConfig {
 
 pub(super) fn replica_manager(config: &BrokerConfig) -> ReplicaManagerConfig {
     let not_negative = |value: i32| usize::try_from(value).unwrap_or(0);
+    let values = &config.values;
+    let selector = values.text("replica.selector.class").unwrap_or("");
+    let replica_selector = ReplicaSelector::from_class(selector).unwrap_or_else(|| {
+        tracing::warn!(
+            class = selector,
+            "replica.selector.class: unknown here, consumers read from leaders"
+        );
+        ReplicaSelector::Leader
+    });
     ReplicaManagerConfig {
         node_id: config.node_id,
         fetch_max_bytes: not_negative(config.fetch_max_bytes),
@@ -77,6 +86,21 @@ pub(super) fn replica_manager(config: &BrokerConfig) -> ReplicaManagerConfig {
         max_incremental_fetch_session_cache_slots: not_negative(
             config.max_incremental_fetch_session_cache_slots,
         ),
+        inter_broker_listener_name: config.listeners.inter_broker_name.clone(),
+        fetcher: FetcherConfig {
+            num_replica_fetchers: values.int("num.replica.fetchers"),
+            max_bytes: values.int("replica.fetch.max.bytes"),
+            response_max_bytes: values.int("replica.fetch.response.max.bytes"),
+            min_bytes: values.int("replica.fetch.min.bytes"),
+            wait_max_ms: values.int("replica.fetch.wait.max.ms"),
+            backoff_ms: values.integer("replica.fetch.backoff.ms"),
+            socket_timeout_ms: values.integer("replica.socket.timeout.ms"),
+        },
+        replica_selector,
+        replication_quota_window_num: not_negative(values.int("replication.quota.window.num")),
+        replication_quota_window_ms: values
+            .integer("replication.quota.window.size.seconds")
+            .saturating_mul(1000),
     }
 }
 

@@ -103,6 +103,23 @@ impl Connection {
         Ok(connection)
     }
 
+    /// Connects and secures, without asking for the versions: for who knows from elsewhere what
+    /// the broker speaks. Only [`Connection::send_unchecked`] can be used on it.
+    ///
+    /// # Errors
+    /// Which of the steps failed.
+    pub async fn connect_without_versions(
+        endpoint: &Endpoint,
+        config: &ConnectionConfig,
+    ) -> Result<Connection, ClientError> {
+        let deadline = deadline_in(config.connect_timeout_ms);
+        let socket = connect_socket(endpoint, config, deadline).await?;
+        match config.security {
+            Security::Plaintext => {}
+        }
+        Ok(Connection::start(socket, endpoint, config).0)
+    }
+
     /// Starts the task that owns the socket. The versions are not known yet.
     fn start(
         socket: TcpStream,
@@ -246,6 +263,20 @@ impl Connection {
             });
         }
         self.send_checked(&request, version, self.shared.config.request_timeout_ms)
+            .await
+    }
+
+    /// As [`Connection::send`], in exactly this version, whether the broker is known to speak it or
+    /// not.
+    ///
+    /// # Errors
+    /// As [`Connection::send`].
+    pub async fn send_unchecked<R: Request>(
+        &self,
+        request: &R,
+        version: i16,
+    ) -> Result<R::Response, ClientError> {
+        self.send_checked(request, version, self.shared.config.request_timeout_ms)
             .await
     }
 

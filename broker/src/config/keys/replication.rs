@@ -18,7 +18,7 @@ keys! {
         "Most bytes of records that one Fetch is answered with.";
     "fetch.purgatory.purge.interval.requests" Int "1000" any Medium ReadOnly public ignored
         "Purge interval of waiting Fetch requests; they are removed at once here.";
-    "follower.replication.throttled.rate" Long "9223372036854775807" [0 ..] Medium ClusterWide dynamic_only ignored
+    "follower.replication.throttled.rate" Long "9223372036854775807" [0 ..] Medium ClusterWide dynamic_only honoured
         "Limit of replication to this broker for throttled replicas, bytes per second.";
     "kafka.metrics.polling.interval.secs" Int "10" [1 ..] Low ReadOnly public ignored
         "Polling interval of Yammer metrics reporters.";
@@ -26,7 +26,7 @@ keys! {
         "Java classes that report Yammer metrics.";
     "leader.imbalance.check.interval.seconds" Long "300" [1 ..] High ReadOnly public honoured
         "How often the controller looks for leaders that are not the preferred replica.";
-    "leader.replication.throttled.rate" Long "9223372036854775807" [0 ..] Medium ClusterWide dynamic_only ignored
+    "leader.replication.throttled.rate" Long "9223372036854775807" [0 ..] Medium ClusterWide dynamic_only honoured
         "Limit of replication from this broker for throttled replicas, bytes per second.";
     "max.incremental.fetch.session.cache.slots" Int "1000" [0 ..] Medium ReadOnly public honoured
         "Most incremental fetch sessions.";
@@ -40,7 +40,7 @@ keys! {
         "Most detailed level of metrics that is recorded.";
     "metrics.sample.window.ms" Long "30000" [1 ..] Low ReadOnly public ignored
         "Length of a sample of metrics.";
-    "num.replica.fetchers" Int "1" [1 ..] High ClusterWide public ignored
+    "num.replica.fetchers" Int "1" [1 ..] High ClusterWide public honoured
         "Fetchers per source broker.";
     "producer.purgatory.purge.interval.requests" Int "1000" any Medium ReadOnly public ignored
         "Purge interval of waiting Produce requests; they are removed at once here.";
@@ -50,29 +50,29 @@ keys! {
         "Length of a sample for client quotas.";
     "replica.alter.log.dirs.io.max.bytes.per.second" Long "9223372036854775807" [0 ..] Medium ClusterWide dynamic_only ignored
         "Limit of moves between log directories.";
-    "replica.fetch.backoff.ms" Int "1000" [0 ..] Medium ReadOnly public ignored
+    "replica.fetch.backoff.ms" Int "1000" [0 ..] Medium ReadOnly public honoured
         "Wait after a failed fetch of a follower.";
-    "replica.fetch.max.bytes" Int "1048576" [0 ..] Medium ReadOnly public ignored
+    "replica.fetch.max.bytes" Int "1048576" [0 ..] Medium ReadOnly public honoured
         "Bytes that a follower fetches per partition.";
-    "replica.fetch.min.bytes" Int "1" any High ReadOnly public ignored
+    "replica.fetch.min.bytes" Int "1" any High ReadOnly public honoured
         "Bytes that a follower's fetch waits for.";
-    "replica.fetch.response.max.bytes" Int "10485760" [0 ..] Medium ReadOnly public ignored
+    "replica.fetch.response.max.bytes" Int "10485760" [0 ..] Medium ReadOnly public honoured
         "Most bytes in the answer to one fetch of a follower.";
-    "replica.fetch.wait.max.ms" Int "500" any High ReadOnly public ignored
+    "replica.fetch.wait.max.ms" Int "500" any High ReadOnly public honoured
         "Longest wait of a follower's fetch.";
     "replica.high.watermark.checkpoint.interval.ms" Long "5000" any High ReadOnly public honoured
         "How often high watermarks are written to disk.";
-    "replica.lag.time.max.ms" Long "30000" any High ReadOnly public ignored
+    "replica.lag.time.max.ms" Long "30000" any High ReadOnly public honoured
         "After so long without being caught up a follower leaves the in-sync replicas.";
-    "replica.selector.class" String null any Medium ReadOnly public ignored
+    "replica.selector.class" String null any Medium ReadOnly public honoured
         "Java class that picks the replica a consumer reads from.";
     "replica.socket.receive.buffer.bytes" Int "65536" any High ReadOnly public ignored
         "Receive buffer of a follower's socket.";
-    "replica.socket.timeout.ms" Int "30000" any High ReadOnly public ignored
+    "replica.socket.timeout.ms" Int "30000" any High ReadOnly public honoured
         "Time limit of a follower's requests.";
-    "replication.quota.window.num" Int "11" [1 ..] Low ReadOnly public ignored
+    "replication.quota.window.num" Int "11" [1 ..] Low ReadOnly public honoured
         "Number of samples kept for replication quotas.";
-    "replication.quota.window.size.seconds" Int "1" [1 ..] Low ReadOnly public ignored
+    "replication.quota.window.size.seconds" Int "1" [1 ..] Low ReadOnly public honoured
         "Length of a sample for replication quotas.";
     "telemetry.max.bytes" Int "1048576" [1 ..] Low ReadOnly public ignored
         "Largest compressed payload of client telemetry.";

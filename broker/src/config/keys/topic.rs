@@ -22,13 +22,13 @@ keys! {
         "Records in a partition after which it is forced to disk.";
     "flush.ms" Long "9223372036854775807" [0 ..] Medium ClusterWide public honoured
         "Longest time that a record is not forced to disk.";
-    "follower.replication.throttled.replicas" List "" (custom throttled_replicas) Medium ClusterWide public ignored
+    "follower.replication.throttled.replicas" List "" (custom throttled_replicas) Medium ClusterWide public honoured
         "Replicas, as partition:broker, whose followers are throttled.";
     "index.interval.bytes" Int "4096" [0 ..] Medium ClusterWide public honoured
         "Bytes of records between two entries of an index.";
     "internal.segment.bytes" Int null any Medium ClusterWide internal ignored
         "Segment size in tests.";
-    "leader.replication.throttled.replicas" List "" (custom throttled_replicas) Medium ClusterWide public ignored
+    "leader.replication.throttled.replicas" List "" (custom throttled_replicas) Medium ClusterWide public honoured
         "Replicas, as partition:broker, whose leaders are throttled.";
     "local.retention.bytes" Long "-2" [-2 ..] Medium ClusterWide public ignored
         "Bytes of a partition kept on the broker while it is tiered; -2: as retention.bytes.";

@@ -10,7 +10,10 @@
 //! - followers' progress is known only while the local replica leads;
 //! - the high watermark proposed is never above the end offset of any member of the maximal ISR,
 //!   nor of a caught-up replica that is about to join it, and is not moved at all while the ISR is
-//!   smaller than the effective minimum (KIP-966).
+//!   smaller than the effective minimum (KIP-966);
+//! - at most one change of the ISR is under way ([`isr`]). The maximal ISR holds the members before
+//!   it and those that it adds, so whichever of both the controller has, no record counts as
+//!   committed that a member lacks.
 //!
 //! | from | registration | to | effect |
 //! | --- | --- | --- | --- |
@@ -21,9 +24,13 @@
 //!
 //! Kafka: `cluster/Partition.scala`, `storage/internals/…/Replica.java` (4.3), KIP-497, KIP-966.
 
+pub mod isr;
+
 use std::collections::BTreeMap;
 
 use kafka_shared::error::ErrorCode;
+
+use self::isr::PendingIsr;
 
 /// A leader epoch, or offset, that is not known.
 const UNKNOWN: i64 = -1;
@@ -86,7 +93,8 @@ pub struct FollowerState {
     last_fetch_leader_log_end_offset: i64,
     last_fetch_time_ms: i64,
     pub last_caught_up_time_ms: i64,
-    pub broker_epoch: i64,
+    /// The broker epoch of its last fetch, −1 when that carried none; `None` before the first one.
+    pub broker_epoch: Option<i64>,
 }
 
 impl FollowerState {
@@ -105,7 +113,7 @@ impl FollowerState {
                 last_fetch_leader_log_end_offset: UNKNOWN,
                 last_fetch_time_ms: 0,
                 last_caught_up_time_ms: since_ms,
-                broker_epoch: UNKNOWN,
+                broker_epoch: None,
             },
         }
     }
@@ -122,7 +130,16 @@ impl FollowerState {
             .last_fetch_leader_log_end_offset
             .max(fetch.leader_end_offset);
         self.last_fetch_time_ms = fetch.now_ms;
-        self.broker_epoch = fetch.replica_epoch;
+        self.broker_epoch = Some(fetch.replica_epoch);
+    }
+
+    /// Whether the follower is the broker that is registered now, and may be in the ISR.
+    /// `active_epoch` is the epoch of its registration while it is neither fenced nor about to go.
+    fn is_eligible(&self, active_epoch: Option<i64>) -> bool {
+        match (self.broker_epoch, active_epoch) {
+            (Some(fetched), Some(active)) => fetched == UNKNOWN || fetched == active,
+            _ => false,
+        }
     }
 
     /// Whether the follower has all of the leader's log, or had it `lag_max_ms` ago or later.
@@ -143,7 +160,13 @@ pub struct PartitionState {
     replicas: Vec<i32>,
     adding_replicas: Vec<i32>,
     removing_replicas: Vec<i32>,
+    /// As the controller has committed it; empty while another replica leads.
     isr: Vec<i32>,
+    pending_isr: Option<PendingIsr>,
+    /// Numbers the proposals, so that a late answer is not taken for that to a newer one.
+    next_proposal: u64,
+    /// The leader epoch in which the local replica began to lead without a break.
+    leading_since_epoch: i32,
     followers: BTreeMap<i32, FollowerState>,
     is_retired: bool,
 }
@@ -161,6 +184,9 @@ impl PartitionState {
             adding_replicas: Vec::new(),
             removing_replicas: Vec::new(),
             isr: Vec::new(),
+            pending_isr: None,
+            next_proposal: 0,
+            leading_since_epoch: -1,
             followers: BTreeMap::new(),
             is_retired: false,
         }
@@ -191,8 +217,24 @@ impl PartitionState {
         &self.replicas
     }
 
+    /// The in-sync replicas that the controller has committed, as far as is known here.
     pub fn isr(&self) -> &[i32] {
         &self.isr
+    }
+
+    /// The epoch in which the local replica began to lead without a break. What was appended under
+    /// another value may have been truncated since.
+    pub fn leading_since_epoch(&self) -> i32 {
+        self.leading_since_epoch
+    }
+
+    pub fn is_adding(&self, replica_id: i32) -> bool {
+        self.adding_replicas.contains(&replica_id)
+    }
+
+    /// The followers and what is known of them, while the local replica leads.
+    pub fn followers(&self) -> impl Iterator<Item = (i32, &FollowerState)> {
+        self.followers.iter().map(|(id, follower)| (*id, follower))
     }
 
     pub fn is_reassigning(&self) -> bool {
@@ -212,6 +254,12 @@ impl PartitionState {
         }
         let was_leader = self.is_leader();
         let is_new_epoch = new.leader_epoch > self.leader_epoch;
+        // The same registration again, which an answer to AlterPartition has told before, decides
+        // nothing about a change that was proposed since.
+        let is_known = new.partition_epoch == self.partition_epoch && !is_new_epoch && was_leader;
+        if !is_known {
+            self.pending_isr = None;
+        }
         self.partition_epoch = new.partition_epoch;
         self.leader_epoch = self.leader_epoch.max(new.leader_epoch);
         self.leader_id = new.leader;
@@ -222,10 +270,14 @@ impl PartitionState {
         if !self.is_leader() {
             self.leader_epoch_start_offset = None;
             self.followers.clear();
+            self.pending_isr = None;
             return Change::Follower {
                 was_leader,
                 is_new_epoch,
             };
+        }
+        if !was_leader {
+            self.leading_since_epoch = self.leader_epoch;
         }
         self.followers.retain(|id, _| new.replicas.contains(id));
         for &id in new.replicas.iter().filter(|&&id| id != self.local_id) {
@@ -255,6 +307,11 @@ impl PartitionState {
         self.leader_id = None;
         self.leader_epoch_start_offset = None;
         self.followers.clear();
+        self.pending_isr = None;
+    }
+
+    pub fn is_retired(&self) -> bool {
+        self.is_retired
     }
 
     /// Compares the epoch that a client believes in with the partition's (KIP-320); `None` skips
@@ -296,24 +353,19 @@ impl PartitionState {
         self.is_leader() && self.isr.len() < self.effective_min_isr(min_insync_replicas)
     }
 
-    /// The replicas that must have a record before it counts as committed.
-    fn maximal_isr(&self) -> &[i32] {
-        &self.isr
-    }
-
     /// The offset up to which (exclusive) records are committed as far as replicas go, given the
     /// local log's end; `None` when it must not move. The owner raises the log's high watermark to
     /// it, and never lowers it.
     ///
-    /// `may_join` tells whether a caught-up replica outside of the ISR would be let in; such a
-    /// replica holds the watermark back, or it could never reach it.
+    /// `active_epoch` gives the epoch of a broker's registration while it may be in an ISR. A
+    /// caught-up replica that may, but is not, holds the watermark back, or it could never reach it.
     pub fn committed_offset(
         &self,
         log_end_offset: i64,
         min_insync_replicas: usize,
         now_ms: i64,
         lag_max_ms: i64,
-        may_join: impl Fn(i32) -> bool,
+        active_epoch: impl Fn(i32) -> Option<i64>,
     ) -> Option<i64> {
         if !self.is_leader() || self.is_under_min_isr(min_insync_replicas) {
             return None;
@@ -321,8 +373,9 @@ impl PartitionState {
         let mut committed = log_end_offset;
         for (&id, follower) in &self.followers {
             if follower.log_end_offset < committed
-                && (self.maximal_isr().contains(&id)
-                    || follower.is_caught_up(log_end_offset, now_ms, lag_max_ms) && may_join(id))
+                && (self.maximal_isr_contains(id)
+                    || follower.is_caught_up(log_end_offset, now_ms, lag_max_ms)
+                        && follower.is_eligible(active_epoch(id)))
             {
                 committed = follower.log_end_offset;
             }
@@ -365,19 +418,23 @@ impl PartitionState {
     /// Whether a produce with acks=all is decided: `None` while replicas are missing, the error (or
     /// `NONE`) once the high watermark has passed `required_offset`, the offset after its last
     /// record, or once the partition is led elsewhere.
+    ///
+    /// `leading_since_epoch` is [`Self::leading_since_epoch`] at the append: when another replica
+    /// has led in between, the records may have been truncated, however far the watermark is.
     pub fn acks_all_outcome(
         &self,
         required_offset: i64,
+        leading_since_epoch: i32,
         high_watermark: i64,
         min_insync_replicas: usize,
     ) -> Option<ErrorCode> {
-        if !self.is_leader() {
+        if !self.is_leader() || leading_since_epoch != self.leading_since_epoch {
             return Some(ErrorCode::NOT_LEADER_OR_FOLLOWER);
         }
         if high_watermark < required_offset {
             return None;
         }
-        if self.maximal_isr().len() < self.effective_min_isr(min_insync_replicas) {
+        if self.maximal_isr_len() < self.effective_min_isr(min_insync_replicas) {
             return Some(ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND);
         }
         Some(ErrorCode::NONE)

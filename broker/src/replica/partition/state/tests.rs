@@ -73,11 +73,17 @@ fn run(script: &str) -> String {
             }
             "commit" => {
                 let joiners = list("joiners");
-                let offset = state.committed_offset(leo, min, now, 100, |id| joiners.contains(&id));
+                let active = |id| joiners.contains(&id).then_some(12);
+                let offset = state.committed_offset(leo, min, now, 100, active);
                 high_watermark = high_watermark.max(offset.unwrap_or(0));
                 format!("{offset:?} hw {high_watermark}")
             }
-            "acks" => match state.acks_all_outcome(plain().unwrap(), high_watermark, min) {
+            "acks" => match state.acks_all_outcome(
+                plain().unwrap(),
+                state.leading_since_epoch(),
+                high_watermark,
+                min,
+            ) {
                 None => "wait".to_owned(),
                 Some(code) => code.name().to_owned(),
             },
