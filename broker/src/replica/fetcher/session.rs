@@ -119,11 +119,11 @@ impl LeaderSession {
         &mut self,
         error: ErrorCode,
         session_id: i32,
-        mut keys: impl Iterator<Item = PartitionKey> + Clone,
+        keys: impl Iterator<Item = PartitionKey> + Clone,
     ) -> SessionVerdict {
         let problem = match error {
             ErrorCode::NONE => {
-                let is_foreign = keys.any(|key| !self.sent.contains_key(&key));
+                let is_foreign = keys.clone().any(|key| !self.sent.contains_key(&key));
                 let is_incomplete = self.is_full() && keys.clone().count() < self.sent.len();
                 is_foreign || is_incomplete
             }
