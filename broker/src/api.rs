@@ -58,6 +58,8 @@ pub mod topic_name;
 #[cfg(test)]
 mod group_tests;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::{

@@ -20,6 +20,8 @@
 
 pub mod append;
 mod changes;
+#[cfg(test)]
+mod cluster_tests;
 mod coordinator_log;
 pub mod delayed;
 pub mod directories;

@@ -271,5 +271,26 @@ fn random_id() -> i32 {
     ])
 }
 
+/// A request of a follower without a network, and its decoded response.
+#[cfg(test)]
+pub(crate) async fn fetch_in_memory(
+    replicas: &ReplicaManager,
+    version: i16,
+    request: FetchRequest,
+) -> kafka_protocol::messages::FetchResponse {
+    let sender = Sender {
+        listener: "PLAINTEXT",
+        version,
+        correlation_id: 5,
+    };
+    let frame = fetch(replicas, sender, request).await;
+    let mut bytes = frame
+        .expect("a response")
+        .to_bytes()
+        .expect("readable files");
+    bytes::Buf::advance(&mut bytes, if version >= 12 { 9 } else { 8 });
+    kafka_shared::protocol::codec::decode_response(&mut bytes, version).expect("a response")
+}
+
 #[cfg(test)]
 mod tests;

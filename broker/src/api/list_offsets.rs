@@ -43,7 +43,7 @@ pub(super) fn handle(
     list_offsets(&broker.replicas, cx.header.api_version, request)
 }
 
-fn list_offsets(
+pub(crate) fn list_offsets(
     replicas: &ReplicaManager,
     version: i16,
     request: &ListOffsetsRequest,
