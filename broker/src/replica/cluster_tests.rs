@@ -21,6 +21,8 @@ fn small_segments() -> LogConfig {
     LogConfig {
         segment_bytes: 4096,
         index_interval_bytes: 256,
+        // The records of these tests are years old.
+        retention_ms: -1,
         ..LogConfig::default()
     }
 }

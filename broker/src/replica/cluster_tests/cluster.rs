@@ -509,10 +509,6 @@ impl Cluster {
         epoch
     }
 
-    pub fn is_running(&self, id: i32) -> bool {
-        self.nodes.lock().contains_key(&id)
-    }
-
     pub fn ids(&self) -> Vec<i32> {
         self.dirs.keys().copied().collect()
     }
