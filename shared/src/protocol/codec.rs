@@ -26,7 +26,7 @@ use kafka_protocol::protocol::{Decodable, Encodable, Message};
 use super::api;
 use super::frame::LENGTH_BYTES;
 use super::header;
-use super::messages::DescribeLogDirsResponse;
+use super::messages::{AddRaftVoterRequest, DescribeLogDirsResponse};
 use super::shape::{self, Direction, ShapeError};
 use super::wire::WireError;
 
@@ -252,7 +252,6 @@ apis! {
         ShareGroupDescribe: ShareGroupDescribeRequest, ShareGroupDescribeResponse;
         ShareFetch: ShareFetchRequest, ShareFetchResponse;
         ShareAcknowledge: ShareAcknowledgeRequest, ShareAcknowledgeResponse;
-        AddRaftVoter: AddRaftVoterRequest, AddRaftVoterResponse;
         RemoveRaftVoter: RemoveRaftVoterRequest, RemoveRaftVoterResponse;
         UpdateRaftVoter: UpdateRaftVoterRequest, UpdateRaftVoterResponse;
         InitializeShareGroupState: InitializeShareGroupStateRequest, InitializeShareGroupStateResponse;
@@ -269,6 +268,7 @@ apis! {
         OffsetFetch: OffsetFetchRequest, OffsetFetchResponse;
     }
     own {
+        AddRaftVoter: AddRaftVoterRequest, AddRaftVoterResponse;
         BrokerHeartbeat: BrokerHeartbeatRequest, BrokerHeartbeatResponse;
         ListOffsets: ListOffsetsRequest, ListOffsetsResponse;
         DescribeLogDirs: DescribeLogDirsRequest, DescribeLogDirsResponse;

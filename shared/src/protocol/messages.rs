@@ -1,11 +1,12 @@
 //! Message structs for which kafka-protocol's own lack a field of Kafka 4.3.
 //!
-//! DescribeLogDirs 5 says of each directory whether it is cordoned (KIP-1066). The structs inside
-//! of a directory are kafka-protocol's.
+//! DescribeLogDirs 5 says of each directory whether it is cordoned (KIP-1066); AddRaftVoter 1 says
+//! when it is to be answered. The structs inside of them are kafka-protocol's.
 //!
-//! Kafka: `DescribeLogDirsResponse.json` (4.3).
+//! Kafka: `DescribeLogDirsResponse.json`, `AddRaftVoterRequest.json` (4.3).
 
 use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::add_raft_voter_request as generated_voter;
 use kafka_protocol::messages::describe_log_dirs_response as generated;
 use kafka_protocol::messages::{ApiKey, BrokerHeartbeatRequest};
 use kafka_protocol::protocol::StrBytes;
@@ -16,6 +17,7 @@ use super::shape::Direction;
 use super::wire::{self, Reader};
 
 pub use generated::{DescribeLogDirsPartition, DescribeLogDirsTopic};
+pub use generated_voter::Listener as AddRaftVoterListener;
 
 /// The answer to DescribeLogDirs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -182,4 +184,70 @@ pub fn set_cordoned_log_dirs(request: &mut BrokerHeartbeatRequest, dirs: &[Uuid]
     }
     let fields = &mut request.unknown_tagged_fields;
     fields.insert(CORDONED_LOG_DIRS_TAG, field.freeze());
+}
+
+/// A request to make a replica a voter of the metadata quorum.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AddRaftVoterRequest {
+    pub cluster_id: Option<StrBytes>,
+    /// How long the answer may take.
+    pub timeout_ms: i32,
+    pub voter_id: i32,
+    pub voter_directory_id: Uuid,
+    pub listeners: Vec<AddRaftVoterListener>,
+    /// Whether the answer comes when the new voter set is committed, or when it is in the leader's
+    /// log; since version 1, before always true.
+    pub ack_when_committed: bool,
+}
+
+impl Default for AddRaftVoterRequest {
+    fn default() -> AddRaftVoterRequest {
+        AddRaftVoterRequest {
+            cluster_id: None,
+            timeout_ms: 0,
+            voter_id: 0,
+            voter_directory_id: Uuid::nil(),
+            listeners: Vec::new(),
+            ack_when_committed: true,
+        }
+    }
+}
+
+impl Body for AddRaftVoterRequest {
+    const KEY: ApiKey = ApiKey::AddRaftVoter;
+    const DIRECTION: Direction = Direction::Request;
+    const VERSIONS: (i16, i16) = (0, 1);
+
+    fn write(&self, version: i16, buffer: &mut BytesMut) -> Result<(), String> {
+        let text = |error: wire::WireError| error.to_string();
+        wire::put_compact_nullable_string(buffer, self.cluster_id.as_deref()).map_err(text)?;
+        buffer.put_i32(self.timeout_ms);
+        buffer.put_i32(self.voter_id);
+        buffer.put_u128(self.voter_directory_id.as_u128());
+        wire::put_compact_array(buffer, &self.listeners, |listener, buffer| {
+            codec::write_generated(listener, 0, buffer).map_err(wire::Failure)
+        })
+        .map_err(|wire::Failure(text)| text)?;
+        if version >= 1 {
+            buffer.put_u8(u8::from(self.ack_when_committed));
+        } else if !self.ack_when_committed {
+            return Err("ack_when_committed is set, which this version lacks".to_owned());
+        }
+        wire::put_uvarint(buffer, 0);
+        Ok(())
+    }
+
+    fn read(version: i16, bytes: &mut Bytes) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes);
+        let request = AddRaftVoterRequest {
+            cluster_id: reader.compact_nullable_string()?,
+            timeout_ms: reader.int32()?,
+            voter_id: reader.int32()?,
+            voter_directory_id: reader.uuid()?,
+            listeners: reader.compact_array(|reader| codec::read_generated(0, reader.rest()))?,
+            ack_when_committed: version == 0 || reader.bool()?,
+        };
+        reader.skip_tagged_fields()?;
+        Ok(request)
+    }
 }

@@ -1,6 +1,7 @@
 //! Versions of Kafka 4.3 whose fields kafka-protocol 0.18 has, but whose numbers it refuses.
 //!
-//! ListOffsets 11 has the layout of version 10 and means one more special timestamp. OffsetCommit
+//! ListOffsets 11 has the layout of version 10 and means one more special timestamp, and the answer
+//! to AddRaftVoter 1 is that to version 0. OffsetCommit
 //! 10 and OffsetFetch 10 name topics by id (KIP-848): here the outer structs are written out, and
 //! the parts that did not change are left to the generated code at version 9.
 
@@ -12,8 +13,9 @@ use kafka_protocol::messages::offset_fetch_request::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopics,
 };
 use kafka_protocol::messages::{
-    ApiKey, BrokerHeartbeatRequest, BrokerHeartbeatResponse, DescribeLogDirsRequest, GroupId,
-    ListOffsetsRequest, ListOffsetsResponse, OffsetCommitRequest, OffsetFetchRequest,
+    AddRaftVoterResponse, ApiKey, BrokerHeartbeatRequest, BrokerHeartbeatResponse,
+    DescribeLogDirsRequest, GroupId, ListOffsetsRequest, ListOffsetsResponse, OffsetCommitRequest,
+    OffsetFetchRequest,
 };
 
 use super::{Body, Direction, Malformed, read_generated, write_generated};
@@ -45,6 +47,7 @@ same_layout!(DescribeLogDirs, Request, DescribeLogDirsRequest, 1, 4, 5);
 // What version 2 adds is a tagged field, which the struct keeps as an unknown one.
 same_layout!(BrokerHeartbeat, Request, BrokerHeartbeatRequest, 0, 1, 2);
 same_layout!(BrokerHeartbeat, Response, BrokerHeartbeatResponse, 0, 1, 2);
+same_layout!(AddRaftVoter, Response, AddRaftVoterResponse, 0, 0, 1);
 
 /// The newest version of OffsetCommit and OffsetFetch that names topics by name.
 const LAST_WITH_NAMES: i16 = 9;

@@ -394,3 +394,36 @@ fn cordoned_directories_travel_in_heartbeats_of_version_2() {
         assert_eq!(read, request);
     }
 }
+
+#[test]
+fn add_raft_voter_1_says_when_to_answer() {
+    let listener = crate::protocol::messages::AddRaftVoterListener::default()
+        .with_name(text("C"))
+        .with_host(text("h"))
+        .with_port(9093);
+    let request = AddRaftVoterRequest {
+        cluster_id: Some(text("id")),
+        timeout_ms: 5,
+        voter_id: 3,
+        voter_directory_id: TOPIC_ID,
+        listeners: vec![listener],
+        ack_when_committed: false,
+    };
+    let expected = [
+        &[3, b'i', b'd', 0, 0, 0, 5, 0, 0, 0, 3][..],
+        TOPIC_ID.as_bytes(),
+        &[2, 2, b'C', 2, b'h', 0x23, 0x85, 0, 0, 0],
+    ]
+    .concat();
+    let bytes = encoded(&request, 1);
+    assert_eq!(bytes[..], expected);
+    assert_eq!(decode_request(&mut bytes.freeze(), 1), Ok(request.clone()));
+    // Version 0 can't say it, and means the opposite.
+    assert!(encode_request(&request, 0, &mut BytesMut::new()).is_err());
+    let committed = AddRaftVoterRequest {
+        ack_when_committed: true,
+        ..request
+    };
+    let bytes = encoded(&committed, 0);
+    assert_eq!(decode_request(&mut bytes.freeze(), 0), Ok(committed));
+}
