@@ -17,8 +17,10 @@
 //!
 //! Kafka: `KafkaApis.scala`, `ControllerApis.scala`, `ApiMessageType.java` (4.3).
 
+mod add_raft_voter;
 mod alter_configs;
 mod api_versions;
+mod begin_quorum_epoch;
 mod cluster;
 pub(crate) mod controller;
 mod create_topics;
@@ -32,8 +34,10 @@ mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
 mod describe_topic_partitions;
+mod end_quorum_epoch;
 mod envelope;
 mod fetch;
+mod fetch_snapshot;
 mod find_coordinator;
 mod forward;
 mod heartbeat;
@@ -47,13 +51,18 @@ mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod metadata;
+mod metadata_fetch;
 mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+pub(crate) mod quorum_rpc;
+mod remove_raft_voter;
 mod sync_group;
 pub mod topic_name;
+mod update_raft_voter;
+mod vote;
 
 #[cfg(test)]
 mod group_tests;
@@ -75,6 +84,7 @@ use kafka_shared::{
     protocol::{
         codec::{self, Request, Response},
         header::response_header_version,
+        messages::AddRaftVoterRequest,
     },
 };
 use tracing::{debug, error, warn};
@@ -296,6 +306,10 @@ apis! {
         |b, cx, r: ListConfigResourcesRequest| answer list_config_resources::handle(b, cx, &r);
     DescribeTopicPartitions 0..=0,
         |b, cx, r: DescribeTopicPartitionsRequest| reply describe_topic_partitions::handle(b, cx, &r);
+    AddRaftVoter 0..=1,
+        |_, _, r: AddRaftVoterRequest| forward;
+    RemoveRaftVoter 0..=0,
+        |_, _, r: RemoveRaftVoterRequest| forward;
 }
 
 /// The row of an API on a broker's listeners.

@@ -146,9 +146,13 @@ pub async fn start(config: BrokerConfig) -> anyhow::Result<BrokerHandle> {
     .context("start the metadata quorum")
     .map(Quorum)?;
     let node = &quorum.0;
+    let controller = node
+        .controller
+        .clone()
+        .expect("the node has the controller's role");
     let channel = ControllerChannel::new(
         settings::channel(&config),
-        Some(node.controller.clone()),
+        node.controller.clone(),
         &node.raft,
     );
     let shared = Arc::new(api::Node {
@@ -166,7 +170,7 @@ pub async fn start(config: BrokerConfig) -> anyhow::Result<BrokerHandle> {
         within_limits(&config),
         Arc::new(api::controller::Controller {
             node: Arc::clone(&shared),
-            controller: node.controller.clone(),
+            controller,
         }),
     );
 

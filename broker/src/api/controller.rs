@@ -11,10 +11,12 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use kafka_protocol::messages::*;
+use kafka_shared::protocol::messages::AddRaftVoterRequest;
 
 use super::{
-    Api, ListenerKind, Node, allowed, answer, api_versions, decode, delete_topics,
+    Api, ListenerKind, Node, add_raft_voter, allowed, answer, api_versions, decode, delete_topics,
     describe_cluster, describe_configs, describe_quorum, envelope,
+    quorum_rpc::{QuorumCx, QuorumRpc, serve},
 };
 use crate::{
     controller::{
@@ -119,6 +121,8 @@ macro_rules! controller_apis {
 }
 
 controller_apis! {
+    Fetch 4..=18,
+        |n, cx, r: FetchRequest| reply quorum(n, cx, r).await;
     ApiVersions 0..=4,
         |n, cx, r: ApiVersionsRequest|
             answer api_versions::handle(n, ListenerKind::Controller, cx.request, &r);
@@ -151,6 +155,12 @@ controller_apis! {
             .controller
             .list_partition_reassignments(&cx.asker(n, Some(r.timeout_ms)), r)
             .await;
+    Vote 0..=2,
+        |n, cx, r: VoteRequest| reply quorum(n, cx, r).await;
+    BeginQuorumEpoch 0..=1,
+        |n, cx, r: BeginQuorumEpochRequest| reply quorum(n, cx, r).await;
+    EndQuorumEpoch 0..=1,
+        |n, cx, r: EndQuorumEpochRequest| reply quorum(n, cx, r).await;
     DescribeQuorum 0..=2 forwardable,
         |n, cx, r: DescribeQuorumRequest| answer describe_quorum::handle(n, cx.request, &r);
     AlterPartition 2..=3,
@@ -161,6 +171,8 @@ controller_apis! {
             answer cx.controller.update_features(&cx.asker(n, Some(r.timeout_ms)), r).await;
     Envelope 0..=0,
         |n, cx, r: EnvelopeRequest| answer envelope::handle(n, cx, r).await;
+    FetchSnapshot 0..=1,
+        |n, cx, r: FetchSnapshotRequest| reply quorum(n, cx, r).await;
     DescribeCluster 0..=2,
         |n, cx, r: DescribeClusterRequest|
             answer describe_cluster::handle(n, ListenerKind::Controller, cx.request, &r);
@@ -182,6 +194,28 @@ controller_apis! {
     AssignReplicasToDirs 0..=0,
         |n, cx, r: AssignReplicasToDirsRequest|
             answer cx.controller.assign_replicas_to_dirs(&cx.asker(n, None), r).await;
+    AddRaftVoter 0..=1 forwardable,
+        |n, cx, r: AddRaftVoterRequest| reply {
+            let response = add_raft_voter::handle(quorum_cx(n, cx), r).await;
+            answer(cx.request, &response)
+        };
+    RemoveRaftVoter 0..=0 forwardable,
+        |n, cx, r: RemoveRaftVoterRequest| reply quorum(n, cx, r).await;
+    UpdateRaftVoter 0..=0,
+        |n, cx, r: UpdateRaftVoterRequest| reply quorum(n, cx, r).await;
+}
+
+fn quorum_cx<'a>(node: &'a Node, cx: &'a ControllerCx<'_>) -> QuorumCx<'a> {
+    QuorumCx {
+        version: cx.request.header.api_version,
+        listener: &cx.request.connection.listener,
+        raft: &node.raft,
+    }
+}
+
+/// Answers what a node of the quorum asks; a fetch waits as long as it says.
+async fn quorum<R: QuorumRpc>(node: &Node, cx: &ControllerCx<'_>, request: R) -> Reply {
+    answer(cx.request, &serve(quorum_cx(node, cx), request).await)
 }
 
 /// A heartbeat is answered before the broker sends the next one, or not at all.

@@ -13,7 +13,7 @@ use crate::{
     network::RequestContext,
     raft::{
         ReplicaKey,
-        state::{QuorumInfo, ReplicaProgress},
+        machine::{QuorumInfo, ReplicaProgress},
     },
 };
 

@@ -1,11 +1,13 @@
-//! Starts what a node needs of the metadata quorum, in order: the log, Raft, the loader, the
-//! controller; and stops it in the opposite order.
+//! Starts what a node needs of the metadata quorum, in order: the log, Raft, the loader, and the
+//! controller if the node has that role; and stops it in the opposite order.
+//!
+//! A node without that role is an observer: it follows the log, and neither votes nor leads.
 //!
 //! This is the only place where Raft, metadata and controller meet.
 //!
 //! Kafka: `kafka/server/SharedServer.scala`, `kafka/server/ControllerServer.scala` (4.3).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,27 +18,37 @@ use kafka_protocol::protocol::StrBytes;
 use kafka_shared::error::ErrorCode;
 use kafka_shared::task;
 use kafka_shared::time::Clock;
-use kafka_shared::types::{Uuid, random_uuid};
+use kafka_shared::types::{Endpoint, Uuid, random_uuid};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::config::{ConfigValidator, ControllerConfig};
 use super::driver;
 use super::handle::{ControllerHandle, RequestContext};
 use crate::log::LogContext;
-use crate::metadata::MetadataHandle;
 use crate::metadata::features::SUPPORTED;
 use crate::metadata::format::{self, BootstrapError};
 use crate::metadata::loader::{self, Committed, CommittedLog, LoaderConfig};
 use crate::metadata::snapshot::{self, KRaftState, SnapshotError, SnapshotId};
+use crate::metadata::{MetadataHandle, MetadataImage};
 use crate::raft::driver::StartError;
 use crate::raft::log_store::{DiskLog, MetadataLogConfig, metadata_dir};
+use crate::raft::machine::Config as MachineConfig;
 use crate::raft::quorum_records::{QuorumRecords, voter_set, voters_record};
+use crate::raft::rpc;
 use crate::raft::store::StoreError;
+use crate::raft::transport::{NetworkTransport, TransportConfig};
 use crate::raft::voters::{VoterNode, VoterSet};
 use crate::raft::{RaftConfig, RaftHandle, ReplicaKey, VoterEndpoint};
 
 /// How long to wait before the controller tries again to register.
 const REGISTRATION_RETRY: Duration = Duration::from_millis(500);
+
+/// How long the leader may let a fetch of this node wait for something new.
+const FETCH_MAX_WAIT_MS: i32 = 500;
+
+/// The levels of kraft.version that a node can work at, both inclusive.
+const KRAFT_VERSIONS: (i16, i16) = (0, 1);
 
 /// What a node of the metadata quorum has to know.
 #[derive(Debug, Clone)]
@@ -46,10 +58,18 @@ pub struct NodeConfig {
     pub metadata_log_dir: PathBuf,
     /// The `directory.id` of that directory.
     pub directory_id: Uuid,
-    /// Where other nodes reach this node's controller listeners.
+    /// Whether `process.roles` has the controller.
+    pub is_controller: bool,
+    /// Where other nodes reach this node's controller listeners; empty without that role.
     pub controller_endpoints: Vec<VoterEndpoint>,
+    /// The first of `controller.listener.names`.
+    pub controller_listener_name: String,
     /// `controller.quorum.voters`: who votes as long as kraft.version is 0.
     pub static_voters: Vec<(i32, VoterEndpoint)>,
+    /// `controller.quorum.bootstrap.servers`: who is asked for the leader.
+    pub bootstrap_servers: Vec<Endpoint>,
+    /// `controller.quorum.auto.join.enable`.
+    pub auto_join_enable: bool,
     pub metadata_log: MetadataLogConfig,
     /// `metadata.log.max.record.bytes.between.snapshots`.
     pub snapshot_bytes: u64,
@@ -61,8 +81,18 @@ pub struct NodeConfig {
     pub metadata_retention_ms: i64,
     /// `controller.quorum.election.timeout.ms`.
     pub election_timeout_ms: i64,
+    /// `controller.quorum.election.backoff.max.ms`.
+    pub election_backoff_max_ms: i64,
     /// `controller.quorum.fetch.timeout.ms`.
     pub fetch_timeout_ms: i64,
+    /// `controller.quorum.request.timeout.ms`.
+    pub request_timeout_ms: i64,
+    /// `controller.quorum.retry.backoff.ms`.
+    pub retry_backoff_ms: i64,
+    /// `controller.quorum.fetch.max.bytes`.
+    pub fetch_max_bytes: i32,
+    /// `controller.quorum.fetch.snapshot.max.bytes`.
+    pub fetch_snapshot_max_bytes: i32,
 }
 
 impl NodeConfig {
@@ -73,15 +103,67 @@ impl NodeConfig {
             controller,
             metadata_log_dir: dir,
             directory_id,
+            is_controller: true,
             controller_endpoints: Vec::new(),
+            controller_listener_name: "CONTROLLER".to_owned(),
             static_voters: Vec::new(),
+            bootstrap_servers: Vec::new(),
+            auto_join_enable: false,
             metadata_log: MetadataLogConfig::default(),
             snapshot_bytes: loader.snapshot_bytes,
             snapshot_interval_ms: loader.snapshot_interval_ms,
             metadata_retention_bytes: loader.retention_bytes,
             metadata_retention_ms: loader.retention_ms,
             election_timeout_ms: 1_000,
+            election_backoff_max_ms: 1_000,
             fetch_timeout_ms: 2_000,
+            request_timeout_ms: 2_000,
+            retry_backoff_ms: 20,
+            fetch_max_bytes: 1024 * 1024,
+            fetch_snapshot_max_bytes: 1024 * 1024,
+        }
+    }
+
+    /// What Raft has to know.
+    fn raft(&self, dir: PathBuf) -> RaftConfig {
+        let servers = self.bootstrap_servers.iter();
+        let machine = MachineConfig {
+            local: ReplicaKey {
+                id: self.controller.node_id,
+                directory_id: self.directory_id,
+            },
+            endpoints: self.controller_endpoints.clone(),
+            listener_name: self.controller_listener_name.clone(),
+            kraft_version_min: KRAFT_VERSIONS.0,
+            kraft_version_max: KRAFT_VERSIONS.1,
+            can_become_voter: self.is_controller,
+            auto_join: self.auto_join_enable,
+            bootstrap_servers: servers
+                .map(|server| (server.host.clone(), server.port))
+                .collect(),
+            static_voters: static_voters(&self.static_voters),
+            election_timeout_ms: self.election_timeout_ms,
+            election_backoff_max_ms: self.election_backoff_max_ms,
+            fetch_timeout_ms: self.fetch_timeout_ms,
+            request_timeout_ms: self.request_timeout_ms,
+            retry_backoff_ms: self.retry_backoff_ms,
+            fetch_max_wait_ms: FETCH_MAX_WAIT_MS,
+            fetch_max_bytes: self.fetch_max_bytes,
+            fetch_snapshot_max_bytes: self.fetch_snapshot_max_bytes,
+        };
+        RaftConfig {
+            machine,
+            dir,
+            cluster_id: self.controller.cluster_id.clone(),
+        }
+    }
+
+    fn transport(&self) -> TransportConfig {
+        TransportConfig {
+            node_id: self.controller.node_id,
+            cluster_id: self.controller.cluster_id.clone(),
+            listener_name: self.controller_listener_name.clone(),
+            request_timeout_ms: self.request_timeout_ms,
         }
     }
 }
@@ -107,7 +189,8 @@ pub enum NodeError {
 /// A running node of the metadata quorum.
 #[derive(Debug, Clone)]
 pub struct Node {
-    pub controller: ControllerHandle,
+    /// The controller of this node, active or not; none without that role.
+    pub controller: Option<ControllerHandle>,
     pub metadata: MetadataHandle,
     pub raft: RaftHandle,
 }
@@ -138,13 +221,20 @@ impl CommittedLog for Committing {
 
     fn kraft_state(&self, end_offset: i64) -> KRaftState {
         let records = self.raft.quorum_records(end_offset);
-        // Static voters are in no record: every node has them from its file.
+        // Static voters are in no record: every node has them from its settings.
         let is_dynamic = records.kraft_version > 0 && !records.voters.is_empty();
         let voters = is_dynamic.then(|| voters_record(&records.voters));
         KRaftState {
             kraft_version: records.kraft_version,
             voters,
         }
+    }
+
+    fn snapshot_written(&self, id: SnapshotId) {
+        self.raft.snapshot_created(rpc::SnapshotId {
+            epoch: id.epoch,
+            end_offset: id.end_offset,
+        });
     }
 
     fn advance_log_start_offset(&self, offset: i64) -> Result<(), String> {
@@ -167,6 +257,38 @@ fn static_voters(voters: &[(i32, VoterEndpoint)]) -> VoterSet {
     }))
 }
 
+/// What the newest snapshot of the folder says, and its image if it is more than the format's.
+fn newest_snapshot(
+    dir: &Path,
+) -> Result<(QuorumRecords, Option<(SnapshotId, MetadataImage)>), NodeError> {
+    let prepare = || {
+        std::fs::create_dir_all(dir)?;
+        snapshot::clean_up(dir)?;
+        snapshot::list(dir)
+    };
+    let ids = prepare().map_err(|source| NodeError::Dir {
+        path: dir.to_path_buf(),
+        source,
+    })?;
+    let Some(id) = ids.last().copied() else {
+        return Ok((QuorumRecords::default(), None));
+    };
+    let content = snapshot::read(dir, id)?;
+    let voters = content.kraft.voters.as_ref().map(voter_set);
+    let records = QuorumRecords {
+        kraft_version: content.kraft.kraft_version,
+        voters: voters.unwrap_or_default(),
+    };
+    if id == SnapshotId::BOOTSTRAP {
+        return Ok((records, None));
+    }
+    let image = snapshot::image_of(&content, id).map_err(|reason| SnapshotError::Damaged {
+        path: dir.join(id.file_name()),
+        reason,
+    })?;
+    Ok((records, Some((id, image))))
+}
+
 /// Starts the node. `context` is that of the metadata log directory, whose lock the caller holds.
 /// Blocks while the newest snapshot and the log are opened. Publishers that have to see every image
 /// are added to `metadata` before.
@@ -181,55 +303,15 @@ pub fn start(
     clock: Arc<dyn Clock>,
 ) -> Result<Node, NodeError> {
     let dir = metadata_dir(&config.metadata_log_dir);
-    let prepare = || {
-        std::fs::create_dir_all(&dir)?;
-        snapshot::clean_up(&dir)?;
-        snapshot::list(&dir)
-    };
-    let ids = prepare().map_err(|source| NodeError::Dir {
-        path: dir.clone(),
-        source,
-    })?;
-    let mut quorum_records = QuorumRecords::default();
-    let mut newest = None;
-    if let Some(id) = ids.last().copied() {
-        let content = snapshot::read(&dir, id)?;
-        quorum_records.kraft_version = content.kraft.kraft_version;
-        quorum_records.voters = content
-            .kraft
-            .voters
-            .as_ref()
-            .map(voter_set)
-            .unwrap_or_default();
-        if id != SnapshotId::BOOTSTRAP {
-            let image =
-                snapshot::image_of(&content, id).map_err(|reason| SnapshotError::Damaged {
-                    path: dir.join(id.file_name()),
-                    reason,
-                })?;
-            newest = Some((id, image));
-        }
-    }
-    if quorum_records.kraft_version == 0 && quorum_records.voters.is_empty() {
-        quorum_records.voters = static_voters(&config.static_voters);
-    }
+    let (quorum_records, newest) = newest_snapshot(&dir)?;
     let snapshot_end = newest.as_ref().map_or(0, |(id, _)| id.end_offset);
     let store = Arc::new(DiskLog::open(context, config.metadata_log, snapshot_end)?);
-    let bootstrap = format::read_bootstrap(&config.metadata_log_dir)?;
-    let raft_config = RaftConfig {
-        local: ReplicaKey {
-            id: config.controller.node_id,
-            directory_id: config.directory_id,
-        },
-        endpoints: config.controller_endpoints.clone(),
-        dir: dir.clone(),
-        election_timeout_ms: config.election_timeout_ms,
-        fetch_timeout_ms: config.fetch_timeout_ms,
-    };
+    let (transport, runtime) = (config.transport(), Handle::current());
     let raft = crate::raft::driver::start(
-        raft_config,
+        config.raft(dir.clone()),
         store,
-        (snapshot_end, quorum_records),
+        quorum_records,
+        |deliver| Box::new(NetworkTransport::new(transport, runtime, deliver)),
         Arc::clone(&clock),
     )?;
     let log = Committing {
@@ -250,9 +332,31 @@ pub fn start(
         metadata.clone(),
         Arc::clone(&clock),
     );
+    let controller = if config.is_controller {
+        Some(start_controller(
+            config, validator, &raft, &metadata, clock,
+        )?)
+    } else {
+        None
+    };
+    Ok(Node {
+        controller,
+        metadata,
+        raft,
+    })
+}
+
+fn start_controller(
+    config: NodeConfig,
+    validator: Arc<dyn ConfigValidator>,
+    raft: &RaftHandle,
+    metadata: &MetadataHandle,
+    clock: Arc<dyn Clock>,
+) -> Result<ControllerHandle, NodeError> {
+    let bootstrap = format::read_bootstrap(&config.metadata_log_dir)?;
     let registration = registration(config.controller.node_id, &config.controller_endpoints);
     let controller_config = ControllerConfig {
-        kraft_version: raft.quorum_records(i64::MAX).kraft_version,
+        kraft_version: raft.kraft_version(),
         ..config.controller
     };
     let controller = driver::start(
@@ -265,11 +369,7 @@ pub fn start(
     );
     let registering = register(controller.clone(), registration);
     drop(task::spawn("controller-registration", registering));
-    Ok(Node {
-        controller,
-        metadata,
-        raft,
-    })
+    Ok(controller)
 }
 
 /// How the controller of this start of the node presents itself.
@@ -317,10 +417,14 @@ async fn register(controller: ControllerHandle, registration: ControllerRegistra
 impl Node {
     /// Stops the controller, then Raft, which closes the log; the loader ends by itself.
     pub async fn shutdown(&self) {
-        self.controller.shutdown().await;
+        if let Some(controller) = &self.controller {
+            controller.shutdown().await;
+        }
         self.raft.shutdown().await;
     }
 }
 
+#[cfg(test)]
+mod quorum_tests;
 #[cfg(test)]
 mod tests;

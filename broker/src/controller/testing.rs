@@ -14,7 +14,7 @@ use kafka_shared::time::{Clock, SystemClock};
 use kafka_shared::types::{Uuid, random_uuid};
 
 use super::config::{ConfigValidator, ControllerConfig, EffectiveConfig};
-use super::handle::RequestContext;
+use super::handle::{ControllerHandle, RequestContext};
 use super::node::{self, Node, NodeConfig};
 use crate::log::{LogContext, LogDir};
 use crate::metadata::configs::ConfigMap;
@@ -147,11 +147,8 @@ pub(crate) async fn start_node(
     let context = LogContext::new(Arc::clone(&clock), LogDir::new(dir));
     let metadata = MetadataHandle::default();
     let node = node::start(config, context, Arc::new(TestValidator), metadata, clock).unwrap();
-    assert!(
-        node.controller
-            .wait_until_active(Duration::from_secs(30))
-            .await
-    );
+    let handle = node.controller.as_ref().unwrap();
+    assert!(handle.wait_until_active(Duration::from_secs(30)).await);
     let feature = |feature: &Feature| {
         broker_registration_request::Feature::default()
             .with_name(StrBytes::from_static_str(feature.name))
@@ -166,7 +163,7 @@ pub(crate) async fn start_node(
         .with_log_dirs(vec![directory_id])
         .with_previous_broker_epoch(previous_broker_epoch);
     let cx = RequestContext::default();
-    let response = node.controller.register_broker(&cx, request).await;
+    let response = handle.register_broker(&cx, request).await;
     assert_eq!(ErrorCode(response.error_code), ErrorCode::NONE);
     let node = TestNode {
         node,
@@ -178,6 +175,10 @@ pub(crate) async fn start_node(
 }
 
 impl TestNode {
+    pub(crate) fn controller(&self) -> &ControllerHandle {
+        self.node.controller.as_ref().unwrap()
+    }
+
     async fn heartbeat(&self, want_shut_down: bool) -> BrokerHeartbeatResponse {
         let request = BrokerHeartbeatRequest::default()
             .with_broker_id(BrokerId(1))
@@ -185,7 +186,7 @@ impl TestNode {
             .with_current_metadata_offset(self.node.metadata.applied_offset())
             .with_want_shut_down(want_shut_down);
         let cx = RequestContext::default();
-        let response = self.node.controller.broker_heartbeat(&cx, request).await;
+        let response = self.controller().broker_heartbeat(&cx, request).await;
         assert_eq!(ErrorCode(response.error_code), ErrorCode::NONE);
         response
     }

@@ -6,7 +6,9 @@
 //! what precedes its beginning is published before.
 //!
 //! [`start`] runs it on a thread of its own: newest snapshot, then the log as the high watermark
-//! moves. It also decides when a new snapshot is due, and what of the log may go after it.
+//! moves. When the log no longer holds what comes next, because the node has fetched a snapshot
+//! from the leader, the loader goes on from that, and what is different is published as one delta.
+//! It also decides when a new snapshot is due, and what of the log may go after it.
 //!
 //! Kafka: `image/loader/{MetadataLoader,MetadataBatchLoader}.java`,
 //! `image/publisher/SnapshotGenerator.java` (4.3), KIP-868.
@@ -61,6 +63,17 @@ impl BatchLoader {
             transaction: Transaction::None,
             provenance: image.provenance,
             has_batches: false,
+        }
+    }
+
+    /// A loader that goes on from this image, where `base` is what was published last: the next
+    /// publication has as new what is different.
+    pub fn replacing(base: &Arc<MetadataImage>, image: &MetadataImage) -> Self {
+        Self {
+            delta: MetadataDelta::between(base, image),
+            transaction: Transaction::None,
+            provenance: image.provenance,
+            has_batches: true,
         }
     }
 
@@ -190,6 +203,9 @@ pub trait CommittedLog: Send + Sync + 'static {
     /// Raft's state at this offset (exclusive), for a snapshot.
     fn kraft_state(&self, end_offset: i64) -> KRaftState;
 
+    /// A snapshot of committed records was written.
+    fn snapshot_written(&self, id: SnapshotId);
+
     /// Lets go of the log below this offset.
     ///
     /// # Errors
@@ -292,7 +308,18 @@ impl Thread {
         let mut publications = Vec::new();
         while self.loader.last_offset() + 1 < end_offset {
             let from = self.loader.last_offset() + 1;
-            let bytes = self.log.read(from, READ_BYTES)?;
+            if from < self.log.log_start_offset() {
+                self.load_snapshot()?;
+                // The snapshot holds what they say.
+                publications.clear();
+                continue;
+            }
+            let bytes = match self.log.read(from, READ_BYTES) {
+                Ok(bytes) => bytes,
+                // A snapshot has taken the log's place meanwhile.
+                Err(_) if from < self.log.log_start_offset() => continue,
+                Err(reason) => return Err(reason),
+            };
             for batch in decode_batches(&bytes) {
                 let batch = batch.map_err(|error| error.to_string())?;
                 if batch.last_offset < from {
@@ -315,6 +342,25 @@ impl Thread {
         let transaction = self.loader.transaction_start_offset();
         self.handle
             .set_loaded(self.loader.last_offset(), transaction);
+        Ok(())
+    }
+
+    /// Goes on from the newest snapshot.
+    fn load_snapshot(&mut self) -> Result<(), String> {
+        let ids = snapshot::list(&self.config.dir).map_err(|error| error.to_string())?;
+        let id = ids.last().copied().unwrap_or(SnapshotId::BOOTSTRAP);
+        if id.end_offset <= self.loader.last_offset() + 1 {
+            return Err(format!(
+                "the log begins at offset {} and no snapshot leads there",
+                self.log.log_start_offset()
+            ));
+        }
+        let content = snapshot::read(&self.config.dir, id).map_err(|error| error.to_string())?;
+        let image = snapshot::image_of(&content, id)?;
+        self.loader = BatchLoader::replacing(&self.handle.image(), &image);
+        self.bytes_since_snapshot = 0;
+        self.last_snapshot_ms = self.clock.wall_ms();
+        self.last_snapshot_offset = id.end_offset;
         Ok(())
     }
 
@@ -372,6 +418,7 @@ pub fn write_snapshot(
         bytes = bytes.len(),
         "wrote a metadata snapshot"
     );
+    log.snapshot_written(id);
     clean(config, log, now_ms)
 }
 

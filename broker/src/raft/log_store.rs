@@ -8,10 +8,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kafka_shared::types::{METADATA_TOPIC_ID, METADATA_TOPIC_NAME, TopicPartition};
 
-use super::state::LogEnd;
+use super::rpc::LogEnd;
 use super::store::{LogStore, StoreError};
 use crate::log::{
-    AppendOrigin, FetchIsolation, Log, LogConfig, LogContext, LogError, LogOpenOptions,
+    AppendOrigin, EpochEntry, FetchIsolation, Log, LogConfig, LogContext, LogError, LogOpenOptions,
+    fsx,
 };
 
 /// Settings of the metadata log's files.
@@ -106,6 +107,37 @@ impl LogStore for DiskLog {
             .append_as_leader(batch, epoch, AppendOrigin::RaftLeader)
             .map(|_| ())
             .map_err(store_error)
+    }
+
+    fn epochs(&self) -> Vec<(i32, i64)> {
+        let entries = self.log.epoch_entries();
+        let entry = |entry: &EpochEntry| (entry.epoch, entry.start_offset);
+        entries.iter().map(entry).collect()
+    }
+
+    fn append_fetched(&self, batches: &Bytes) -> Result<(), StoreError> {
+        // The epochs were checked when the batches came.
+        self.log
+            .append_as_follower(batches, i32::MAX)
+            .map(|_| ())
+            .map_err(store_error)
+    }
+
+    fn begin_epoch(&self, epoch: i32, start_offset: i64) {
+        self.log.assign_epoch_start_offset(epoch, start_offset);
+    }
+
+    fn truncate(&self, end_offset: i64) -> Result<(), StoreError> {
+        self.log.truncate_to(end_offset).map_err(store_error)?;
+        Ok(())
+    }
+
+    fn restart_at(&self, offset: i64) -> Result<(), StoreError> {
+        self.log
+            .truncate_fully_and_start_at(offset, None)
+            .map_err(store_error)?;
+        // Segments that came back after a crash would lie before a gap.
+        fsx::fsync_dir(&self.log.path()).map_err(|error| StoreError(error.to_string()))
     }
 
     fn flush(&self) -> Result<(), StoreError> {

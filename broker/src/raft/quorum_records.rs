@@ -43,14 +43,14 @@ pub struct QuorumRecords {
     pub voters: VoterSet,
 }
 
-/// Collects Raft's own records from the log.
+/// Collects Raft's own records from the log, from an offset on, with their offsets.
 pub(super) fn scan(
     store: &dyn LogStore,
     from: i64,
-    history: &mut Vec<(i64, QuorumRecords)>,
-) -> Result<(), StartError> {
+) -> Result<Vec<(i64, QuorumRecord)>, StartError> {
     let end = store.end().end_offset;
     let mut offset = from.max(store.start_offset());
+    let mut found = Vec::new();
     while offset < end {
         let bytes = store.read(offset, end, SCAN_BYTES)?;
         let damaged = |reason: String| StartError::Damaged { offset, reason };
@@ -58,26 +58,16 @@ pub(super) fn scan(
         for batch in batches(&bytes) {
             let batch = batch.map_err(|error| damaged(error.to_string()))?;
             next = batch.next_offset();
-            if !batch.is_control() {
-                continue;
-            }
-            let records = records(&batch, SCAN_BYTES).map_err(|e| damaged(e.to_string()))?;
-            for record in records.iter() {
-                let record = record.map_err(|e| damaged(e.to_string()))?;
-                let (Some(key), Some(value)) = (record.key, record.value) else {
-                    return Err(damaged("a control record is null".into()));
-                };
-                let control =
-                    ControlRecord::decode(key, value).map_err(|e| damaged(e.to_string()))?;
-                note(history, record.offset, &control);
-            }
+            let control = control_records(&batch);
+            found.extend(control.ok_or_else(|| damaged("a control record is broken".into()))?);
         }
         if next == offset {
             return Err(damaged("the log ends within a batch".into()));
         }
         offset = next;
     }
-    Ok(())
+    found.retain(|(offset, _)| *offset >= from);
+    Ok(found)
 }
 
 /// What the bytes of a fetch response hold, from `from` (the local log's end) on, and the length of
@@ -124,16 +114,6 @@ fn control_records(batch: &Batch<'_>) -> Option<Vec<(i64, QuorumRecord)>> {
         found.extend(QuorumRecord::of(&control).map(|control| (record.offset, control)));
     }
     Some(found)
-}
-
-pub(super) fn note(history: &mut Vec<(i64, QuorumRecords)>, offset: i64, record: &ControlRecord) {
-    let mut records = history.last().expect("never empty").1.clone();
-    match record {
-        ControlRecord::KRaftVersion(record) => records.kraft_version = record.kraft_version,
-        ControlRecord::Voters(record) => records.voters = voter_set(record),
-        _ => return,
-    }
-    history.push((offset, records));
 }
 
 /// The voter set of a control record.

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use super::state::LogEnd;
+use super::rpc::LogEnd;
 
 /// The log can't be used any more; for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,11 +19,35 @@ pub trait LogStore: Send + Sync + 'static {
     /// The end of the log.
     fn end(&self) -> LogEnd;
 
+    /// The epochs of the log with their first offsets, both ascending.
+    fn epochs(&self) -> Vec<(i32, i64)>;
+
     /// Appends one batch, which carries the end offset as its base offset and its leader epoch.
     ///
     /// # Errors
     /// After an error the log can't be used any more.
     fn append(&self, batch: &Bytes) -> Result<(), StoreError>;
+
+    /// Appends whole batches of another leader as they are: the first one begins at the end offset.
+    ///
+    /// # Errors
+    /// After an error the log can't be used any more.
+    fn append_fetched(&self, batches: &Bytes) -> Result<(), StoreError>;
+
+    /// An epoch begins at this offset, though nothing of it is in the log yet.
+    fn begin_epoch(&self, epoch: i32, start_offset: i64);
+
+    /// Cuts the log off at this offset (exclusive), which is the beginning of a batch or the end.
+    ///
+    /// # Errors
+    /// After an error the log can't be used any more.
+    fn truncate(&self, end_offset: i64) -> Result<(), StoreError>;
+
+    /// Drops all of the log; it goes on, empty, at this offset. Durable when it returns.
+    ///
+    /// # Errors
+    /// After an error the log can't be used any more.
+    fn restart_at(&self, offset: i64) -> Result<(), StoreError>;
 
     /// Makes all that was appended durable.
     ///
@@ -72,6 +96,15 @@ pub(crate) mod memory {
         flushed: usize,
         start_offset: i64,
         fail_flush: bool,
+        epochs: Vec<(i32, i64)>,
+    }
+
+    impl Inner {
+        fn begin_epoch(&mut self, epoch: i32, start_offset: i64) {
+            if self.epochs.last().is_none_or(|(last, _)| *last < epoch) {
+                self.epochs.push((epoch, start_offset));
+            }
+        }
     }
 
     /// See the module.
@@ -85,12 +118,17 @@ pub(crate) mod memory {
             let batches = inner.batches[..inner.flushed].to_vec();
             let flushed = batches.len();
             let start_offset = inner.start_offset;
-            Self(Mutex::new(Inner {
+            let mut after = Inner {
                 batches,
                 flushed,
                 start_offset,
-                fail_flush: false,
-            }))
+                ..Inner::default()
+            };
+            for batch in &inner.batches[..flushed] {
+                let header = header(batch);
+                after.begin_epoch(header.partition_leader_epoch, header.base_offset);
+            }
+            Self(Mutex::new(after))
         }
 
         /// From now on nothing is flushed any more.
@@ -130,7 +168,45 @@ pub(crate) mod memory {
             assert_eq!(batches(batch).count(), 1);
             assert_eq!(header(batch).base_offset, end.end_offset);
             assert!(header(batch).partition_leader_epoch >= end.last_epoch);
-            self.0.lock().batches.push(batch.clone());
+            let mut inner = self.0.lock();
+            inner.begin_epoch(header(batch).partition_leader_epoch, end.end_offset);
+            inner.batches.push(batch.clone());
+            Ok(())
+        }
+
+        fn append_fetched(&self, bytes: &Bytes) -> Result<(), StoreError> {
+            for batch in batches(bytes) {
+                let batch = bytes.slice_ref(batch.unwrap().bytes());
+                self.append(&batch)?;
+            }
+            Ok(())
+        }
+
+        fn epochs(&self) -> Vec<(i32, i64)> {
+            self.0.lock().epochs.clone()
+        }
+
+        fn begin_epoch(&self, epoch: i32, start_offset: i64) {
+            self.0.lock().begin_epoch(epoch, start_offset);
+        }
+
+        fn truncate(&self, end_offset: i64) -> Result<(), StoreError> {
+            let mut inner = self.0.lock();
+            inner
+                .batches
+                .retain(|batch| header(batch).next_offset() <= end_offset);
+            inner.flushed = inner.flushed.min(inner.batches.len());
+            inner.epochs.retain(|(_, start)| *start < end_offset);
+            Ok(())
+        }
+
+        fn restart_at(&self, offset: i64) -> Result<(), StoreError> {
+            let mut inner = self.0.lock();
+            *inner = Inner {
+                start_offset: offset,
+                fail_flush: inner.fail_flush,
+                ..Inner::default()
+            };
             Ok(())
         }
 

@@ -97,6 +97,7 @@ fn controllers(act: Act) -> Controllers {
         played.insert(id, (dispatch, network));
     }
     let status = watch::Sender::new(Status {
+        leader_endpoints: Vec::new(),
         leader: LeaderAndEpoch {
             leader_id: -1,
             epoch: 0,

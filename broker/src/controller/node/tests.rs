@@ -25,8 +25,7 @@ async fn create(node: &TestNode, topics: Vec<CreatableTopic>) {
         .with_topics(topics)
         .with_timeout_ms(30_000);
     let response = node
-        .node
-        .controller
+        .controller()
         .create_topics(&RequestContext::default(), request)
         .await;
     for topic in response.topics {
@@ -133,7 +132,7 @@ async fn a_node_that_is_dropped_lets_its_threads_end() {
     let node = start_node(dir.path(), directory_id, -1, |_| {}).await;
     let metadata = node.node.metadata.clone();
     let mut status = node.node.raft.status();
-    node.node.controller.shutdown().await;
+    node.controller().shutdown().await;
     drop(node);
     let closed = status.wait_for(|status| status.is_closed);
     let closed = tokio::time::timeout(Duration::from_secs(30), closed).await;

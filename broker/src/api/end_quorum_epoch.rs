@@ -1,0 +1,89 @@
+//! EndQuorumEpoch: a leader says that it leads no longer, and who should.
+//!
+//! Kafka: `KafkaRaftClient.handleEndQuorumEpochRequest`, KIP-595, KIP-853 (4.3).
+
+use kafka_protocol::messages::{
+    BrokerId, EndQuorumEpochRequest, EndQuorumEpochResponse, TopicName,
+    end_quorum_epoch_request::ReplicaInfo,
+    end_quorum_epoch_response::{NodeEndpoint, PartitionData, TopicData},
+};
+use kafka_shared::{
+    error::ErrorCode,
+    types::{METADATA_TOPIC_NAME, Uuid},
+};
+
+use super::{
+    own,
+    quorum_rpc::{QuorumCx, QuorumRpc, endpoints, leader_id, metadata_partition},
+};
+use crate::raft::{
+    ReplicaKey,
+    driver::Served,
+    rpc::{self, Request, Response},
+};
+
+impl QuorumRpc for EndQuorumEpochRequest {
+    fn question(&self, cx: &QuorumCx<'_>) -> Result<Request, ErrorCode> {
+        cx.check_cluster(self.cluster_id.as_deref())?;
+        let partition = metadata_partition(
+            &self.topics,
+            |topic| topic.topic_name.as_str(),
+            |topic| &topic.partitions,
+            |partition| partition.partition_index,
+        )
+        .ok_or(ErrorCode::INVALID_REQUEST)?;
+        let preferred_candidates = if cx.version == 0 {
+            let candidate = |id: &i32| ReplicaKey {
+                id: *id,
+                directory_id: Uuid::nil(),
+            };
+            partition
+                .preferred_successors
+                .iter()
+                .map(candidate)
+                .collect()
+        } else {
+            let candidates = partition.preferred_candidates.iter();
+            let candidate = |candidate: &ReplicaInfo| ReplicaKey {
+                id: candidate.candidate_id.0,
+                directory_id: candidate.candidate_directory_id,
+            };
+            candidates.map(candidate).collect()
+        };
+        Ok(Request::EndQuorumEpoch(rpc::EndQuorumEpochRequest {
+            leader_id: partition.leader_id.0,
+            epoch: partition.leader_epoch,
+            preferred_candidates,
+            endpoints: endpoints!(self.leader_endpoints),
+        }))
+    }
+
+    fn answered(&self, cx: &QuorumCx<'_>, served: Served) -> Option<EndQuorumEpochResponse> {
+        let Response::EndQuorumEpoch(answer) = served.response else {
+            return None;
+        };
+        let partition = PartitionData::default()
+            .with_error_code(answer.error.0)
+            .with_leader_id(leader_id(&answer.leader))
+            .with_leader_epoch(answer.leader.epoch);
+        let topic = TopicData::default()
+            .with_topic_name(TopicName(own(METADATA_TOPIC_NAME)))
+            .with_partitions(vec![partition]);
+        let mut response = EndQuorumEpochResponse::default().with_topics(vec![topic]);
+        if cx.version >= 1
+            && let Some((id, host, port)) = cx.address(&answer.leader)
+        {
+            response.node_endpoints.push(
+                NodeEndpoint::default()
+                    .with_node_id(BrokerId(id))
+                    .with_host(own(&host))
+                    .with_port(port),
+            );
+        }
+        Some(response)
+    }
+
+    fn failed(&self, _cx: &QuorumCx<'_>, code: ErrorCode) -> EndQuorumEpochResponse {
+        EndQuorumEpochResponse::default().with_error_code(code.0)
+    }
+}
