@@ -2,6 +2,8 @@
 //! to leaders, links and processes.
 
 mod cluster;
+mod coordinators;
+mod movement;
 
 use std::collections::HashMap;
 use std::sync::Arc;

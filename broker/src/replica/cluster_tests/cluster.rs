@@ -24,7 +24,9 @@ use kafka_protocol::protocol::StrBytes;
 use kafka_shared::error::{ApiError, ErrorCode};
 use kafka_shared::record::batch::batches;
 use kafka_shared::record::iter::records;
-use kafka_shared::schema::metadata::{FeatureLevelRecord, MetadataRecord, PartitionChangeRecord};
+use kafka_shared::schema::metadata::{
+    ConfigRecord, FeatureLevelRecord, MetadataRecord, PartitionChangeRecord,
+};
 use kafka_shared::task;
 use kafka_shared::time::{Clock, SystemClock};
 use kafka_shared::types::Uuid;
@@ -507,6 +509,20 @@ impl Cluster {
         self.kill(id).await;
         assert!(logs.shutdown(epoch));
         epoch
+    }
+
+    pub fn metadata(&self, id: i32) -> MetadataHandle {
+        self.nodes.lock()[&id].metadata.clone()
+    }
+
+    /// Sets or removes a topic's or broker's setting.
+    pub fn configure(&self, resource: &ConfigResource, key: &str, value: Option<&str>) {
+        self.controller.write(ConfigRecord {
+            resource_type: resource.resource_type.id(),
+            resource_name: resource.name.to_string(),
+            name: key.to_owned(),
+            value: value.map(str::to_owned),
+        });
     }
 
     pub fn ids(&self) -> Vec<i32> {

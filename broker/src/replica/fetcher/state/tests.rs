@@ -383,3 +383,121 @@ fn a_departing_log_is_cut_to_where_it_agrees() {
         assert_eq!(offset, expected, "{leader:?} {own:?} {log_end}");
     }
 }
+
+/// A log as far as epochs go: the epoch of each record, and what is remembered of the leaders.
+#[derive(Debug, Clone, Default)]
+struct ModelLog {
+    records: Vec<i32>,
+    epochs: Vec<(i32, i64)>,
+}
+
+impl ModelLog {
+    fn end(&self) -> i64 {
+        i64::try_from(self.records.len()).unwrap()
+    }
+
+    fn lead(&mut self, epoch: i32) {
+        let end = self.end();
+        self.epochs.retain(|(_, start)| *start < end);
+        self.epochs.push((epoch, end));
+    }
+
+    fn append(&mut self, epoch: i32) {
+        if self.epochs.last().is_none_or(|(last, _)| *last != epoch) {
+            self.lead(epoch);
+        }
+        self.records.push(epoch);
+    }
+
+    fn truncate(&mut self, offset: i64) {
+        self.records.truncate(usize::try_from(offset).unwrap());
+        let end = self.end();
+        self.epochs.retain(|(_, start)| *start < end);
+    }
+
+    fn latest(&self) -> Option<i32> {
+        self.epochs.last().map(|(epoch, _)| *epoch)
+    }
+
+    fn end_offset_for(&self, epoch: i32) -> Option<(i32, i64)> {
+        if self.latest() == Some(epoch) {
+            return Some((epoch, self.end()));
+        }
+        let higher = self.epochs.iter().position(|(e, _)| *e > epoch)?;
+        let floor = higher
+            .checked_sub(1)
+            .map_or(epoch, |idx| self.epochs[idx].0);
+        Some((floor, self.epochs[higher].1))
+    }
+
+    /// What this leader answers to a follower: nothing, or where the logs depart.
+    fn diverging(&self, follower: &ModelLog) -> Result<Option<(i32, i64)>, ErrorCode> {
+        let Some(last) = follower.latest() else {
+            return match follower.end() > self.end() {
+                true => Err(ErrorCode::OFFSET_OUT_OF_RANGE),
+                false => Ok(None),
+            };
+        };
+        let (epoch, end) = self
+            .end_offset_for(last)
+            .ok_or(ErrorCode::OFFSET_OUT_OF_RANGE)?;
+        Ok((epoch < last || end < follower.end()).then_some((epoch, end)))
+    }
+}
+
+/// Brings a follower to where it agrees with the leader, as a fetcher does.
+fn reconcile(leader: &ModelLog, follower: &mut ModelLog) {
+    for _ in 0..100 {
+        match leader.diverging(follower) {
+            Ok(None) => return,
+            Ok(Some(answer)) => {
+                let own = follower.end_offset_for(answer.0);
+                let offset = truncation_offset(answer, own, follower.end());
+                follower.truncate(offset);
+            }
+            Err(_) => {
+                assert!(leader.end() < follower.end(), "{leader:?} {follower:?}");
+                follower.truncate(leader.end());
+            }
+        }
+    }
+    panic!("no agreement: {leader:?} {follower:?}");
+}
+
+proptest::proptest! {
+    /// Whoever is elected, cleanly or not, and however far the others have come: a follower keeps
+    /// exactly what its log has in common with the leader's.
+    #[test]
+    fn a_follower_keeps_what_its_log_has_in_common_with_the_leaders(
+        steps in proptest::collection::vec((0usize..3, 0usize..3, 0usize..6), 1..60)
+    ) {
+        let mut logs = vec![ModelLog::default(); 3];
+        let (mut leader, mut epoch) = (0, 0);
+        logs[0].lead(0);
+        for (what, who, count) in steps {
+            match what {
+                0 => {
+                    (leader, epoch) = (who, epoch + 1);
+                    logs[leader].lead(epoch);
+                }
+                1 => (0..count).for_each(|_| logs[leader].append(epoch)),
+                _ if who != leader => {
+                    let leading = logs[leader].clone();
+                    let follower = &mut logs[who];
+                    let n_common = leading
+                        .records
+                        .iter()
+                        .zip(&follower.records)
+                        .take_while(|(a, b)| a == b)
+                        .count();
+                    reconcile(&leading, follower);
+                    proptest::prop_assert_eq!(follower.records.len(), n_common);
+                    for epoch in leading.records[n_common..].iter().take(count) {
+                        follower.append(*epoch);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
