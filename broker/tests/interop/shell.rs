@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -102,14 +103,17 @@ pub fn listens(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
-/// Runs a program to its end, at most `deadline`; then it is killed and that is an error.
+/// Runs a program to its end, at most `deadline`; then it and all that it started are killed, and
+/// that is an error.
 pub fn run(
     command: &mut Command,
     stdin: Option<&str>,
     deadline: Duration,
 ) -> anyhow::Result<Output> {
     let what = describe(command);
+    // A group of its own: what it started holds its pipes open, and must end with it.
     let mut child = (command
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped()))
@@ -127,6 +131,9 @@ pub fn run(
         status.is_some()
     });
     if !ended {
+        let group = format!("-{}", child.id());
+        // It fails only where the group is gone already.
+        let _gone = Command::new("kill").args(["-KILL", "--", &group]).status();
         kill(&mut child);
     }
     let stdout = stdout.join().unwrap_or_default();
