@@ -93,6 +93,13 @@ pub fn jars(pom: &str) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
+/// The version of Apache Kafka that `pom.xml` asks for.
+pub fn version() -> anyhow::Result<String> {
+    let pom = std::fs::read_to_string(shell::client_programs().join("pom.xml"))?;
+    let (_, rest) = (pom.split_once("<kafka.version>")).context("pom.xml has no kafka.version")?;
+    Ok(rest.split('<').next().unwrap_or_default().to_owned())
+}
+
 /// A `java` command over the jars of `pom`, with what makes a short-lived JVM start fast.
 pub fn java(pom: &str, classes: Option<&Path>) -> anyhow::Result<Command> {
     let jars = jars(pom)?;
@@ -175,7 +182,7 @@ impl Apache {
         Self::start_with(java("pom.xml", None)?)
     }
 
-    /// A node with the heap and the collector of Kafka's own start script.
+    /// A node with the heap, the collector and the switches of Kafka's own start script.
     pub fn start_as_server() -> anyhow::Result<Self> {
         let mut command = Command::new("java");
         let jars = jars("pom.xml")?;
@@ -189,6 +196,8 @@ impl Apache {
         command.args([
             "-XX:InitiatingHeapOccupancyPercent=35",
             "-XX:+ExplicitGCInvokesConcurrent",
+            "-XX:MaxInlineLevel=15",
+            "-Djava.awt.headless=true",
         ]);
         command.arg(format!(
             "-Dlog4j2.configurationFile={}",
@@ -220,10 +229,11 @@ impl Apache {
             command,
             process,
         };
-        if !shell::wait_until(Duration::from_secs(90), || shell::listens(port)) {
-            let log = std::fs::read_to_string(node.folder.path().join("server.log"));
+        // A first start on a machine that compiles at the same time takes its time.
+        if !shell::wait_until(Duration::from_secs(180), || shell::listens(port)) {
+            let log = node.log();
             shell::kill(&mut node.process);
-            bail!("Apache Kafka did not start:\n{}", log.unwrap_or_default());
+            bail!("Apache Kafka did not start:\n{log}");
         }
         Ok(node)
     }
@@ -237,6 +247,11 @@ impl Apache {
     /// SIGTERM, and waits for the end.
     pub fn stop(&mut self) -> anyhow::Result<()> {
         shell::terminate(&mut self.process, Duration::from_secs(60))
+    }
+
+    /// What the node wrote to its standard output and error since its first start.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default()
     }
 
     pub fn process_id(&self) -> u32 {
