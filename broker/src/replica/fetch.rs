@@ -280,12 +280,16 @@ fn is_satisfied(
 }
 
 /// How many bytes a fetch would find, `None` when it is to be answered whatever the others have:
-/// the partition can no longer be read as asked, or the log was cut below the offset.
+/// the partition can no longer be read as asked, its log directory has failed, or the log was cut below
+/// the offset.
 fn available_bytes(
     params: &FetchParams,
     partition: &Partition,
     wanted: &FetchPartition,
 ) -> Option<usize> {
+    if partition.log().dir().is_offline() {
+        return None;
+    }
     partition
         .check_access(wanted.current_leader_epoch, params.requires_leader)
         .ok()?;

@@ -395,13 +395,17 @@ impl Partition {
         }))
     }
 
-    /// Whether an append with acks=all is decided; see [`PartitionState::acks_all_outcome`].
+    /// Whether an append with acks=all is decided; see [`PartitionState::acks_all_outcome`]. One whose
+    /// log directory fails before is `KAFKA_STORAGE_ERROR`.
     pub fn acks_all_outcome(&self, required_offset: i64) -> Option<ErrorCode> {
         let min_isr = min_insync_replicas(&self.log.config());
         let high_watermark = self.log.high_watermark();
-        self.state
+        let outcome = self
+            .state
             .read()
-            .acks_all_outcome(required_offset, high_watermark, min_isr)
+            .acks_all_outcome(required_offset, high_watermark, min_isr);
+        let is_lost = outcome.is_none() && self.log.dir().is_offline();
+        outcome.or(is_lost.then_some(ErrorCode::KAFKA_STORAGE_ERROR))
     }
 
     /// The lowest log start offset of the live replicas.

@@ -30,15 +30,15 @@ struct Started {
 
 impl Started {
     fn new(data: &Path, more: &[&str]) -> Self {
+        let data = data.to_str().unwrap();
+        let listeners = "listeners=PLAINTEXT://127.0.0.1:0";
+        let arguments = ["start", "--set", listeners, "--data-dir", data];
+        Self::with(&[&arguments[..], more].concat())
+    }
+
+    fn with(arguments: &[&str]) -> Self {
         let mut child = program()
-            .args([
-                "start",
-                "--set",
-                "listeners=PLAINTEXT://127.0.0.1:0",
-                "--data-dir",
-            ])
-            .arg(data)
-            .args(more)
+            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -276,4 +276,119 @@ fn help_documents_exit_codes_and_a_second_signal_ends_at_once() {
     let (code, _) = broker.ended();
     // The first signal may have done its work before the second one came.
     assert!(matches!(code, Some(0 | 130)), "{code:?}");
+}
+
+#[test]
+fn the_file_that_comes_with_apache_kafka_works_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("server.properties");
+    // Other ports and another folder, as more than one may run on a machine.
+    let text = include_str!("server.properties")
+        .replace("9092,CONTROLLER://:9093", "0,CONTROLLER://:0")
+        .replace("localhost:9092,", "localhost:0,")
+        .replace(
+            "/tmp/kraft-combined-logs",
+            &dir.path().join("data").display().to_string(),
+        );
+    std::fs::write(&file, text).unwrap();
+    let broker = Started::with(&["start", "--config", file.to_str().unwrap()]);
+    assert!(
+        broker.ready.starts_with("kafka-broker ready at "),
+        "{}",
+        broker.ready
+    );
+    broker.signal("TERM");
+    let (code, log) = broker.ended();
+    assert_eq!(code, Some(0), "{log}");
+    for line in log.lines() {
+        assert!(line.contains("has no effect here"), "{line}");
+    }
+}
+
+#[test]
+fn keys_whose_ignoring_would_open_the_cluster_are_refused_by_name() {
+    for (set, said) in [
+        (
+            &["authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer"][..],
+            "authorizer.class.name is set",
+        ),
+        (
+            &["listeners=SSL://:9092", "inter.broker.listener.name=SSL"],
+            "listener SSL uses the security protocol SSL",
+        ),
+        (
+            &[
+                "listeners=CLIENTS://:9092",
+                "listener.security.protocol.map=CLIENTS:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
+                "inter.broker.listener.name=CLIENTS",
+            ],
+            "listener CLIENTS uses the security protocol SASL_PLAINTEXT",
+        ),
+        (
+            &["security.inter.broker.protocol=SASL_SSL"],
+            "inter.broker.listener.name must be a listener name defined in advertised.listeners",
+        ),
+    ] {
+        let mut arguments = vec!["start", "--data-dir", "/nonexistent"];
+        for assignment in set {
+            arguments.extend(["--set", assignment]);
+        }
+        let output = run(&arguments);
+        assert_eq!(output.status.code(), Some(3), "{set:?}");
+        assert!(stderr(&output).contains(said), "{}", stderr(&output));
+    }
+}
+
+/// All files with their bytes.
+fn content(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(content(&path));
+        } else {
+            files.push((path.clone(), std::fs::read(&path).unwrap()));
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn a_folder_with_features_that_are_not_there_is_refused_and_not_touched() {
+    use kafka_broker::metadata::batches::encode_batches;
+    use kafka_shared::schema::metadata::FeatureLevelRecord;
+
+    let dir = tempfile::tempdir().unwrap();
+    let first = Started::new(dir.path(), &[]);
+    assert_ne!(first.ready, "");
+    first.signal("TERM");
+    assert_eq!(first.ended().0, Some(0));
+    // What Apache Kafka's controller appends when a feature is upgraded.
+    let log = dir
+        .path()
+        .join("__cluster_metadata-0/00000000000000000000.log");
+    let mut bytes = std::fs::read(&log).unwrap();
+    let batches = kafka_shared::record::batch::batches(&bytes);
+    let last = batches.last().unwrap().unwrap();
+    let (offset, epoch) = (last.next_offset(), last.partition_leader_epoch());
+    let upgrade = FeatureLevelRecord {
+        name: "group.version".to_owned(),
+        feature_level: 1,
+    };
+    for batch in encode_batches(&[upgrade.into()], 30, offset, epoch, 0, true).unwrap() {
+        bytes.extend_from_slice(&batch);
+    }
+    std::fs::write(&log, bytes).unwrap();
+    let before = content(dir.path());
+    let second = Started::new(dir.path(), &[]);
+    assert_eq!(second.ready, "");
+    let (code, said) = second.ended();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("group.version is at level 1"), "{said}");
+    assert!(
+        said.contains("downgrade --feature group.version=0"),
+        "{said}"
+    );
+    assert!(content(dir.path()) == before);
 }
