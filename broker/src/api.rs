@@ -50,7 +50,7 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
-pub mod topic_name;
+mod unregister_broker;
 mod update_features;
 
 #[cfg(test)]
@@ -75,7 +75,7 @@ use crate::{
     config::{BrokerConfig, DynamicConfig},
     controller::handle::{self, ControllerHandle},
     coordinator::GroupCoordinator,
-    metadata::{MetadataHandle, MetadataImage},
+    metadata::{MetadataHandle, MetadataImage, topic_name},
     network::{Dispatch, FrameBuilder, Reply, RequestContext, ResponseFrame},
     raft::RaftHandle,
     replica::{ReplicaManager, producer_ids::ProducerIds},
@@ -263,6 +263,8 @@ apis! {
         |b, cx, r: DescribeClusterRequest| answer describe_cluster::handle(b, cx, &r);
     DescribeProducers 0..=0 on Broker,
         |b, _, r: DescribeProducersRequest| answer describe_producers::handle(b, &r);
+    UnregisterBroker 0..=0 on Broker Controller,
+        |b, _, r: UnregisterBrokerRequest| answer unregister_broker::handle(b, r).await;
     ListConfigResources 0..=1 on Broker,
         |b, cx, r: ListConfigResourcesRequest| answer list_config_resources::handle(b, cx, &r);
     DescribeTopicPartitions 0..=0 on Broker,
@@ -295,6 +297,12 @@ impl Dispatch for Broker {
             return Reply::Close;
         }
         route(self, &cx, api.key, body).await
+    }
+
+    fn is_long_poll(&self, api_key: i16) -> bool {
+        [ApiKey::Fetch, ApiKey::JoinGroup, ApiKey::SyncGroup]
+            .iter()
+            .any(|key| *key as i16 == api_key)
     }
 }
 

@@ -9,6 +9,7 @@ mod admin;
 mod data_plane;
 mod hostile;
 mod program;
+mod unserved;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
