@@ -58,8 +58,8 @@ const CONNECTIONS_GRACE: Duration = Duration::from_secs(5);
 const LEAVE_DEADLINE: Duration = Duration::from_secs(10);
 /// File descriptors that connections must leave for logs and the rest.
 const FILES_RESERVED: usize = 1024;
-/// Below this limit of open files a few thousand partitions and connections don't fit.
-const FILES_LOW: usize = 10_000;
+/// Below this limit of open files a thousand partitions and their connections don't fit.
+const FILES_LOW: usize = 4096;
 
 /// The node of the metadata quorum; its thread ends with it, also when the rest of a start fails.
 struct Quorum(Node);

@@ -40,6 +40,7 @@ const TOOLS: &[(&str, &str)] = &[
         "org.apache.kafka.tools.DeleteRecordsCommand",
     ),
     ("kafka-dump-log", "org.apache.kafka.tools.DumpLogSegments"),
+    ("kafka-features", "org.apache.kafka.tools.FeatureCommand"),
     ("kafka-get-offsets", "org.apache.kafka.tools.GetOffsetShell"),
     ("kafka-groups", "org.apache.kafka.tools.GroupsCommand"),
     (
@@ -238,6 +239,21 @@ impl Apache {
         Ok(node)
     }
 
+    /// Starts the stopped node again, and waits until it listens.
+    pub fn up(&mut self) -> anyhow::Result<()> {
+        self.spawn()?;
+        let port = self.port;
+        if !shell::wait_until(Duration::from_secs(180), || shell::listens(port)) {
+            bail!("Apache Kafka did not start again:\n{}", self.log());
+        }
+        Ok(())
+    }
+
+    /// Holds `server.properties`, and the data under `data`.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Starts the stopped node again, and does not wait.
     pub fn spawn(&mut self) -> anyhow::Result<()> {
         self.process = spawn_server(&mut self.command, self.folder.path())?;
@@ -280,6 +296,14 @@ fn spawn_server(command: &mut Command, folder: &Path) -> anyhow::Result<Child> {
         .stderr(log))
     .spawn()
     .context("start Apache Kafka")
+}
+
+/// Runs Apache Kafka's metadata shell on a file of a metadata log.
+pub fn metadata_shell(file: &Path, command: &[&str]) -> anyhow::Result<Output> {
+    let mut shell = java("pom-shell.xml", None)?;
+    shell.arg("org.apache.kafka.shell.MetadataShell");
+    shell.arg("--snapshot").arg(file).args(command);
+    shell::run(&mut shell, None, Duration::from_secs(90))
 }
 
 /// The settings that both brokers are started with.

@@ -13,10 +13,12 @@ mod checks;
 mod clients;
 mod crash;
 mod files;
+mod folders;
 #[allow(dead_code, reason = "the benchmark against Apache Kafka uses the rest")]
 mod ours;
 mod shell;
 mod tools;
+mod versions;
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -67,6 +69,8 @@ fn main() {
     cases.extend(tools::cases());
     cases.extend(clients::cases());
     cases.extend(files::cases());
+    cases.extend(folders::cases());
+    cases.extend(versions::cases());
     if !filters.is_empty() {
         cases.retain(|case| filters.iter().any(|f| case.name.contains(f.as_str())));
     }

@@ -37,8 +37,14 @@ impl Started {
     }
 
     fn with(arguments: &[&str]) -> Self {
-        let mut child = program()
-            .args(arguments)
+        let mut command = program();
+        command.args(arguments);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -302,6 +308,34 @@ fn the_file_that_comes_with_apache_kafka_works_as_it_is() {
     assert_eq!(code, Some(0), "{log}");
     for line in log.lines() {
         assert!(line.contains("has no effect here"), "{line}");
+    }
+}
+
+#[test]
+fn the_limit_of_open_files_is_raised_to_the_hard_one_and_a_low_one_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    for (soft, hard, is_low) in [(256, 4096, false), (256, 900, true)] {
+        let script = format!("ulimit -Sn {soft}; ulimit -Hn {hard}; exec \"$0\" \"$@\"");
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &script, env!("CARGO_BIN_EXE_kafka-broker"), "start"])
+            .args(["--set", "listeners=PLAINTEXT://127.0.0.1:0", "--data-dir"])
+            .arg(dir.path().join(hard.to_string()))
+            .env_remove("RUST_LOG");
+        let broker = Started::spawn(command);
+        assert_ne!(broker.ready, "");
+        let limits = format!("/proc/{}/limits", broker.child.id());
+        if let Ok(limits) = std::fs::read_to_string(limits) {
+            let line = limits
+                .lines()
+                .find(|line| line.starts_with("Max open files"));
+            let numbers: Vec<_> = line.unwrap().split_whitespace().skip(3).take(2).collect();
+            assert_eq!(numbers, [hard.to_string(), hard.to_string()]);
+        }
+        broker.signal("TERM");
+        let (code, log) = broker.ended();
+        assert_eq!(code, Some(0), "{log}");
+        assert_eq!(log.contains("may open few files"), is_low, "{log}");
     }
 }
 
