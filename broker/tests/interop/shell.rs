@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// The clock of these tests: they talk to foreign processes, so real time is the only time.
 #[derive(Debug, Clone, Copy)]
@@ -131,9 +132,8 @@ pub fn run(
         status.is_some()
     });
     if !ended {
-        let group = format!("-{}", child.id());
         // It fails only where the group is gone already.
-        let _gone = Command::new("kill").args(["-KILL", "--", &group]).status();
+        let _gone = kill_process_group(Pid::from_child(&child), Signal::KILL);
         kill(&mut child);
     }
     let stdout = stdout.join().unwrap_or_default();
@@ -156,11 +156,7 @@ pub fn kill(child: &mut Child) {
 
 /// Asks a process to end (SIGTERM) and waits for it.
 pub fn terminate(child: &mut Child, deadline: Duration) -> anyhow::Result<()> {
-    let asked = Command::new("kill")
-        .arg("-TERM")
-        .arg(child.id().to_string())
-        .status()?;
-    anyhow::ensure!(asked.success(), "kill -TERM failed");
+    kill_process(Pid::from_child(child), Signal::TERM)?;
     if !wait_until(deadline, || matches!(child.try_wait(), Ok(Some(_)))) {
         kill(child);
         bail!("the process did not end within {deadline:?} of SIGTERM");

@@ -4,6 +4,8 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-broker"));
     command.env_remove("RUST_LOG").stdin(Stdio::null());
@@ -55,12 +57,8 @@ impl Started {
         Self { child, ready }
     }
 
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .args([&format!("-{name}"), &self.child.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(sent.success());
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Waits for the end; returns the exit code and standard error.
@@ -84,7 +82,7 @@ fn start_formats_says_that_it_is_ready_and_stops_on_a_signal() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let mut cluster = None;
-    for signal in ["TERM", "INT"] {
+    for signal in [Signal::TERM, Signal::INT] {
         let broker = Started::new(&data, &[]);
         let ready = broker.ready.clone();
         assert!(
@@ -118,7 +116,7 @@ fn a_folder_in_use_is_refused_and_left_alone() {
     let (code, log) = second.ended();
     assert_eq!(code, Some(1), "{log}");
     assert!(log.contains("in use"), "{log}");
-    first.signal("TERM");
+    first.signal(Signal::TERM);
     assert_eq!(first.ended().0, Some(0));
 }
 
@@ -157,7 +155,7 @@ fn keys_without_effect_and_unknown_ones_are_warned_about() {
         &["--set", "num.io.threads=4", "--set", "num.partions=4"],
     );
     assert_ne!(broker.ready, "");
-    broker.signal("TERM");
+    broker.signal(Signal::TERM);
     let (code, log) = broker.ended();
     assert_eq!(code, Some(0));
     assert!(log.contains("num.io.threads has no effect here"), "{log}");
@@ -220,7 +218,7 @@ fn format_makes_a_folder_that_start_takes_and_refuses_to_do_it_twice() {
     assert_eq!(bad.status.code(), Some(3));
     let broker = Started::new(&data, &[]);
     assert!(broker.ready.contains(id), "{}", broker.ready);
-    broker.signal("TERM");
+    broker.signal(Signal::TERM);
     assert_eq!(broker.ended().0, Some(0));
 }
 
@@ -277,8 +275,8 @@ fn help_documents_exit_codes_and_a_second_signal_ends_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let broker = Started::new(dir.path(), &[]);
     assert_ne!(broker.ready, "");
-    broker.signal("TERM");
-    broker.signal("TERM");
+    broker.signal(Signal::TERM);
+    broker.signal(Signal::TERM);
     let (code, _) = broker.ended();
     // The first signal may have done its work before the second one came.
     assert!(matches!(code, Some(0 | 130)), "{code:?}");
