@@ -301,7 +301,7 @@ fn the_file_that_comes_with_apache_kafka_works_as_it_is() {
         "{}",
         broker.ready
     );
-    broker.signal("TERM");
+    broker.signal(Signal::TERM);
     let (code, log) = broker.ended();
     assert_eq!(code, Some(0), "{log}");
     for line in log.lines() {
@@ -330,7 +330,7 @@ fn the_limit_of_open_files_is_raised_to_the_hard_one_and_a_low_one_is_told() {
             let numbers: Vec<_> = line.unwrap().split_whitespace().skip(3).take(2).collect();
             assert_eq!(numbers, [hard.to_string(), hard.to_string()]);
         }
-        broker.signal("TERM");
+        broker.signal(Signal::TERM);
         let (code, log) = broker.ended();
         assert_eq!(code, Some(0), "{log}");
         assert_eq!(log.contains("may open few files"), is_low, "{log}");
@@ -394,7 +394,7 @@ fn a_folder_with_features_that_are_not_there_is_refused_and_not_touched() {
     let dir = tempfile::tempdir().unwrap();
     let first = Started::new(dir.path(), &[]);
     assert_ne!(first.ready, "");
-    first.signal("TERM");
+    first.signal(Signal::TERM);
     assert_eq!(first.ended().0, Some(0));
     // What Apache Kafka's controller appends when a feature is upgraded.
     let log = dir
