@@ -7,6 +7,7 @@
 
 mod admin;
 mod data_plane;
+mod departed;
 mod hostile;
 mod program;
 mod unserved;
