@@ -60,7 +60,6 @@ mod produce;
 pub(crate) mod quorum_rpc;
 mod remove_raft_voter;
 mod sync_group;
-pub mod topic_name;
 mod update_raft_voter;
 mod vote;
 
@@ -93,7 +92,7 @@ use crate::{
     config::{BrokerConfig, DynamicConfig},
     controller::{self as quorum, ControllerChannel},
     coordinator::GroupCoordinator,
-    metadata::{MetadataHandle, MetadataImage},
+    metadata::{MetadataHandle, MetadataImage, topic_name},
     network::{Dispatch, FrameBuilder, Reply, RequestContext, ResponseFrame},
     raft::RaftHandle,
     replica::{ReplicaManager, producer_ids::ProducerIds},
@@ -323,6 +322,12 @@ impl Dispatch for Broker {
             Ok(key) => route(self, &cx, key, body).await,
             Err(reply) => reply,
         }
+    }
+
+    fn is_long_poll(&self, api_key: i16) -> bool {
+        [ApiKey::Fetch, ApiKey::JoinGroup, ApiKey::SyncGroup]
+            .iter()
+            .any(|key| *key as i16 == api_key)
     }
 }
 

@@ -386,7 +386,8 @@ fn check_combinations(v: &BrokerValues) -> Vec<ConfigError> {
         "log.cleaner.min.compaction.lag.ms must not be greater than \
          log.cleaner.max.compaction.lag.ms",
     );
-    // Serving without the authorization that was asked for would open the cluster to everybody.
+    // Differs from Kafka: there is no authorizer yet. A key without effect is only warned about, but
+    // serving without the authorization that was asked for would open the cluster to everybody.
     require(
         v.text("authorizer.class.name")
             .unwrap_or_default()

@@ -24,6 +24,7 @@ pub mod records;
 pub mod replay;
 pub mod security;
 pub mod snapshot;
+pub mod topic_name;
 pub mod topics;
 
 pub use cluster::{BrokerRegistration, ClusterImage, ControllerRegistration, ListenerEndpoint};

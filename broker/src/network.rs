@@ -47,9 +47,19 @@ pub use self::{
 pub trait Dispatch: Send + Sync + 'static {
     /// Handles one request whose header is already parsed; `body` holds what follows the header.
     ///
-    /// The connection reads nothing more until the future is done. The future is dropped, and with
-    /// it the request, only when the broker stops and its grace period is over.
+    /// The connection handles nothing more until the future is done. The future is dropped, and with
+    /// it the request, when the broker stops and its grace period is over, and in a long poll when the
+    /// client closes the connection.
     fn dispatch(&self, cx: RequestContext, body: Bytes) -> impl Future<Output = Reply> + Send;
+
+    /// Whether a request of this API may wait long for something to happen, and is of no use to a
+    /// client that has gone: it is then given up, with all that it holds.
+    ///
+    // Differs from Kafka: it looks at a connection again only when the answer is to be written, and
+    // keeps the request until then. A client that closes only its sending side is taken for gone too.
+    fn is_long_poll(&self, _api_key: i16) -> bool {
+        false
+    }
 }
 
 /// Where a request came from and what it is.
@@ -102,7 +112,7 @@ pub struct NetworkConfig {
     // Differs from Kafka: there, every API may send socket.request.max.bytes (100 MiB). Decoding
     // multiplies such a request in memory, and only Produce carries data that justifies the size.
     pub other_request_max_bytes: usize,
-    /// Frames in memory, all connections together; half of it is kept for frames up to 1 MiB.
+    /// Bytes of frames in memory, all connections together; half of it is kept for frames up to 1 MiB.
     ///
     // Differs from Kafka: off there (queued.max.request.bytes=-1), always on here.
     pub queued_max_request_bytes: usize,

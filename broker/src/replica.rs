@@ -262,6 +262,16 @@ impl ReplicaManager {
         }
     }
 
+    /// Wakes the requests that wait for partitions whose log directory has failed: they are answered
+    /// with `KAFKA_STORAGE_ERROR`. To be called after a directory has gone out of service.
+    pub fn check_waiters_of_failed_dirs(&self) {
+        for partition in self.topics.load().online_partitions() {
+            if partition.log().dir().is_offline() {
+                partition.check_waiters();
+            }
+        }
+    }
+
     /// The id and leader epoch of a partition's leader, as far as the metadata goes.
     pub fn current_leader(&self, topic_partition: &TopicPartition) -> Option<(i32, i32)> {
         let image = self.metadata.image();

@@ -1,7 +1,8 @@
 //! A whole broker in this process: what is started in which order, and stopped in the opposite one.
 //!
 //! Start:
-//! 1. data folders: formatted if new, locked, their owner checked ([`folders`]);
+//! 1. data folders: their owner and features checked ([`folders`], [`compatibility`]), formatted if
+//!    new, locked;
 //! 2. listeners bound, so that a taken port fails before anything is recovered;
 //! 3. logs opened, recovered where the last stop was not clean;
 //! 4. metadata quorum: log, Raft, loader, controller; the publishers in this order: configuration,
@@ -16,6 +17,7 @@
 //!
 //! Kafka: `BrokerServer.scala`, `SharedServer.scala`, `KafkaRaftServer.scala` (4.3).
 
+mod compatibility;
 mod folders;
 mod lifecycle;
 mod periodic;
@@ -59,6 +61,8 @@ const CONNECTIONS_GRACE: Duration = Duration::from_secs(5);
 const LEAVE_DEADLINE: Duration = Duration::from_secs(10);
 /// File descriptors that connections must leave for logs and the rest.
 const FILES_RESERVED: usize = 1024;
+/// Below this limit of open files a thousand partitions and their connections don't fit.
+const FILES_LOW: usize = 4096;
 
 /// The node of the metadata quorum; its thread ends with it, also when the rest of a start fails.
 struct Quorum(Node);
@@ -194,6 +198,7 @@ pub async fn start(config: BrokerConfig) -> anyhow::Result<BrokerHandle> {
     .await?;
     lifecycle.wait_until_unfenced(deadline).await?;
 
+    let heartbeats_replicas = Arc::clone(&replicas);
     let producer_ids = ProducerIds::new(config.node_id, channel, metadata.clone());
     let broker = api::Broker {
         node: shared,
@@ -212,7 +217,10 @@ pub async fn start(config: BrokerConfig) -> anyhow::Result<BrokerHandle> {
         network,
         controller_network,
         groups,
-        heartbeats: task::spawn("heartbeats", lifecycle.clone().run(stopped)),
+        heartbeats: task::spawn(
+            "heartbeats",
+            lifecycle.clone().run(heartbeats_replicas, stopped),
+        ),
         lifecycle,
         stop_heartbeats,
         periodic: Periodic::start(&config, &logs),
@@ -288,10 +296,15 @@ impl BrokerHandle {
 
 /// Connections that the process can hold, after raising its limit of open files to what it may have.
 fn connections_that_fit() -> usize {
-    use rustix::process::{Resource, getrlimit, setrlimit};
+    connections_within(raise_open_files())
+}
+
+/// Raises the limit of open files to the hard one and says when that is low; the limit in force.
+fn raise_open_files() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
-        let raised = rustix::process::Rlimit {
+        let raised = Rlimit {
             current: limit.maximum,
             maximum: limit.maximum,
         };
@@ -304,6 +317,20 @@ fn connections_that_fit() -> usize {
         .current
         .and_then(|files| usize::try_from(files).ok())
         .unwrap_or(usize::MAX);
+    if files < FILES_LOW {
+        warn!(
+            files,
+            "this process may open few files: segments, indexes and connections share them; raise the \
+             hard limit (ulimit -Hn, LimitNOFILE) to {FILES_LOW} or more"
+        );
+    } else {
+        info!(files, "the limit of open files");
+    }
+    files
+}
+
+/// How many connections `files` leave room for beside the logs.
+fn connections_within(files: usize) -> usize {
     files.saturating_sub(FILES_RESERVED).max(files / 2)
 }
 

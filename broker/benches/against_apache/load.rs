@@ -1,4 +1,5 @@
-//! A plain load generator: blocking sockets, batches built once, five requests in flight.
+//! A plain client: blocking sockets, batches built once, five requests in flight. It does as little
+//! as possible, because it runs on the same processors as the broker.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,21 +11,29 @@ use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    CreateTopicsRequest, CreateTopicsResponse, FetchRequest, FetchResponse, MetadataRequest,
-    MetadataResponse, ProduceRequest, ProduceResponse, TopicName,
+    CreateTopicsRequest, CreateTopicsResponse, FetchRequest, FetchResponse, ProduceRequest,
+    ProduceResponse, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
+use kafka_shared::error::{ApiError, ErrorCode};
 use kafka_shared::protocol::{ApiKey, codec, header};
-use kafka_shared::record::batch::batches;
+use kafka_shared::record::batch::{Batch, batches};
 use kafka_shared::record::builder::BatchBuilder;
 use kafka_shared::record::iter::records;
 
+use crate::shell::Stopwatch;
+
+/// The Java producer's `batch.size` and its requests in flight.
 const BATCH_BYTES: usize = 16 * 1024;
 const IN_FLIGHT: usize = 5;
 const PRODUCE: i16 = 9;
 const FETCH: i16 = 12;
+const CREATE_TOPICS: i16 = 5;
+const CLIENT_ID: &str = "bench";
+/// How long a new topic may take until it can be written to.
+const READY_WITHIN: Duration = Duration::from_secs(60);
 
-/// How much goes where.
+/// How much goes where in a round.
 #[derive(Debug, Clone)]
 pub struct Load {
     pub topic: String,
@@ -33,19 +42,43 @@ pub struct Load {
     pub records: u64,
 }
 
+impl Load {
+    /// Bytes of the values in a round.
+    pub fn bytes(&self) -> u64 {
+        self.requests() * (self.records_per_batch() * self.record_bytes) as u64
+    }
+
+    fn records_per_batch(&self) -> usize {
+        (BATCH_BYTES / (self.record_bytes + 10)).max(1)
+    }
+
+    fn requests(&self) -> u64 {
+        self.records.div_ceil(self.records_per_batch() as u64)
+    }
+}
+
 /// One connection; requests are answered in order.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
-    next_id: i32,
+    /// What responses are read into; its memory is used again when the last response is gone.
+    buffer: BytesMut,
 }
 
 impl Connection {
     pub fn open(address: &str) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        Ok(Self { stream, next_id: 0 })
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        let buffer = BytesMut::new();
+        Ok(Self { stream, buffer })
+    }
+
+    /// The same connection for another thread: one sends, the other receives.
+    fn second_half(&self) -> anyhow::Result<Self> {
+        let stream = self.stream.try_clone()?;
+        let buffer = BytesMut::new();
+        Ok(Self { stream, buffer })
     }
 
     fn send(&mut self, frame: &[u8]) -> anyhow::Result<()> {
@@ -58,14 +91,15 @@ impl Connection {
         self.stream.read_exact(&mut length)?;
         let length = usize::try_from(i32::from_be_bytes(length)).context("negative length")?;
         ensure!(length < 1 << 28, "a response of {length} bytes");
-        let mut body = BytesMut::zeroed(length);
-        self.stream.read_exact(&mut body)?;
-        let mut body = body.freeze();
+        self.buffer.resize(length, 0);
+        self.stream.read_exact(&mut self.buffer)?;
+        let mut body = self.buffer.split().freeze();
         header::parse_correlation_id(&mut body)?;
         header::parse_response_header_rest(api, version, &mut body)?;
         Ok(body)
     }
 
+    /// Creates the topic and writes a record to each of its partitions, which says that they work.
     pub fn create_topic(&mut self, name: &str, partitions: i32) -> anyhow::Result<()> {
         let topic = CreatableTopic::default()
             .with_name(topic_name(name))
@@ -74,39 +108,40 @@ impl Connection {
         let request = CreateTopicsRequest::default()
             .with_topics(vec![topic])
             .with_timeout_ms(30_000);
-        self.send(&codec::encode_request_frame(&request, 5, 0, Some("bench"))?)?;
-        let response: CreateTopicsResponse =
-            codec::decode_response(&mut self.receive(ApiKey::CreateTopics, 5)?, 5)?;
-        let code = response
-            .topics
-            .first()
-            .context("no topic in the answer")?
-            .error_code;
-        ensure!(code == 0 || code == 36, "CreateTopics answered {code}");
-        // The leader must be there before the load starts.
-        for _ in 0..1000 {
-            if self.has_leaders(name)? {
-                return Ok(());
-            }
-            std::thread::park_timeout(Duration::from_millis(5));
-        }
-        anyhow::bail!("topic {name} has no leader")
-    }
-
-    fn has_leaders(&mut self, name: &str) -> anyhow::Result<bool> {
-        use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-        let topic = MetadataRequestTopic::default().with_name(Some(topic_name(name)));
-        let request = MetadataRequest::default().with_topics(Some(vec![topic]));
-        self.send(&codec::encode_request_frame(&request, 4, 0, Some("bench"))?)?;
-        let response: MetadataResponse =
-            codec::decode_response(&mut self.receive(ApiKey::Metadata, 4)?, 4)?;
+        let frame = codec::encode_request_frame(&request, CREATE_TOPICS, 0, Some(CLIENT_ID))?;
+        self.send(&frame)?;
+        let mut body = self.receive(ApiKey::CreateTopics, CREATE_TOPICS)?;
+        let response: CreateTopicsResponse = codec::decode_response(&mut body, CREATE_TOPICS)?;
         let topic = response.topics.first().context("no topic in the answer")?;
-        Ok(topic.error_code == 0 && topic.partitions.iter().all(|p| p.error_code == 0))
+        let error = ErrorCode(topic.error_code);
+        ensure!(
+            error == ErrorCode::NONE,
+            "CreateTopics answered {}",
+            error.name()
+        );
+        for partition in 0..partitions {
+            self.produce_until_acknowledged(name, partition)?;
+        }
+        Ok(())
     }
 
-    /// One record with acks=all.
-    pub fn produce_one(&mut self, topic: &str) -> anyhow::Result<()> {
-        let frame = produce_frame(topic, 0, batch(100, 1)?, 1)?;
+    /// A partition's leader may answer later than CreateTopics: in Apache Kafka the metadata reach
+    /// the part that leads partitions last.
+    fn produce_until_acknowledged(&mut self, topic: &str, partition: i32) -> anyhow::Result<()> {
+        let watch = Stopwatch::start();
+        loop {
+            match self.produce_one(topic, partition) {
+                Err(error) if is_retriable(&error) && watch.elapsed() < READY_WITHIN => {
+                    std::thread::park_timeout(Duration::from_millis(5));
+                }
+                outcome => return outcome.with_context(|| format!("topic {topic}")),
+            }
+        }
+    }
+
+    /// One record of 100 bytes with acks=all.
+    pub fn produce_one(&mut self, topic: &str, partition: i32) -> anyhow::Result<()> {
+        let frame = produce_frame(topic, partition, batch(100, 1)?)?;
         self.send(&frame)?;
         self.acknowledged()
     }
@@ -119,14 +154,18 @@ impl Connection {
             .iter()
             .flat_map(|t| &t.partition_responses)
         {
-            ensure!(
-                partition.error_code == 0,
-                "Produce answered {}",
-                partition.error_code
-            );
+            let error = ErrorCode(partition.error_code);
+            if error != ErrorCode::NONE {
+                return Err(ApiError::from(error)).context("Produce");
+            }
         }
         Ok(())
     }
+}
+
+fn is_retriable(error: &anyhow::Error) -> bool {
+    let refused = error.downcast_ref::<ApiError>();
+    refused.is_some_and(|refused| refused.code.is_retriable())
 }
 
 fn topic_name(name: &str) -> TopicName {
@@ -151,7 +190,7 @@ fn batch(record_bytes: usize, count: usize) -> anyhow::Result<Bytes> {
     Ok(builder.build())
 }
 
-fn produce_frame(topic: &str, partition: i32, records: Bytes, id: i32) -> anyhow::Result<Bytes> {
+fn produce_frame(topic: &str, partition: i32, records: Bytes) -> anyhow::Result<Bytes> {
     let data = PartitionProduceData::default()
         .with_index(partition)
         .with_records(Some(records));
@@ -162,61 +201,120 @@ fn produce_frame(topic: &str, partition: i32, records: Bytes, id: i32) -> anyhow
         .with_acks(-1)
         .with_timeout_ms(30_000)
         .with_topic_data(vec![topic]);
-    Ok(codec::encode_request_frame(&request, PRODUCE, id, Some("bench"))?.freeze())
+    Ok(codec::encode_request_frame(&request, PRODUCE, 0, Some(CLIENT_ID))?.freeze())
 }
 
-/// Sends the load as fast as the broker acknowledges it.
-pub fn produce(address: &str, load: &Load) -> anyhow::Result<()> {
-    let per_batch = (BATCH_BYTES / (load.record_bytes + 10)).max(1);
-    let body = batch(load.record_bytes, per_batch)?;
-    let frames: Vec<Bytes> = (0..load.partitions)
-        .map(|p| produce_frame(&load.topic, p, body.clone(), 7))
-        .collect::<Result<_, _>>()?;
-    let requests = load.records.div_ceil(per_batch as u64);
-    let mut connection = Connection::open(address)?;
-    let mut in_flight = 0;
-    for n in 0..requests {
-        if in_flight == IN_FLIGHT {
-            connection.acknowledged()?;
-            in_flight -= 1;
+/// A producer and a consumer of one topic, on a connection each, that go on from round to round.
+#[derive(Debug)]
+pub struct Session {
+    load: Load,
+    /// One request for every partition, encoded once: the client's own work is small.
+    frames: Vec<Bytes>,
+    producer: Connection,
+    consumer: Consumer,
+}
+
+impl Session {
+    /// Creates the topic and connects.
+    pub fn open(address: &str, load: &Load) -> anyhow::Result<Self> {
+        let mut producer = Connection::open(address)?;
+        producer.create_topic(&load.topic, load.partitions)?;
+        let records = batch(load.record_bytes, load.records_per_batch())?;
+        let frames = (0..load.partitions)
+            .map(|partition| produce_frame(&load.topic, partition, records.clone()))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            load: load.clone(),
+            frames,
+            producer,
+            consumer: Consumer::open(address, &load.topic, load.partitions)?,
+        })
+    }
+
+    /// Sends a round's records as fast as the broker acknowledges them.
+    pub fn produce(&mut self) -> anyhow::Result<()> {
+        let mut in_flight = 0;
+        let frames = self.frames.iter().cycle();
+        for (_, frame) in (0..self.load.requests()).zip(frames) {
+            if in_flight == IN_FLIGHT {
+                self.producer.acknowledged()?;
+                in_flight -= 1;
+            }
+            self.producer.send(frame)?;
+            in_flight += 1;
         }
-        connection.send(&frames[(n % frames.len() as u64) as usize])?;
-        in_flight += 1;
+        for _ in 0..in_flight {
+            self.producer.acknowledged()?;
+        }
+        Ok(())
     }
-    for _ in 0..in_flight {
-        connection.acknowledged()?;
+
+    /// Reads what was produced since the last time, `passes` times over.
+    pub fn consume(&mut self, passes: u32) -> anyhow::Result<()> {
+        let begin = self.consumer.offsets.clone();
+        for _ in 0..passes {
+            self.consumer.offsets.clone_from(&begin);
+            self.consume_once()?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn consume_once(&mut self) -> anyhow::Result<()> {
+        let wanted = self.load.requests() * self.load.records_per_batch() as u64;
+        let mut seen = 0;
+        while seen < wanted {
+            let before = seen;
+            self.consumer.poll(|batch| {
+                seen += u64::try_from(batch.record_count()).unwrap_or(0);
+                Ok(())
+            })?;
+            ensure!(seen > before, "only {seen} of {wanted} records can be read");
+        }
+        ensure!(seen == wanted, "{seen} records instead of {wanted}");
+        Ok(())
+    }
 }
 
-/// Reads all partitions from the start until `wanted` records were seen.
-pub fn consume(address: &str, load: &Load, wanted: u64) -> anyhow::Result<()> {
-    let mut connection = Connection::open(address)?;
-    let mut offsets = vec![0_i64; load.partitions as usize];
-    let mut seen = 0;
-    while seen < wanted {
-        let body = connection.fetch(&load.topic, &offsets, 500)?;
-        let before = seen;
-        for (partition, bytes) in body {
-            for batch in batches(&bytes) {
-                let Ok(batch) = batch else { break };
-                offsets[partition as usize] = batch.next_offset();
-                seen += u64::try_from(batch.record_count()).unwrap_or(0);
+/// Reads all partitions of a topic, from behind the record that their creation left.
+#[derive(Debug)]
+struct Consumer {
+    connection: Connection,
+    topic: String,
+    offsets: Vec<i64>,
+}
+
+impl Consumer {
+    fn open(address: &str, topic: &str, partitions: i32) -> anyhow::Result<Self> {
+        Ok(Self {
+            connection: Connection::open(address)?,
+            topic: topic.to_owned(),
+            offsets: vec![1; usize::try_from(partitions)?],
+        })
+    }
+
+    /// Fetches once, waits at most a second, and shows every batch.
+    fn poll(
+        &mut self,
+        mut each: impl FnMut(&Batch<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        for (partition, records) in self.connection.fetch(&self.topic, &self.offsets)? {
+            let offset = usize::try_from(partition)
+                .ok()
+                .and_then(|p| self.offsets.get_mut(p));
+            let offset = offset.context("a partition that was not asked for")?;
+            // The last batch may be cut off by the limit of bytes; it comes whole the next time.
+            for batch in batches(&records).map_while(Result::ok) {
+                each(&batch)?;
+                *offset = batch.next_offset();
             }
         }
-        ensure!(seen > before, "only {seen} of {wanted} records can be read");
+        Ok(())
     }
-    Ok(())
 }
 
 impl Connection {
-    /// The bytes of records by partition.
-    fn fetch(
-        &mut self,
-        topic: &str,
-        offsets: &[i64],
-        wait_ms_max: i32,
-    ) -> anyhow::Result<Vec<(i32, Bytes)>> {
+    /// The bytes of records by partition, with the limits of the Java consumer.
+    fn fetch(&mut self, topic: &str, offsets: &[i64]) -> anyhow::Result<Vec<(i32, Bytes)>> {
         let partitions = (0..).zip(offsets).map(|(index, offset)| {
             FetchPartition::default()
                 .with_partition(index)
@@ -227,34 +325,31 @@ impl Connection {
             .with_topic(topic_name(topic))
             .with_partitions(partitions.collect());
         let request = FetchRequest::default()
-            .with_max_wait_ms(wait_ms_max)
+            .with_max_wait_ms(1000)
             .with_min_bytes(1)
             .with_max_bytes(50 << 20)
             .with_session_epoch(-1)
             .with_topics(vec![topic]);
-        self.next_id += 1;
-        let frame = codec::encode_request_frame(&request, FETCH, self.next_id, Some("bench"))?;
-        self.send(&frame)?;
-        let response: FetchResponse =
-            codec::decode_response(&mut self.receive(ApiKey::Fetch, FETCH)?, FETCH)?;
-        ensure!(
-            response.error_code == 0,
-            "Fetch answered {}",
-            response.error_code
-        );
+        self.send(&codec::encode_request_frame(
+            &request,
+            FETCH,
+            0,
+            Some(CLIENT_ID),
+        )?)?;
+        let mut body = self.receive(ApiKey::Fetch, FETCH)?;
+        let response: FetchResponse = codec::decode_response(&mut body, FETCH)?;
+        let partitions = response.responses.into_iter().flat_map(|t| t.partitions);
         let mut found = Vec::new();
-        for partition in response.responses.into_iter().flat_map(|t| t.partitions) {
-            ensure!(
-                partition.error_code == 0,
-                "Fetch answered {}",
-                partition.error_code
-            );
-            found.push((
-                partition.partition_index,
-                partition.records.unwrap_or_default(),
-            ));
+        let mut errors = vec![ErrorCode(response.error_code)];
+        for partition in partitions {
+            errors.push(ErrorCode(partition.error_code));
+            let records = partition.records.unwrap_or_default();
+            found.push((partition.partition_index, records));
         }
-        Ok(found)
+        match errors.into_iter().find(|error| *error != ErrorCode::NONE) {
+            Some(error) => Err(ApiError::from(error)).context("Fetch"),
+            None => Ok(found),
+        }
     }
 }
 
@@ -269,50 +364,70 @@ fn now() -> Duration {
         .unwrap_or_default()
 }
 
-/// Milliseconds from sending a record to reading it, sorted; one record at a time at `rate` a
-/// second, one consumer that waits for each.
-pub fn end_to_end(address: &str, topic: &str, rate: u32, seconds: u64) -> anyhow::Result<Vec<f64>> {
-    let total = u64::from(rate) * seconds;
-    let (producer_address, producer_topic) = (address.to_owned(), topic.to_owned());
-    let producer = std::thread::spawn(move || -> anyhow::Result<()> {
-        let mut connection = Connection::open(&producer_address)?;
-        let watch = crate::shell::Stopwatch::start();
-        let filler = vec![7_u8; 1008];
-        for n in 0..total {
-            let due = Duration::from_secs(n) / rate;
-            if let Some(wait) = due.checked_sub(watch.elapsed()) {
-                std::thread::park_timeout(wait);
-            }
-            let mut value = now().as_nanos().to_be_bytes().to_vec();
-            value.extend_from_slice(&filler);
-            let mut builder = BatchBuilder::new();
-            builder.append(now_ms(), None, Some(&value), &[])?;
-            connection.send(&produce_frame(&producer_topic, 0, builder.build(), 1)?)?;
-            connection.acknowledged()?;
-        }
-        Ok(())
-    });
-    let mut latencies = Vec::new();
-    let mut connection = Connection::open(address)?;
-    let mut offsets = [0];
-    while (latencies.len() as u64) < total {
-        for (_, bytes) in connection.fetch(topic, &offsets, 1000)? {
-            let read_at = now().as_nanos();
-            for batch in batches(&bytes).map_while(Result::ok) {
-                offsets[0] = batch.next_offset();
-                for record in &records(&batch, 1 << 20)? {
-                    let value = record?.value.context("a record without value")?;
-                    let sent = u128::from_be_bytes(value[..16].try_into()?);
-                    latencies.push(read_at.saturating_sub(sent) as f64 / 1e6);
-                }
-            }
-        }
+/// One producer that sends a record every millisecond, whether the last one is acknowledged or not
+/// (a broker that stands still is not spared the records of that time), and one consumer.
+#[derive(Debug)]
+pub struct Paced {
+    producer: Connection,
+    consumer: Consumer,
+}
+
+impl Paced {
+    pub fn open(address: &str, topic: &str) -> anyhow::Result<Self> {
+        let mut producer = Connection::open(address)?;
+        producer.create_topic(topic, 1)?;
+        let consumer = Consumer::open(address, topic, 1)?;
+        Ok(Self { producer, consumer })
     }
-    producer
-        .join()
-        .map_err(|_| anyhow::anyhow!("the producer panicked"))??;
-    // The first second warms up connections and code.
-    latencies.drain(..(rate as usize).min(latencies.len() / 2));
-    latencies.sort_by(f64::total_cmp);
-    Ok(latencies)
+
+    /// Milliseconds from before the sending of each record until it was read, sorted.
+    pub fn run(&mut self, total: u64) -> anyhow::Result<Vec<f64>> {
+        let (producer, consumer) = (&mut self.producer, &mut self.consumer);
+        let mut acknowledged = producer.second_half()?;
+        let mut latencies = Vec::new();
+        std::thread::scope(|scope| {
+            let topic = consumer.topic.clone();
+            let sender = scope.spawn(move || send_paced(producer, &topic, total));
+            let acknowledger =
+                scope.spawn(move || (0..total).try_for_each(|_| acknowledged.acknowledged()));
+            while (latencies.len() as u64) < total {
+                let before = latencies.len();
+                consumer.poll(|batch| {
+                    let read_at = now().as_nanos();
+                    for record in &records(batch, 1 << 20)? {
+                        let value = record?.value.context("a record without value")?;
+                        let sent_at = value.first_chunk().context("a record without time")?;
+                        let nanos = read_at.saturating_sub(u128::from_be_bytes(*sent_at));
+                        latencies.push(nanos as f64 / 1e6);
+                    }
+                    Ok(())
+                })?;
+                ensure!(latencies.len() > before, "nothing came within a second");
+            }
+            let panicked = |_| anyhow::anyhow!("a thread of the client panicked");
+            sender.join().map_err(panicked)??;
+            acknowledger.join().map_err(panicked)?
+        })?;
+        latencies.sort_by(f64::total_cmp);
+        Ok(latencies)
+    }
+}
+
+/// Sends records of 1 KiB that begin with the time just before the sending.
+fn send_paced(producer: &mut Connection, topic: &str, total: u64) -> anyhow::Result<()> {
+    let watch = Stopwatch::start();
+    let mut value = vec![7_u8; 1024];
+    for n in 0..total {
+        while let Some(wait) = Duration::from_millis(n).checked_sub(watch.elapsed())
+            && !wait.is_zero()
+        {
+            std::thread::park_timeout(wait);
+        }
+        let sent_at = now();
+        value[..16].copy_from_slice(&sent_at.as_nanos().to_be_bytes());
+        let mut builder = BatchBuilder::new();
+        builder.append(now_ms(), None, Some(&value), &[])?;
+        producer.send(&produce_frame(topic, 0, builder.build())?)?;
+    }
+    Ok(())
 }

@@ -91,13 +91,24 @@ fn find(
     key_type: i8,
     key: &str,
 ) -> Found {
-    let refused = |message| Err((ErrorCode::INVALID_REQUEST, Some(message)));
     match key_type {
         GROUP => {}
-        // Clients take this as final; any other error they would try again until a time-out.
-        TRANSACTION => return refused("this broker does not coordinate transactions"),
-        SHARE => return refused("this broker does not coordinate share groups"),
-        _ => return refused("unknown type of coordinator"),
+        // Differs from Kafka: there are no transactions yet. This is the one error that producers of
+        // the Java client and of librdkafka take as final at once; librdkafka and its many bindings
+        // would ask again after any other, until a time-out of their own.
+        TRANSACTION => {
+            let message = "this broker does not coordinate transactions; unset transactional.id";
+            let error = ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+            return Err((error, Some(message)));
+        }
+        SHARE => {
+            let message = "this broker does not coordinate share groups";
+            return Err((ErrorCode::INVALID_REQUEST, Some(message)));
+        }
+        _ => {
+            let message = "unknown type of coordinator";
+            return Err((ErrorCode::INVALID_REQUEST, Some(message)));
+        }
     }
     let unavailable = (ErrorCode::COORDINATOR_NOT_AVAILABLE, None);
     let partition = broker

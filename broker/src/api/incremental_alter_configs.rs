@@ -161,14 +161,53 @@ fn check(broker: &Broker, resource: &AlterConfigsResource) -> Result<(), ApiErro
                 .config
                 .check_broker_change(&changed, !name.is_empty())
         }
-        Some(ResourceType::BrokerLogger) => Err(invalid_request(
-            "Log levels cannot be changed at run time; set RUST_LOG when starting the broker.",
-        )),
+        Some(ResourceType::BrokerLogger) => check_loggers(broker, resource),
         Some(_) => Ok(()),
         None => Err(invalid_request(format!(
             "Unknown resource type {}",
             resource.resource_type
         ))),
+    }
+}
+
+/// Refuses a change of log levels: no logger has a name here, so none of them is known.
+// Differs from Kafka: what is logged is chosen with RUST_LOG at the start, and not while it runs.
+fn check_loggers(broker: &Broker, resource: &AlterConfigsResource) -> Result<(), ApiError> {
+    let own_id = broker.config().node_id;
+    let name = resource.resource_name.as_str();
+    match name.parse::<i32>() {
+        Ok(id) if id == own_id => {}
+        Ok(id) => {
+            return Err(invalid_request(format!(
+                "Unexpected node id. Expected {own_id}, but received {id}"
+            )));
+        }
+        Err(_) => {
+            return Err(invalid_request(format!(
+                "Node id must be an integer, but it is: {name}"
+            )));
+        }
+    }
+    let refused = |operation: &str| {
+        Err(invalid_request(format!(
+            "{operation} operation is not allowed for the BROKER_LOGGER resource"
+        )))
+    };
+    match resource.configs.first() {
+        None => Ok(()),
+        Some(config) => match config.config_operation {
+            SET | DELETE => Err(ApiError::new(
+                ErrorCode::INVALID_CONFIG,
+                format!(
+                    "Logger {} does not exist! Log levels are chosen with RUST_LOG when this broker \
+                     is started",
+                    config.name.as_str()
+                ),
+            )),
+            APPEND => refused("APPEND"),
+            SUBTRACT => refused("SUBTRACT"),
+            other => refused(&format!("Unknown operation type {other}")),
+        },
     }
 }
 

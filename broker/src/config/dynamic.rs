@@ -325,7 +325,7 @@ fn check_topic_name(name: &str) -> Result<(), ApiError> {
         let why = "Default topic resources are not allowed.";
         return Err(ApiError::new(ErrorCode::INVALID_REQUEST, why));
     }
-    crate::api::topic_name::validate(name)
+    crate::metadata::topic_name::validate(name)
         .map_err(|why| ApiError::new(ErrorCode::INVALID_TOPIC_EXCEPTION, why))
 }
 

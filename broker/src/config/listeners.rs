@@ -188,7 +188,8 @@ impl Listeners {
                     .to_owned(),
             );
         }
-        // A listener that is to be encrypted or authenticated must not be served in the clear.
+        // Differs from Kafka: there is no TLS and no SASL yet. A listener that is to be encrypted or
+        // authenticated must not be served in the clear, so it is refused and not only warned about.
         match self
             .bound
             .iter()

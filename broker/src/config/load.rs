@@ -100,15 +100,16 @@ fn warning(name: &str) -> Option<String> {
     }
 }
 
-/// Prefixes whose keys Kafka hands to plugins unread.
+/// Keys that Kafka hands to plugins unread: by their prefix, and those of its own authorizer.
 fn is_plugin_key(name: &str) -> bool {
-    [
-        "rlmm.config.",
-        "rsm.config.",
-        "remote.log.metadata.",
-        "config.providers.",
-        "metrics.context.",
-    ]
-    .iter()
-    .any(|prefix| name.starts_with(prefix))
+    matches!(name, "super.users" | "allow.everyone.if.no.acl.found")
+        || [
+            "rlmm.config.",
+            "rsm.config.",
+            "remote.log.metadata.",
+            "config.providers.",
+            "metrics.context.",
+        ]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
 }

@@ -564,3 +564,49 @@ fn groups_and_client_metrics_are_described_from_their_own_tables() {
         Some("300000")
     );
 }
+
+#[test]
+fn the_file_that_comes_with_apache_kafka_is_taken_and_what_does_nothing_is_named() {
+    let file = std::path::Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/it/server.properties"
+    ));
+    let loaded = load(Some(file), &[], &[]).unwrap();
+    let no_effect: Vec<_> = (loaded.warnings.iter())
+        .map(|warning| warning.strip_suffix(" has no effect here").unwrap())
+        .collect();
+    assert_eq!(
+        no_effect,
+        [
+            "controller.quorum.bootstrap.servers",
+            "num.io.threads",
+            "num.network.threads",
+            "share.coordinator.state.topic.min.isr",
+            "share.coordinator.state.topic.replication.factor",
+            "transaction.state.log.min.isr",
+            "transaction.state.log.replication.factor",
+        ]
+    );
+    let values = BrokerValues::new(Layers::fixed(loaded.settings)).unwrap();
+    let config = BrokerConfig::new(values.into()).unwrap();
+    let bound: Vec<_> = (config.listeners.bound.iter())
+        .map(|l| (l.name.as_str(), l.port))
+        .collect();
+    assert_eq!(bound, [("PLAINTEXT", 9092), ("CONTROLLER", 9093)]);
+    let advertised = &config.listeners.advertised;
+    assert_eq!(advertised.len(), 1);
+    assert_eq!(
+        (&*advertised[0].host, advertised[0].port),
+        ("localhost", 9092)
+    );
+    assert_eq!(config.log_dirs, [PathBuf::from("/tmp/kraft-combined-logs")]);
+    assert_eq!(config.values.integer("log.retention.bytes"), 1 << 30);
+}
+
+#[test]
+fn keys_of_kafkas_authorizer_are_known_though_nobody_reads_them() {
+    for name in ["super.users", "allow.everyone.if.no.acl.found"] {
+        let warnings = load::warnings(&settings(&[(name, "User:a")]));
+        assert_eq!(warnings, [format!("{name} has no effect here")]);
+    }
+}

@@ -71,7 +71,17 @@ async fn run<D: Dispatch>(
         let Some((cx, body)) = context(bytes, info, &mut client_id) else {
             return Ok(());
         };
-        let reply = shared.dispatch.dispatch(cx, body).await;
+        let is_long_poll = shared.dispatch.is_long_poll(cx.header.api_key);
+        let handling = shared.dispatch.dispatch(cx, body);
+        let reply = if is_long_poll {
+            tokio::select! {
+                biased;
+                reply = handling => reply,
+                () = reader.closed(stream) => return Ok(()),
+            }
+        } else {
+            handling.await
+        };
         drop(permit);
         match reply {
             Reply::Frame(frame) => {

@@ -1,8 +1,9 @@
 //! Reads frames from a socket: a size, then that many bytes, in one buffer that becomes the request.
 //!
-//! Small frames share a read-ahead buffer; a larger one gets a buffer of exactly its size, after the
-//! limits and the memory budget allowed it, so that a request owns its memory and nothing is copied
-//! twice. A connection that waits for its next request holds no buffer.
+//! Small frames share a read-ahead buffer; a larger one gets a buffer of exactly its size once the
+//! limits allow it, so that a request owns its memory and nothing is copied twice. The memory budget is
+//! asked as the bytes arrive: what was never written to of a buffer is no memory yet. A connection that
+//! waits for its next request holds no buffer.
 //!
 //! Deadlines: the first request must be complete within the first-frame deadline; between requests a
 //! connection may be idle for `connections.max.idle.ms`; a begun frame must keep bringing bytes
@@ -15,11 +16,13 @@ use std::{io, time::Duration};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::{
     net::TcpStream,
-    sync::OwnedSemaphorePermit,
     time::{Instant, timeout_at},
 };
 
-use super::{NetworkConfig, limits::FrameBudget};
+use super::{
+    NetworkConfig,
+    limits::{FrameBudget, FramePermit},
+};
 
 /// Size of the read-ahead buffer; frames that fit in it take nothing from the budget.
 const READ_AHEAD_BYTES: usize = 8 * 1024;
@@ -32,7 +35,7 @@ const PRODUCE: i16 = 0;
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) bytes: Bytes,
-    pub(super) permit: Option<OwnedSemaphorePermit>,
+    pub(super) permit: Option<FramePermit>,
 }
 
 /// Why no further frame can be read. The connection is closed for each of them.
@@ -178,6 +181,32 @@ impl FrameReader {
         }
     }
 
+    /// Resolves when the peer has closed the connection while its request is being handled.
+    ///
+    /// What the peer sends meanwhile is read ahead, as far as the read-ahead buffer goes; a peer that
+    /// has sent more is not watched any longer. Dropping the future loses nothing.
+    pub(super) async fn closed(&mut self, stream: &TcpStream) {
+        while self.buffer.len() < READ_AHEAD_BYTES {
+            let room = READ_AHEAD_BYTES - self.buffer.len();
+            self.buffer.reserve(room);
+            match stream.try_read_buf(&mut (&mut self.buffer).limit(room)) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    if self.buffer.is_empty() {
+                        self.buffer = BytesMut::new();
+                    }
+                    if stream.readable().await.is_err() {
+                        return;
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
+        }
+        std::future::pending().await
+    }
+
     /// Reads the frame that [`FrameReader::begun`] announced, to its end.
     ///
     /// # Errors
@@ -241,7 +270,8 @@ impl FrameReader {
         config: &NetworkConfig,
     ) -> Result<Frame, FrameError> {
         read.advance(SIZE_PREFIX_LEN);
-        let permit = budget.reserve(size).await;
+        let mut permit = budget.share(size);
+        permit.grow().await;
         let mut frame = BytesMut::with_capacity(size);
         let here = read.len().min(size);
         frame.put_slice(&read[..here]);
@@ -250,7 +280,11 @@ impl FrameReader {
         // Waiting for memory is our fault, not the peer's.
         *progress = Progress::begin(Instant::now(), config);
         while frame.len() < size {
-            let left = size - frame.len();
+            if frame.len() == permit.taken_bytes() {
+                permit.grow().await;
+                *progress = Progress::begin(Instant::now(), config);
+            }
+            let left = permit.taken_bytes() - frame.len();
             self.read_some(stream, &mut (&mut frame).limit(left), progress, config)
                 .await?;
         }

@@ -2,7 +2,7 @@
 //!
 //! [`ConnectionLimits`] counts connections in total and per peer address; at the total limit the
 //! listeners stop accepting until one closes, above the limit of an address the new connection is
-//! refused (closed at once). [`FrameBudget`] bounds the bytes of frames that are being read or
+//! refused (closed at once). [`FrameBudget`] bounds the bytes of frames that have arrived or are being
 //! handled. Both hand out guards that give back on drop, so that no path can leak a slot.
 //!
 //! Kafka: `ConnectionQuotas` in `network/SocketServer.scala`, `queued.max.request.bytes` (4.3).
@@ -17,6 +17,8 @@ use super::NetworkConfig;
 
 /// Frames up to this size draw on the half of the budget that large frames cannot exhaust.
 pub(super) const LARGE_FRAME_BYTES: usize = 1024 * 1024;
+/// What a frame takes of the budget when it begins; each further part doubles its share.
+const FIRST_SHARE_BYTES: usize = 64 * 1024;
 
 #[derive(Debug)]
 struct Limits {
@@ -137,38 +139,187 @@ impl Drop for Slot {
 
 /// Memory for frames that are being read or handled.
 ///
-/// Two pools: peers that announce large frames and stall can block each other, for as long as the
-/// frame deadline lets them, but never a frame of ordinary size.
+/// A frame takes its share as its bytes arrive ([`FramePermit::grow`]): a size that was only announced
+/// costs nothing, so that idle peers starve nobody. Two pools: large frames in numbers can make each
+/// other wait, but never a frame of ordinary size.
+///
+/// Frames that have taken a part of a pool and wait for the rest could wait for each other for ever.
+/// Therefore each pool keeps back what its largest frame needs: one frame at a time may go on with it
+/// when the shared part is used up, and gives it back when it is done.
 #[derive(Debug)]
 pub(super) struct FrameBudget {
-    small: Arc<Semaphore>,
-    large: Arc<Semaphore>,
+    small: Arc<Pool>,
+    large: Arc<Pool>,
+}
+
+#[derive(Debug)]
+struct Pool {
+    shared: Arc<Semaphore>,
+    /// One permit: the right to exceed the shared part, up to the size of one frame.
+    reserve: Arc<Semaphore>,
+}
+
+impl Pool {
+    fn new(total_bytes: usize, largest_frame: usize) -> Arc<Self> {
+        let shared = total_bytes
+            .saturating_sub(largest_frame)
+            .max(FIRST_SHARE_BYTES);
+        Arc::new(Self {
+            shared: Arc::new(Semaphore::new(shared.min(Semaphore::MAX_PERMITS))),
+            reserve: Arc::new(Semaphore::new(1)),
+        })
+    }
 }
 
 impl FrameBudget {
     pub(super) fn new(config: &NetworkConfig) -> Self {
         let half = config.queued_max_request_bytes / 2;
+        let largest = config
+            .socket_request_max_bytes
+            .max(config.other_request_max_bytes);
         Self {
-            small: Arc::new(Semaphore::new(half.max(LARGE_FRAME_BYTES))),
-            // A frame that may exist must also fit, or it would wait for ever.
-            large: Arc::new(Semaphore::new(
-                half.max(config.socket_request_max_bytes)
-                    .max(config.other_request_max_bytes),
-            )),
+            small: Pool::new(half, LARGE_FRAME_BYTES.min(largest)),
+            large: Pool::new(half, largest),
         }
     }
 
-    /// Waits until `frame_bytes` more may be in memory.
-    pub(super) async fn reserve(&self, frame_bytes: usize) -> OwnedSemaphorePermit {
+    /// The share of a frame of this size, of which nothing is taken yet.
+    pub(super) fn share(&self, frame_bytes: usize) -> FramePermit {
         let pool = if frame_bytes <= LARGE_FRAME_BYTES {
             &self.small
         } else {
             &self.large
         };
-        let permits = u32::try_from(frame_bytes).expect("a frame's size is an i32 on the wire");
-        Arc::clone(pool)
-            .acquire_many_owned(permits)
-            .await
-            .expect("the pools are never closed")
+        FramePermit {
+            pool: Arc::clone(pool),
+            frame_bytes,
+            taken_bytes: 0,
+            shared: None,
+            reserve: None,
+        }
+    }
+}
+
+/// What a frame has taken of the budget; given back on drop.
+#[derive(Debug)]
+pub(super) struct FramePermit {
+    pool: Arc<Pool>,
+    frame_bytes: usize,
+    taken_bytes: usize,
+    shared: Option<OwnedSemaphorePermit>,
+    reserve: Option<OwnedSemaphorePermit>,
+}
+
+impl FramePermit {
+    /// How many of the frame's bytes may be in memory.
+    pub(super) fn taken_bytes(&self) -> usize {
+        self.taken_bytes
+    }
+
+    /// Waits until about as much again may be in memory; the whole frame once its end is near.
+    pub(super) async fn grow(&mut self) {
+        let next = (self.taken_bytes * 2)
+            .max(FIRST_SHARE_BYTES)
+            .min(self.frame_bytes);
+        if self.reserve.is_none() {
+            let more = u32::try_from(next - self.taken_bytes)
+                .expect("a frame's size is an i32 on the wire");
+            tokio::select! {
+                biased;
+                permit = Arc::clone(&self.pool.shared).acquire_many_owned(more) => {
+                    let permit = permit.expect("the pools are never closed");
+                    match &mut self.shared {
+                        Some(shared) => shared.merge(permit),
+                        None => self.shared = Some(permit),
+                    }
+                }
+                permit = Arc::clone(&self.pool.reserve).acquire_owned() => {
+                    self.reserve = Some(permit.expect("the pools are never closed"));
+                }
+            }
+        }
+        self.taken_bytes = next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    const MIB: usize = 1024 * 1024;
+
+    fn budget() -> FrameBudget {
+        FrameBudget::new(&NetworkConfig {
+            queued_max_request_bytes: 32 * MIB,
+            socket_request_max_bytes: 8 * MIB,
+            other_request_max_bytes: 2 * MIB,
+            ..NetworkConfig::default()
+        })
+    }
+
+    /// Whether the frame could take all that it needs without waiting.
+    fn fill(permit: &mut FramePermit) -> bool {
+        while permit.taken_bytes() < permit.frame_bytes {
+            if permit.grow().now_or_never().is_none() {
+                return false;
+            }
+        }
+        true
+    }
+
+    #[test]
+    fn a_share_grows_with_what_has_arrived_and_ends_at_the_size_of_the_frame() {
+        let budget = budget();
+        for (size, steps) in [
+            (10_000, &[10_000][..]),
+            (300_000, &[65_536, 131_072, 262_144, 300_000]),
+        ] {
+            let mut permit = budget.share(size);
+            for step in steps {
+                assert!(permit.grow().now_or_never().is_some());
+                assert_eq!(permit.taken_bytes(), *step);
+            }
+        }
+        assert_eq!(budget.small.shared.available_permits(), 15 * MIB);
+    }
+
+    #[test]
+    fn announced_frames_that_do_not_come_starve_nobody() {
+        let budget = budget();
+        let mut idle: Vec<_> = (0..50).map(|_| budget.share(8 * MIB)).collect();
+        for permit in &mut idle {
+            assert!(permit.grow().now_or_never().is_some());
+        }
+        assert!(fill(&mut budget.share(8 * MIB)));
+    }
+
+    #[test]
+    fn frames_that_wait_for_each_other_are_finished_one_after_the_other() {
+        let budget = budget();
+        // 8 MiB are shared, 8 MiB are kept for one frame.
+        let mut permits: Vec<_> = (0..6).map(|_| budget.share(8 * MIB)).collect();
+        let mut finished = 0;
+        let mut rounds = 0;
+        while !permits.is_empty() {
+            rounds += 1;
+            assert!(rounds < 100, "nobody gets on: {permits:?}");
+            permits.retain_mut(|permit| {
+                let is_whole = permit.grow().now_or_never().is_some()
+                    && permit.taken_bytes() == permit.frame_bytes;
+                finished += usize::from(is_whole);
+                !is_whole
+            });
+        }
+        assert_eq!(finished, 6);
+        assert_eq!(budget.large.shared.available_permits(), 8 * MIB);
+        assert_eq!(budget.large.reserve.available_permits(), 1);
+        // What is in memory at a time is bounded.
+        let mut held: Vec<_> = (0..4).map(|_| budget.share(8 * MIB)).collect();
+        let whole = held
+            .iter_mut()
+            .filter_map(|permit| fill(permit).then_some(()));
+        assert!(whole.count() <= 2);
     }
 }

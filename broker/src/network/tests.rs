@@ -28,6 +28,7 @@ const CLOSE: i16 = 102;
 const WAIT: i16 = 103;
 const SEND_FILE: i16 = 104;
 const SHORT_FILE: i16 = 105;
+const POLL: i16 = 106;
 
 /// Answers with the body it got, unless the API key says otherwise.
 #[derive(Debug, Default)]
@@ -43,10 +44,9 @@ impl Dispatch for Echo {
             PANIC => panic!("as the test asks for"),
             NO_RESPONSE => return Reply::NoResponse,
             CLOSE => return Reply::Close,
-            WAIT => {
-                self.waiting.fetch_add(1, Ordering::SeqCst);
+            WAIT | POLL => {
+                let _waiting = Waiting::new(&self.waiting);
                 self.go_on.notified().await;
-                self.waiting.fetch_sub(1, Ordering::SeqCst);
             }
             SEND_FILE | SHORT_FILE => {
                 let mut file = tempfile::tempfile().unwrap();
@@ -62,6 +62,26 @@ impl Dispatch for Echo {
         }
         frame.push_bytes(body);
         Reply::Frame(frame.finish().unwrap())
+    }
+
+    fn is_long_poll(&self, api_key: i16) -> bool {
+        api_key == POLL
+    }
+}
+
+/// One more request that waits, for as long as it lives.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -367,26 +387,28 @@ async fn at_the_total_limit_a_connection_waits_for_another_to_close() {
 }
 
 #[tokio::test]
-async fn large_frames_wait_for_memory_and_small_ones_do_not_wait_for_large_ones() {
+async fn announced_frames_that_do_not_come_hold_up_neither_small_ones_nor_large_ones() {
     let config = NetworkConfig {
-        queued_max_request_bytes: 8 * 1024 * 1024,
+        queued_max_request_bytes: 12 * 1024 * 1024,
         socket_request_max_bytes: 4 * 1024 * 1024,
         ..NetworkConfig::default()
     };
     let server = start(config);
-    // Announces all the memory there is for large frames, and sends none of it.
-    let mut hog = TcpStream::connect(server.address).await.unwrap();
-    hog.write_all(&[0, 0x3f, 0xff, 0xff, 0, 0, 0, 0])
-        .await
-        .unwrap();
-    eventually("the hog is read", || server.network.connection_count() == 1).await;
+    // Each announces more than what is left of the memory, and sends none of it.
+    let mut idle = Vec::new();
+    for _ in 0..8 {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let head = [0, 0x3f, 0xff, 0xff, 0, 0, 0, 0];
+        stream.write_all(&head).await.unwrap();
+        idle.push(stream);
+    }
+    eventually("all are read", || server.network.connection_count() == 8).await;
     let mut small = TcpStream::connect(server.address).await.unwrap();
     small
         .write_all(&request(PRODUCE, 1, &vec![1; 500_000]))
         .await
         .unwrap();
     assert_eq!(response(&mut small).await.0, 1);
-    drop(hog);
     let mut large = TcpStream::connect(server.address).await.unwrap();
     let body = vec![2; 3_000_000];
     let (mut reader, mut writer) = large.split();
@@ -395,6 +417,55 @@ async fn large_frames_wait_for_memory_and_small_ones_do_not_wait_for_large_ones(
     let read = async { reader.read_i32().await.unwrap() };
     let (_, size) = tokio::join!(write, read);
     assert_eq!(size, 3_000_004);
+}
+
+#[tokio::test]
+async fn a_long_poll_ends_with_its_client_and_other_requests_do_not() {
+    let server = start(NetworkConfig::default());
+    let waiting = || server.echo.waiting.load(Ordering::SeqCst);
+    for sent_ahead in [0, 1, 100] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let mut sent = request(POLL, 1, b"");
+        for id in 0..sent_ahead {
+            sent.extend(request(ECHO, id, b"ahead"));
+        }
+        stream.write_all(&sent).await.unwrap();
+        eventually("the poll waits", || waiting() == 1).await;
+        drop(stream);
+        eventually("the poll is given up", || waiting() == 0).await;
+        eventually("the slot is free", || {
+            server.network.connection_count() == 0
+        })
+        .await;
+    }
+    // What was sent ahead of the answer is answered after it, however much it is.
+    for len in [10, 5_000, 300_000] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let body = vec![3; len];
+        let sent = [
+            request(POLL, 1, b"poll"),
+            request(PRODUCE, 2, &body),
+            request(ECHO, 3, b"last"),
+        ];
+        stream.write_all(&sent.concat()).await.unwrap();
+        eventually("the poll waits", || waiting() == 1).await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        server.echo.go_on.notify_one();
+        assert_eq!(response(&mut stream).await, (1, b"poll".to_vec()));
+        assert_eq!(response(&mut stream).await, (2, body));
+        assert_eq!(response(&mut stream).await, (3, b"last".to_vec()));
+    }
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(&request(WAIT, 1, b"")).await.unwrap();
+    eventually("it waits", || waiting() == 1).await;
+    drop(stream);
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(waiting(), 1, "a change is carried out to its end");
+    server.echo.go_on.notify_one();
 }
 
 #[tokio::test]

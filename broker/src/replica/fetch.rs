@@ -376,14 +376,17 @@ fn is_satisfied(
 }
 
 /// How many bytes a fetch would find, `None` when it is to be answered whatever the others have:
-/// the partition can no longer be read as asked, or the log was cut below the offset or departs from
-/// the fetcher's.
+/// the partition can no longer be read as asked, its log directory has failed, or the log was cut
+/// below the offset or departs from the fetcher's.
 fn available_bytes(
     params: &FetchParams<'_>,
     throttle: Option<&Throttle>,
     partition: &Partition,
     wanted: &FetchPartition,
 ) -> Option<usize> {
+    if partition.log().dir().is_offline() {
+        return None;
+    }
     partition
         .check_access(wanted.current_leader_epoch, params.requires_leader)
         .ok()?;

@@ -497,19 +497,23 @@ impl Partition {
         }))
     }
 
-    /// Whether an append with acks=all is decided; see [`PartitionState::acks_all_outcome`].
+    /// Whether an append with acks=all is decided; see [`PartitionState::acks_all_outcome`]. One whose
+    /// log directory fails before is `KAFKA_STORAGE_ERROR`.
     pub fn acks_all_outcome(
         &self,
         required_offset: i64,
         leading_since_epoch: i32,
     ) -> Option<ErrorCode> {
-        let state = self.state.read();
-        state.acks_all_outcome(
+        let min_isr = min_insync_replicas(&self.log.config());
+        let high_watermark = self.log.high_watermark();
+        let outcome = self.state.read().acks_all_outcome(
             required_offset,
             leading_since_epoch,
-            self.log.high_watermark(),
-            min_insync_replicas(&self.log.config()),
-        )
+            high_watermark,
+            min_isr,
+        );
+        let is_lost = outcome.is_none() && self.log.dir().is_offline();
+        outcome.or(is_lost.then_some(ErrorCode::KAFKA_STORAGE_ERROR))
     }
 
     /// The lowest log start offset of the live replicas.

@@ -557,3 +557,31 @@ async fn a_coordinator_appends_in_its_epoch_and_follows_the_high_watermark() {
     );
     assert!(writer.high_watermark(&tp).is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_log_directory_that_fails_is_answered_at_once() {
+    let world = World::start();
+    world.create_topic("t", 1);
+    // Another replica that is in sync keeps the high watermark where it is.
+    let mut two = registration(NODE, 0, &[NODE, 2]);
+    two.isr = [NODE, 2].into();
+    world.register("two", 0, two);
+    let begun = tokio::time::Instant::now();
+    let poll = FetchParams {
+        max_wait: 100 * SECOND,
+        ..params()
+    };
+    let wanted = [want("t", 0, 0)];
+    let fetching = world.replicas.fetch_records(poll, &wanted);
+    let appending = append(&world, "two", 0, ACKS_ALL, batch(&["a"]));
+    let failing = async {
+        let partition = world.replicas.partition("t", 0).unwrap();
+        let error = std::io::Error::other("the disk is gone");
+        drop(partition.log().dir().fail("read", &error));
+        world.replicas.check_waiters_of_failed_dirs();
+    };
+    let (fetched, appended, ()) = tokio::join!(fetching, appending, failing);
+    assert_eq!(fetched[0].error, ErrorCode::KAFKA_STORAGE_ERROR);
+    assert_eq!(appended.error, ErrorCode::KAFKA_STORAGE_ERROR);
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}

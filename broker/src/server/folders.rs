@@ -2,7 +2,8 @@
 //!
 //! A folder without `meta.properties` is new. A node that forms a quorum on its own formats its
 //! folders when it starts for the first time; a node of a larger quorum must be formatted by hand,
-//! because a made-up cluster id would split the cluster.
+//! because a made-up cluster id would split the cluster. A folder whose metadata this node cannot
+//! work on is refused before anything is written ([`super::compatibility`]).
 //!
 //! Kafka: `KafkaRaftServer.initializeLogDirs`, `MetaPropertiesEnsemble.java` (4.3).
 
@@ -12,6 +13,7 @@ use anyhow::{Context as _, bail, ensure};
 use kafka_shared::types::{Uuid, random_uuid, uuid_to_base64};
 use tracing::info;
 
+use super::compatibility;
 use crate::{
     config::BrokerConfig,
     log::meta_properties::MetaProperties,
@@ -29,7 +31,8 @@ pub(super) struct Folders {
 /// Reads all folders, after formatting those that are new.
 ///
 /// # Errors
-/// When folders belong to another node or to different clusters, or must be formatted by hand.
+/// When folders belong to another node or to different clusters, must be formatted by hand, or hold
+/// metadata that this broker cannot work on. Nothing is written then.
 pub(super) fn prepare(config: &BrokerConfig, now_ms: i64) -> anyhow::Result<Folders> {
     let dirs = all_dirs(config);
     let mut cluster_id = None;
@@ -53,6 +56,9 @@ pub(super) fn prepare(config: &BrokerConfig, now_ms: i64) -> anyhow::Result<Fold
             _ => cluster_id = Some(id),
         }
     }
+    if is_metadata_formatted {
+        check_metadata(config)?;
+    }
     if new > 0 {
         ensure!(
             is_metadata_formatted || (cluster_id.is_none() && is_alone(config)),
@@ -74,6 +80,10 @@ pub(super) fn prepare(config: &BrokerConfig, now_ms: i64) -> anyhow::Result<Fold
             format!("meta.properties in {dir} has no directory.id")
         })?,
     })
+}
+
+fn check_metadata(config: &BrokerConfig) -> anyhow::Result<()> {
+    compatibility::check(&config.metadata_log_dir)
 }
 
 /// What to format, for the first start and for `kafka-broker format`.

@@ -29,6 +29,7 @@ use crate::{
     controller::{ControllerChannel, RequestContext},
     log::manager::LogManager,
     metadata::{ListenerEndpoint, MetadataHandle, features},
+    replica::ReplicaManager,
 };
 
 /// Between two tries while the broker registers and catches up.
@@ -143,15 +144,15 @@ impl Lifecycle {
         }
     }
 
-    /// Goes on with heartbeats until `stop` says so.
-    pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
+    /// Goes on with heartbeats until `stop` says so. When a log directory fails, whoever waits for
+    /// something in it is answered, and the controller is told at once.
+    pub(super) async fn run(self, replicas: Arc<ReplicaManager>, mut stop: watch::Receiver<bool>) {
         let mut failures = self.logs.watch_failures();
         let mut was_refused = false;
         loop {
             tokio::select! {
                 () = sleep(self.interval) => {}
-                // A lost directory is told at once.
-                Ok(()) = failures.changed() => {}
+                Ok(()) = failures.changed() => replicas.check_waiters_of_failed_dirs(),
                 _ = stop.wait_for(|stop| *stop) => return,
             }
             let code = ErrorCode(self.heartbeat(false).await.error_code);
@@ -170,6 +171,17 @@ impl Lifecycle {
         while Instant::now() < deadline {
             match timeout_at(deadline, self.heartbeat(true)).await {
                 Ok(response) if response.error_code == 0 && response.should_shut_down => return,
+                // Unregistered, or registered anew: the controller has nothing to ask of this broker.
+                Ok(response)
+                    if [
+                        ErrorCode::BROKER_ID_NOT_REGISTERED,
+                        ErrorCode::STALE_BROKER_EPOCH,
+                    ]
+                    .contains(&ErrorCode(response.error_code)) =>
+                {
+                    warn!("leaving a cluster in which this broker is not registered any more");
+                    return;
+                }
                 Ok(response) if response.error_code != 0 => {
                     let code = ErrorCode(response.error_code);
                     debug!(

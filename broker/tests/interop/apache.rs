@@ -40,6 +40,7 @@ const TOOLS: &[(&str, &str)] = &[
         "org.apache.kafka.tools.DeleteRecordsCommand",
     ),
     ("kafka-dump-log", "org.apache.kafka.tools.DumpLogSegments"),
+    ("kafka-features", "org.apache.kafka.tools.FeatureCommand"),
     ("kafka-get-offsets", "org.apache.kafka.tools.GetOffsetShell"),
     ("kafka-groups", "org.apache.kafka.tools.GroupsCommand"),
     (
@@ -71,6 +72,9 @@ const TOOLS: &[(&str, &str)] = &[
     ),
 ];
 
+/// The archive's name, beside the jars that it is of.
+const ARCHIVE: &str = "classes.jsa";
+
 /// Copies the jars that `pom` lists into a cache folder, once; the folder.
 pub fn jars(pom: &str) -> anyhow::Result<PathBuf> {
     let folder = shell::cache(pom.trim_end_matches(".xml"))?;
@@ -90,21 +94,59 @@ pub fn jars(pom: &str) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
+/// The version of Apache Kafka that `pom.xml` asks for.
+pub fn version() -> anyhow::Result<String> {
+    let pom = std::fs::read_to_string(shell::client_programs().join("pom.xml"))?;
+    let (_, rest) = (pom.split_once("<kafka.version>")).context("pom.xml has no kafka.version")?;
+    Ok(rest.split('<').next().unwrap_or_default().to_owned())
+}
+
 /// A `java` command over the jars of `pom`, with what makes a short-lived JVM start fast.
 pub fn java(pom: &str, classes: Option<&Path>) -> anyhow::Result<Command> {
     let jars = jars(pom)?;
     let mut class_path = format!("{}/*", jars.display());
     if let Some(classes) = classes {
-        class_path = format!("{}:{class_path}", classes.display());
+        // Behind the jars: the archive below is valid for paths that begin with its own.
+        class_path = format!("{class_path}:{}", classes.display());
     }
     let mut command = Command::new("java");
     command.args(["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+    let archive = jars.join(ARCHIVE);
+    if archive.exists() {
+        // Java says nothing, and loads the jars, where the archive is of another Java.
+        command.arg("-Xlog:disable");
+        command.arg(format!("-XX:SharedArchiveFile={}", archive.display()));
+    }
     command.arg(format!(
         "-Dlog4j2.configurationFile={}",
         jars.join("log4j2.yaml").display()
     ));
     command.arg("-cp").arg(class_path);
     Ok(command)
+}
+
+/// Makes the archive of the classes that the tools load, once: it halves the CPU time of each of
+/// their many starts. One tool runs against `bootstrap` for it. A Java that cannot make one goes
+/// without.
+pub fn archive_classes(bootstrap: &str) -> anyhow::Result<()> {
+    let archive = jars("pom.xml")?.join(ARCHIVE);
+    if archive.exists() {
+        return Ok(());
+    }
+    let part = archive.with_extension("part");
+    let mut command = java("pom.xml", None)?;
+    command.arg(format!("-XX:ArchiveClassesAtExit={}", part.display()));
+    command.args(["-Xlog:disable", "org.apache.kafka.tools.TopicCommand"]);
+    command.args(["--bootstrap-server", bootstrap, "--list"]);
+    let output = shell::run(&mut command, None, Duration::from_secs(120))?;
+    if output.status == 0 && part.exists() {
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "a cache file that is made again if lost"
+        )]
+        std::fs::rename(&part, &archive)?;
+    }
+    Ok(())
 }
 
 /// Runs one of Kafka's tools to its end.
@@ -141,7 +183,7 @@ impl Apache {
         Self::start_with(java("pom.xml", None)?)
     }
 
-    /// A node with the heap and the collector of Kafka's own start script.
+    /// A node with the heap, the collector and the switches of Kafka's own start script.
     pub fn start_as_server() -> anyhow::Result<Self> {
         let mut command = Command::new("java");
         let jars = jars("pom.xml")?;
@@ -155,6 +197,8 @@ impl Apache {
         command.args([
             "-XX:InitiatingHeapOccupancyPercent=35",
             "-XX:+ExplicitGCInvokesConcurrent",
+            "-XX:MaxInlineLevel=15",
+            "-Djava.awt.headless=true",
         ]);
         command.arg(format!(
             "-Dlog4j2.configurationFile={}",
@@ -186,12 +230,28 @@ impl Apache {
             command,
             process,
         };
-        if !shell::wait_until(Duration::from_secs(90), || shell::listens(port)) {
-            let log = std::fs::read_to_string(node.folder.path().join("server.log"));
+        // A first start on a machine that compiles at the same time takes its time.
+        if !shell::wait_until(Duration::from_secs(180), || shell::listens(port)) {
+            let log = node.log();
             shell::kill(&mut node.process);
-            bail!("Apache Kafka did not start:\n{}", log.unwrap_or_default());
+            bail!("Apache Kafka did not start:\n{log}");
         }
         Ok(node)
+    }
+
+    /// Starts the stopped node again, and waits until it listens.
+    pub fn up(&mut self) -> anyhow::Result<()> {
+        self.spawn()?;
+        let port = self.port;
+        if !shell::wait_until(Duration::from_secs(180), || shell::listens(port)) {
+            bail!("Apache Kafka did not start again:\n{}", self.log());
+        }
+        Ok(())
+    }
+
+    /// Holds `server.properties`, and the data under `data`.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Starts the stopped node again, and does not wait.
@@ -203,6 +263,11 @@ impl Apache {
     /// SIGTERM, and waits for the end.
     pub fn stop(&mut self) -> anyhow::Result<()> {
         shell::terminate(&mut self.process, Duration::from_secs(60))
+    }
+
+    /// What the node wrote to its standard output and error since its first start.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default()
     }
 
     pub fn process_id(&self) -> u32 {
@@ -231,6 +296,14 @@ fn spawn_server(command: &mut Command, folder: &Path) -> anyhow::Result<Child> {
         .stderr(log))
     .spawn()
     .context("start Apache Kafka")
+}
+
+/// Runs Apache Kafka's metadata shell on a file of a metadata log.
+pub fn metadata_shell(file: &Path, command: &[&str]) -> anyhow::Result<Output> {
+    let mut shell = java("pom-shell.xml", None)?;
+    shell.arg("org.apache.kafka.shell.MetadataShell");
+    shell.arg("--snapshot").arg(file).args(command);
+    shell::run(&mut shell, None, Duration::from_secs(90))
 }
 
 /// The settings that both brokers are started with.

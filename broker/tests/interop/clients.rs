@@ -29,7 +29,7 @@ enum Client {
 
 pub fn cases() -> Vec<Case> {
     use Client::*;
-    [
+    let resuming = [
         Java,
         JavaNewest,
         Librdkafka,
@@ -44,8 +44,29 @@ pub fn cases() -> Vec<Case> {
             format!("client {client:?}: codecs, group of three, restart"),
             move || all_codecs_then_group_then_restart(client),
         )
-    })
-    .collect()
+    });
+    let transacting = [Java, JavaNewest, Librdkafka, Franz]
+        .into_iter()
+        .map(|client| {
+            Case::new(
+                format!("client {client:?}: a transaction is refused at once"),
+                move || transaction_is_refused_at_once(client),
+            )
+        });
+    resuming.chain(transacting).collect()
+}
+
+/// There are no transactions yet; a producer that wants one must know so without waiting.
+fn transaction_is_refused_at_once(client: Client) -> anyhow::Result<()> {
+    const LONGEST_MS: u64 = 5_000;
+    let broker = Ours::start()?;
+    let output = client.call(&["transact", &broker.bootstrap(), "unused"])?;
+    let mut words = output.split_whitespace();
+    ensure!(words.next() == Some("refused"), "{output}");
+    let took_ms: u64 = words.next().unwrap_or_default().parse()?;
+    ensure!(took_ms < LONGEST_MS, "refused after {took_ms} ms: {output}");
+    ensure!(!output.contains("not fatal"), "{output}");
+    Ok(())
 }
 
 fn all_codecs_then_group_then_restart(client: Client) -> anyhow::Result<()> {

@@ -2,32 +2,44 @@
 //!
 //! Needs Java and Maven (the broker and its tools), Python, Node.js and Go (the clients). It runs
 //! where `KAFKA_INTEROP=1` is set; where a program is missing it says that it was skipped, and
-//! with `CI` set a skip is a failure.
+//! with `CI` set a skip is a failure. Packages are downloaded once, into `KAFKA_INTEROP_CACHE` or
+//! `~/.cache/kafka-interop`.
 //!
 //! `KAFKA_INTEROP=1 cargo test --test interop -- [PART_OF_A_NAME…]`
 
 #[allow(dead_code, reason = "the benchmark against Apache Kafka uses the rest")]
 mod apache;
+mod checks;
 mod clients;
 mod crash;
 mod files;
+mod folders;
 #[allow(dead_code, reason = "the benchmark against Apache Kafka uses the rest")]
 mod ours;
 mod shell;
 mod tools;
+mod versions;
 
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use shell::Stopwatch;
 
+/// How many cases run at a time. Most of a case's time is a JVM's start or a client's waiting.
+const AT_A_TIME: usize = 2;
+
 /// One check: a name and what it does; an error says what was seen.
 struct Case {
     name: String,
-    run: Box<dyn FnOnce() -> anyhow::Result<()>>,
+    run: Box<dyn FnOnce() -> anyhow::Result<()> + Send>,
 }
 
 impl Case {
-    fn new(name: impl Into<String>, run: impl FnOnce() -> anyhow::Result<()> + 'static) -> Self {
+    fn new(
+        name: impl Into<String>,
+        run: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+    ) -> Self {
         Self {
             name: name.into(),
             run: Box::new(run),
@@ -51,51 +63,77 @@ fn main() {
         std::process::exit(i32::from(in_ci));
     }
 
-    let mut cases = Vec::new();
-    cases.extend(tools::cases());
-    cases.extend(files::cases());
-    cases.extend(clients::cases());
+    let mut cases = VecDeque::new();
     cases.extend(crash::cases());
-
-    let (mut passed, mut failed) = (0, 0);
-    let mut times: Vec<(Duration, String)> = Vec::new();
-    for case in cases {
-        if !filters.is_empty() && !filters.iter().any(|f| case.name.contains(f.as_str())) {
-            continue;
-        }
-        let watch = Stopwatch::start();
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(case.run));
-        let took = watch.elapsed();
-        let error = match outcome {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(format!("{error:#}")),
-            Err(_) => Some("panicked".to_owned()),
-        };
-        match error {
-            None => {
-                passed += 1;
-                println!("OK   {} ({:.1} s)", case.name, took.as_secs_f64());
-            }
-            Some(error) => {
-                failed += 1;
-                println!(
-                    "FAIL {} ({:.1} s)\n{}",
-                    case.name,
-                    took.as_secs_f64(),
-                    indent(&error)
-                );
-            }
-        }
-        times.push((took, case.name));
+    cases.extend(checks::cases());
+    cases.extend(tools::cases());
+    cases.extend(clients::cases());
+    cases.extend(files::cases());
+    cases.extend(folders::cases());
+    cases.extend(versions::cases());
+    if !filters.is_empty() {
+        cases.retain(|case| filters.iter().any(|f| case.name.contains(f.as_str())));
     }
+    if let Err(error) =
+        ours::Ours::start().and_then(|node| apache::archive_classes(&node.bootstrap()))
+    {
+        println!("FAIL preparation\n{}", indent(&format!("{error:#}")));
+        std::process::exit(1);
+    }
+
+    let total = cases.len();
+    let queue = Mutex::new(cases);
+    let next = || (queue.lock().unwrap_or_else(PoisonError::into_inner)).pop_front();
+    let done = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(|| {
+                while let Some(case) = next() {
+                    let outcome = run(case);
+                    (done.lock().unwrap_or_else(PoisonError::into_inner)).push(outcome);
+                }
+            });
+        }
+    });
     apache::stop_shared();
-    times.sort();
-    let slowest: Vec<String> = (times.iter().rev().take(5))
-        .map(|(took, name)| format!("{name} {:.0} s", took.as_secs_f64()))
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|outcome| std::cmp::Reverse(outcome.took));
+    let slowest: Vec<String> = (done.iter().take(5))
+        .map(|outcome| format!("{} {:.0} s", outcome.name, outcome.took.as_secs_f64()))
         .collect();
     println!("slowest: {}", slowest.join(", "));
-    println!("{passed} passed, {failed} failed");
-    std::process::exit(i32::from(failed > 0 || passed == 0));
+    let passed = done.iter().filter(|outcome| outcome.passed).count();
+    println!("{passed} passed, {} failed", total - passed);
+    std::process::exit(i32::from(passed < total || total == 0));
+}
+
+#[derive(Debug)]
+struct Outcome {
+    name: String,
+    took: Duration,
+    passed: bool,
+}
+
+/// Runs a case to its end and prints how it went.
+fn run(case: Case) -> Outcome {
+    let watch = Stopwatch::start();
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(case.run));
+    let took = watch.elapsed();
+    let error = match result {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(format!("{error:#}")),
+        Err(_) => Some("panicked".to_owned()),
+    };
+    let seconds = took.as_secs_f64();
+    match &error {
+        None => println!("OK   {} ({seconds:.1} s)", case.name),
+        Some(error) => println!("FAIL {} ({seconds:.1} s)\n{}", case.name, indent(error)),
+    }
+    Outcome {
+        name: case.name,
+        took,
+        passed: error.is_none(),
+    }
 }
 
 fn indent(text: &str) -> String {

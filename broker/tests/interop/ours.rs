@@ -64,6 +64,30 @@ impl Ours {
         Ok(())
     }
 
+    /// Starts the process with a `server.properties` of somebody else, and waits for its end: exit
+    /// code, and what it said.
+    pub fn refused(properties: &Path) -> anyhow::Result<shell::Output> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-broker"));
+        command.arg("start").arg("--config").arg(properties);
+        shell::run(&mut command, None, Duration::from_secs(60))
+    }
+
+    /// A broker on the data of somebody else, with the `server.properties` in `folder`.
+    pub fn adopt(folder: &Path, port: u16) -> anyhow::Result<Child> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-broker"));
+        command.arg("start").arg("--config");
+        command.arg(folder.join("server.properties"));
+        let log = std::fs::File::create(folder.join("adopted.log"))?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?);
+        let mut process = command.stderr(log).spawn()?;
+        if !shell::wait_until(Duration::from_secs(30), || shell::listens(port)) {
+            shell::kill(&mut process);
+            let log = std::fs::read_to_string(folder.join("adopted.log"))?;
+            bail!("kafka-broker did not start:\n{log}");
+        }
+        Ok(process)
+    }
+
     /// Starts the process and does not wait.
     pub fn spawn(&mut self) -> anyhow::Result<()> {
         let properties = self.folder.path().join("server.properties");

@@ -3,11 +3,13 @@
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// The clock of these tests: they talk to foreign processes, so real time is the only time.
 #[derive(Debug, Clone, Copy)]
@@ -102,14 +104,17 @@ pub fn listens(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
-/// Runs a program to its end, at most `deadline`; then it is killed and that is an error.
+/// Runs a program to its end, at most `deadline`; then it and all that it started are killed, and
+/// that is an error.
 pub fn run(
     command: &mut Command,
     stdin: Option<&str>,
     deadline: Duration,
 ) -> anyhow::Result<Output> {
     let what = describe(command);
+    // A group of its own: what it started holds its pipes open, and must end with it.
     let mut child = (command
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped()))
@@ -127,6 +132,8 @@ pub fn run(
         status.is_some()
     });
     if !ended {
+        // It fails only where the group is gone already.
+        let _gone = kill_process_group(Pid::from_child(&child), Signal::KILL);
         kill(&mut child);
     }
     let stdout = stdout.join().unwrap_or_default();
@@ -149,11 +156,7 @@ pub fn kill(child: &mut Child) {
 
 /// Asks a process to end (SIGTERM) and waits for it.
 pub fn terminate(child: &mut Child, deadline: Duration) -> anyhow::Result<()> {
-    let asked = Command::new("kill")
-        .arg("-TERM")
-        .arg(child.id().to_string())
-        .status()?;
-    anyhow::ensure!(asked.success(), "kill -TERM failed");
+    kill_process(Pid::from_child(child), Signal::TERM)?;
     if !wait_until(deadline, || matches!(child.try_wait(), Ok(Some(_)))) {
         kill(child);
         bail!("the process did not end within {deadline:?} of SIGTERM");

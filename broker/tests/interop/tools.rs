@@ -187,6 +187,9 @@ fn scripts() -> Vec<Script> {
             step("kafka-leader-election --bootstrap-server {boot} --election-type preferred --path-to-json-file {dir}/elect.json"),
             step("kafka-leader-election --bootstrap-server {boot} --election-type unclean --path-to-json-file {dir}/elect.json"),
             step("kafka-cluster cluster-id --bootstrap-server {boot}").compare(Status),
+            step("kafka-cluster unregister --bootstrap-server {boot} --id 5"),
+            step("kafka-configs --bootstrap-server {boot} --alter --entity-type broker-loggers --entity-name 1 --add-config no.such.logger=DEBUG"),
+            step("kafka-configs --bootstrap-server {boot} --alter --entity-type broker-loggers --entity-name 2 --add-config no.such.logger=DEBUG"),
         ]},
         Script { name: "verifiable and performance tools", files: &[], steps: vec![
             step("kafka-topics --bootstrap-server {boot} --create --topic tv-a --partitions 3"),

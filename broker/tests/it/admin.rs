@@ -12,13 +12,14 @@ use kafka_protocol::messages::incremental_alter_configs_request::{
 };
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
-    AlterConfigsRequest, ApiVersionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
+    AlterConfigsRequest, ApiVersionsRequest, BrokerId, CreateTopicsRequest, DeleteTopicsRequest,
     DescribeConfigsRequest, DescribeConfigsResponse, DescribeQuorumRequest,
     DescribeTopicPartitionsRequest, IncrementalAlterConfigsRequest, ListConfigResourcesRequest,
-    MetadataRequest, TopicName, alter_configs_request,
+    MetadataRequest, TopicName, UnregisterBrokerRequest, alter_configs_request,
 };
 use kafka_protocol::protocol::StrBytes;
 use kafka_shared::client::{Connection, ConnectionConfig};
+use kafka_shared::error::ErrorCode;
 use kafka_shared::types::{Endpoint, Uuid};
 
 use super::run;
@@ -30,14 +31,14 @@ const DELETE: i8 = 1;
 const APPEND: i8 = 2;
 const SUBTRACT: i8 = 3;
 
-async fn connect(broker: &TestBroker) -> Connection {
+pub(super) async fn connect(broker: &TestBroker) -> Connection {
     let endpoint: Endpoint = broker.bootstrap().parse().unwrap();
     Connection::connect(&endpoint, &ConnectionConfig::default())
         .await
         .unwrap()
 }
 
-fn text(text: &str) -> StrBytes {
+pub(super) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
@@ -616,6 +617,40 @@ fn the_controllers_listener_serves_the_controllers_requests_only() {
         create(&controller, &[("made-by-the-controller", 1)]).await;
         let refused = controller.send_version(metadata(None), 9).await;
         assert!(refused.is_err(), "the connection is closed");
+        broker.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_broker_that_is_unregistered_is_forgotten_until_it_starts_again() {
+    run(async {
+        let broker = TestBroker::start(&["node.id=3"]).await.unwrap();
+        let connection = connect(&broker).await;
+        create(&connection, &[("kept", 2)]).await;
+        let unregister = |id: i32| {
+            connection.send(UnregisterBrokerRequest::default().with_broker_id(BrokerId(id)))
+        };
+        let response = unregister(5).await.unwrap();
+        assert_eq!(
+            (response.error_code, response.error_message.as_deref()),
+            (
+                ErrorCode::BROKER_ID_NOT_REGISTERED.0,
+                Some("Broker ID 5 is not currently registered")
+            )
+        );
+        let response = unregister(3).await.unwrap();
+        assert_eq!((response.error_code, response.error_message), (0, None));
+        let seen = connection.send(metadata(Some(&["kept"]))).await.unwrap();
+        assert!(seen.brokers.is_empty(), "{:?}", seen.brokers);
+        let leaders = seen.topics[0].partitions.iter().map(|p| p.leader_id.0);
+        assert_eq!(leaders.collect::<Vec<_>>(), [-1, -1]);
+
+        let broker = broker.restart().await.unwrap();
+        let connection = connect(&broker).await;
+        let seen = connection.send(metadata(Some(&["kept"]))).await.unwrap();
+        assert_eq!(seen.brokers.len(), 1);
+        let leaders = seen.topics[0].partitions.iter().map(|p| p.leader_id.0);
+        assert_eq!(leaders.collect::<Vec<_>>(), [3, 3]);
         broker.stop().await.unwrap();
     });
 }

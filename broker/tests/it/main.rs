@@ -7,8 +7,10 @@
 
 mod admin;
 mod data_plane;
+mod departed;
 mod hostile;
 mod program;
+mod unserved;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;

@@ -340,6 +340,15 @@ impl MetadataRecord {
         Ok(out)
     }
 
+    /// The id of the record type in the value of a log record, also of types that are not known
+    /// here; `None` if the value has no frame of a known version.
+    pub fn type_of(value: &[u8]) -> Option<i16> {
+        let mut reader = Reader::new(value);
+        let frame_version = reader.unsigned_varint().ok()?;
+        let key = reader.unsigned_varint().ok()?;
+        (frame_version == FRAME_VERSION).then_some(i16::try_from(key).ok()?)
+    }
+
     /// Decodes the value of a log record; also returns the record's version. Bytes left over
     /// are an error.
     pub fn decode(value: &[u8]) -> Result<(MetadataRecord, i16), SchemaError> {

@@ -89,11 +89,10 @@ impl LeaderSession {
         let (mut wanted, mut forgotten) = (Vec::new(), Vec::new());
         for (key, candidate) in candidates {
             match candidate {
-                Some(next) => {
-                    if self.sent.insert(key, next) != Some(next) {
-                        wanted.push((key, next));
-                    }
+                Some(next) if self.sent.insert(key, next) != Some(next) => {
+                    wanted.push((key, next));
                 }
+                Some(_) => {}
                 None if self.sent.remove(&key).is_some() => forgotten.push(key),
                 None => {}
             }

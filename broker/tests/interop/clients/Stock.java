@@ -10,6 +10,8 @@ public class Stock {
     public static void main(String[] a) throws Exception {
         if (a[0].equals("produce")) {
             produce(a[1], a[2], a[3], Integer.parseInt(a[4]), Integer.parseInt(a[5]));
+        } else if (a[0].equals("transact")) {
+            transact(a[1]);
         } else {
             group(a[1], a[2], a[3], Integer.parseInt(a[4]), Integer.parseInt(a[5]));
         }
@@ -32,6 +34,22 @@ public class Stock {
             for (var s : sent) s.get();
         }
         System.out.println("produced " + count);
+    }
+
+    /** Begins a transaction; prints after how long that was refused. */
+    static void transact(String boot) {
+        Properties p = new Properties();
+        p.put("bootstrap.servers", boot);
+        p.put("transactional.id", "refused");
+        try (var producer = new KafkaProducer<>(p, new StringSerializer(), new StringSerializer())) {
+            long begun = System.nanoTime();
+            try {
+                producer.initTransactions();
+                System.out.println("begun");
+            } catch (Exception e) {
+                System.out.println("refused " + (System.nanoTime() - begun) / 1_000_000 + " " + e);
+            }
+        }
     }
 
     static void group(String boot, String topic, String group, int count, int members) throws Exception {

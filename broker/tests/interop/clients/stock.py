@@ -32,6 +32,20 @@ def produce(codec, start, count):
     print("produced", count)
 
 
+def transact():
+    """Begins a transaction; prints after how long that was refused, and whether for good."""
+    from confluent_kafka import KafkaException, Producer
+
+    producer = Producer({"bootstrap.servers": BOOT, "transactional.id": "refused"})
+    begun = time.monotonic()
+    try:
+        producer.init_transactions(30)
+        print("begun")
+    except KafkaException as e:
+        ms = int((time.monotonic() - begun) * 1000)
+        print("refused", ms, "fatal" if e.args[0].fatal() else "not fatal", e.args[0].str())
+
+
 class Member:
     """One consumer of the group: poll() gives values, has_assignment() tells whether it owns partitions."""
 
@@ -97,5 +111,7 @@ def group(name, count, members):
 
 if COMMAND == "produce":
     produce(sys.argv[5], int(sys.argv[6]), int(sys.argv[7]))
+elif COMMAND == "transact":
+    transact()
 else:
     group(sys.argv[5], int(sys.argv[6]), int(sys.argv[7]))

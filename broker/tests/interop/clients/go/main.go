@@ -23,6 +23,8 @@ func main() {
 		franzProduce(boot, topic, os.Args[5], number(6), number(7))
 	case "sarama produce":
 		saramaProduce(boot, topic, os.Args[5], number(6), number(7))
+	case "franz transact":
+		franzTransact(boot)
 	case "franz group":
 		group(number(6), number(7), func(t *tally, n int) { franzMember(boot, topic, os.Args[5], t, n) })
 	case "sarama group":
@@ -48,6 +50,20 @@ func franzProduce(boot, topic, codec string, from, count int) {
 	}
 	must(c.ProduceSync(context.Background(), records...).FirstErr())
 	fmt.Println("produced", count)
+}
+
+// Begins a transaction; prints after how long that was refused.
+func franzTransact(boot string) {
+	c, err := kgo.NewClient(kgo.SeedBrokers(boot), kgo.TransactionalID("refused"))
+	must(err)
+	defer c.Close()
+	begun := time.Now()
+	if err := c.BeginTransaction(); err != nil {
+		fmt.Println("refused", time.Since(begun).Milliseconds(), err)
+		return
+	}
+	err = c.ProduceSync(context.Background(), &kgo.Record{Topic: "refused", Value: []byte("1")}).FirstErr()
+	fmt.Println("refused", time.Since(begun).Milliseconds(), err)
 }
 
 func saramaConfig() *sarama.Config {
