@@ -14,7 +14,8 @@ pub(super) struct Invariants {
     batches: BTreeMap<(i64, i32), u64>,
     /// Chains by the offsets that were committed.
     committed: BTreeMap<i64, u64>,
-    pub(super) elections: u64,
+    /// The greatest offset that was committed in an epoch.
+    committed_in: BTreeMap<i32, i64>,
 }
 
 pub(super) type Check = Result<(), String>;
@@ -37,16 +38,22 @@ impl Invariants {
 
     /// Nobody becomes leader of an epoch that had a leader, not even that one again.
     pub(super) fn one_leader_per_epoch(&mut self, epoch: i32, node: ReplicaKey) -> Check {
-        self.elections += 1;
         let other = self.leaders.insert(epoch, node);
         check(other.is_none(), "one leader per epoch", || {
             format!("{node:?} and {other:?} in epoch {epoch}")
         })
     }
 
-    /// A new leader holds everything that is committed.
-    pub(super) fn leader_completeness(&self, node: ReplicaKey, disk: &Disk) -> Check {
-        let Some((offset, chain)) = self.committed.last_key_value() else {
+    /// A new leader holds everything that was committed in earlier epochs.
+    pub(super) fn leader_completeness(&self, node: ReplicaKey, disk: &Disk, epoch: i32) -> Check {
+        let committed = self
+            .committed_in
+            .range(..epoch)
+            .map(|(_, offset)| offset)
+            .max();
+        let Some((offset, chain)) =
+            committed.and_then(|offset| self.committed.get_key_value(offset))
+        else {
             return Ok(());
         };
         let has = disk.chain_at(*offset);
@@ -90,6 +97,7 @@ impl Invariants {
         disk: &Disk,
         from: i64,
         to: i64,
+        epoch: i32,
     ) -> Check {
         check(disk.end_offset() >= to, "no committed record lost", || {
             format!("{node:?} ends at {} and commits {to}", disk.end_offset())
@@ -99,6 +107,10 @@ impl Invariants {
         check(is_same, "no committed record lost", || {
             format!("{node:?} has something else below {to}")
         })?;
+        if known.is_none() {
+            let committed = self.committed_in.entry(epoch).or_insert(to);
+            *committed = to.max(*committed);
+        }
         for batch in &disk.batches {
             let offset = batch.info.next_offset;
             if offset > from && offset <= to {

@@ -4,7 +4,7 @@ use super::super::machine::Input;
 use super::super::rpc::{AddRaftVoterRequest, RemoveRaftVoterRequest, Request};
 use super::invariants::{Check, Invariants};
 use super::node::Payload;
-use super::world::{Origin, Shape, World};
+use super::world::{Counts, Origin, Shape, World};
 use crate::simulation::{Rng, Weather};
 
 #[derive(Debug)]
@@ -244,6 +244,14 @@ impl Nemesis {
         self.give(leader, Input::Resign { epoch })
     }
 
+    pub(super) fn counts(&self) -> Counts {
+        let committed = self.world.invariants.committed_offset();
+        Counts {
+            committed: u64::try_from(committed).unwrap_or(0),
+            ..self.world.counts
+        }
+    }
+
     /// All is well from now on, so all has to become well.
     pub(super) fn calm(&mut self, limit_ms: i64) -> Check {
         let world = &mut self.world;
@@ -322,14 +330,10 @@ impl std::fmt::Display for Nemesis {
         let world = &self.world;
         writeln!(
             f,
-            "seed {} {:?}: {} elections, committed {}, {} snapshots installed, {} upgrades, {} shutdowns",
+            "seed {} {:?}: {:?}",
             self.seed,
             self.shape,
-            world.invariants.elections,
-            world.invariants.committed_offset(),
-            world.installs,
-            world.upgrades,
-            world.shutdowns,
+            self.counts(),
         )?;
         for (idx, node) in world.nodes.iter().enumerate() {
             let Some(raft) = &node.raft else {

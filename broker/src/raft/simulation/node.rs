@@ -108,6 +108,7 @@ impl World {
         if node.raft.is_some() {
             node.disk.crash(&mut self.rng);
             node.stop();
+            self.counts.crashes += 1;
             self.trace(idx, || "crash".into());
         }
     }
@@ -182,7 +183,7 @@ impl World {
             } => self.send_request(idx, correlation_id, port, request),
             Output::Reply { token, response } => self.reply(idx, token, response)?,
             Output::UpgradeReply { error, .. } => {
-                self.upgrades += u64::from(error == ErrorCode::NONE);
+                self.counts.upgrades += u64::from(error == ErrorCode::NONE);
             }
             Output::BecomeLeader {
                 epoch,
@@ -190,9 +191,10 @@ impl World {
             } => {
                 assert_eq!(epoch_start_offset, node.disk.end_offset());
                 node.leading = Some(epoch);
+                self.counts.elections += 1;
                 self.invariants.one_leader_per_epoch(epoch, key)?;
                 self.invariants
-                    .leader_completeness(key, &self.nodes[idx].disk)?;
+                    .leader_completeness(key, &self.nodes[idx].disk, epoch)?;
             }
             Output::AppendControl { records, .. } => node.queue.push_back(Queued::Control(records)),
             Output::StepDown { .. } => {
@@ -210,7 +212,10 @@ impl World {
                 }
             }
             Output::Flush => node.disk.flush(),
-            Output::Truncate { end_offset } => node.disk.truncate(end_offset),
+            Output::Truncate { end_offset } => {
+                self.counts.truncations += u64::from(end_offset < node.disk.end_offset());
+                node.disk.truncate(end_offset);
+            }
             Output::CreateSnapshot(id) => node.disk.part = Some((id, 0)),
             Output::AppendSnapshot { .. } => {
                 let part = node.disk.part.as_mut().expect("a download has begun");
@@ -224,7 +229,7 @@ impl World {
             Output::ShutdownDone => {
                 node.disk.flush();
                 node.stop();
-                self.shutdowns += 1;
+                self.counts.shutdowns += 1;
             }
         }
         Ok(())
@@ -242,7 +247,7 @@ impl World {
             return Ok(());
         }
         self.nodes[idx].disk.install(id);
-        self.installs += 1;
+        self.counts.installs += 1;
         let now_ms = self.now_ms;
         if let Some(raft) = &mut self.nodes[idx].raft {
             raft.step(now_ms, Input::SnapshotInstalled(records));
@@ -271,6 +276,7 @@ impl World {
         let old = std::mem::replace(&mut node.high_watermark, offset);
         Invariants::high_watermark_monotone(key, old, offset)?;
         let node = &self.nodes[idx];
+        let epoch = node.raft.as_ref().map_or(0, Raft::epoch);
         if let (Some(raft), Some(_)) = (&node.raft, node.leading) {
             let disks = self.nodes.iter().map(|node| (node.key(), &node.disk));
             let voters = raft.voters();
@@ -278,7 +284,7 @@ impl World {
                 .high_watermark_durable(&node.disk, offset, voters, disks)?;
         }
         self.invariants
-            .no_committed_record_lost(key, &node.disk, old, offset)
+            .no_committed_record_lost(key, &node.disk, old, offset, epoch)
     }
 
     /// Appends what waits on a leader. Returns whether there was any.
@@ -296,6 +302,8 @@ impl World {
             batches.push(batch);
         }
         self.check_voter_changes(idx, &batches)?;
+        let is_change = |batch: &&Batch| !batch.control.is_empty();
+        self.counts.voter_changes += batches.iter().filter(is_change).count() as u64;
         let now_ms = self.now_ms;
         let delay_ms = if self.rng.percent(50) {
             0

@@ -59,10 +59,34 @@ pub(super) struct World {
     pub(super) chunk_size: i64,
     /// In how many of 10,000 cases a node crashes between two outputs.
     pub(super) crash_rate: u64,
+    pub(super) counts: Counts,
+    is_traced: bool,
+}
+
+/// How often what happened, to see that a simulation is worth something.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub(super) elections: u64,
+    pub(super) committed: u64,
+    pub(super) crashes: u64,
+    pub(super) truncations: u64,
     pub(super) installs: u64,
+    pub(super) voter_changes: u64,
     pub(super) upgrades: u64,
     pub(super) shutdowns: u64,
-    is_traced: bool,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, other: Self) {
+        self.elections += other.elections;
+        self.committed += other.committed;
+        self.crashes += other.crashes;
+        self.truncations += other.truncations;
+        self.installs += other.installs;
+        self.voter_changes += other.voter_changes;
+        self.upgrades += other.upgrades;
+        self.shutdowns += other.shutdowns;
+    }
 }
 
 /// How a world begins.
@@ -189,9 +213,7 @@ impl World {
             invariants: Invariants::default(),
             tokens: 0,
             crash_rate: 0,
-            installs: 0,
-            upgrades: 0,
-            shutdowns: 0,
+            counts: Counts::default(),
             is_traced,
         }
     }
