@@ -11,5 +11,7 @@ pub mod network;
 pub mod raft;
 pub mod replica;
 pub mod server;
+#[cfg(test)]
+mod simulation;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -28,3 +28,6 @@ pub mod voters;
 
 pub use driver::{LeaderAndEpoch, RaftConfig, RaftHandle};
 pub use voters::{ReplicaKey, VoterEndpoint, VoterNode, VoterSet};
+
+#[cfg(test)]
+mod simulation;

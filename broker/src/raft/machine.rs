@@ -202,6 +202,17 @@ impl Raft {
         self.log.voters().contains(self.config.local)
     }
 
+    /// Whether this node may stand for election: it is a voter, or was one before a change that it
+    /// doesn't know to be committed.
+    ///
+    /// Differs from Kafka, where only those may who are voters by their own log. A leader that has
+    /// appended its own removal and fails may hold the longest log, with which nobody else can win
+    /// its vote; then no leader is ever elected again.
+    fn may_lead(&self) -> bool {
+        let mut sets = self.log.possible_voters(self.high_watermark);
+        sets.any(|voters| voters.contains(self.config.local))
+    }
+
     /// The level of kraft.version, also one that is asked for and not yet in the log.
     pub fn kraft_version(&self) -> i16 {
         self.requested_kraft_version()
@@ -279,7 +290,7 @@ impl Raft {
                 .is_some_and(|id| id != self.config.local.id);
             let voters = self.log.voters();
             now_ms >= until_ms
-                || !self.is_voter()
+                || !self.may_lead()
                 || voters.is_only(self.config.local)
                 || has_remote_leader
         })

@@ -102,7 +102,7 @@ impl Raft {
             return now_ms;
         };
         let deadline_ms = role.deadline_ms;
-        if !self.is_voter() {
+        if !self.may_lead() {
             return self.fetch_from_any(now_ms);
         }
         if self.shutdown_until_ms.is_some() {
@@ -168,20 +168,26 @@ impl Raft {
         };
         let fetch_deadline_ms = role.fetch_deadline_ms;
         let is_update_due = now_ms >= role.update_deadline_ms;
+        if now_ms >= fetch_deadline_ms && self.may_lead() {
+            self.become_prospective(now_ms);
+            return now_ms;
+        }
         if !self.is_voter() {
             let may_join = is_update_due
                 && self.config.can_become_voter
                 && self.config.auto_join
                 && self.log.kraft_version() > 0;
+            let election_ms = if self.may_lead() {
+                fetch_deadline_ms
+            } else {
+                i64::MAX
+            };
             return if may_join {
                 self.ask_to_join(now_ms)
             } else {
                 self.fetch_from_best(now_ms)
-            };
-        }
-        if now_ms >= fetch_deadline_ms {
-            self.become_prospective(now_ms);
-            return now_ms;
+            }
+            .min(election_ms);
         }
         let next_ms = if is_update_due && self.has_to_update_leader() {
             self.update_leader(now_ms)
@@ -363,7 +369,7 @@ impl Raft {
     }
 
     fn fetch_request(&mut self) -> Request {
-        if self.is_voter() || self.config.can_become_voter {
+        if self.may_lead() || self.config.can_become_voter {
             // The leader takes the offset for an acknowledgement.
             self.ensure_flushed();
         }
@@ -447,7 +453,7 @@ impl Raft {
             return;
         }
         // The new records may make this node a voter.
-        let flush = self.is_voter() || self.config.can_become_voter;
+        let flush = self.may_lead() || self.config.can_become_voter;
         let end_offset = self.log.end_offset;
         if flush {
             self.log.flushed_offset = end_offset;

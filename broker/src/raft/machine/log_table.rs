@@ -92,6 +92,18 @@ impl LogTable {
         last.unwrap_or(&self.static_voters)
     }
 
+    /// The voters in force, and those that come back if what may be uncommitted is cut off.
+    pub(super) fn possible_voters(&self, high_watermark: i64) -> impl Iterator<Item = &VoterSet> {
+        let first = self
+            .voters
+            .iter()
+            .rposition(|(offset, _)| *offset < high_watermark)
+            .unwrap_or(0);
+        let is_static = self.voters.is_empty().then_some(&self.static_voters);
+        let sets = self.voters[first.min(self.voters.len())..].iter();
+        sets.map(|(_, voters)| voters).chain(is_static)
+    }
+
     /// Where the voters in force are written; `None` if they are the static ones, -1 if they come
     /// from the formatting.
     pub(super) fn voters_offset(&self) -> Option<i64> {
@@ -172,6 +184,8 @@ impl LogTable {
 
     pub(super) fn add_snapshot(&mut self, id: SnapshotId) {
         self.snapshots.insert(id);
+        // Differs from Kafka, which lets an entry right at the end of the snapshot take the place of
+        // the one before it: a truncation to that end would leave no voters at all.
         forget_before(&mut self.voters, id.end_offset);
         forget_before(&mut self.kraft_versions, id.end_offset);
     }
@@ -263,9 +277,9 @@ impl LogTable {
     }
 }
 
-/// Drops all entries but the last one at or below the offset, and those above.
+/// Drops all entries below the offset but the last one of them.
 fn forget_before<T>(entries: &mut Vec<(i64, T)>, offset: i64) {
-    if let Some(first) = entries.iter().rposition(|(at, _)| *at <= offset) {
+    if let Some(first) = entries.iter().rposition(|(at, _)| *at < offset) {
         entries.drain(..first);
     }
 }

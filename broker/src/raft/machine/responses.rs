@@ -6,6 +6,7 @@ use kafka_shared::error::ErrorCode;
 
 use super::super::rpc::{CurrentLeader, Response};
 use super::connections::Kind;
+use super::roles::Role;
 use super::{Peer, Raft};
 
 /// Whether a response needs no further look.
@@ -115,10 +116,13 @@ impl Raft {
         if leader.epoch > self.epoch || is_stale {
             return Handled::Here(self.leader_seen(now_ms, leader));
         }
-        if leader.id.is_some() && self.leader_id().is_none() {
+        // A leader whose endpoint is not known is as good as none.
+        let has_leader = self.leader_id().is_some() && !matches!(self.role, Role::Unattached(_));
+        if leader.id.is_some() && !has_leader {
             // The new follower can use what the leader sent along.
             let is_seen = self.leader_seen(now_ms, leader);
-            let is_done = !is_seen || error != ErrorCode::NONE || self.leader_id().is_none();
+            let is_follower = matches!(self.role, Role::Follower(_));
+            let is_done = !is_seen || error != ErrorCode::NONE || !is_follower;
             return if is_done {
                 Handled::Here(is_seen)
             } else {

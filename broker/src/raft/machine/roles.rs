@@ -81,7 +81,9 @@ impl Votes {
                 .map(|voter| (voter.key.id, (voter.key, None)))
                 .collect(),
         );
-        votes.record(local.id, true);
+        if voters.contains(local) {
+            votes.record(local.id, true);
+        }
         votes
     }
 
@@ -183,7 +185,7 @@ impl Raft {
                 unacked: voters.into_iter().filter(|id| *id != local.id).collect(),
                 deadline_ms,
             });
-        } else if has_voted_for_itself && election.leader_id.is_none() && self.is_voter() {
+        } else if has_voted_for_itself && election.leader_id.is_none() && self.may_lead() {
             // Differs from Kafka: a known leader of the epoch is followed. Kafka stands again.
             self.role = self.candidate(deadline_ms);
         } else if let Some(leader_id) = election.leader_id {
@@ -252,7 +254,7 @@ impl Raft {
 
     pub(super) fn become_unattached(&mut self, now_ms: i64, epoch: i32, leader_id: Option<i32>) {
         let kept = match &self.role {
-            _ if !self.is_voter() => Some(i64::MAX),
+            _ if !self.may_lead() => Some(i64::MAX),
             Role::Candidate(role) => Some(role.deadline_ms),
             Role::Unattached(role) => Some(role.deadline_ms),
             Role::Prospective(role) if !role.votes.is_lost() => Some(role.deadline_ms),
@@ -261,7 +263,7 @@ impl Raft {
         };
         let deadline_ms = match kept {
             // An observer has become a voter.
-            Some(i64::MAX) if self.is_voter() => self.election_deadline(now_ms),
+            Some(i64::MAX) if self.may_lead() => self.election_deadline(now_ms),
             Some(deadline_ms) => deadline_ms,
             None => self.election_deadline(now_ms),
         };
