@@ -233,7 +233,7 @@ impl Bench {
             read_only: false,
             theme: Theme::new(ThemeName::Dark),
             bootstrap: kafka_tui::ui::app::parse_bootstrap("large:9092").ok(),
-            interval_ms: 2_000,
+            intervals: kafka_tui::cluster::PollIntervals::default(),
             command: None,
             message: None,
         };

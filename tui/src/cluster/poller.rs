@@ -66,6 +66,13 @@ impl Default for PollIntervals {
     }
 }
 
+impl PollIntervals {
+    /// Milliseconds until the metadata is read again after so many failures in a row.
+    pub fn metadata_pause_ms(&self, n_failures: u32) -> u64 {
+        pause_ms(self.metadata_ms, n_failures)
+    }
+}
+
 /// What the reader looks at now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interest {
@@ -250,8 +257,13 @@ impl Part {
             let took_ms = self.client.now().monotonic_ms.saturating_sub(started);
             let took = Duration::from_millis(u64::try_from(took_ms).unwrap_or(0));
             let pause = Duration::from_millis(pause_ms(interval_ms, n_failures));
-            self.rest(pause.max(took * REST_FACTOR), wake, &before, topics)
-                .await;
+            // A long wait for a broker that is not there was no burden on anybody.
+            let rest = if n_failures == 0 {
+                took * REST_FACTOR
+            } else {
+                Duration::ZERO
+            };
+            self.rest(pause.max(rest), wake, &before, topics).await;
         }
     }
 

@@ -86,12 +86,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let (events, received) = mpsc::channel(EVENTS_MAX);
-    let interval_ms = i64::try_from(options.intervals.metadata_ms).unwrap_or(i64::MAX);
     let app_options = AppOptions {
         read_only: options.read_only,
         theme: options.theme(),
         bootstrap: options.bootstrap.clone(),
-        interval_ms,
+        intervals: options.intervals,
         command: options.command.clone(),
         message: options.message.clone(),
     };

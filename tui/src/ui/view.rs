@@ -9,7 +9,6 @@ use ratatui::text::Span;
 use ratatui::widgets::{Clear, Widget};
 use unicode_width::UnicodeWidthStr;
 
-use crate::cluster::PollIntervals;
 use crate::ui::app::App;
 use crate::ui::command::{self, Scope};
 use crate::ui::dialogs::refusal;
@@ -274,8 +273,8 @@ fn draw_connecting(app: &App, area: Rect, buffer: &mut Buffer) {
 
 fn countdown(app: &App) -> String {
     let session = &app.session;
-    let pause = PollIntervals::default().metadata_ms << session.n_failures.min(10);
-    let pause = i64::try_from(pause.min(15_000)).unwrap_or(0);
+    let pause = app.intervals.metadata_pause_ms(session.n_failures);
+    let pause = i64::try_from(pause).unwrap_or(i64::MAX);
     let left = session.failed_at.monotonic_ms + pause - app.world.now.monotonic_ms;
     let attempts = format::plural(usize::try_from(session.n_failures).unwrap_or(0), "attempt");
     match (left + 999) / 1000 {

@@ -215,7 +215,7 @@ const HISTORY_COLUMNS: &[Column<Change>] = &[
         |row, _| Key::Int(row.at_ms),
         |row, cx| cells::dim(format::clock_ms(row.at_ms), cx),
     ),
-    Column::wide(
+    Column::rest(
         "CHANGE",
         40,
         0,

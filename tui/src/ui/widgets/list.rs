@@ -73,6 +73,19 @@ impl Key {
     }
 }
 
+/// What a column does with room that is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Growth {
+    None,
+    /// Takes what the longest name of a row needs, and others make way for it.
+    Name,
+    /// Takes its share, up to three times its width: a table that is spread over a wide screen is
+    /// hard to read.
+    Share,
+    /// Takes all that the others leave.
+    Rest,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Align {
     Left,
@@ -84,8 +97,7 @@ pub struct Column<R> {
     pub title: &'static str,
     /// Cells of the screen that it needs, its title among them.
     pub width: u16,
-    /// Takes what is left, shared among all columns that grow.
-    pub grows: bool,
+    pub grows: Growth,
     pub align: Align,
     /// Columns of the largest number go first when the screen is narrow; 0 stays.
     pub priority: u8,
@@ -97,12 +109,12 @@ type KeyOf<R> = fn(&R, &Cx<'_>) -> Key;
 type CellOf<R> = fn(&R, &Cx<'_>) -> Span<'static>;
 
 impl<R> Column<R> {
-    /// The name of the rows: stays, and takes the room that is left.
+    /// The name of the rows: stays, and takes the room that it needs.
     pub const fn name(title: &'static str, width: u16, key: KeyOf<R>, cell: CellOf<R>) -> Self {
         Self {
             title,
             width,
-            grows: true,
+            grows: Growth::Name,
             align: Align::Left,
             priority: 0,
             key,
@@ -120,7 +132,7 @@ impl<R> Column<R> {
         Self {
             title,
             width,
-            grows: false,
+            grows: Growth::None,
             align: Align::Left,
             priority,
             key,
@@ -138,11 +150,25 @@ impl<R> Column<R> {
         Self {
             title,
             width,
-            grows: false,
+            grows: Growth::None,
             align: Align::Right,
             priority,
             key,
             cell,
+        }
+    }
+
+    /// A text that takes all the room that is left.
+    pub const fn rest(
+        title: &'static str,
+        width: u16,
+        priority: u8,
+        key: KeyOf<R>,
+        cell: CellOf<R>,
+    ) -> Self {
+        Self {
+            grows: Growth::Rest,
+            ..Self::text(title, width, priority, key, cell)
         }
     }
 
@@ -157,7 +183,7 @@ impl<R> Column<R> {
         Self {
             title,
             width,
-            grows: true,
+            grows: Growth::Share,
             align: Align::Left,
             priority,
             key,
@@ -665,7 +691,7 @@ fn layout<R>(columns: &[Column<R>], name_width: u16, width: u16) -> Vec<(usize, 
     let mut shown: Vec<usize> = (0..columns.len()).collect();
     let wanted = |i: usize| {
         let column = &columns[i];
-        if i == 0 && column.grows {
+        if column.grows == Growth::Name {
             column.width.max(name_width)
         } else {
             column.width
@@ -693,27 +719,22 @@ fn layout<R>(columns: &[Column<R>], name_width: u16, width: u16) -> Vec<(usize, 
         }
         shown.remove(at);
     }
-    let growing: Vec<usize> = shown
-        .iter()
-        .copied()
-        .filter(|i| columns[*i].grows)
-        .collect();
     let mut spare = width.saturating_sub(sum(&shown, &least));
     let mut widths: Vec<(usize, u16)> = shown.iter().map(|i| (*i, columns[*i].width)).collect();
-    // The name first gets what it needs, then all that grow share the rest.
-    let name_needs = wanted(0).saturating_sub(least(0)).min(spare);
-    if let Some(first) = widths.first_mut().filter(|(i, _)| *i == 0) {
-        first.1 += name_needs;
-        spare -= name_needs;
-    }
-    let share = spare
-        .checked_div(u16::try_from(growing.len()).unwrap_or(1))
-        .unwrap_or(0);
-    for (i, width) in &mut widths {
-        if growing.contains(i) {
-            *width += share;
+    let mut grow = |growth: Growth, most: &dyn Fn(usize) -> u16| {
+        let of_kind = |i: &usize| columns[*i].grows == growth;
+        let mut left = shown.iter().filter(|i| of_kind(i)).count();
+        for (i, width) in widths.iter_mut().filter(|(i, _)| of_kind(i)) {
+            let share = spare / u16::try_from(left.max(1)).unwrap_or(1);
+            let extra = share.min(most(*i));
+            *width += extra;
+            spare -= extra;
+            left -= 1;
         }
-    }
+    };
+    grow(Growth::Name, &|i| wanted(i).saturating_sub(least(i)));
+    grow(Growth::Share, &|i| columns[i].width * 2);
+    grow(Growth::Rest, &|_| u16::MAX);
     widths
 }
 
@@ -734,7 +755,7 @@ mod tests {
         Column {
             title: "NAME",
             width: 6,
-            grows: true,
+            grows: Growth::Name,
             align: Align::Left,
             priority: 0,
             key: |row, _| Key::Text(row.0.into()),
@@ -743,7 +764,7 @@ mod tests {
         Column {
             title: "SIZE",
             width: 6,
-            grows: false,
+            grows: Growth::None,
             align: Align::Right,
             priority: 1,
             key: |row, _| Key::int(row.1),
