@@ -4,6 +4,7 @@
 //! that their columns turn into cells when they are drawn. The selection follows its row by name
 //! when rows come, go or move.
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -32,6 +33,11 @@ pub enum Key {
 impl Key {
     pub fn text(text: &str) -> Self {
         Self::Text(text.into())
+    }
+
+    /// Partitions in the order of their numbers, topic by topic.
+    pub fn partition(topic: &str, id: i32) -> Self {
+        Self::Text(format!("{topic}\0{id:010}").into())
     }
 
     pub fn size(n: usize) -> Self {
@@ -295,11 +301,15 @@ pub struct List<R: 'static> {
     /// Indexes of the rows shown, in the order shown.
     order: Vec<u32>,
     selected: usize,
-    first: usize,
     /// Cells that the longest name needs.
     name_width: u16,
-    /// Where it was drawn last, for paging and clicks; drawing may not change anything else.
-    area: std::cell::Cell<Rect>,
+    /// Where it was drawn last and from which row on, for paging and clicks; drawing may not
+    /// change anything else.
+    area: Cell<Rect>,
+    first: Cell<usize>,
+    /// Whether the first row was on the screen: it stays there when the window grows, and when
+    /// worse things come before the selected one.
+    was_at_top: Cell<bool>,
     sort_column: usize,
     descending: bool,
     filter: Filter,
@@ -329,9 +339,10 @@ impl<R: Named> List<R> {
             rows: Vec::new(),
             order: Vec::new(),
             selected: 0,
-            first: 0,
             name_width: 0,
-            area: std::cell::Cell::new(Rect::new(0, 0, 0, 21)),
+            area: Cell::new(Rect::new(0, 0, 0, 21)),
+            first: Cell::new(0),
+            was_at_top: Cell::new(true),
             sort_column: column,
             descending,
             filter: Filter::default(),
@@ -459,9 +470,14 @@ impl<R: Named> List<R> {
         let widths = layout(self.columns, self.name_width, area.width);
         self.draw_header(&widths, theme, area, buffer);
         // The window may be smaller than when the selection moved last.
-        let first = self
-            .first
-            .max((self.selected + 1).saturating_sub(height.max(1)));
+        let first = if self.was_at_top.get() && self.selected < height {
+            0
+        } else {
+            let least = (self.selected + 1).saturating_sub(height.max(1));
+            self.first.get().max(least)
+        };
+        self.first.set(first);
+        self.was_at_top.set(first == 0);
         let shown = self.order.iter().enumerate().skip(first).take(height);
         for (y, (position, row)) in (area.y + 1..).zip(shown) {
             let row = &self.rows[*row as usize];
@@ -579,12 +595,14 @@ impl<R: Named> Rows for List<R> {
     fn move_to(&mut self, position: usize) {
         self.selected = position.min(self.order.len().saturating_sub(1));
         let height = self.height();
-        if self.selected < self.first {
-            self.first = self.selected;
-        } else if self.selected >= self.first + height {
-            self.first = self.selected + 1 - height;
+        let mut first = self.first.get();
+        if self.selected < first {
+            first = self.selected;
+        } else if self.selected >= first + height {
+            first = self.selected + 1 - height;
         }
-        self.first = self.first.min(self.order.len().saturating_sub(height));
+        self.first
+            .set(first.min(self.order.len().saturating_sub(height)));
     }
 
     fn toggle_mark(&mut self) {
@@ -636,7 +654,7 @@ impl<R: Named> Rows for List<R> {
             }
             return Clicked::Nothing;
         }
-        let position = self.first + usize::from(y - area.y - 1);
+        let position = self.first.get() + usize::from(y - area.y - 1);
         if position >= self.order.len() {
             return Clicked::Nothing;
         }
@@ -834,6 +852,18 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_before_the_selected_row_is_on_the_screen_when_there_is_room() {
+        let mut list = List::new(COLUMNS);
+        with_cx(|cx| list.set_rows(vec![Row("broker", None)], cx));
+        // There is room for one row, as on a screen that has nothing to say.
+        assert!(painted(&list, 30, 2)[1].contains("broker"));
+        let rows = vec![Row("a-worse-thing", None), Row("broker", None)];
+        with_cx(|cx| list.set_rows(rows, cx));
+        assert_eq!(list.selected_row().map(|row| row.0), Some("broker"));
+        assert!(painted(&list, 30, 10)[1].contains("a-worse-thing"));
+    }
+
+    #[test]
     fn filters_take_small_letters_as_either_and_an_exclamation_mark_as_not() {
         let accepted = |filter: &str| {
             let mut list = list();
@@ -853,11 +883,7 @@ mod tests {
         let wide = painted(&list, 18, 5);
         assert_eq!(
             wide[..3],
-            [
-                " NAME▲       SIZE",
-                " Cc         1,234",
-                " a              …"
-            ]
+            [" NAME▲     SIZE", " Cc       1,234", " a            …"]
         );
         assert_eq!(painted(&list, 10, 5)[..2], [" NAME▲", " Cc"]);
     }
