@@ -163,7 +163,7 @@ impl App {
         }
         if let Some(line) = command {
             let (name, argument) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
-            match command::by_name(&self.scopes(), name.trim_start_matches(':')) {
+            match command::by_name(&self.scopes(), name.trim_start_matches(':'), argument) {
                 Some(command) => {
                     let step = Step::Run(command.id, argument.trim().to_owned());
                     self.follow(vec![step], &mut effects);
@@ -657,7 +657,7 @@ impl App {
                 Step::Plan(action) => self.plan(action, effects),
                 Step::Run(id, argument) => {
                     let scopes = self.scopes();
-                    if let Some(command) = command::available(&scopes).find(|c| c.id == id) {
+                    if let Some(command) = command::by_id(&scopes, id, &argument) {
                         self.run(command, &argument, effects);
                     }
                 }

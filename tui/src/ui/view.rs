@@ -159,24 +159,39 @@ fn freshness(app: &App) -> Vec<Span<'static>> {
 
 fn draw_title(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = &app.world.theme;
-    let mut spans = vec![Span::raw(" ")];
     let n = app.screens.len();
+    let mut crumbs: Vec<String> = Vec::new();
     for (at, screen) in app.screens.iter().enumerate() {
-        let last = at + 1 == n;
-        let title = format::cut(&format::clean(&screen.title()), if last { 60 } else { 20 });
-        spans.push(Span::styled(
-            title,
-            if last { theme.title } else { theme.dim },
-        ));
-        if !last {
-            spans.push(Span::styled(" › ", theme.dim));
-        }
+        let most = if at + 1 == n { 60 } else { 20 };
+        crumbs.push(format::cut(&format::clean(&screen.title()), most));
     }
-    if let Some(screen) = app.screens.last() {
-        let status = screen.status(&app.world.cx());
-        if !status.is_empty() {
-            spans.push(Span::styled(format!("  {status}"), theme.dim));
-        }
+    let status = app
+        .screens
+        .last()
+        .map(|screen| screen.status(&app.world.cx()))
+        .unwrap_or_default();
+    // The way back is known; where one is and how many there are must be seen.
+    let mut dropped = 0;
+    let needed = |crumbs: &[String]| {
+        let titles: usize = crumbs.iter().map(|title| title.width() + 3).sum();
+        titles + status.width() + 1
+    };
+    while crumbs.len() > 1 && needed(&crumbs) > usize::from(area.width) {
+        crumbs.remove(0);
+        dropped += 1;
+    }
+    let mut spans = vec![Span::raw(" ")];
+    if dropped > 0 {
+        spans.push(Span::styled("… › ", theme.dim));
+    }
+    let last = crumbs.pop();
+    for title in crumbs {
+        spans.push(Span::styled(title, theme.dim));
+        spans.push(Span::styled(" › ", theme.dim));
+    }
+    spans.extend(last.map(|title| Span::styled(title, theme.title)));
+    if !status.is_empty() {
+        spans.push(Span::styled(format!("  {status}"), theme.dim));
     }
     let used: usize = spans.iter().map(|span| span.content.width()).sum();
     let rest = usize::from(area.width).saturating_sub(used + 1);

@@ -55,8 +55,8 @@ impl Palette {
         palette
     }
 
-    fn command(&self, name: &str) -> Option<&'static Command> {
-        command::by_name(&self.scopes, name)
+    fn command(&self, name: &str, argument: &str) -> Option<&'static Command> {
+        command::by_name(&self.scopes, name, argument)
     }
 
     fn suggest(&mut self, cx: &Cx<'_>) {
@@ -103,7 +103,8 @@ impl Palette {
     }
 
     fn arguments(&mut self, name: &str, typed: &str, cx: &Cx<'_>) -> Vec<Suggestion> {
-        let Some(command) = self.command(name) else {
+        // What is typed is the beginning of an argument, even when nothing of it is there yet.
+        let Some(command) = self.command(name, "…") else {
             return Vec::new();
         };
         let kind = match command.argument {
@@ -152,7 +153,7 @@ impl Palette {
         }
         let (name, argument) = line.split_once(' ').unwrap_or((line, ""));
         // An unambiguous beginning is enough.
-        let command = self.command(name).or_else(|| {
+        let command = self.command(name, argument.trim()).or_else(|| {
             let starts = |c: &&Command| c.name.starts_with(name);
             let mut found = command::available(&self.scopes).filter(starts);
             let first = found.next()?;

@@ -77,7 +77,7 @@ fn broker() {
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
     overview › brokers › broker 1  4 ──────────────────────────────────────────────
     up  b1:9092  rack r1  controller
-    leads 3  preferred for 2  replicas 4  out of sync 0  size 5.00 MiB
+    size 5.00 MiB  leads 3  preferred for 2  replicas 4  out of sync 0
     log dir /var/lib/kafka  5.00 MiB in 4 replicas  512 GiB free of 1.00 TiB
 
     PARTITION▲            ROLE          STATE             SIZE      BEHIND
@@ -231,7 +231,7 @@ fn group() {
     assert_snapshot!(look("4 enter", 80, 10), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
     overview › groups › billing ───────────────────────────────────────────────────
-    Stable  type classic  coordinator 2  assignor range  members 2  lag 1,000
+    Stable  lag 1,000  members 2  type classic  coordinator 2  assignor range
     partitions 2 │ members 2 │ history 1 ──────────────────────────────────────────
     PARTITION▲             COMMITTED           END           LAG  OWNER
     orders-0                 999,100     1,000,100         1,000  app-1@10.0.0.1
@@ -243,7 +243,7 @@ fn group() {
     assert_snapshot!(look("4 enter tab", 120, 10), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1                                               live
     overview › groups › billing ───────────────────────────────────────────────────────────────────────────────────────────
-    Stable  type classic  coordinator 2  assignor range  members 2  lag 1,000
+    Stable  lag 1,000  members 2  type classic  coordinator 2  assignor range
     partitions 2 │ members 2 │ history 1 ──────────────────────────────────────────────────────────────────────────────────
     CLIENT▲                     HOST               PART          LAG  OWNS                           INSTANCE        EPOCH
     app-1                       10.0.0.1              1        1,000  orders 0                       -                   -
@@ -256,7 +256,7 @@ fn group() {
     assert_snapshot!(look("4 j enter", 120, 9), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1                                               live
     overview › groups › reports ───────────────────────────────────────────────────────────────────────────────────────────
-    Empty  type consumer  coordinator 2  lag 1,000,060  owned 0%  lost in 1 partition
+    Empty  lag 1,000,060  owned 0%  lost in 1 partition  type consumer  coordinator 2
     partitions 2 │ members 0 │ history 0 ──────────────────────────────────────────────────────────────────────────────────
     PARTITION▲             COMMITTED           END           LAG  OWNER                  NOTE
     orders-0                      40     1,000,100     1,000,060  nobody                 60 removed by retention before t…
@@ -284,7 +284,7 @@ fn what_happens_in_a_group_while_one_looks_is_kept() {
     assert_snapshot!(driver.screen(80, 12), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
     overview › groups › billing ───────────────────────────────────────────────────
-    Stable  type classic  coordinator 2  assignor range  members 1  lag 1,000
+    Stable  lag 1,000  members 1  type classic  coordinator 2  assignor range
     partitions 2 │ members 1 │ history 5 ──────────────────────────────────────────
     TIME▼     CHANGE
     10:00:02  state PreparingRebalance → Stable
@@ -320,9 +320,9 @@ fn configs() {
     assert_snapshot!(look("3 G c", 120, 14), @r#"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1                                               live
     overview › topics › settings of topic "orders"  2 ─────────────────────────────────────────────────────────────────────
-    SETTING▲                        VALUE                 FROM                   DEFAULT               TYPE
-    retention.bytes                 -1                    default                -1                    long
-    retention.ms                    3600000               topic                  604800000             long
+    SETTING▲                        VALUE             FROM                  DEFAULT                    TYPE
+    retention.bytes                 -1                default               -1                         long
+    retention.ms                    3600000           topic                 604800000                  long
 
 
 
@@ -500,7 +500,7 @@ fn messages() {
     driver.keys("g enter");
     assert_snapshot!(driver.screen(80, 24), @r#"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
-    overview › topics › messages of orders  2 · the newest, 1.46 KiB read, to the e
+    … › topics › messages of orders  2 · the newest, 1.46 KiB read, to the end ────
     ! partition 1 not r╭ orders 0@1000098 ────────────────────╮
     TIME▲         PART │ partition 0   offset 1000098         │
     10:16:40.098     0 │ time 2026-11-21 10:16:40.098         │nested":{"x":[1,2]…
@@ -644,7 +644,7 @@ fn start_page_help_palette_and_jump() {
     │  reassign               reassign the marked topics or the selected one     │
     │  produce                write one message                                  │
     │  partitions             add partitions                                     │
-    │  elect                  elect the preferred leaders of the marked topics o │
+    │  elect                  elect the preferred leaders of the marked topics … │
     │  delete                 delete the marked topics or the selected one       │
     │  filter                 filter by name; !text for all others               │
     │  copy                   copy the name to the clipboard                     │
