@@ -288,7 +288,8 @@ impl Drop for Apache {
     }
 }
 
-fn spawn_server(command: &mut Command, folder: &Path) -> anyhow::Result<Child> {
+/// Starts a node in the background; what it says goes into `server.log` of that folder.
+pub fn spawn_server(command: &mut Command, folder: &Path) -> anyhow::Result<Child> {
     let log = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
