@@ -13,7 +13,7 @@ mod main_loop;
 pub mod runner;
 pub mod screen;
 pub mod screens;
-mod terminal;
+pub mod terminal;
 pub mod theme;
 pub mod view;
 pub mod widgets;

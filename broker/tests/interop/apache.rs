@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -77,6 +77,9 @@ const ARCHIVE: &str = "classes.jsa";
 
 /// Copies the jars that `pom` lists into a cache folder, once; the folder.
 pub fn jars(pom: &str) -> anyhow::Result<PathBuf> {
+    static COPYING: Mutex<()> = Mutex::new(());
+    // Cases run at a time: one copies, the other finds the jars complete.
+    let _guard = COPYING.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = shell::cache(pom.trim_end_matches(".xml"))?;
     let done = folder.join("complete");
     if !done.exists() {
@@ -285,7 +288,8 @@ impl Drop for Apache {
     }
 }
 
-fn spawn_server(command: &mut Command, folder: &Path) -> anyhow::Result<Child> {
+/// Starts a node in the background; what it says goes into `server.log` of that folder.
+pub fn spawn_server(command: &mut Command, folder: &Path) -> anyhow::Result<Child> {
     let log = std::fs::OpenOptions::new()
         .create(true)
         .append(true)

@@ -80,7 +80,8 @@ pub fn cache(name: &str) -> anyhow::Result<PathBuf> {
 
 /// The folder of the client programs and package lists.
 pub fn client_programs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/clients")
+    // From the manager's crate too, whose tests use this file.
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../broker/tests/interop/clients")
 }
 
 /// A port of 127.0.0.1 that nothing uses now.

@@ -3,6 +3,8 @@
 //! `cargo run --release --package kafka-tui --example screenshots`
 
 mod paint;
+#[allow(dead_code, reason = "the tests use the rest")]
+#[path = "../../tests/it/terminal.rs"]
 mod terminal;
 
 use std::path::{Path, PathBuf};
@@ -39,9 +41,9 @@ fn main() -> anyhow::Result<()> {
     let program = build_program()?;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../screenshots");
     std::fs::create_dir_all(&folder)?;
-    let mut terminal = Terminal::start(&program, &["demo"], 120, 34)?;
+    let mut terminal = Terminal::start(&program, &["demo"], &[], (120, 34))?;
     terminal
-        .wait_for("ctrl-p jump", Duration::from_secs(60))
+        .wait_for("ctrl-p jump")
         .context("the demo did not start")?;
     terminal.read_for(WARM_UP);
     for scene in SCENES {
@@ -50,9 +52,7 @@ fn main() -> anyhow::Result<()> {
             terminal.send(keys)?;
             terminal.read_for(Duration::from_millis(400));
         }
-        terminal
-            .wait_for(scene.shows, Duration::from_secs(20))
-            .context(scene.file)?;
+        terminal.wait_for(scene.shows).context(scene.file)?;
         terminal.read_for(Duration::from_millis(600));
         let path = folder.join(format!("{}.png", scene.file));
         paint::paint(terminal.screen(), &path)?;
@@ -64,7 +64,9 @@ fn main() -> anyhow::Result<()> {
         }
     }
     terminal.send("q")?;
-    terminal.wait_for_end(Duration::from_secs(20))
+    let status = terminal.wait_for_end()?;
+    anyhow::ensure!(status.success(), "the demo ended with {status}");
+    Ok(())
 }
 
 /// Builds the program in this example's own profile, and says where it is.

@@ -194,10 +194,20 @@ impl ClusterClient {
         Ok(response.groups.iter().map(one).collect())
     }
 
-    /// The committed offsets of groups. Share groups commit none.
+    /// The committed offsets of groups. Share groups commit none, and nobody is asked for them.
     pub async fn committed(&self, groups: &[Arc<Group>]) -> PerGroup<Committed> {
+        let is_share = |group: &&Arc<Group>| group.kind == GroupKind::Share;
+        let none = |group: &Arc<Group>| {
+            let nothing = Committed {
+                taken: self.now(),
+                topics: BTreeMap::default(),
+            };
+            (Arc::clone(&group.id), Ok(Arc::new(nothing)))
+        };
+        let of_share_groups: PerGroup<Committed> =
+            groups.iter().filter(is_share).map(none).collect();
         let mut batches: BTreeMap<i32, Vec<Arc<Group>>> = BTreeMap::new();
-        for group in groups.iter().filter(|group| group.kind != GroupKind::Share) {
+        for group in groups.iter().filter(|group| !is_share(group)) {
             batches
                 .entry(group.coordinator)
                 .or_default()
@@ -206,8 +216,9 @@ impl ClusterClient {
         let requests = batches
             .into_iter()
             .map(|(node, groups)| self.committed_on(node, groups));
-        let answers = join_all(requests.collect::<Vec<_>>());
-        answers.await.into_iter().flatten().collect()
+        let answers = join_all(requests.collect::<Vec<_>>()).await;
+        let answers = answers.into_iter().flatten();
+        answers.chain(of_share_groups).collect()
     }
 
     async fn committed_on(&self, node: i32, groups: Vec<Arc<Group>>) -> PerGroup<Committed> {

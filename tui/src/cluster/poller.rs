@@ -66,6 +66,13 @@ impl Default for PollIntervals {
     }
 }
 
+impl PollIntervals {
+    /// Milliseconds until the metadata is read again after so many failures in a row.
+    pub fn metadata_pause_ms(&self, n_failures: u32) -> u64 {
+        pause_ms(self.metadata_ms, n_failures)
+    }
+}
+
 /// What the reader looks at now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interest {
@@ -137,12 +144,15 @@ impl Poller {
             ..Control::default()
         });
         let (known, metadata) = watch::channel(None);
+        let (moves, moving) = watch::channel(false);
         let stop = CancellationToken::new();
         let part = Part {
             client,
             updates,
             control: watched,
             metadata,
+            moving,
+            moving_ms: intervals.visible_ms,
             stop: stop.clone(),
         };
         let ms = intervals;
@@ -152,19 +162,11 @@ impl Poller {
         part.start("poll-offsets", ms.offsets_ms, Wake::Refresh, read_offsets);
         part.start("poll-visible", ms.visible_ms, Wake::Interest, read_visible);
         part.start("poll-groups", ms.groups_ms, Wake::Interest, read_groups);
-        part.start(
-            "poll-log-dirs",
-            ms.log_dirs_ms,
-            Wake::Refresh,
-            read_log_dirs,
-        );
+        part.start("poll-log-dirs", ms.log_dirs_ms, Wake::Moves, read_log_dirs);
         part.start("poll-quorum", ms.controller_ms, Wake::Refresh, read_quorum);
-        part.start(
-            "poll-moves",
-            ms.controller_ms,
-            Wake::Refresh,
-            read_reassignments,
-        );
+        part.start("poll-moves", ms.controller_ms, Wake::Refresh, move |part| {
+            read_reassignments(part, moves.clone())
+        });
         part.start(
             "poll-features",
             ms.settings_ms,
@@ -191,6 +193,8 @@ enum Wake {
     Interest,
     /// There are other topics than before.
     Topics,
+    /// Replicas are being moved, which is also followed more closely.
+    Moves,
 }
 
 /// How a read ended, for the length of the pause after it.
@@ -209,6 +213,9 @@ struct Part {
     updates: mpsc::Sender<(Update, Taken)>,
     control: watch::Receiver<Control>,
     metadata: watch::Receiver<Option<Arc<ClusterMetadata>>>,
+    /// Whether replicas are being moved, and how often their sizes are read then.
+    moving: watch::Receiver<bool>,
+    moving_ms: u64,
     stop: CancellationToken,
 }
 
@@ -241,6 +248,7 @@ impl Part {
             self.control.mark_unchanged();
             let before = self.control.borrow().clone();
             let topics = n_topics(&self.metadata);
+            let is_moving = wake == Wake::Moves && *self.moving.borrow_and_update();
             let started = self.client.now().monotonic_ms;
             n_failures = match read(self.clone()).await {
                 Outcome::Good => 0,
@@ -249,9 +257,19 @@ impl Part {
             };
             let took_ms = self.client.now().monotonic_ms.saturating_sub(started);
             let took = Duration::from_millis(u64::try_from(took_ms).unwrap_or(0));
-            let pause = Duration::from_millis(pause_ms(interval_ms, n_failures));
-            self.rest(pause.max(took * REST_FACTOR), wake, &before, topics)
-                .await;
+            let usual_ms = if is_moving {
+                interval_ms.min(self.moving_ms)
+            } else {
+                interval_ms
+            };
+            let pause = Duration::from_millis(pause_ms(usual_ms, n_failures));
+            // A long wait for a broker that is not there was no burden on anybody.
+            let rest = if n_failures == 0 {
+                took * REST_FACTOR
+            } else {
+                Duration::ZERO
+            };
+            self.rest(pause.max(rest), wake, &before, topics).await;
         }
     }
 
@@ -272,6 +290,8 @@ impl Part {
                 changed = self.metadata.changed(), if wake == Wake::Topics => {
                     if changed.is_err() { return }
                 }
+                // What begins and what ends is worth a look at once.
+                _ = self.moving.changed(), if wake == Wake::Moves => return,
             }
         }
     }
@@ -476,8 +496,14 @@ async fn read_quorum(part: Part) -> Outcome {
     part.send(Update::Quorum(result)).await
 }
 
-async fn read_reassignments(part: Part) -> Outcome {
+async fn read_reassignments(part: Part, moves: watch::Sender<bool>) -> Outcome {
     let result = shared(part.client.reassignments().await);
+    if let Ok(running) = &result {
+        moves.send_if_modified(|moving| {
+            let before = std::mem::replace(moving, !running.is_empty());
+            before != *moving
+        });
+    }
     part.send(Update::Reassignments(result)).await
 }
 

@@ -1,23 +1,24 @@
-//! Writes one record.
+//! Writes records.
 //!
-//! rskafka does it where its record can hold it; its headers have no nulls, no repeats and no
-//! order, so a record that needs these goes over the own client. rskafka tries for ever, so it
-//! runs under a deadline; what it had not finished then may have been written or not.
+//! One record is written as an idempotent producer writes it: it gets a producer id of its own, so
+//! that repeating it after a lost answer, or after a leader that stepped down while it waited for
+//! its replicas, does not write it twice. A cluster that hands out no producer ids gets it once,
+//! and what became of it after a lost answer is said to be unknown.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::try_join_all;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{ProduceRequest, TopicName};
-use kafka_shared::client::{Route, SendOptions};
+use kafka_protocol::messages::produce_response::PartitionProduceResponse;
+use kafka_protocol::messages::{
+    InitProducerIdRequest, ProduceRequest, ProduceResponse, ProducerId, TopicName,
+};
+use kafka_shared::client::{ClientError, Route, SendOptions};
 use kafka_shared::error::ErrorCode;
-use kafka_shared::protocol::{Request, StrBytes};
+use kafka_shared::protocol::StrBytes;
 use kafka_shared::record::builder::BatchBuilder;
-use rskafka::chrono::{DateTime, Utc};
-use rskafka::client::ClientBuilder;
-use rskafka::client::partition::{Compression, UnknownTopicHandling};
 
 use crate::model::{Fault, FaultKind, Topic, TopicPartition};
 use crate::ops::ProduceMessage;
@@ -33,12 +34,28 @@ const ACKS_ALL: i16 = -1;
 /// How long the broker may wait for its replicas.
 const ACK_TIMEOUT_MS: i32 = 10_000;
 
+/// How long a record is tried for, all attempts together.
+const DELIVERY_MS: u64 = 15_000;
+
+/// The pause between two attempts.
+const RETRY_PAUSE_MS: u64 = 200;
+
+/// A producer id and its epoch.
+type Producer = (i64, i16);
+
+/// Why an attempt failed, and whether the same may be sent again.
+enum Failure {
+    Final(Fault),
+    Passing(Fault),
+}
+
 impl ClusterClient {
     /// Writes a record and waits until all replicas in sync have it. Answers with its partition
     /// and offset.
     ///
     /// # Errors
-    /// What the broker says against it. After a time-out the record may have been written.
+    /// What the broker says against it. Where the record may have been written all the same, the
+    /// fault says so.
     pub async fn produce(&self, message: &ProduceMessage) -> Result<(i32, i64), Fault> {
         let what = format!("write a record to topic \"{}\"", message.topic);
         self.may_send::<ProduceRequest>(&what)?;
@@ -54,83 +71,111 @@ impl ClusterClient {
                 "no partition of the topic has a leader",
             )
         })?;
-        let offset = match plain_headers(&message.headers) {
-            Some(headers) => {
-                self.produce_by_rskafka(&what, message, partition, headers)
-                    .await?
-            }
-            None => {
-                let headers: Vec<(&str, Option<&[u8]>)> = message
-                    .headers
-                    .iter()
-                    .map(|(key, value)| (&**key, value.as_deref()))
-                    .collect();
-                let mut batch = BatchBuilder::new();
-                let (key, value) = (message.key.as_deref(), message.value.as_deref());
-                batch
-                    .append(self.now().wall_ms, key, value, &headers)
-                    .map_err(|error| Fault::refused(&what, error.to_string()))?;
-                self.send_batch(&what, &message.topic, partition, batch)
-                    .await?
-            }
-        };
+        if !topic.partitions.iter().any(|known| known.id == partition) {
+            return Err(Fault::not_found(
+                &what,
+                format!("the topic has no partition {partition}"),
+            ));
+        }
+        let at = TopicPartition::new(&*message.topic, partition);
+        let offset = self.produce_once(&what, message, at).await?;
         Ok((partition, offset))
     }
 
-    async fn produce_by_rskafka(
+    /// Sends the record until it is acknowledged, refused, or the time is over.
+    async fn produce_once(
         &self,
         what: &str,
         message: &ProduceMessage,
-        partition: i32,
-        headers: BTreeMap<String, Vec<u8>>,
+        at: TopicPartition,
     ) -> Result<i64, Fault> {
-        let failed = |why: String| Fault::new(FaultKind::Failed, what, why);
-        let timestamp = DateTime::<Utc>::from_timestamp_millis(self.now().wall_ms)
-            .ok_or_else(|| failed("the clock is beyond every calendar".to_owned()))?;
-        let record = rskafka::record::Record {
-            key: message.key.clone(),
-            value: message.value.clone(),
-            headers,
-            timestamp,
-        };
-        let bootstrap = self
-            .options()
-            .bootstrap
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        let client_id: Arc<str> = Arc::from(self.options().client_id.as_str());
+        let mut last = None;
         let write = async {
-            let client = ClientBuilder::new(bootstrap)
-                .client_id(client_id)
-                .build()
-                .await?;
-            // The topic is there, but a broker may not have heard of it yet.
-            let unknown = UnknownTopicHandling::Retry;
-            let partition = client
-                .partition_client(&message.topic, partition, unknown)
-                .await?;
-            partition
-                .produce(vec![record], Compression::NoCompression)
-                .await
-        };
-        let timeout_ms = self.options().request_timeout_ms;
-        match tokio::time::timeout(Duration::from_millis(timeout_ms), write).await {
-            Ok(Ok(offsets)) => offsets
-                .first()
-                .copied()
-                .ok_or_else(|| failed("the broker named no offset".to_owned())),
-            Ok(Err(error)) => Err(failed(error.to_string())),
-            Err(_) => {
-                let why = format!(
-                    "no acknowledgement within {timeout_ms} ms; it may have been written all the same"
-                );
-                Err(Fault::new(FaultKind::Unreachable, what, why))
+            let producer = loop {
+                match self.producer_id(what).await {
+                    Ok(producer) => break producer,
+                    Err(Failure::Final(fault)) => return Err(fault),
+                    Err(Failure::Passing(fault)) => last = Some(fault),
+                }
+                tokio::time::sleep(Duration::from_millis(RETRY_PAUSE_MS)).await;
+            };
+            // The leader that was known from long ago is not asked.
+            self.client.forget(&Route::Leader(at.clone()));
+            let batch = batch_of(what, message, self.now().wall_ms, producer)?;
+            loop {
+                match self.attempt(what, &at, &batch).await {
+                    Ok(offset) => return Ok(offset),
+                    Err(Failure::Passing(fault)) if producer.is_some() => last = Some(fault),
+                    Err(Failure::Passing(fault) | Failure::Final(fault)) => return Err(fault),
+                }
+                self.client.forget(&Route::Leader(at.clone()));
+                tokio::time::sleep(Duration::from_millis(RETRY_PAUSE_MS)).await;
             }
+        };
+        match tokio::time::timeout(Duration::from_millis(DELIVERY_MS), write).await {
+            Ok(result) => result,
+            Err(_) => Err(last.unwrap_or_else(|| {
+                let why = format!(
+                    "no acknowledgement within {DELIVERY_MS} ms; it may have been written all the same"
+                );
+                Fault::new(FaultKind::Unreachable, what, why)
+            })),
         }
     }
 
-    /// Writes records by key, a batch for each partition.
+    /// A producer id that nobody else has; `None` where the cluster gives none to us. Repeating
+    /// the request wastes an id and does no other harm.
+    async fn producer_id(&self, what: &str) -> Result<Option<Producer>, Failure> {
+        let request = InitProducerIdRequest::default()
+            .with_transactional_id(None)
+            .with_transaction_timeout_ms(ACK_TIMEOUT_MS)
+            .with_producer_id(ProducerId(-1))
+            .with_producer_epoch(-1);
+        let answer = self
+            .client
+            .send_to(&Route::Any, request, |_| ErrorCode::NONE)
+            .await;
+        let response = match answer {
+            Ok(response) => response,
+            Err(ClientError::Unsupported { .. }) => return Ok(None),
+            Err(error) => return Err(failure(what, &error)),
+        };
+        match ErrorCode(response.error_code) {
+            // Before Kafka 3.0 this needed a right of its own.
+            ErrorCode::CLUSTER_AUTHORIZATION_FAILED | ErrorCode::UNSUPPORTED_VERSION => Ok(None),
+            code => checked(what, code, None)
+                .map(|()| Some((response.producer_id.0, response.producer_epoch))),
+        }
+    }
+
+    async fn attempt(
+        &self,
+        what: &str,
+        at: &TopicPartition,
+        batch: &Bytes,
+    ) -> Result<i64, Failure> {
+        let options = SendOptions {
+            version_max: Some(PRODUCE_BY_NAME),
+            ..SendOptions::default()
+        };
+        // Repeating is this file's business: not every batch may be sent twice.
+        let answer = self
+            .client
+            .send_to_with(
+                &Route::Leader(at.clone()),
+                produce_request(at, batch.clone()),
+                options,
+                |_| ErrorCode::NONE,
+            )
+            .await;
+        let response = answer.map_err(|error| failure(what, &error))?;
+        let result = only_partition(what, response).map_err(Failure::Final)?;
+        checked(what, ErrorCode(result.error_code), detail_of(&result))?;
+        Ok(result.base_offset)
+    }
+
+    /// Writes records by key, a batch for each partition: the demo's load, not repeated after a
+    /// lost answer.
     pub(crate) async fn produce_many(
         &self,
         topic: &str,
@@ -154,72 +199,121 @@ impl ClusterClient {
         let what = &what;
         let sends = batches
             .into_iter()
-            .map(|(partition, batch)| self.send_batch(what, topic, partition, batch));
+            .map(|(id, batch)| self.send_batch(what, TopicPartition::new(topic, id), batch));
         try_join_all(sends).await.map(|_| ())
     }
 
-    /// Sends one batch to its partition's leader and answers with its first offset.
+    /// Sends one batch to its partition's leader, once but for a wrong leader.
     async fn send_batch(
         &self,
         what: &str,
-        topic: &str,
-        partition: i32,
+        at: TopicPartition,
         batch: BatchBuilder,
-    ) -> Result<i64, Fault> {
-        let data = PartitionProduceData::default()
-            .with_index(partition)
-            .with_records(Some(batch.build()));
-        let data_of_topic = TopicProduceData::default()
-            .with_name(TopicName::from(StrBytes::from_string(topic.to_owned())))
-            .with_partition_data(vec![data]);
-        let request = ProduceRequest::default()
-            .with_acks(ACKS_ALL)
-            .with_timeout_ms(ACK_TIMEOUT_MS)
-            .with_topic_data(vec![data_of_topic]);
-        type Response = <ProduceRequest as Request>::Response;
-        let partition_of = |response: &Response| {
-            let topic = response.responses.first()?;
-            topic.partition_responses.first().cloned()
-        };
-        let error_of =
-            |r: &Response| ErrorCode(partition_of(r).map_or(0, |partition| partition.error_code));
-        let route = Route::Leader(TopicPartition::new(topic, partition));
+    ) -> Result<(), Fault> {
+        let request = produce_request(&at, batch.build());
         let options = SendOptions {
             version_max: Some(PRODUCE_BY_NAME),
             ..SendOptions::default()
         };
+        let error_of = |response: &ProduceResponse| {
+            let topic = response.responses.first();
+            let partition = topic.and_then(|topic| topic.partition_responses.first());
+            ErrorCode(partition.map_or(0, |partition| partition.error_code))
+        };
         let response = self
             .client
-            .send_to_with(&route, request, options, error_of)
+            .send_to_with(&Route::Leader(at), request, options, error_of)
             .await;
         let response = response.map_err(|error| client_fault(what, &error))?;
-        let result = partition_of(&response).ok_or_else(|| {
-            Fault::new(
-                FaultKind::Failed,
-                what,
-                "the broker's answer does not mention it",
-            )
-        })?;
-        let detail = result.record_errors.first();
-        let detail = detail.and_then(|error| error.batch_index_error_message.as_deref());
-        check_code(
-            what,
-            result.error_code,
-            detail.or(result.error_message.as_deref()),
-        )?;
-        Ok(result.base_offset)
+        let result = only_partition(what, response)?;
+        check_code(what, result.error_code, detail_of(&result))
     }
 }
 
-/// Headers as rskafka can hold them: no nulls, no key twice, in the order of their keys.
-fn plain_headers(headers: &[(String, Option<Vec<u8>>)]) -> Option<BTreeMap<String, Vec<u8>>> {
-    if !headers.is_sorted_by(|a, b| a.0 < b.0) {
-        return None;
-    }
-    headers
+fn batch_of(
+    what: &str,
+    message: &ProduceMessage,
+    now_ms: i64,
+    producer: Option<Producer>,
+) -> Result<Bytes, Fault> {
+    let headers: Vec<(&str, Option<&[u8]>)> = message
+        .headers
         .iter()
-        .map(|(key, value)| Some((key.clone(), value.clone()?)))
-        .collect()
+        .map(|(key, value)| (&**key, value.as_deref()))
+        .collect();
+    let mut batch = BatchBuilder::new();
+    if let Some((id, epoch)) = producer {
+        batch = batch.with_producer(id, epoch, 0);
+    }
+    let (key, value) = (message.key.as_deref(), message.value.as_deref());
+    batch
+        .append(now_ms, key, value, &headers)
+        .map_err(|error| Fault::refused(what, error.to_string()))?;
+    Ok(batch.build())
+}
+
+fn produce_request(at: &TopicPartition, records: Bytes) -> ProduceRequest {
+    let data = PartitionProduceData::default()
+        .with_index(at.partition)
+        .with_records(Some(records));
+    let topic = TopicProduceData::default()
+        .with_name(TopicName::from(StrBytes::from_string(at.topic.to_string())))
+        .with_partition_data(vec![data]);
+    ProduceRequest::default()
+        .with_acks(ACKS_ALL)
+        .with_timeout_ms(ACK_TIMEOUT_MS)
+        .with_topic_data(vec![topic])
+}
+
+/// What the answer says of the one partition that was written to.
+fn only_partition(
+    what: &str,
+    response: ProduceResponse,
+) -> Result<PartitionProduceResponse, Fault> {
+    let topic = response.responses.into_iter().next();
+    let partition = topic.and_then(|topic| topic.partition_responses.into_iter().next());
+    partition.ok_or_else(|| {
+        let why = "the broker's answer does not mention it; it may have been written all the same";
+        Fault::new(FaultKind::Failed, what, why)
+    })
+}
+
+fn detail_of(result: &PartitionProduceResponse) -> Option<&str> {
+    let record = result.record_errors.first();
+    let detail = record.and_then(|error| error.batch_index_error_message.as_deref());
+    detail.or(result.error_message.as_deref())
+}
+
+fn failure(what: &str, error: &ClientError) -> Failure {
+    let fault = client_fault(what, error);
+    // A socket that breaks in the middle of an answer is as good as a lost answer.
+    if error.is_retriable() || error.may_have_been_done() {
+        Failure::Passing(fault)
+    } else {
+        Failure::Final(fault)
+    }
+}
+
+fn checked(what: &str, code: ErrorCode, detail: Option<&str>) -> Result<(), Failure> {
+    /// The leader may have the record all the same, and so may its successor.
+    const MAYBE_WRITTEN: [ErrorCode; 3] = [
+        ErrorCode::REQUEST_TIMED_OUT,
+        ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        ErrorCode::NOT_LEADER_OR_FOLLOWER,
+    ];
+    let Err(mut fault) = check_code(what, code.0, detail) else {
+        return Ok(());
+    };
+    if MAYBE_WRITTEN.contains(&code) {
+        fault
+            .why
+            .push_str("; it may have been written all the same");
+    }
+    Err(if code.is_retriable() {
+        Failure::Passing(fault)
+    } else {
+        Failure::Final(fault)
+    })
 }
 
 /// The partition asked for; else that of the key as Kafka's own producers choose it; else one that

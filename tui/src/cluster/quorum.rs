@@ -47,6 +47,8 @@ impl ClusterClient {
             .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
         let response = self.ask(what, To::Any, request).await?;
         check_code(what, response.error_code, None)?;
+        // Where the levels are known, what is not among them is at level 0.
+        let usual = (response.finalized_features_epoch >= 0).then_some(0);
         let mut levels: Vec<FeatureLevel> = response
             .supported_features
             .iter()
@@ -55,7 +57,10 @@ impl ClusterClient {
                 let finalized = response.finalized_features.iter();
                 let finalized = finalized.filter(|level| *level.name == *name);
                 FeatureLevel {
-                    finalized: finalized.map(|level| level.max_version_level).next(),
+                    finalized: finalized
+                        .map(|level| level.max_version_level)
+                        .next()
+                        .or(usual),
                     name,
                     supported_min: supported.min_version,
                     supported_max: supported.max_version,

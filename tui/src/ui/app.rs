@@ -17,7 +17,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent
 use kafka_shared::types::Endpoint;
 use tui_input::Input;
 
-use crate::cluster::Interest;
+use crate::cluster::{Interest, PollIntervals};
 use crate::model::{ClusterSnapshot, Fault, Taken, TopicPartition, Update};
 use crate::ops::{self, Action, Report};
 use crate::ui::command::{self, Command, Id, Scope};
@@ -95,8 +95,7 @@ pub struct AppOptions {
     pub read_only: bool,
     pub theme: Theme,
     pub bootstrap: Option<Vec<Endpoint>>,
-    /// How often the metadata is read, in milliseconds.
-    pub interval_ms: i64,
+    pub intervals: PollIntervals,
     /// A line as after `:`.
     pub command: Option<String>,
     pub message: Option<String>,
@@ -112,7 +111,7 @@ pub struct App {
     /// The line of the filter while it is typed, with what it was before.
     pub(super) filter: Option<(Input, String)>,
     pub(super) toasts: VecDeque<(Toast, Taken)>,
-    interval_ms: i64,
+    pub(super) intervals: PollIntervals,
     interest: Interest,
     undo: Option<Action>,
     /// What the rows of the screen on top don't know yet.
@@ -136,7 +135,7 @@ impl App {
             dialogs: Vec::new(),
             filter: None,
             toasts: VecDeque::new(),
-            interval_ms: options.interval_ms,
+            intervals: options.intervals,
             interest: Interest::default(),
             undo: None,
             changed: Changed::ALL,
@@ -164,7 +163,7 @@ impl App {
         }
         if let Some(line) = command {
             let (name, argument) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
-            match command::by_name(&self.scopes(), name.trim_start_matches(':')) {
+            match command::by_name(&self.scopes(), name.trim_start_matches(':'), argument) {
                 Some(command) => {
                     let step = Step::Run(command.id, argument.trim().to_owned());
                     self.follow(vec![step], &mut effects);
@@ -273,7 +272,8 @@ impl App {
     }
 
     fn stale_after_ms(&self) -> i64 {
-        let usual = self.interval_ms.max(self.session.interval_ms.min(60_000));
+        let wanted = i64::try_from(self.intervals.metadata_ms).unwrap_or(i64::MAX / 4);
+        let usual = wanted.max(self.session.interval_ms.min(60_000));
         (STALE_INTERVALS * usual + 1_000).max(STALE_MS_MIN)
     }
 
@@ -657,7 +657,7 @@ impl App {
                 Step::Plan(action) => self.plan(action, effects),
                 Step::Run(id, argument) => {
                     let scopes = self.scopes();
-                    if let Some(command) = command::available(&scopes).find(|c| c.id == id) {
+                    if let Some(command) = command::by_id(&scopes, id, &argument) {
                         self.run(command, &argument, effects);
                     }
                 }

@@ -334,9 +334,28 @@ pub fn by_key(scopes: &[Scope], event: KeyEvent) -> Option<&'static Command> {
     available(scopes).find(|c| c.keys.iter().any(|k| k.matches(event)))
 }
 
-/// The command of that name or alias.
-pub fn by_name(scopes: &[Scope], name: &str) -> Option<&'static Command> {
-    available(scopes).find(|c| c.is_named(name))
+/// The command of that name or alias. What is named after it wants one that takes names: the
+/// settings of a topic, and not those of the broker that happens to be selected.
+pub fn by_name(scopes: &[Scope], name: &str, argument: &str) -> Option<&'static Command> {
+    innermost(scopes, argument, |command| command.is_named(name))
+}
+
+/// As [`by_name`], for what a screen or a dialog wants.
+pub fn by_id(scopes: &[Scope], id: Id, argument: &str) -> Option<&'static Command> {
+    innermost(scopes, argument, |command| command.id == id)
+}
+
+fn innermost(
+    scopes: &[Scope],
+    argument: &str,
+    is_meant: impl Fn(&Command) -> bool,
+) -> Option<&'static Command> {
+    let meant = || available(scopes).filter(|command| is_meant(command));
+    let taking = || meant().find(|command| command.argument != Argument::None);
+    (!argument.is_empty())
+        .then(taking)
+        .flatten()
+        .or_else(|| meant().next())
 }
 
 #[cfg(test)]
@@ -355,6 +374,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_name_after_a_command_finds_the_one_that_takes_it() {
+        let scopes = [Scope::Brokers, Scope::List, Scope::Everywhere];
+        let found = |argument| by_name(&scopes, "configs", argument).map(|c| c.scope);
+        assert_eq!(found(""), Some(Scope::Brokers));
+        assert_eq!(found("orders"), Some(Scope::Everywhere));
+        assert!(
+            by_name(&scopes, "brokers", "all").is_some(),
+            "too much said"
+        );
+        assert!(by_name(&scopes, "nonsense", "").is_none());
     }
 
     #[test]

@@ -31,6 +31,8 @@ const KEYS_MAX: usize = 256;
 const EVENTS_MAX: usize = 1_024;
 /// Events that are taken in before the next drawing at most.
 const EVENTS_AT_ONCE: usize = 256;
+/// No further one is taken in after so long: keys must not wait for a flood of data.
+const TAKE_MS_MAX: i64 = 4;
 
 /// How the screens are started.
 #[derive(Debug, Clone)]
@@ -86,12 +88,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let (events, received) = mpsc::channel(EVENTS_MAX);
-    let interval_ms = i64::try_from(options.intervals.metadata_ms).unwrap_or(i64::MAX);
     let app_options = AppOptions {
         read_only: options.read_only,
         theme: options.theme(),
         bootstrap: options.bootstrap.clone(),
-        interval_ms,
+        intervals: options.intervals,
         command: options.command.clone(),
         message: options.message.clone(),
     };
@@ -250,9 +251,10 @@ impl MainLoop {
 
     /// Takes an event in, and those that wait behind it.
     fn take_all(&mut self, first: Event) -> anyhow::Result<Next> {
+        let started_ms = self.clock.monotonic_ms();
         let mut next = self.take(first)?;
         for _ in 1..EVENTS_AT_ONCE {
-            if next != Next::Go {
+            if next != Next::Go || self.clock.monotonic_ms() - started_ms >= TAKE_MS_MAX {
                 break;
             }
             let Ok(event) = self.received.try_recv() else {

@@ -31,7 +31,7 @@ impl Driver {
             read_only,
             theme: Theme::new(ThemeName::Mono),
             bootstrap: bootstrap.map(|b| crate::ui::app::parse_bootstrap(b).unwrap()),
-            interval_ms: 2_000,
+            intervals: crate::cluster::PollIntervals::default(),
             command: None,
             message: None,
         };

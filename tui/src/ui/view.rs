@@ -9,7 +9,6 @@ use ratatui::text::Span;
 use ratatui::widgets::{Clear, Widget};
 use unicode_width::UnicodeWidthStr;
 
-use crate::cluster::PollIntervals;
 use crate::ui::app::App;
 use crate::ui::command::{self, Scope};
 use crate::ui::dialogs::refusal;
@@ -160,24 +159,39 @@ fn freshness(app: &App) -> Vec<Span<'static>> {
 
 fn draw_title(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = &app.world.theme;
-    let mut spans = vec![Span::raw(" ")];
     let n = app.screens.len();
+    let mut crumbs: Vec<String> = Vec::new();
     for (at, screen) in app.screens.iter().enumerate() {
-        let last = at + 1 == n;
-        let title = format::cut(&format::clean(&screen.title()), if last { 60 } else { 20 });
-        spans.push(Span::styled(
-            title,
-            if last { theme.title } else { theme.dim },
-        ));
-        if !last {
-            spans.push(Span::styled(" › ", theme.dim));
-        }
+        let most = if at + 1 == n { 60 } else { 20 };
+        crumbs.push(format::cut(&format::clean(&screen.title()), most));
     }
-    if let Some(screen) = app.screens.last() {
-        let status = screen.status(&app.world.cx());
-        if !status.is_empty() {
-            spans.push(Span::styled(format!("  {status}"), theme.dim));
-        }
+    let status = app
+        .screens
+        .last()
+        .map(|screen| screen.status(&app.world.cx()))
+        .unwrap_or_default();
+    // The way back is known; where one is and how many there are must be seen.
+    let mut dropped = 0;
+    let needed = |crumbs: &[String]| {
+        let titles: usize = crumbs.iter().map(|title| title.width() + 3).sum();
+        titles + status.width() + 1
+    };
+    while crumbs.len() > 1 && needed(&crumbs) > usize::from(area.width) {
+        crumbs.remove(0);
+        dropped += 1;
+    }
+    let mut spans = vec![Span::raw(" ")];
+    if dropped > 0 {
+        spans.push(Span::styled("… › ", theme.dim));
+    }
+    let last = crumbs.pop();
+    for title in crumbs {
+        spans.push(Span::styled(title, theme.dim));
+        spans.push(Span::styled(" › ", theme.dim));
+    }
+    spans.extend(last.map(|title| Span::styled(title, theme.title)));
+    if !status.is_empty() {
+        spans.push(Span::styled(format!("  {status}"), theme.dim));
     }
     let used: usize = spans.iter().map(|span| span.content.width()).sum();
     let rest = usize::from(area.width).saturating_sub(used + 1);
@@ -274,8 +288,8 @@ fn draw_connecting(app: &App, area: Rect, buffer: &mut Buffer) {
 
 fn countdown(app: &App) -> String {
     let session = &app.session;
-    let pause = PollIntervals::default().metadata_ms << session.n_failures.min(10);
-    let pause = i64::try_from(pause.min(15_000)).unwrap_or(0);
+    let pause = app.intervals.metadata_pause_ms(session.n_failures);
+    let pause = i64::try_from(pause).unwrap_or(i64::MAX);
     let left = session.failed_at.monotonic_ms + pause - app.world.now.monotonic_ms;
     let attempts = format::plural(usize::try_from(session.n_failures).unwrap_or(0), "attempt");
     match (left + 999) / 1000 {

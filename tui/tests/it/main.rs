@@ -1,9 +1,12 @@
 //! The manager's cluster layer against a running cluster: one that this test starts in its own
-//! process, or the one that `KAFKA_BOOTSTRAP` names.
+//! process, or the one that `KAFKA_BOOTSTRAP` names; and the real program in a pseudo-terminal.
 
 mod cluster;
 mod groups;
 mod messages;
+mod screens;
+#[allow(dead_code, reason = "the interoperability tests use the rest")]
+mod terminal;
 
 use std::future::Future;
 use std::sync::Arc;

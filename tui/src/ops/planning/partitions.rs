@@ -90,10 +90,11 @@ pub(super) fn reassign(
         based_on: preview.current(),
     });
     let mut plan = Plan::new(action, title, Danger::Disruptive);
+    let has_racks = metadata.brokers.iter().any(|broker| broker.rack.is_some());
     for row in &preview.rows {
         let after = Some(join(&row.proposed));
         plan.change(row.partition.to_string(), Some(join(&row.current)), after);
-        if row.racks_after < row.racks_before {
+        if has_racks && row.racks_after < row.racks_before {
             plan.warnings.push(format!(
                 "{} will span {} racks instead of {}",
                 row.partition, row.racks_after, row.racks_before

@@ -146,7 +146,7 @@ fn impossible_topics_are_refused_with_the_reason() {
                 replication_factor: Some(4),
                 ..create()
             },
-            "larger than the 3 brokers",
+            "and there are 3",
         ),
         (
             CreateTopic {

@@ -110,7 +110,7 @@ fn check_shape(create: &CreateTopic, metadata: &ClusterMetadata) -> Result<(), S
     match create.replication_factor {
         Some(n) if n < 1 => Err(format!("replication factor {n}: it must be at least 1")),
         Some(n) if usize::from(n.unsigned_abs()) > n_live => Err(format!(
-            "replication factor {n} is larger than the {n_live} brokers that live"
+            "replication factor {n} needs {n} live brokers, and there are {n_live}"
         )),
         _ => Ok(()),
     }

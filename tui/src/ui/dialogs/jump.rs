@@ -25,11 +25,12 @@ pub struct Candidate {
     place: Place,
 }
 
-/// Everything with a name in the cluster.
-pub fn candidates(cx: &Cx<'_>) -> Vec<Candidate> {
+/// Everything with a name in the cluster, or all of one kind.
+pub fn candidates(cx: &Cx<'_>, kind: Option<&str>) -> Vec<Candidate> {
+    let wanted = |candidate: &str| kind.is_none_or(|kind| kind == candidate);
     let mut all = Vec::new();
     if let Some(metadata) = cx.snapshot.metadata.get() {
-        for topic in &metadata.topics {
+        for topic in metadata.topics.iter().filter(|_| wanted("topic")) {
             all.push(Candidate {
                 kind: "topic",
                 name: topic.name.to_string(),
@@ -37,7 +38,7 @@ pub fn candidates(cx: &Cx<'_>) -> Vec<Candidate> {
                 place: Place::Topic(topic.name.to_string()),
             });
         }
-        for broker in &metadata.brokers {
+        for broker in metadata.brokers.iter().filter(|_| wanted("broker")) {
             all.push(Candidate {
                 kind: "broker",
                 name: broker.id.to_string(),
@@ -47,7 +48,7 @@ pub fn candidates(cx: &Cx<'_>) -> Vec<Candidate> {
         }
     }
     if let Some(groups) = cx.snapshot.groups.get() {
-        for group in groups.groups.values() {
+        for group in groups.groups.values().filter(|_| wanted("group")) {
             let state = group
                 .state
                 .as_ref()
@@ -95,7 +96,7 @@ pub struct Jump {
 
 impl Jump {
     pub fn new(cx: &Cx<'_>) -> Self {
-        let candidates = candidates(cx);
+        let candidates = candidates(cx, None);
         let found = rank(&candidates, "", SHOWN_MAX);
         Self {
             candidates,

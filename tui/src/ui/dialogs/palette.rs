@@ -23,6 +23,8 @@ pub struct Palette {
     input: Input,
     suggestions: Vec<Suggestion>,
     chosen: Option<usize>,
+    /// What the command that is typed can be about.
+    candidates: Vec<Candidate>,
 }
 
 #[derive(Debug, Clone)]
@@ -39,6 +41,7 @@ impl Palette {
             input: Input::default(),
             suggestions: Vec::new(),
             chosen: None,
+            candidates: Vec::new(),
         };
         palette.suggest(cx);
         palette
@@ -52,16 +55,16 @@ impl Palette {
         palette
     }
 
-    fn command(&self, name: &str) -> Option<&'static Command> {
-        command::by_name(&self.scopes, name)
+    fn command(&self, name: &str, argument: &str) -> Option<&'static Command> {
+        command::by_name(&self.scopes, name, argument)
     }
 
     fn suggest(&mut self, cx: &Cx<'_>) {
         self.chosen = None;
-        let line = self.input.value().trim_start();
+        let line = self.input.value().trim_start().to_owned();
         self.suggestions = match line.split_once(' ') {
             Some((name, argument)) => self.arguments(name, argument.trim(), cx),
-            None => self.names(line),
+            None => self.names(&line),
         };
     }
 
@@ -99,22 +102,33 @@ impl Palette {
             .collect()
     }
 
-    fn arguments(&self, name: &str, typed: &str, cx: &Cx<'_>) -> Vec<Suggestion> {
-        let Some(command) = self.command(name) else {
+    fn arguments(&mut self, name: &str, typed: &str, cx: &Cx<'_>) -> Vec<Suggestion> {
+        // What is typed is the beginning of an argument, even when nothing of it is there yet.
+        let Some(command) = self.command(name, "…") else {
             return Vec::new();
         };
-        let wanted = |candidate: &Candidate| match command.argument {
-            Argument::Topic => candidate.kind == "topic",
-            Argument::Group => candidate.kind == "group",
-            Argument::Broker => candidate.kind == "broker",
-            Argument::None | Argument::Text => false,
+        let kind = match command.argument {
+            Argument::Topic => "topic",
+            Argument::Group => "group",
+            Argument::Broker => "broker",
+            Argument::None | Argument::Text => return Vec::new(),
         };
-        let all: Vec<Candidate> = candidates(cx).into_iter().filter(wanted).collect();
-        let ranked = rank(&all, typed, SUGGESTIONS_MAX);
-        let suggestion = |at: usize| Suggestion {
-            line: format!("{name} {}", all[at].name),
-            doc: all[at].note.clone(),
+        // Names are collected once, not at every key.
+        if self
+            .candidates
+            .first()
+            .is_none_or(|first| first.kind != kind)
+        {
+            self.candidates = candidates(cx, Some(kind));
+        }
+        let suggestion = |at: usize| {
+            let candidate = &self.candidates[at];
+            Suggestion {
+                line: format!("{name} {}", candidate.name),
+                doc: candidate.note.clone(),
+            }
         };
+        let ranked = rank(&self.candidates, typed, SUGGESTIONS_MAX);
         ranked.into_iter().map(suggestion).collect()
     }
 
@@ -139,7 +153,7 @@ impl Palette {
         }
         let (name, argument) = line.split_once(' ').unwrap_or((line, ""));
         // An unambiguous beginning is enough.
-        let command = self.command(name).or_else(|| {
+        let command = self.command(name, argument.trim()).or_else(|| {
             let starts = |c: &&Command| c.name.starts_with(name);
             let mut found = command::available(&self.scopes).filter(starts);
             let first = found.next()?;

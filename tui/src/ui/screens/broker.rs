@@ -38,7 +38,7 @@ const COLUMNS: &[Column<Replica>] = &[
     Column::name(
         "PARTITION",
         20,
-        |row, _| Key::text(&row.name),
+        |row, _| Key::partition(&row.topic, row.partition),
         |row, cx| cells::foreign(&row.name, cx),
     ),
     Column::text(
@@ -144,15 +144,15 @@ impl BrokerScreen {
             None => String::new(),
         };
         let text = format!(
-            "leads {}{}  preferred for {}  replicas {}{}  out of sync {}  size {}",
+            "size {}  leads {}{}  preferred for {}  replicas {}{}  out of sync {}",
+            row.size
+                .map_or_else(|| format::UNKNOWN.to_owned(), format::bytes),
             format::count(b.leaders as i64),
             skew(b.leader_skew_percent),
             format::count(b.preferred_leaders as i64),
             format::count(b.replicas as i64),
             skew(b.replica_skew_percent),
             format::count(b.out_of_sync as i64),
-            row.size
-                .map_or_else(|| format::UNKNOWN.to_owned(), format::bytes),
         );
         frame::text(
             &text,

@@ -64,14 +64,14 @@ const COLUMNS: &[Column<Row>] = &[
     ),
     Column::wide(
         "VALUE",
-        20,
+        12,
         0,
         |row, _| Key::text(&value_text(&row.entry)),
         |row, cx| Span::styled(value_text(&row.entry), source_style(row, cx)),
     ),
-    Column::text(
+    Column::wide(
         "FROM",
-        21,
+        16,
         0,
         |row, _| Key::text(row.entry.source.as_str()),
         |row, cx| Span::styled(row.entry.source.as_str(), source_style(row, cx)),

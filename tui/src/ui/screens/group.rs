@@ -1,6 +1,8 @@
 //! One group: members with what they own, lag per partition, and what changed while one looked.
 
-use std::collections::{BTreeMap, VecDeque};
+mod members;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ratatui::buffer::Buffer;
@@ -8,10 +10,11 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
+use self::members::{differences, member_name, owners_of, owns};
 use super::{cells, groups, topics};
 use crate::cluster::Interest;
 use crate::derive::{GroupLag, Lag, PartitionLag};
-use crate::model::{GroupDescription, GroupState, Member, TopicAssignment};
+use crate::model::{GroupDescription, GroupKind, GroupState, Member};
 use crate::ops::Action;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
@@ -28,6 +31,8 @@ pub struct LagRow {
     name: String,
     lag: PartitionLag,
     owner: Option<String>,
+    /// Of a share group, which has positions of its own and commits none.
+    is_shared: bool,
 }
 
 impl Named for LagRow {
@@ -36,8 +41,9 @@ impl Named for LagRow {
     }
 }
 
-fn note(row: &PartitionLag) -> Option<String> {
-    match (row.lost, row.lag.reason()) {
+fn note(row: &LagRow) -> Option<String> {
+    match (row.lag.lost, row.lag.lag.reason()) {
+        _ if row.is_shared => Some("a share group commits no offsets".to_owned()),
         (Some(lost), _) => Some(format!(
             "{} removed by retention before they were read",
             format::count(lost)
@@ -50,7 +56,7 @@ const LAG_COLUMNS: &[Column<LagRow>] = &[
     Column::name(
         "PARTITION",
         18,
-        |row, _| Key::text(&row.name),
+        |row, _| Key::partition(&row.lag.topic, row.lag.partition),
         |row, cx| cells::foreign(&row.name, cx),
     ),
     Column::number(
@@ -99,14 +105,14 @@ const LAG_COLUMNS: &[Column<LagRow>] = &[
         "NOTE",
         24,
         3,
-        |row, _| note(&row.lag).map_or(Key::Unknown, |note| Key::text(&note)),
+        |row, _| note(row).map_or(Key::Unknown, |note| Key::text(&note)),
         |row, cx| {
             let style = if row.lag.lost.is_some() {
                 cx.theme.bad
             } else {
                 cx.theme.dim
             };
-            Span::styled(note(&row.lag).unwrap_or_default(), style)
+            Span::styled(note(row).unwrap_or_default(), style)
         },
     ),
 ];
@@ -215,7 +221,7 @@ const HISTORY_COLUMNS: &[Column<Change>] = &[
         |row, _| Key::Int(row.at_ms),
         |row, cx| cells::dim(format::clock_ms(row.at_ms), cx),
     ),
-    Column::wide(
+    Column::rest(
         "CHANGE",
         40,
         0,
@@ -252,89 +258,6 @@ pub struct GroupScreen {
     seen: Option<Arc<GroupDescription>>,
     lag: Option<GroupLag>,
     exists: bool,
-}
-
-/// `orders 0-3,5`: the partitions of each topic, runs of them in short.
-fn owns(assignment: &[TopicAssignment]) -> String {
-    let topic = |topic: &TopicAssignment| {
-        let mut runs: Vec<(i32, i32)> = Vec::new();
-        for id in &topic.partitions {
-            match runs.last_mut() {
-                Some(run) if run.1 + 1 == *id => run.1 = *id,
-                _ => runs.push((*id, *id)),
-            }
-        }
-        let run = |(from, to): &(i32, i32)| {
-            if from == to {
-                from.to_string()
-            } else {
-                format!("{from}-{to}")
-            }
-        };
-        let runs: Vec<String> = runs.iter().map(run).collect();
-        format!("{} {}", topic.topic, runs.join(","))
-    };
-    assignment.iter().map(topic).collect::<Vec<_>>().join("; ")
-}
-
-fn member_name(member: &Member) -> String {
-    match &member.instance_id {
-        Some(instance) => format!("{} ({instance})", member.client_id),
-        None => format!(
-            "{}@{}",
-            member.client_id,
-            member.host.trim_start_matches('/')
-        ),
-    }
-}
-
-/// What is different between two descriptions, in words.
-fn differences(before: &GroupDescription, now: &GroupDescription) -> Vec<String> {
-    let mut changes = Vec::new();
-    if before.state != now.state {
-        changes.push(format!("state {} → {}", before.state, now.state));
-    }
-    if before.coordinator != now.coordinator {
-        changes.push(format!(
-            "coordinator {} → {}",
-            before.coordinator, now.coordinator
-        ));
-    }
-    if before.group_epoch != now.group_epoch
-        && let (Some(before), Some(now)) = (before.group_epoch, now.group_epoch)
-    {
-        changes.push(format!("group epoch {before} → {now}"));
-    }
-    let by_id = |description: &GroupDescription| -> BTreeMap<Arc<str>, Member> {
-        description
-            .members
-            .iter()
-            .map(|m| (Arc::clone(&m.id), m.clone()))
-            .collect()
-    };
-    let (old, new) = (by_id(before), by_id(now));
-    for (id, member) in &old {
-        if !new.contains_key(id) {
-            let n = format::plural(member.n_partitions(), "partition");
-            changes.push(format!("{} left with {n}", member_name(member)));
-        }
-    }
-    for (id, member) in &new {
-        match old.get(id) {
-            None => changes.push(format!("{} joined", member_name(member))),
-            Some(before) if before.assignment != member.assignment => {
-                let owned = owns(&member.assignment);
-                let owned = if owned.is_empty() {
-                    "nothing".to_owned()
-                } else {
-                    owned
-                };
-                changes.push(format!("{} now owns {owned}", member_name(member)));
-            }
-            Some(_) => {}
-        }
-    }
-    changes
 }
 
 impl GroupScreen {
@@ -387,6 +310,9 @@ impl GroupScreen {
             .get(self.id.as_str())
             .and_then(|part| part.value());
         let lag = groups::lag(committed.map(|c| &**c), description.as_deref(), cx);
+        let is_shared = description
+            .as_ref()
+            .is_some_and(|d| d.kind == GroupKind::Share);
         let members = description.iter().flat_map(|d| d.members.iter());
         let names: Vec<String> = members.clone().map(member_name).collect();
         let mut lags: Vec<Option<i64>> = vec![Some(0); names.len()];
@@ -400,9 +326,21 @@ impl GroupScreen {
                 };
                 *sum = sum.zip(add).map(|(sum, add)| sum + add);
             }
+            let mut owner = partition.member.and_then(|at| names.get(at).cloned());
+            if is_shared {
+                let owners = owners_of(
+                    description.as_deref(),
+                    &partition.topic,
+                    partition.partition,
+                );
+                owner = owner
+                    .filter(|_| owners < 2)
+                    .or((owners > 1).then(|| format::plural(owners, "member")));
+            }
             rows.push(LagRow {
                 name: format!("{}-{}", partition.topic, partition.partition),
-                owner: partition.member.and_then(|at| names.get(at).cloned()),
+                owner,
+                is_shared,
                 lag: partition.clone(),
             });
         }
@@ -458,30 +396,14 @@ impl GroupScreen {
             spans.push(Span::styled(format!("  {label} "), theme.dim));
             spans.push(Span::styled(text, style));
         };
-        if let Some(group) = group {
-            add(
-                "type",
-                format::clean(group.kind.as_str()).into_owned(),
-                theme.text,
-            );
-            add("coordinator", group.coordinator.to_string(), theme.text);
-        }
-        if let Some(description) = description {
-            if !description.assignor.is_empty() {
-                add(
-                    "assignor",
-                    format::clean(&description.assignor).into_owned(),
-                    theme.text,
-                );
-            }
-            add("members", description.members.len().to_string(), theme.text);
-            if let Some(epoch) = description.group_epoch {
-                add("epoch", epoch.to_string(), theme.text);
-            }
-        }
         match &self.lag {
             Some(lag) => {
-                add("lag", format::total(&lag.total, format::count), theme.title);
+                let total = if lag.total.n_parts() == 0 {
+                    format::NONE.to_owned()
+                } else {
+                    format::total(&lag.total, format::count)
+                };
+                add("lag", total, theme.title);
                 if lag.owned_percent() < 100 && !lag.partitions.is_empty() {
                     add("owned", format!("{}%", lag.owned_percent()), theme.warn);
                 }
@@ -495,12 +417,35 @@ impl GroupScreen {
             }
             None => add("lag", format::UNKNOWN.to_owned(), theme.dim),
         }
+        if let Some(description) = description {
+            add("members", description.members.len().to_string(), theme.text);
+        }
+        if let Some(group) = group {
+            add(
+                "type",
+                format::clean(group.kind.as_str()).into_owned(),
+                theme.text,
+            );
+            add("coordinator", group.coordinator.to_string(), theme.text);
+        }
+        if let Some(description) = description {
+            if let Some(epoch) = description.group_epoch {
+                add("epoch", epoch.to_string(), theme.text);
+            }
+            if !description.assignor.is_empty() {
+                add(
+                    "assignor",
+                    format::clean(&description.assignor).into_owned(),
+                    theme.text,
+                );
+            }
+        }
         frame::line(spans, area.x + 1, area.y, area.width - 1, buffer);
     }
 
     /// The partitions, and below them in full what is to be said of the selected one.
     fn draw_lags(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
-        let note = self.lags.selected_row().and_then(|row| note(&row.lag));
+        let note = self.lags.selected_row().and_then(note);
         let below = u16::from(note.is_some()).min(area.height);
         let list = Rect {
             height: area.height - below,

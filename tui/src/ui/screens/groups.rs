@@ -1,6 +1,7 @@
 //! All consumer groups: state, members, lag.
 
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ratatui::buffer::Buffer;
@@ -11,7 +12,7 @@ use ratatui::text::Span;
 use super::{cells, topics};
 use crate::cluster::Interest;
 use crate::derive::{GroupLag, GroupTotals, group_lag, group_totals};
-use crate::model::{Committed, Fault, Group, GroupDescription, GroupState};
+use crate::model::{Committed, Fault, FaultKind, Group, GroupDescription, GroupKind, GroupState};
 use crate::ops::Action;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
@@ -84,6 +85,12 @@ impl Row {
     }
 
     fn topics(&self) -> Option<usize> {
+        if self.group.kind == GroupKind::Share {
+            let members = self.description.iter().flat_map(|d| d.members.iter());
+            let topics = members.flat_map(|m| m.assignment.iter().map(|owned| &owned.topic));
+            let topics: BTreeSet<_> = topics.collect();
+            return self.description.as_ref().map(|_| topics.len());
+        }
         self.committed
             .as_ref()
             .map(|committed| committed.topics.len())
@@ -157,6 +164,10 @@ pub const COLUMNS: &[Column<Row>] = &[
                 .map_or(Key::Unknown, |state| Key::text(state.as_str()))
         },
         |row, cx| match (row.state(), &row.fault) {
+            // The list of groups is all that there is of this kind.
+            (Some(state), Some(fault)) if fault.kind == FaultKind::Unsupported => {
+                Span::styled(short_state(state), row.state_style(cx))
+            }
             (_, Some(_)) => Span::styled("no answer", cx.theme.warn),
             (Some(state), None) => Span::styled(short_state(state), row.state_style(cx)),
             (None, None) => cells::dim(format::UNKNOWN, cx),

@@ -128,7 +128,7 @@ const COLUMNS: &[Column<Row>] = &[
         |row, _| Key::text(row.key.as_deref().unwrap_or("")),
         |row, cx| optional(&row.key, cx),
     ),
-    Column::wide(
+    Column::rest(
         "VALUE",
         20,
         0,

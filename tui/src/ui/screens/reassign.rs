@@ -74,7 +74,7 @@ const COLUMNS: &[Column<Row>] = &[
     Column::name(
         "PARTITION",
         18,
-        |row, _| Key::text(&row.name),
+        |row, _| Key::partition(&row.key.topic, row.key.partition),
         |row, cx| cells::foreign(&row.name, cx),
     ),
     Column::text(

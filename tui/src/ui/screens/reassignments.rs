@@ -32,7 +32,10 @@ const COLUMNS: &[Column<Row>] = &[
     Column::name(
         "PARTITION",
         18,
-        |row, _| Key::text(&row.name),
+        |row, _| {
+            let partition = &row.progress.partition;
+            Key::partition(&partition.topic, partition.partition)
+        },
         |row, cx| cells::foreign(&row.name, cx),
     ),
     Column::text(

@@ -384,11 +384,25 @@ impl Screen for Topics {
             return;
         };
         let n_brokers = cx.n_brokers();
-        let (old, selected) = self.list.take_rows();
+        let (mut old, selected) = self.list.take_rows();
+        let topics = &metadata.topics;
+        let is_same = |(row, topic): (&Row, &Arc<Topic>)| row.topic.name == topic.name;
+        if old.len() == topics.len() && old.iter().zip(topics).all(is_same) {
+            // Thousands of rows stay where they are in memory.
+            for (row, topic) in old.iter_mut().zip(topics) {
+                let min_isr = cx.min_isr(&topic.name);
+                if row.is_current(topic, min_isr, n_brokers) {
+                    row.forget(changed);
+                } else {
+                    *row = Row::new(topic, min_isr, n_brokers);
+                }
+            }
+            return self.list.give_rows(old, selected, cx);
+        }
         // Both are sorted by name, so that one walk finds what is there already.
         let mut old = old.into_iter().peekable();
-        let mut rows = Vec::with_capacity(metadata.topics.len());
-        for topic in &metadata.topics {
+        let mut rows = Vec::with_capacity(topics.len());
+        for topic in topics {
             while old.next_if(|row| row.topic.name < topic.name).is_some() {}
             let min_isr = cx.min_isr(&topic.name);
             let kept = old

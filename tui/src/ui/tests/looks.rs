@@ -29,10 +29,10 @@ fn overview() {
 
     RATE        ≥250/s  █
 
-    WHAT IS WRONG              STATE▲            DETAIL
-    audit-0                    offline           in sync none of 3, min 1
-    broker 3                   no answer         connect to b3:9092: refused
-    clicks-1                   under-replicated  in sync 2 of 2,3, min 1
+    WHAT IS WRONG             STATE▲            DETAIL
+    audit-0                   offline           in sync none of 3, min 1
+    broker 3                  no answer         connect to b3:9092: refused
+    clicks-1                  under-replicated  in sync 2 of 2,3, min 1
 
     BUSIEST TOPICS                  RATE         RECORDS
     clicks                         150/s           6,000
@@ -77,14 +77,14 @@ fn broker() {
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
     overview › brokers › broker 1  4 ──────────────────────────────────────────────
     up  b1:9092  rack r1  controller
-    leads 3  preferred for 2  replicas 4  out of sync 0  size 5.00 MiB
+    size 5.00 MiB  leads 3  preferred for 2  replicas 4  out of sync 0
     log dir /var/lib/kafka  5.00 MiB in 4 replicas  512 GiB free of 1.00 TiB
 
-    PARTITION▲                    ROLE          STATE             SIZE      BEHIND
-    clicks-0                      leader        in sync        977 KiB           0
-    clicks-2                      follower      in sync       2.86 MiB           0
-    orders-0                      leader        in sync        977 KiB           0
-    orders-1                      leader        in sync       1.91 MiB           0
+    PARTITION▲            ROLE          STATE             SIZE      BEHIND
+    clicks-0              leader        in sync        977 KiB           0
+    clicks-2              follower      in sync       2.86 MiB           0
+    orders-0              leader        in sync        977 KiB           0
+    orders-1              leader        in sync       1.91 MiB           0
 
 
     ? help  c settings  d drain  enter open  / filter  > sort  : command
@@ -108,10 +108,10 @@ fn topics() {
     assert_snapshot!(look("3", 160, 8), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1                                                                                       live
     overview › topics  3 ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-    TOPIC▲                                          PART   RF  STATE               RECORDS       SIZE      RATE  MIN     SPREAD     SKEW    LSKEW   PREF        UR
-    audit                                              1    1  1 offline                 …          …         …    1      0/33%       0%       0%     0%      100%
-    clicks                                             3    2  1 under-repl.         6,000  ≥6.68 MiB     150/s    1       100%       0%       0%   100%       33%
-    orders                                             2    3  ok                3,000,000  ≥5.72 MiB     100/s    1       100%       0%      33%    50%        0%
+    TOPIC▲             PART   RF  STATE               RECORDS       SIZE      RATE  MIN     SPREAD     SKEW    LSKEW   PREF        UR
+    audit                 1    1  1 offline                 …          …         …    1      0/33%       0%       0%     0%      100%
+    clicks                3    2  1 under-repl.         6,000  ≥6.68 MiB     150/s    1       100%       0%       0%   100%       33%
+    orders                2    3  ok                3,000,000  ≥5.72 MiB     100/s    1       100%       0%      33%    50%        0%
 
     ? help  n new  m messages  c settings  a reassign  p produce  + partitions  e elect  D delete  enter open  / filter  > sort  : command  ctrl-p jump
     ");
@@ -172,15 +172,15 @@ fn topic() {
     overview › topics › orders  2 ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
     2 partitions  replicas 3  min ISR 1  records 3,000,000  size ≥5.72 MiB  rate 100/s
     settings retention.ms=3600000
-    PART▲  LEADER  REPLICAS                                   IN SYNC   STATE                START          END      RECORDS       SIZE      RATE    BEHIND  EPOCH
-        0       1  1,2,3                                      1,2,3     ok                     100    1,000,100    1,000,000    977 KiB    50.0/s         0      3
-        1       1  2,3,1                                      1,2,3     not preferred          100    2,000,100    2,000,000   1.91 MiB    50.0/s         0      3
+    PART▲  LEADER  REPLICAS                              IN SYNC   STATE                START          END      RECORDS       SIZE      RATE    BEHIND  EPOCH
+        0       1  1,2,3                                 1,2,3     ok                     100    1,000,100    1,000,000    977 KiB    50.0/s         0      3
+        1       1  2,3,1                                 1,2,3     not preferred          100    2,000,100    2,000,000   1.91 MiB    50.0/s         0      3
 
 
     groups of this topic (2) ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-    GROUP▲                                                 STATE                  LAG        WORST  MEMBERS  TOPICS  TYPE      COORD  OWNED   LOST  ASSIGNOR
-    billing                                                stable               1,000        1,000        2       1  classic       2   100%      0  range
-    reports                                                empty            1,000,060    1,000,060        …       1  consumer      2     0%      1
+    GROUP▲              STATE                  LAG        WORST  MEMBERS  TOPICS  TYPE      COORD  OWNED   LOST  ASSIGNOR
+    billing             stable               1,000        1,000        2       1  classic       2   100%      0  range
+    reports             empty            1,000,060    1,000,060        …       1  consumer      2     0%      1
     ? help  tab next list  m messages  c settings  a reassign  p produce  + partitions  e elect  D delete  enter open  / filter  > sort  : command  ctrl-p jump
     ");
 }
@@ -217,9 +217,9 @@ fn groups() {
     assert_snapshot!(look("4", 160, 8), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1                                                                                       live
     overview › groups  2 ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-    GROUP▲                                                 STATE                  LAG        WORST  MEMBERS  TOPICS  TYPE      COORD  OWNED   LOST  ASSIGNOR
-    billing                                                stable               1,000        1,000        2       1  classic       2   100%      0  range
-    reports                                                empty            1,000,060    1,000,060        …       1  consumer      2     0%      1
+    GROUP▲              STATE                  LAG        WORST  MEMBERS  TOPICS  TYPE      COORD  OWNED   LOST  ASSIGNOR
+    billing             stable               1,000        1,000        2       1  classic       2   100%      0  range
+    reports             empty            1,000,060    1,000,060        …       1  consumer      2     0%      1
 
 
     ? help  D delete  enter open  / filter  > sort  : command  ctrl-p jump
@@ -231,11 +231,11 @@ fn group() {
     assert_snapshot!(look("4 enter", 80, 10), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
     overview › groups › billing ───────────────────────────────────────────────────
-    Stable  type classic  coordinator 2  assignor range  members 2  lag 1,000
+    Stable  lag 1,000  members 2  type classic  coordinator 2  assignor range
     partitions 2 │ members 2 │ history 1 ──────────────────────────────────────────
-    PARTITION▲               COMMITTED           END           LAG  OWNER
-    orders-0                   999,100     1,000,100         1,000  app-1@10.0.0.1
-    orders-1                 2,000,100     2,000,100             0  app-2@10.0.0.1
+    PARTITION▲             COMMITTED           END           LAG  OWNER
+    orders-0                 999,100     1,000,100         1,000  app-1@10.0.0.1
+    orders-1               2,000,100     2,000,100             0  app-2@10.0.0.1
 
 
     ? help  tab next list  D delete  enter open  / filter  > sort  : command
@@ -243,11 +243,11 @@ fn group() {
     assert_snapshot!(look("4 enter tab", 120, 10), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1                                               live
     overview › groups › billing ───────────────────────────────────────────────────────────────────────────────────────────
-    Stable  type classic  coordinator 2  assignor range  members 2  lag 1,000
+    Stable  lag 1,000  members 2  type classic  coordinator 2  assignor range
     partitions 2 │ members 2 │ history 1 ──────────────────────────────────────────────────────────────────────────────────
-    CLIENT▲                     HOST               PART          LAG  OWNS                          INSTANCE        EPOCH
-    app-1                       10.0.0.1              1        1,000  orders 0                      -                   -
-    app-2                       10.0.0.1              1            0  orders 1                      -                   -
+    CLIENT▲                     HOST               PART          LAG  OWNS                           INSTANCE        EPOCH
+    app-1                       10.0.0.1              1        1,000  orders 0                       -                   -
+    app-2                       10.0.0.1              1            0  orders 1                       -                   -
 
 
     ? help  tab next list  D delete  enter open  / filter  > sort  : command  ctrl-p jump
@@ -256,11 +256,11 @@ fn group() {
     assert_snapshot!(look("4 j enter", 120, 9), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1                                               live
     overview › groups › reports ───────────────────────────────────────────────────────────────────────────────────────────
-    Empty  type consumer  coordinator 2  lag 1,000,060  owned 0%  lost in 1 partition
+    Empty  lag 1,000,060  owned 0%  lost in 1 partition  type consumer  coordinator 2
     partitions 2 │ members 0 │ history 0 ──────────────────────────────────────────────────────────────────────────────────
-    PARTITION▲                   COMMITTED           END           LAG  OWNER               NOTE
-    orders-0                            40     1,000,100     1,000,060  nobody              60 removed by retention befor…
-    orders-1                             -     2,000,100             -  nobody              nothing committed
+    PARTITION▲             COMMITTED           END           LAG  OWNER                  NOTE
+    orders-0                      40     1,000,100     1,000,060  nobody                 60 removed by retention before t…
+    orders-1                       -     2,000,100             -  nobody                 nothing committed
     60 removed by retention before they were read
     ? help  tab next list  D delete  enter open  / filter  > sort  : command  ctrl-p jump
     ");
@@ -284,7 +284,7 @@ fn what_happens_in_a_group_while_one_looks_is_kept() {
     assert_snapshot!(driver.screen(80, 12), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
     overview › groups › billing ───────────────────────────────────────────────────
-    Stable  type classic  coordinator 2  assignor range  members 1  lag 1,000
+    Stable  lag 1,000  members 1  type classic  coordinator 2  assignor range
     partitions 2 │ members 1 │ history 5 ──────────────────────────────────────────
     TIME▼     CHANGE
     10:00:02  state PreparingRebalance → Stable
@@ -307,8 +307,8 @@ fn quorum() {
          2  voter                500          0  10:00:00    10:00:00
          3  voter                488         12  10:00:00    10:00:00
     feature levels: in effect, and what the brokers can do ────────────────────────
-    FEATURE▲                                                 LEVEL    FROM      TO
-    metadata.version                                            29       7      30
+    FEATURE▲                    LEVEL    FROM      TO
+    metadata.version               29       7      30
 
 
     ? help  tab next list  enter open  / filter  > sort  : command  ctrl-p jump
@@ -320,9 +320,9 @@ fn configs() {
     assert_snapshot!(look("3 G c", 120, 14), @r#"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1                                               live
     overview › topics › settings of topic "orders"  2 ─────────────────────────────────────────────────────────────────────
-    SETTING▲                        VALUE                 FROM                   DEFAULT               TYPE
-    retention.bytes                 -1                    default                -1                    long
-    retention.ms                    3600000               topic                  604800000             long
+    SETTING▲                        VALUE             FROM                  DEFAULT                    TYPE
+    retention.bytes                 -1                default               -1                         long
+    retention.ms                    3600000           topic                 604800000                  long
 
 
 
@@ -355,8 +355,8 @@ fn reassignments() {
     overview › reassignments  1 ───────────────────────────────────────────────────────────────────────────────────────────
     … of 977 KiB copied
 
-    PARTITION▲                    FROM        TO          PROGRESS                COPIED         OF  IN SYNC    CANCEL
-    clicks-0                      1,2         3,2         …                            …    977 KiB  0 of 1     clean
+    PARTITION▲          FROM        TO          PROGRESS                COPIED         OF  IN SYNC    CANCEL
+    clicks-0            1,2         3,2         …                            …    977 KiB  0 of 1     clean
 
 
     ? help  x cancel  enter open  / filter  > sort  : command  ctrl-p jump
@@ -371,11 +371,11 @@ fn wizard() {
     off broker 1, onto 2,3   0 of 4 partitions change   copy 0 replicas, 0 B
     no proposal: orders-0 has 3 replicas and only 2 brokers may hold them
     allow more brokers, or lower the number of replicas (b), or edit by hand (e)
-    PARTITION                          NOW           PROPOSED      CHANGE▲           TO COPY  RACKS
-    clicks-0                           1,2           1,2           stays                 0 B  -
-    clicks-2                           3,1           3,1           stays                 0 B  -
-    orders-0                           1,2,3         1,2,3         stays                 0 B  -
-    orders-1                           2,3,1         2,3,1         stays                 0 B  -
+    PARTITION           NOW           PROPOSED      CHANGE▲           TO COPY  RACKS
+    clicks-0            1,2           1,2           stays                 0 B  -
+    clicks-2            3,1           3,1           stays                 0 B  -
+    orders-0            1,2,3         1,2,3         stays                 0 B  -
+    orders-1            2,3,1         2,3,1         stays                 0 B  -
 
 
 
@@ -393,10 +393,10 @@ fn wizard() {
     spread evenly over 1,2   2 of 3 partitions change   copy 2 replicas, ≥1.91 MiB
     x plans it; nothing is sent before you confirm
 
-    PARTITION                          NOW           PROPOSED      CHANGE▲           TO COPY  RACKS
-    clicks-1                           2,3           2,1           +1 -3            1.91 MiB  2
-    clicks-2                           3,1           2,1           +2 -3                   …  2
-    clicks-0                           1,2           1,2           stays                 0 B  -
+    PARTITION           NOW           PROPOSED      CHANGE▲           TO COPY  RACKS
+    clicks-1            2,3           2,1           +1 -3            1.91 MiB  2
+    clicks-2            3,1           2,1           +2 -3                   …  2
+    clicks-0            1,2           1,2           stays                 0 B  -
 
 
 
@@ -413,10 +413,10 @@ fn wizard() {
     spread evenly over 1,2   2 of 3 partitions change   copy 2 replicas, ≥1.91 MiB
     x plans it; nothing is sent before you confirm
 
-    PARTITION                NOW           PROPOSED      CHANGE▲           TO COPY
-    clicks-1                 2,3           2,1           +1 -3            1.91 MiB
-    c╭ reassign partitions: 2 partitions ───────────────────────────────────────╮…
-    c│ clicks-1  2,3 → 2,1                                                      │B
+    PARTITION           NOW           PROPOSED      CHANGE▲           TO COPY
+    clicks-1            2,3           2,1           +1 -3            1.91 MiB
+    c╭ reassign partitions: 2 partitions ───────────────────────────────────────╮
+    c│ clicks-1  2,3 → 2,1                                                      │
      │ clicks-2  3,1 → 2,1                                                      │
      │                                                                          │
      │ to copy   2 replicas, ≥1.91 MiB                                          │
@@ -439,9 +439,9 @@ fn wizard() {
     spread evenly over 1,2,3   0 of 2 partitions change   copy 0 replicas, 0 B
     nothing changes: b chooses brokers, e edits replicas by hand
 
-    PARTITION                NOW           PROPOSED      CHANGE▲           TO COPY
-    orders-0                 1,2,3         1,2,3         stays                 0 B
-    orders-1                 2,3,1         2,3,1         stays                 0 B
+    PARTITION           NOW           PROPOSED      CHANGE▲           TO COPY
+    orders-0            1,2,3         1,2,3         stays                 0 B
+    orders-1            2,3,1         2,3,1         stays                 0 B
 
 
 
@@ -500,7 +500,7 @@ fn messages() {
     driver.keys("g enter");
     assert_snapshot!(driver.screen(80, 24), @r#"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
-    overview › topics › messages of orders  2 · the newest, 1.46 KiB read, to the e
+    … › topics › messages of orders  2 · the newest, 1.46 KiB read, to the end ────
     ! partition 1 not r╭ orders 0@1000098 ────────────────────╮
     TIME▲         PART │ partition 0   offset 1000098         │
     10:16:40.098     0 │ time 2026-11-21 10:16:40.098         │nested":{"x":[1,2]…
@@ -580,10 +580,10 @@ fn old_data_stays_with_its_age_and_the_failure_of_its_part() {
     overview › topics  3 ──────────────────────────────────────────────────────────────────────────────
     ! topics from 12s ago: no answer within 8 s
     ! sizes from 12s ago: no answer within 8 s
-    TOPIC▲                 PART   RF  STATE               RECORDS       SIZE      RATE  MIN     SPREAD
-    audit                     1    1  1 offline                 …          …         …    1      0/33%
-    clicks                    3    2  1 under-repl.         6,000  ≥6.68 MiB     150/s    1       100%
-    orders                    2    3  ok                3,000,000  ≥5.72 MiB     100/s    1       100%
+    TOPIC▲             PART   RF  STATE               RECORDS       SIZE      RATE  MIN     SPREAD
+    audit                 1    1  1 offline                 …          …         …    1      0/33%
+    clicks                3    2  1 under-repl.         6,000  ≥6.68 MiB     150/s    1       100%
+    orders                2    3  ok                3,000,000  ≥5.72 MiB     100/s    1       100%
 
     ? help  n new  m messages  c settings  a reassign  p produce  + partitions  e elect  D delete
     ");
@@ -644,7 +644,7 @@ fn start_page_help_palette_and_jump() {
     │  reassign               reassign the marked topics or the selected one     │
     │  produce                write one message                                  │
     │  partitions             add partitions                                     │
-    │  elect                  elect the preferred leaders of the marked topics o │
+    │  elect                  elect the preferred leaders of the marked topics … │
     │  delete                 delete the marked topics or the selected one       │
     │  filter                 filter by name; !text for all others               │
     │  copy                   copy the name to the clipboard                     │

@@ -42,10 +42,21 @@ pub fn dialog_box(
     }
 }
 
-/// Draws one line and cuts what does not fit.
+/// Draws one line; a `…` stands for what does not fit, be it more than blanks and rules.
 pub fn line(spans: Vec<Span<'_>>, x: u16, y: u16, width: u16, buffer: &mut Buffer) {
-    if y < buffer.area.bottom() {
-        buffer.set_line(x, y, &Line::from(spans), width);
+    if y >= buffer.area.bottom() || width == 0 {
+        return;
+    }
+    let (mut at, mut needed) = (0, 0);
+    for span in &spans {
+        let said = span.content.trim_end_matches([' ', '─']).width();
+        needed = if said > 0 { at + said } else { needed };
+        at += span.content.width();
+    }
+    let is_cut = needed > usize::from(width);
+    let (end, _) = buffer.set_line(x, y, &Line::from(spans), width);
+    if is_cut && let Some(cell) = buffer.cell_mut((end.saturating_sub(1), y)) {
+        cell.set_symbol("…");
     }
 }
 

@@ -4,6 +4,7 @@
 //! that their columns turn into cells when they are drawn. The selection follows its row by name
 //! when rows come, go or move.
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -32,6 +33,11 @@ pub enum Key {
 impl Key {
     pub fn text(text: &str) -> Self {
         Self::Text(text.into())
+    }
+
+    /// Partitions in the order of their numbers, topic by topic.
+    pub fn partition(topic: &str, id: i32) -> Self {
+        Self::Text(format!("{topic}\0{id:010}").into())
     }
 
     pub fn size(n: usize) -> Self {
@@ -73,6 +79,19 @@ impl Key {
     }
 }
 
+/// What a column does with room that is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Growth {
+    None,
+    /// Takes what the longest name of a row needs, and others make way for it.
+    Name,
+    /// Takes its share, up to three times its width: a table that is spread over a wide screen is
+    /// hard to read.
+    Share,
+    /// Takes all that the others leave.
+    Rest,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Align {
     Left,
@@ -84,8 +103,7 @@ pub struct Column<R> {
     pub title: &'static str,
     /// Cells of the screen that it needs, its title among them.
     pub width: u16,
-    /// Takes what is left, shared among all columns that grow.
-    pub grows: bool,
+    pub grows: Growth,
     pub align: Align,
     /// Columns of the largest number go first when the screen is narrow; 0 stays.
     pub priority: u8,
@@ -97,12 +115,12 @@ type KeyOf<R> = fn(&R, &Cx<'_>) -> Key;
 type CellOf<R> = fn(&R, &Cx<'_>) -> Span<'static>;
 
 impl<R> Column<R> {
-    /// The name of the rows: stays, and takes the room that is left.
+    /// The name of the rows: stays, and takes the room that it needs.
     pub const fn name(title: &'static str, width: u16, key: KeyOf<R>, cell: CellOf<R>) -> Self {
         Self {
             title,
             width,
-            grows: true,
+            grows: Growth::Name,
             align: Align::Left,
             priority: 0,
             key,
@@ -120,7 +138,7 @@ impl<R> Column<R> {
         Self {
             title,
             width,
-            grows: false,
+            grows: Growth::None,
             align: Align::Left,
             priority,
             key,
@@ -138,11 +156,25 @@ impl<R> Column<R> {
         Self {
             title,
             width,
-            grows: false,
+            grows: Growth::None,
             align: Align::Right,
             priority,
             key,
             cell,
+        }
+    }
+
+    /// A text that takes all the room that is left.
+    pub const fn rest(
+        title: &'static str,
+        width: u16,
+        priority: u8,
+        key: KeyOf<R>,
+        cell: CellOf<R>,
+    ) -> Self {
+        Self {
+            grows: Growth::Rest,
+            ..Self::text(title, width, priority, key, cell)
         }
     }
 
@@ -157,7 +189,7 @@ impl<R> Column<R> {
         Self {
             title,
             width,
-            grows: true,
+            grows: Growth::Share,
             align: Align::Left,
             priority,
             key,
@@ -269,11 +301,15 @@ pub struct List<R: 'static> {
     /// Indexes of the rows shown, in the order shown.
     order: Vec<u32>,
     selected: usize,
-    first: usize,
     /// Cells that the longest name needs.
     name_width: u16,
-    /// Where it was drawn last, for paging and clicks; drawing may not change anything else.
-    area: std::cell::Cell<Rect>,
+    /// Where it was drawn last and from which row on, for paging and clicks; drawing may not
+    /// change anything else.
+    area: Cell<Rect>,
+    first: Cell<usize>,
+    /// Whether the first row was on the screen: it stays there when the window grows, and when
+    /// worse things come before the selected one.
+    was_at_top: Cell<bool>,
     sort_column: usize,
     descending: bool,
     filter: Filter,
@@ -303,9 +339,10 @@ impl<R: Named> List<R> {
             rows: Vec::new(),
             order: Vec::new(),
             selected: 0,
-            first: 0,
             name_width: 0,
-            area: std::cell::Cell::new(Rect::new(0, 0, 0, 21)),
+            area: Cell::new(Rect::new(0, 0, 0, 21)),
+            first: Cell::new(0),
+            was_at_top: Cell::new(true),
             sort_column: column,
             descending,
             filter: Filter::default(),
@@ -433,9 +470,14 @@ impl<R: Named> List<R> {
         let widths = layout(self.columns, self.name_width, area.width);
         self.draw_header(&widths, theme, area, buffer);
         // The window may be smaller than when the selection moved last.
-        let first = self
-            .first
-            .max((self.selected + 1).saturating_sub(height.max(1)));
+        let first = if self.was_at_top.get() && self.selected < height {
+            0
+        } else {
+            let least = (self.selected + 1).saturating_sub(height.max(1));
+            self.first.get().max(least)
+        };
+        self.first.set(first);
+        self.was_at_top.set(first == 0);
         let shown = self.order.iter().enumerate().skip(first).take(height);
         for (y, (position, row)) in (area.y + 1..).zip(shown) {
             let row = &self.rows[*row as usize];
@@ -553,12 +595,14 @@ impl<R: Named> Rows for List<R> {
     fn move_to(&mut self, position: usize) {
         self.selected = position.min(self.order.len().saturating_sub(1));
         let height = self.height();
-        if self.selected < self.first {
-            self.first = self.selected;
-        } else if self.selected >= self.first + height {
-            self.first = self.selected + 1 - height;
+        let mut first = self.first.get();
+        if self.selected < first {
+            first = self.selected;
+        } else if self.selected >= first + height {
+            first = self.selected + 1 - height;
         }
-        self.first = self.first.min(self.order.len().saturating_sub(height));
+        self.first
+            .set(first.min(self.order.len().saturating_sub(height)));
     }
 
     fn toggle_mark(&mut self) {
@@ -610,7 +654,7 @@ impl<R: Named> Rows for List<R> {
             }
             return Clicked::Nothing;
         }
-        let position = self.first + usize::from(y - area.y - 1);
+        let position = self.first.get() + usize::from(y - area.y - 1);
         if position >= self.order.len() {
             return Clicked::Nothing;
         }
@@ -665,7 +709,7 @@ fn layout<R>(columns: &[Column<R>], name_width: u16, width: u16) -> Vec<(usize, 
     let mut shown: Vec<usize> = (0..columns.len()).collect();
     let wanted = |i: usize| {
         let column = &columns[i];
-        if i == 0 && column.grows {
+        if column.grows == Growth::Name {
             column.width.max(name_width)
         } else {
             column.width
@@ -693,165 +737,24 @@ fn layout<R>(columns: &[Column<R>], name_width: u16, width: u16) -> Vec<(usize, 
         }
         shown.remove(at);
     }
-    let growing: Vec<usize> = shown
-        .iter()
-        .copied()
-        .filter(|i| columns[*i].grows)
-        .collect();
     let mut spare = width.saturating_sub(sum(&shown, &least));
     let mut widths: Vec<(usize, u16)> = shown.iter().map(|i| (*i, columns[*i].width)).collect();
-    // The name first gets what it needs, then all that grow share the rest.
-    let name_needs = wanted(0).saturating_sub(least(0)).min(spare);
-    if let Some(first) = widths.first_mut().filter(|(i, _)| *i == 0) {
-        first.1 += name_needs;
-        spare -= name_needs;
-    }
-    let share = spare
-        .checked_div(u16::try_from(growing.len()).unwrap_or(1))
-        .unwrap_or(0);
-    for (i, width) in &mut widths {
-        if growing.contains(i) {
-            *width += share;
+    let mut grow = |growth: Growth, most: &dyn Fn(usize) -> u16| {
+        let of_kind = |i: &usize| columns[*i].grows == growth;
+        let mut left = shown.iter().filter(|i| of_kind(i)).count();
+        for (i, width) in widths.iter_mut().filter(|(i, _)| of_kind(i)) {
+            let share = spare / u16::try_from(left.max(1)).unwrap_or(1);
+            let extra = share.min(most(*i));
+            *width += extra;
+            spare -= extra;
+            left -= 1;
         }
-    }
+    };
+    grow(Growth::Name, &|i| wanted(i).saturating_sub(least(i)));
+    grow(Growth::Share, &|i| columns[i].width * 2);
+    grow(Growth::Rest, &|_| u16::MAX);
     widths
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ui::cx::tests::with_cx;
-
-    struct Row(&'static str, Option<i64>);
-
-    impl Named for Row {
-        fn name(&self) -> &str {
-            self.0
-        }
-    }
-
-    const COLUMNS: &[Column<Row>] = &[
-        Column {
-            title: "NAME",
-            width: 6,
-            grows: true,
-            align: Align::Left,
-            priority: 0,
-            key: |row, _| Key::Text(row.0.into()),
-            cell: |row, cx| Span::styled(row.0, cx.theme.text),
-        },
-        Column {
-            title: "SIZE",
-            width: 6,
-            grows: false,
-            align: Align::Right,
-            priority: 1,
-            key: |row, _| Key::int(row.1),
-            cell: |row, cx| {
-                Span::styled(
-                    row.1.map_or(format::UNKNOWN.into(), format::count),
-                    cx.theme.text,
-                )
-            },
-        },
-    ];
-
-    fn list() -> List<Row> {
-        let rows = vec![
-            Row("b", Some(5)),
-            Row("a", None),
-            Row("Cc", Some(1234)),
-            Row("d", Some(-1)),
-        ];
-        with_cx(|cx| {
-            let mut list = List::new(COLUMNS);
-            list.set_rows(rows, cx);
-            list
-        })
-    }
-
-    fn shown(list: &List<Row>) -> Vec<&str> {
-        list.order
-            .iter()
-            .map(|i| list.rows[*i as usize].0)
-            .collect()
-    }
-
-    fn painted(list: &List<Row>, width: u16, height: u16) -> Vec<String> {
-        let area = Rect::new(0, 0, width, height);
-        let mut buffer = Buffer::empty(area);
-        with_cx(|cx| list.draw(cx, true, area, &mut buffer));
-        let line = |y| {
-            (0..width)
-                .map(|x| buffer[(x, y)].symbol())
-                .collect::<String>()
-        };
-        (0..height).map(|y| line(y).trim_end().to_owned()).collect()
-    }
-
-    #[test]
-    fn unknown_values_come_last_in_both_directions() {
-        let mut list = list();
-        with_cx(|cx| list.sort_next(1, cx));
-        assert_eq!(
-            shown(&list),
-            ["Cc", "b", "d", "a"],
-            "numbers begin with the large ones"
-        );
-        with_cx(|cx| list.sort_reverse(cx));
-        assert_eq!(shown(&list), ["d", "b", "Cc", "a"]);
-    }
-
-    #[test]
-    fn the_selection_follows_its_row() {
-        let mut list = list();
-        assert!(list.select_name("b"));
-        with_cx(|cx| list.sort_next(1, cx));
-        assert_eq!(list.selected_row().map(|r| r.0), Some("b"));
-        with_cx(|cx| list.set_rows(vec![Row("x", None), Row("b", Some(1))], cx));
-        assert_eq!(list.selected_row().map(|r| r.0), Some("b"));
-    }
-
-    #[test]
-    fn filters_take_small_letters_as_either_and_an_exclamation_mark_as_not() {
-        let accepted = |filter: &str| {
-            let mut list = list();
-            with_cx(|cx| list.set_filter(filter, cx));
-            shown(&list).join(" ")
-        };
-        assert_eq!(accepted("c"), "Cc");
-        assert_eq!(accepted("C"), "Cc");
-        assert_eq!(accepted("CC"), "");
-        assert_eq!(accepted("!c"), "a b d");
-        assert_eq!(accepted(""), "Cc a b d");
-    }
-
-    #[test]
-    fn a_narrow_screen_drops_columns_by_priority() {
-        let list = list();
-        let wide = painted(&list, 18, 5);
-        assert_eq!(
-            wide[..3],
-            [
-                " NAME▲       SIZE",
-                " Cc         1,234",
-                " a              …"
-            ]
-        );
-        assert_eq!(painted(&list, 10, 5)[..2], [" NAME▲", " Cc"]);
-    }
-
-    #[test]
-    fn paging_keeps_the_selection_on_screen() {
-        let mut list = List::new(COLUMNS);
-        let names: Vec<&'static str> = (0..100).map(|n| &*format!("{n:03}").leak()).collect();
-        with_cx(|cx| list.set_rows(names.iter().map(|n| Row(n, None)).collect(), cx));
-        painted(&list, 20, 11);
-        list.move_pages(2);
-        assert!(painted(&list, 20, 11)[10].starts_with(" 010"));
-        list.move_to(99);
-        assert!(painted(&list, 20, 11)[10].starts_with(" 099"));
-        with_cx(|cx| list.set_filter("00", cx));
-        assert!(painted(&list, 20, 11)[1].starts_with(" 000"));
-    }
-}
+mod tests;

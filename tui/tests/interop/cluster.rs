@@ -1,0 +1,214 @@
+//! Three brokers of Apache Kafka, the first of them with the controller.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+use crate::{apache, shell};
+
+const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
+
+/// Settings of every node: no leader moves by itself, and what is lost is found out soon.
+const SETTINGS: &str = "\
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+auto.leader.rebalance.enable=false
+offsets.topic.num.partitions=3
+offsets.topic.replication.factor=3
+group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=4000
+broker.heartbeat.interval.ms=500
+";
+
+/// One node; killed when dropped.
+struct Node {
+    port: u16,
+    folder: tempfile::TempDir,
+    command: Command,
+    process: Option<Child>,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(process) = &mut self.process {
+            shell::kill(process);
+        }
+    }
+}
+
+/// The brokers, with the ids 1, 2, 3, and what reads from them.
+pub struct Cluster {
+    nodes: Vec<Node>,
+    consumers: Vec<Child>,
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.consumers.iter_mut().for_each(shell::kill);
+    }
+}
+
+impl Cluster {
+    pub fn start(n: usize) -> anyhow::Result<Self> {
+        let controller = shell::free_port()?;
+        let mut cluster = Self {
+            nodes: Vec::new(),
+            consumers: Vec::new(),
+        };
+        for id in 1..=n {
+            cluster.nodes.push(Node::format(id, controller)?);
+        }
+        for id in 1..=n {
+            cluster.spawn(id)?;
+        }
+        for id in 1..=n {
+            cluster.wait_for(id)?;
+        }
+        Ok(cluster)
+    }
+
+    pub fn bootstrap(&self) -> String {
+        let addresses = self
+            .nodes
+            .iter()
+            .map(|node| format!("127.0.0.1:{}", node.port));
+        addresses.collect::<Vec<_>>().join(",")
+    }
+
+    /// Starts a node that does not run, and does not wait.
+    pub fn spawn(&mut self, id: usize) -> anyhow::Result<()> {
+        let node = &mut self.nodes[id - 1];
+        let process = apache::spawn_server(&mut node.command, node.folder.path())?;
+        node.process = Some(process);
+        Ok(())
+    }
+
+    pub fn wait_for(&self, id: usize) -> anyhow::Result<()> {
+        let node = &self.nodes[id - 1];
+        if shell::wait_until(Duration::from_secs(90), || shell::listens(node.port)) {
+            return Ok(());
+        }
+        let log = std::fs::read_to_string(node.folder.path().join("server.log"));
+        bail!("node {id} did not start:\n{}", log.unwrap_or_default());
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self, id: usize) {
+        if let Some(mut process) = self.nodes[id - 1].process.take() {
+            shell::kill(&mut process);
+        }
+    }
+
+    /// Runs one of Kafka's tools on the cluster; what it prints.
+    pub fn tool(&self, name: &str, args: &[&str], stdin: Option<&str>) -> anyhow::Result<String> {
+        let mut all = vec!["--bootstrap-server".to_owned(), self.bootstrap()];
+        all.extend(args.iter().map(|arg| (*arg).to_owned()));
+        let output = apache::tool(name, &all, stdin)?;
+        output.success().with_context(|| format!("{name} {args:?}"))
+    }
+
+    /// Topics of several shapes, records, a group that stopped half-way, and two that read.
+    pub fn fill(&mut self) -> anyhow::Result<()> {
+        for (topic, partitions, replicas) in [
+            ("orders", "6", "3"),
+            ("payments", "3", "2"),
+            ("solo", "1", "1"),
+        ] {
+            let args = ["--create", "--topic", topic, "--partitions", partitions];
+            let args = [&args[..], &["--replication-factor", replicas]].concat();
+            self.tool("kafka-topics", &args, None)?;
+            let records: String = (0..500).map(|n| format!("{n}:value {n}\n")).collect();
+            let args = [
+                "--topic",
+                topic,
+                "--reader-property",
+                "parse.key=true",
+                "--reader-property",
+                "key.separator=:",
+            ];
+            self.tool("kafka-console-producer", &args, Some(&records))?;
+        }
+        let args = [
+            "--topic",
+            "orders",
+            "--group",
+            "stopped",
+            "--from-beginning",
+        ];
+        let args = [&args[..], &["--max-messages", "100"]].concat();
+        self.tool("kafka-console-consumer", &args, None)?;
+        for (group, protocol) in [("classic-one", "classic"), ("consumer-one", "consumer")] {
+            self.consume(group, protocol)?;
+        }
+        Ok(())
+    }
+
+    /// A member of a group that goes on reading `payments`.
+    fn consume(&mut self, group: &str, protocol: &str) -> anyhow::Result<()> {
+        let protocol = format!("group.protocol={protocol}");
+        let bootstrap = self.bootstrap();
+        let args = [
+            "--bootstrap-server",
+            &bootstrap,
+            "--topic",
+            "payments",
+            "--group",
+            group,
+            "--from-beginning",
+            "--command-property",
+            &protocol,
+        ];
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let mut command = apache::tool_command("kafka-console-consumer", &args)?;
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        self.consumers.push(command.stderr(Stdio::null()).spawn()?);
+        Ok(())
+    }
+}
+
+impl Node {
+    fn format(id: usize, controller: u16) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let port = shell::free_port()?;
+        let properties = folder.path().join("server.properties");
+        std::fs::write(
+            &properties,
+            properties_of(id, port, controller, folder.path()),
+        )?;
+        let mut format: Vec<String> = ["format", "-t", CLUSTER_ID, "-c"]
+            .map(str::to_owned)
+            .to_vec();
+        format.push(properties.display().to_string());
+        if id == 1 {
+            format.push("--standalone".to_owned());
+        }
+        apache::tool("kafka-storage", &format, None)?.success()?;
+        let mut command = apache::java("pom.xml", None)?;
+        command.arg("kafka.Kafka").arg(&properties);
+        Ok(Self {
+            port,
+            folder,
+            command,
+            process: None,
+        })
+    }
+}
+
+fn properties_of(id: usize, port: u16, controller: u16, folder: &Path) -> String {
+    let (roles, listeners) = match id {
+        1 => (
+            "broker,controller",
+            format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"),
+        ),
+        _ => ("broker", format!("PLAINTEXT://127.0.0.1:{port}")),
+    };
+    let data = folder.join("data");
+    format!(
+        "{SETTINGS}node.id={id}\nprocess.roles={roles}\nlisteners={listeners}\n\
+         log.dirs={}\ncontroller.quorum.bootstrap.servers=127.0.0.1:{controller}\n",
+        data.display()
+    )
+}

@@ -1,0 +1,113 @@
+//! The screens on three real Apache Kafka brokers: what they show is what Kafka's own tools print,
+//! a reassignment runs to its end, a broker that dies turns up.
+//!
+//! Needs Java and Maven. It runs where `KAFKA_INTEROP=1` is set; where a program is missing it says
+//! that it was skipped, and with `CI` set a skip is a failure.
+//!
+//! `KAFKA_INTEROP=1 cargo test --package kafka-tui --test interop`
+
+#![allow(clippy::print_stdout, reason = "it has no harness that prints for it")]
+
+#[allow(dead_code, reason = "the broker's tests use the rest")]
+#[path = "../../../broker/tests/interop/apache.rs"]
+mod apache;
+mod cluster;
+mod figures;
+mod moves;
+#[allow(dead_code, reason = "the broker's tests use the rest")]
+#[path = "../../../broker/tests/interop/shell.rs"]
+mod shell;
+#[allow(dead_code, reason = "the tests of the screens use the rest")]
+#[path = "../it/terminal.rs"]
+mod terminal;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use cluster::Cluster;
+use shell::Stopwatch;
+use terminal::Terminal;
+
+type Case = fn(&mut Cluster) -> anyhow::Result<()>;
+
+/// In this order: the last one leaves a broker less.
+const CASES: [(&str, Case); 6] = [
+    (
+        "topics and partitions are as kafka-topics and kafka-get-offsets say",
+        figures::topics,
+    ),
+    ("sizes are as kafka-log-dirs says", figures::sizes),
+    ("groups are as kafka-consumer-groups says", figures::groups),
+    (
+        "a reassignment is planned, executed and followed to its end",
+        moves::reassign,
+    ),
+    ("a reassignment is cancelled", moves::cancel),
+    (
+        "a broker that dies turns up, comes back and leads again",
+        moves::kill,
+    ),
+];
+
+fn main() -> ExitCode {
+    if std::env::var("KAFKA_INTEROP").as_deref() != Ok("1") {
+        println!("SKIPPED: interoperability runs with KAFKA_INTEROP=1");
+        return ExitCode::SUCCESS;
+    }
+    let missing = shell::missing(&["java", "mvn"]);
+    if !missing.is_empty() {
+        println!("SKIPPED: interoperability needs {}", missing.join(", "));
+        return ExitCode::from(u8::from(std::env::var_os("CI").is_some()));
+    }
+    match run() {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(failed) => {
+            println!("{failed} failed");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            println!("FAIL {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the cases; how many failed.
+fn run() -> anyhow::Result<usize> {
+    let mut cluster = Cluster::start(3).context("start three brokers")?;
+    cluster.fill().context("fill the cluster")?;
+    let mut failed = 0;
+    for (name, case) in CASES {
+        let watch = Stopwatch::start();
+        let outcome = case(&mut cluster);
+        let took = watch.elapsed().as_secs_f64();
+        match outcome {
+            Ok(()) => println!("OK   {name} ({took:.1} s)"),
+            Err(error) => {
+                failed += 1;
+                println!("FAIL {name} ({took:.1} s)\n{error:#}");
+            }
+        }
+    }
+    Ok(failed)
+}
+
+/// The manager on the cluster, in a terminal in which every column has room.
+fn manager(cluster: &Cluster, open: &str) -> anyhow::Result<Terminal> {
+    let program = Path::new(env!("CARGO_BIN_EXE_kafka-tui"));
+    let bootstrap = cluster.bootstrap();
+    let args = ["--bootstrap", &bootstrap, "--refresh", "1", "--open", open];
+    let mut terminal = Terminal::start(program, &args, &[], (200, 60))?;
+    terminal.wait_for("live")?;
+    Ok(terminal)
+}
+
+/// A number as the screens write it.
+fn number(text: &str) -> anyhow::Result<i64> {
+    let plain = text.replace(',', "");
+    plain
+        .parse()
+        .with_context(|| format!("{text} is no number"))
+}
