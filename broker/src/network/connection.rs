@@ -1,8 +1,15 @@
 //! One task per connection: frame in, header, dispatch, response out, in order.
+//!
+//! The answers to requests that have arrived together leave together, with one system call and one
+//! wake-up of the client: an answer stays in the [`Outbox`] only while the next request is already
+//! in memory and is handled without waiting.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
+use futures_util::poll;
 use kafka_protocol::protocol::StrBytes;
 use kafka_shared::protocol::header::parse_request_header;
 
@@ -14,7 +21,7 @@ use super::{
     ConnectionInfo, Dispatch, NetworkConfig, Reply, RequestContext,
     frame::{Frame, FrameError, FrameReader},
     limits::FrameBudget,
-    response::write_frame,
+    response::Outbox,
 };
 
 /// What all connections share.
@@ -50,10 +57,27 @@ async fn run<D: Dispatch>(
     info: &Arc<ConnectionInfo>,
     shared: &Shared<D>,
 ) -> Result<(), FrameError> {
+    let mut outbox = Outbox::new(shared.config.connections_max_idle);
+    let outcome = answer(stream, info, shared, &mut outbox).await;
+    // What was answered is sent, however the connection ends.
+    outbox.flush(stream).await?;
+    outcome
+}
+
+/// Answers requests until either side ends the connection. The last answers may be left in the outbox.
+async fn answer<D: Dispatch>(
+    stream: &TcpStream,
+    info: &Arc<ConnectionInfo>,
+    shared: &Shared<D>,
+    outbox: &mut Outbox,
+) -> Result<(), FrameError> {
     let config = &shared.config;
     let mut reader = FrameReader::new(Instant::now(), config);
     let mut client_id = ClientId::default();
     loop {
+        if !reader.holds_frame() {
+            outbox.flush(stream).await?;
+        }
         let begun = tokio::select! {
             biased;
             () = shared.stopping.cancelled() => return Ok(()),
@@ -72,21 +96,29 @@ async fn run<D: Dispatch>(
             return Ok(());
         };
         let is_long_poll = shared.dispatch.is_long_poll(cx.header.api_key);
-        let handling = shared.dispatch.dispatch(cx, body);
-        let reply = if is_long_poll {
-            tokio::select! {
-                biased;
-                reply = handling => reply,
-                () = reader.closed(stream) => return Ok(()),
+        let mut handling = pin!(shared.dispatch.dispatch(cx, body));
+        let reply = match poll!(handling.as_mut()) {
+            Poll::Ready(reply) => reply,
+            Poll::Pending => {
+                // Earlier answers don't wait for a request that waits for something.
+                let flushed = outbox.flush(stream).await;
+                let reply = if is_long_poll {
+                    tokio::select! {
+                        biased;
+                        reply = handling => reply,
+                        () = reader.closed(stream) => return Ok(()),
+                    }
+                } else {
+                    // A request that was begun is finished, also when nobody is there any more.
+                    handling.await
+                };
+                flushed?;
+                reply
             }
-        } else {
-            handling.await
         };
         drop(permit);
         match reply {
-            Reply::Frame(frame) => {
-                write_frame(stream, &frame, config.connections_max_idle).await?;
-            }
+            Reply::Frame(frame) => outbox.put(stream, frame).await?,
             Reply::NoResponse => {}
             Reply::Close => return Ok(()),
         }

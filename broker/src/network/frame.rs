@@ -26,6 +26,8 @@ use super::{
 
 /// Size of the read-ahead buffer; frames that fit in it take nothing from the budget.
 const READ_AHEAD_BYTES: usize = 8 * 1024;
+/// Its size on a connection whose last frame was larger than that and fits in this.
+const FAR_READ_AHEAD_BYTES: usize = 64 * 1024;
 const SIZE_PREFIX_LEN: usize = 4;
 /// API key, version and correlation id: no request is shorter.
 const FRAME_LEN_MIN: usize = 8;
@@ -128,6 +130,8 @@ impl Progress {
 #[derive(Debug)]
 pub(super) struct FrameReader {
     buffer: BytesMut,
+    /// How far the next frame is read ahead.
+    read_ahead_bytes: usize,
     /// Present until the first frame is complete.
     first_frame_due: Option<Instant>,
 }
@@ -136,8 +140,17 @@ impl FrameReader {
     pub(super) fn new(now: Instant, config: &NetworkConfig) -> Self {
         Self {
             buffer: BytesMut::new(),
+            read_ahead_bytes: READ_AHEAD_BYTES,
             first_frame_due: Some(now + config.first_frame_deadline),
         }
+    }
+
+    /// Whether the next frame is in memory in full.
+    pub(super) fn holds_frame(&self) -> bool {
+        let Some((prefix, rest)) = self.buffer.split_first_chunk::<SIZE_PREFIX_LEN>() else {
+            return false;
+        };
+        usize::try_from(i32::from_be_bytes(*prefix)).is_ok_and(|size| size <= rest.len())
     }
 
     /// Waits for the first byte of the next frame; false when the peer has closed the connection.
@@ -159,8 +172,8 @@ impl FrameReader {
             .first_frame_due
             .map_or(idle_at, |first| first.min(idle_at));
         loop {
-            self.buffer.reserve(READ_AHEAD_BYTES);
-            match stream.try_read_buf(&mut self.buffer) {
+            self.buffer.reserve(self.read_ahead_bytes);
+            match stream.try_read_buf(&mut (&mut self.buffer).limit(self.read_ahead_bytes)) {
                 Ok(0) => return Ok(false),
                 Ok(_) => return Ok(true),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
@@ -235,28 +248,40 @@ impl FrameReader {
             check_size(size, Some(api_key), config)?;
         }
         let size = usize::try_from(size).expect("checked not to be negative");
-        let frame = if SIZE_PREFIX_LEN + size <= READ_AHEAD_BYTES {
-            self.fill(
-                stream,
-                &mut buffer,
-                SIZE_PREFIX_LEN + size,
-                &mut progress,
-                config,
-            )
-            .await?;
-            buffer.advance(SIZE_PREFIX_LEN);
-            let bytes = buffer.split_to(size).freeze();
-            self.buffer = buffer;
-            Frame {
-                bytes,
-                permit: None,
-            }
+        let len = SIZE_PREFIX_LEN + size;
+        let permit = if len <= READ_AHEAD_BYTES {
+            None
+        } else if len <= self.read_ahead_bytes {
+            let mut permit = budget.share(size);
+            permit.grow().await;
+            // Waiting for memory is our fault, not the peer's.
+            progress = Progress::begin(Instant::now(), config);
+            Some(permit)
         } else {
-            self.large_frame(stream, buffer, size, budget, &mut progress, config)
-                .await?
+            let frame = self
+                .large_frame(stream, buffer, size, budget, &mut progress, config)
+                .await?;
+            self.complete(len);
+            return Ok(frame);
         };
+        self.fill(stream, &mut buffer, len, &mut progress, config)
+            .await?;
+        buffer.advance(SIZE_PREFIX_LEN);
+        let bytes = buffer.split_to(size).freeze();
+        self.buffer = buffer;
+        self.complete(len);
+        Ok(Frame { bytes, permit })
+    }
+
+    /// Takes note of a frame that has come in full, of `len` bytes with its size.
+    fn complete(&mut self, len: usize) {
         self.first_frame_due = None;
-        Ok(frame)
+        let is_middle = (READ_AHEAD_BYTES + 1..=FAR_READ_AHEAD_BYTES).contains(&len);
+        self.read_ahead_bytes = if is_middle {
+            FAR_READ_AHEAD_BYTES
+        } else {
+            READ_AHEAD_BYTES
+        };
     }
 
     /// Reads a frame into a buffer of its own; what was read beyond its end stays for the next one.
@@ -270,10 +295,12 @@ impl FrameReader {
         config: &NetworkConfig,
     ) -> Result<Frame, FrameError> {
         read.advance(SIZE_PREFIX_LEN);
-        let mut permit = budget.share(size);
-        permit.grow().await;
-        let mut frame = BytesMut::with_capacity(size);
         let here = read.len().min(size);
+        let mut permit = budget.share(size);
+        while permit.taken_bytes() < here {
+            permit.grow().await;
+        }
+        let mut frame = BytesMut::with_capacity(size);
         frame.put_slice(&read[..here]);
         read.advance(here);
         self.buffer = read;
@@ -305,9 +332,9 @@ impl FrameReader {
     ) -> Result<(), FrameError> {
         while buffer.len() < len {
             if buffer.capacity() < len {
-                buffer.reserve(READ_AHEAD_BYTES - buffer.len());
+                buffer.reserve(self.read_ahead_bytes - buffer.len());
             }
-            let room = buffer.capacity() - buffer.len();
+            let room = buffer.capacity().min(self.read_ahead_bytes) - buffer.len();
             self.read_some(stream, &mut (&mut *buffer).limit(room), progress, config)
                 .await?;
         }

@@ -20,6 +20,9 @@ const IO_SLICES_MAX: usize = 64;
 /// After so many bytes a writer lets others run, whether or not the socket would take more.
 const BYTES_PER_TURN: usize = 4 * 1024 * 1024;
 const SIZE_PREFIX_LEN: usize = 4;
+/// So many responses, or so many bytes of them, are sent without waiting for more.
+const OUTBOX_FRAMES_MAX: usize = 16;
+const OUTBOX_BYTES_MAX: usize = 16 * 1024;
 
 /// One stretch of a response.
 #[derive(Debug, Clone)]
@@ -166,7 +169,59 @@ impl FrameBuilder {
     }
 }
 
-/// What is left to write of a frame.
+/// Responses that wait to be sent together; in order.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    segments: Vec<Segment>,
+    n_frames: usize,
+    size_in_bytes: usize,
+    /// How long the peer may take no byte at all.
+    stall: Duration,
+}
+
+impl Outbox {
+    pub(super) fn new(stall: Duration) -> Self {
+        Self {
+            segments: Vec::new(),
+            n_frames: 0,
+            size_in_bytes: 0,
+            stall,
+        }
+    }
+
+    /// Takes a response, and sends all of them when they are worth a system call of their own.
+    ///
+    /// # Errors
+    /// Those of [`Outbox::flush`].
+    pub(super) async fn put(&mut self, stream: &TcpStream, frame: ResponseFrame) -> io::Result<()> {
+        self.n_frames += 1;
+        self.size_in_bytes += frame.size_in_bytes();
+        self.segments.extend(frame.segments);
+        if self.n_frames >= OUTBOX_FRAMES_MAX || self.size_in_bytes >= OUTBOX_BYTES_MAX {
+            self.flush(stream).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what is there.
+    ///
+    /// # Errors
+    /// Those of [`write_all`]; the outbox is empty afterwards all the same.
+    pub(super) async fn flush(&mut self, stream: &TcpStream) -> io::Result<()> {
+        if self.segments.is_empty() {
+            return Ok(());
+        }
+        (self.n_frames, self.size_in_bytes) = (0, 0);
+        let mut segments = std::mem::take(&mut self.segments);
+        write_all(stream, &segments, self.stall).await?;
+        // The vector's memory is kept for the next response, not the response.
+        segments.clear();
+        self.segments = segments;
+        Ok(())
+    }
+}
+
+/// What is left to write.
 struct Cursor<'a> {
     segments: &'a [Segment],
     /// Bytes of the first segment that are already out.
@@ -191,18 +246,14 @@ impl Cursor<'_> {
     }
 }
 
-/// Writes the whole frame; `stall` is how long the peer may take no byte at all.
+/// Writes all segments; `stall` is how long the peer may take no byte at all.
 ///
 /// # Errors
 /// Those of the socket; `TimedOut` after a stall; `UnexpectedEof` when a file is shorter than its
-/// range says. After an error the connection is unusable, because part of the frame may be out.
-pub(super) async fn write_frame(
-    stream: &TcpStream,
-    frame: &ResponseFrame,
-    stall: Duration,
-) -> io::Result<()> {
+/// range says. After an error the connection is unusable, because part of a frame may be out.
+async fn write_all(stream: &TcpStream, segments: &[Segment], stall: Duration) -> io::Result<()> {
     let mut cursor = Cursor {
-        segments: &frame.segments,
+        segments,
         offset: 0,
     };
     let mut in_this_turn = 0;
@@ -228,7 +279,7 @@ pub(super) async fn write_frame(
     Ok(())
 }
 
-/// One system call's worth of the frame; the number of bytes written is never 0.
+/// One system call's worth of what is left; the number of bytes written is never 0.
 fn write_some(stream: &TcpStream, cursor: &Cursor<'_>) -> io::Result<usize> {
     match &cursor.segments[0] {
         Segment::Bytes(_) => write_bytes(stream, cursor),

@@ -173,6 +173,69 @@ async fn pipelined_requests_are_answered_in_order_however_their_bytes_arrive() {
 }
 
 #[tokio::test]
+async fn an_answer_does_not_wait_for_the_request_behind_it() {
+    let server = start(NetworkConfig::default());
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let sent = [
+        request(ECHO, 1, b"a"),
+        request(ECHO, 2, b"b"),
+        request(WAIT, 3, b"c"),
+        request(ECHO, 4, b"d"),
+    ];
+    stream.write_all(&sent.concat()).await.unwrap();
+    assert_eq!(response(&mut stream).await, (1, b"a".to_vec()));
+    assert_eq!(response(&mut stream).await, (2, b"b".to_vec()));
+    eventually("the third is handled", || {
+        server.echo.waiting.load(Ordering::SeqCst) == 1
+    })
+    .await;
+    server.echo.go_on.notify_one();
+    assert_eq!(response(&mut stream).await, (3, b"c".to_vec()));
+    assert_eq!(response(&mut stream).await, (4, b"d".to_vec()));
+}
+
+#[tokio::test]
+async fn what_was_answered_is_sent_before_the_connection_is_closed() {
+    let bad_header = [&[0, 0, 0, 12][..], &[0, 3, 0, 1, 0, 0, 0, 1, 0, 100, 0, 0]].concat();
+    let bad_size = vec![0xff; 4];
+    for last in [request(CLOSE, 3, b""), bad_header, bad_size] {
+        let server = start(NetworkConfig::default());
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let sent = [request(ECHO, 1, b"a"), request(ECHO, 2, b"b"), last];
+        stream.write_all(&sent.concat()).await.unwrap();
+        assert_eq!(response(&mut stream).await, (1, b"a".to_vec()));
+        assert_eq!(response(&mut stream).await, (2, b"b".to_vec()));
+        assert!(is_closed(&mut stream).await);
+    }
+}
+
+#[tokio::test]
+async fn frames_of_every_size_follow_each_other_on_a_connection() {
+    let server = start(NetworkConfig::default());
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let sizes = [
+        1, 8178, 8179, 16_000, 16_000, 65_522, 65_523, 3, 100_000, 30_000, 9000, 2, 300_000, 8190,
+    ];
+    let body = |size: usize| -> Vec<u8> { (0..size).map(|i| (i % 249) as u8).collect() };
+    let sent: Vec<u8> = (1..)
+        .zip(sizes)
+        .flat_map(|(id, size)| request(ECHO, id, &body(size)))
+        .collect();
+    let (mut reader, mut writer) = stream.split();
+    let write = async { writer.write_all(&sent).await.unwrap() };
+    let read = async {
+        for (id, size) in (1..).zip(sizes) {
+            let frame = reader.read_i32().await.unwrap();
+            assert_eq!(reader.read_i32().await.unwrap(), id);
+            let mut received = vec![0; usize::try_from(frame - 4).unwrap()];
+            reader.read_exact(&mut received).await.unwrap();
+            assert!(received == body(size), "{size}");
+        }
+    };
+    tokio::join!(write, read);
+}
+
+#[tokio::test]
 async fn a_large_frame_arrives_whole_and_leaves_the_next_one_alone() {
     let server = start(NetworkConfig::default());
     let mut stream = TcpStream::connect(server.address).await.unwrap();

@@ -35,11 +35,15 @@ fn take_unsigned_long(buf: &mut &[u8]) -> Option<u64> {
 /// Takes a zigzag varint off the front; `None` if it is cut or too long.
 #[inline]
 pub(crate) fn take_i32(buf: &mut &[u8]) -> Option<i32> {
-    // Most lengths and deltas fit in one byte.
-    let raw = match buf.first() {
-        Some(&byte) if byte < 0x80 => {
-            *buf = &buf[1..];
+    // Most lengths and deltas fit in one byte or two.
+    let raw = match **buf {
+        [byte, ref rest @ ..] if byte < 0x80 => {
+            *buf = rest;
             u32::from(byte)
+        }
+        [low, high, ref rest @ ..] if high < 0x80 => {
+            *buf = rest;
+            u32::from(low & 0x7f) | u32::from(high) << 7
         }
         _ => take_unsigned(buf)?,
     };
@@ -49,7 +53,13 @@ pub(crate) fn take_i32(buf: &mut &[u8]) -> Option<i32> {
 /// Takes a zigzag varlong off the front; `None` if it is cut or too long.
 #[inline]
 pub(crate) fn take_i64(buf: &mut &[u8]) -> Option<i64> {
-    let raw = take_unsigned_long(buf)?;
+    let raw = match **buf {
+        [byte, ref rest @ ..] if byte < 0x80 => {
+            *buf = rest;
+            u64::from(byte)
+        }
+        _ => take_unsigned_long(buf)?,
+    };
     Some((raw >> 1) as i64 ^ -((raw & 1) as i64))
 }
 

@@ -4,6 +4,7 @@
 mod cluster;
 mod groups;
 mod messages;
+mod produce;
 mod screens;
 #[allow(dead_code, reason = "the interoperability tests use the rest")]
 mod terminal;
