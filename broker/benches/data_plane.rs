@@ -60,6 +60,7 @@ async fn fetch(
 ) -> usize {
     let params = FetchParams {
         follower: None,
+        place: None,
         requires_leader: false,
         isolation: FetchIsolation::HighWatermark,
         max_wait: Duration::ZERO,
