@@ -100,11 +100,11 @@ async fn after_an_unclean_election_the_new_leaders_log_counts() {
         leader_recovery_state: 1,
         ..Default::default()
     });
-    cluster.hub.heal();
     until("it knows", || {
         cluster.partition(3, "t", 0).unwrap().is_leader()
     })
     .await;
+    cluster.hub.heal();
     let appended = cluster.append(3, "t", 0, ACKS_ALL, one("next")).await;
     assert_eq!(appended.error, ErrorCode::NONE);
     cluster.settled("t", 0).await;
