@@ -231,16 +231,20 @@ impl CommittedLog for Committing {
     }
 
     fn snapshot_written(&self, id: SnapshotId) {
-        self.raft.snapshot_created(rpc::SnapshotId {
-            epoch: id.epoch,
-            end_offset: id.end_offset,
-        });
+        self.raft.snapshot_created(rpc_id(id));
     }
 
     fn advance_log_start_offset(&self, offset: i64) -> Result<(), String> {
         self.raft
             .advance_log_start_offset(offset)
             .map_err(|error| error.to_string())
+    }
+}
+
+fn rpc_id(id: SnapshotId) -> rpc::SnapshotId {
+    rpc::SnapshotId {
+        epoch: id.epoch,
+        end_offset: id.end_offset,
     }
 }
 
@@ -304,8 +308,8 @@ pub fn start(
 ) -> Result<Node, NodeError> {
     let dir = metadata_dir(&config.metadata_log_dir);
     let (quorum_records, newest) = newest_snapshot(&dir)?;
-    let snapshot_end = newest.as_ref().map_or(0, |(id, _)| id.end_offset);
-    let store = Arc::new(DiskLog::open(context, config.metadata_log, snapshot_end)?);
+    let snapshot = newest.as_ref().map(|(id, _)| rpc_id(*id));
+    let store = Arc::new(DiskLog::open(context, config.metadata_log, snapshot)?);
     let (transport, runtime) = (config.transport(), Handle::current());
     let raft = crate::raft::driver::start(
         config.raft(dir.clone()),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kafka_shared::types::{METADATA_TOPIC_ID, METADATA_TOPIC_NAME, TopicPartition};
 
-use super::rpc::LogEnd;
+use super::rpc::{LogEnd, SnapshotId};
 use super::store::{LogStore, StoreError};
 use crate::log::{
     AppendOrigin, EpochEntry, FetchIsolation, Log, LogConfig, LogContext, LogError, LogOpenOptions,
@@ -49,15 +49,17 @@ fn store_error(error: LogError) -> StoreError {
 }
 
 impl DiskLog {
-    /// Opens the log, or makes an empty one. `snapshot_end_offset` is that of the newest snapshot:
-    /// a log that ends before it is of no use and starts again there.
+    /// Opens the log, or makes an empty one. A log that the newest snapshot has outgrown starts again
+    /// at its end: one that ends before it, and also a longer one whose last epoch is less. That
+    /// one is left by a crash while a snapshot of another leader was being installed; what it holds
+    /// beyond the snapshot was never committed.
     ///
     /// # Errors
     /// If files can't be read or written.
     pub fn open(
         context: Arc<LogContext>,
         config: MetadataLogConfig,
-        snapshot_end_offset: i64,
+        snapshot: Option<SnapshotId>,
     ) -> Result<Self, StoreError> {
         // What lies below the log start goes; nothing else ever does.
         let config = LogConfig {
@@ -78,11 +80,14 @@ impl DiskLog {
         let tp = TopicPartition::new(METADATA_TOPIC_NAME, 0);
         let path = metadata_dir(context.dir.path());
         let log = Log::open(path, tp, Arc::new(config), context, options).map_err(store_error)?;
-        if log.log_end_offset() < snapshot_end_offset {
-            log.truncate_fully_and_start_at(snapshot_end_offset, None)
-                .map_err(store_error)?;
+        let store = Self { log };
+        if let Some(id) = snapshot {
+            let end = store.end();
+            if (id.epoch, id.end_offset) > (end.last_epoch, end.end_offset) {
+                store.restart_at(id.end_offset)?;
+            }
         }
-        Ok(Self { log })
+        Ok(store)
     }
 }
 
@@ -180,5 +185,93 @@ impl LogStore for DiskLog {
 
     fn close(&self) -> Result<(), StoreError> {
         self.log.close().map_err(store_error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_shared::record::builder::BatchBuilder;
+    use kafka_shared::time::SystemClock;
+
+    use super::*;
+    use crate::log::LogDir;
+
+    fn open(dir: &Path, snapshot: Option<(i32, i64)>) -> DiskLog {
+        let context = LogContext::new(Arc::new(SystemClock::new()), LogDir::new(dir));
+        let id = |(epoch, end_offset)| SnapshotId { epoch, end_offset };
+        DiskLog::open(context, MetadataLogConfig::default(), snapshot.map(id)).unwrap()
+    }
+
+    fn batch(base_offset: i64, epoch: i32, records: i64) -> Bytes {
+        let mut batch = BatchBuilder::new()
+            .with_base_offset(base_offset)
+            .with_leader_epoch(epoch);
+        for _ in 0..records {
+            batch.append(0, None, Some(b"value"), &[]).unwrap();
+        }
+        batch.build()
+    }
+
+    fn end(log: &DiskLog) -> (i64, i64, i32) {
+        let LogEnd {
+            end_offset,
+            last_epoch,
+        } = log.end();
+        (log.start_offset(), end_offset, last_epoch)
+    }
+
+    #[test]
+    fn a_log_that_a_snapshot_has_outgrown_starts_again_at_its_end() {
+        for (snapshot, expected) in [
+            (None, (0, 10, 2)),
+            // The log goes on beyond it.
+            (Some((1, 4)), (0, 10, 2)),
+            (Some((2, 10)), (0, 10, 2)),
+            (Some((2, 12)), (12, 12, 0)),
+            // Of another leader, which has never had the rest.
+            (Some((3, 7)), (7, 7, 0)),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let log = open(dir.path(), None);
+            log.append(&batch(0, 1, 4)).unwrap();
+            log.append(&batch(4, 2, 6)).unwrap();
+            log.close().unwrap();
+            let log = open(dir.path(), snapshot);
+            assert_eq!(end(&log), expected, "{snapshot:?}");
+            log.close().unwrap();
+            assert_eq!(end(&open(dir.path(), snapshot)), expected, "{snapshot:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_is_gone_with_its_epochs_and_other_batches_follow() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = open(dir.path(), None);
+        log.append(&batch(0, 1, 4)).unwrap();
+        log.append(&batch(4, 2, 6)).unwrap();
+        log.begin_epoch(3, 10);
+        assert_eq!(log.epochs(), [(1, 0), (2, 4), (3, 10)]);
+        // An epoch of which nothing is in the log goes too.
+        log.truncate(10).unwrap();
+        assert_eq!(log.epochs(), [(1, 0), (2, 4)]);
+        log.truncate(4).unwrap();
+        assert_eq!((end(&log), log.epochs()), ((0, 4, 1), vec![(1, 0)]));
+        let fetched = [batch(4, 5, 2), batch(6, 5, 1), batch(7, 6, 3)].concat();
+        log.append_fetched(&fetched.clone().into()).unwrap();
+        log.flush().unwrap();
+        assert_eq!(end(&log), (0, 10, 6));
+        log.close().unwrap();
+        let log = open(dir.path(), None);
+        assert_eq!(log.epochs(), [(1, 0), (5, 4), (6, 7)]);
+        assert_eq!(log.read(4, 10, 1_000_000).unwrap()[..], fetched[..]);
+        // Never beyond the bound, and whole batches only.
+        assert_eq!(
+            log.read(4, 7, 1_000_000).unwrap().len(),
+            fetched.len() - batch(7, 6, 3).len()
+        );
+        log.restart_at(20).unwrap();
+        assert_eq!((end(&log), log.epochs()), ((20, 20, 0), vec![]));
+        log.append_fetched(&batch(20, 7, 1)).unwrap();
+        assert_eq!(end(&log), (20, 21, 7));
     }
 }

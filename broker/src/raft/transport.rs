@@ -12,6 +12,8 @@
 //! Kafka: `raft/KafkaNetworkChannel.java`, `raft/RequestManager.java` (4.3).
 
 mod messages;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -106,7 +106,7 @@ impl Dispatch for QuorumDispatch {
             ApiKey::AddRaftVoter => self.answer::<AddRaftVoterRequest>(cx, body).await,
             ApiKey::RemoveRaftVoter => self.answer::<RemoveRaftVoterRequest>(cx, body).await,
             ApiKey::UpdateRaftVoter => self.answer::<UpdateRaftVoterRequest>(cx, body).await,
-            other => panic!("{other:?}"),
+            _ => Reply::Close,
         }
     }
 }
