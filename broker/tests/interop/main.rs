@@ -14,8 +14,10 @@ mod clients;
 mod crash;
 mod files;
 mod folders;
+mod mixed;
 #[allow(dead_code, reason = "the benchmark against Apache Kafka uses the rest")]
 mod ours;
+mod replication;
 mod shell;
 mod tools;
 mod versions;
@@ -71,6 +73,7 @@ fn main() {
     cases.extend(files::cases());
     cases.extend(folders::cases());
     cases.extend(versions::cases());
+    cases.extend(replication::cases());
     if !filters.is_empty() {
         cases.retain(|case| filters.iter().any(|f| case.name.contains(f.as_str())));
     }

@@ -594,8 +594,18 @@ impl Cluster {
 
     /// Waits until all replicas of a partition run, are in sync and have the same committed log.
     pub async fn settled(&self, topic: &str, partition: i32) {
-        let what = format!("{topic}-{partition} settles");
-        until(&what, || {
+        let what = || {
+            let registration = self.controller.registration(topic, partition);
+            let ends = |id: i32| {
+                let partition = self.partition(id, topic, partition)?;
+                let log = partition.log();
+                let state = partition.with_state(|state| format!("{state:?}"));
+                Some((id, log.log_end_offset(), log.high_watermark(), state))
+            };
+            let ends: Vec<_> = self.ids().into_iter().map(ends).collect();
+            format!("{topic}-{partition} settles: {registration:?} {ends:#?}")
+        };
+        until(what, || {
             let registration = self.controller.registration(topic, partition);
             let ends: HashSet<(i64, i64)> = registration
                 .replicas
@@ -651,15 +661,32 @@ async fn feed(
     }
 }
 
+/// What is waited for, in words.
+pub trait What {
+    fn what(&self) -> String;
+}
+
+impl What for &str {
+    fn what(&self) -> String {
+        (*self).to_owned()
+    }
+}
+
+impl<F: Fn() -> String> What for F {
+    fn what(&self) -> String {
+        self()
+    }
+}
+
 /// Waits for a condition, at most for half a minute.
-pub async fn until(what: &str, condition: impl Fn() -> bool) {
+pub async fn until(what: impl What, condition: impl Fn() -> bool) {
     let check = async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     let waited = tokio::time::timeout(Duration::from_secs(30), check).await;
-    assert!(waited.is_ok(), "in time: {what}");
+    assert!(waited.is_ok(), "in time: {}", what.what());
 }
 
 /// Offset and value of each record in a log's bytes.

@@ -260,6 +260,9 @@ impl PartitionState {
         if !is_known {
             self.pending_isr = None;
         }
+        // Differs from Kafka: when epochs were skipped, another replica may have led in between, of
+        // which this one was never told. Then what followers had is as unknown as after a break.
+        let may_have_paused = new.leader_epoch > self.leader_epoch.saturating_add(1);
         self.partition_epoch = new.partition_epoch;
         self.leader_epoch = self.leader_epoch.max(new.leader_epoch);
         self.leader_id = new.leader;
@@ -286,7 +289,7 @@ impl PartitionState {
                 continue;
             }
             let in_sync = new.isr.contains(&id);
-            let previous = known.filter(|_| was_leader);
+            let previous = known.filter(|_| was_leader && !may_have_paused);
             let follower = FollowerState::at_new_epoch(previous, log_end_offset, in_sync, now_ms);
             self.followers.insert(id, follower);
         }

@@ -1,5 +1,6 @@
 use std::fmt::Write as _;
 
+use super::isr::{AlteredIsr, IsrOutcome};
 use super::*;
 
 /// Runs a script of events against node 1's state of a partition and returns what each line
@@ -7,7 +8,9 @@ use super::*;
 /// - `register leader=N epoch=E/P replicas=… isr=… [adding=…]`: E leader epoch, P partition epoch;
 /// - `append N`: the local log grows to end at N;
 /// - `fetch replica=N offset=O [start=S] [epoch=B] [leo=L]`: a follower's fetch;
-/// - `commit [min=M] [joiners=…]`, `acks OFFSET [min=M]`, `check [EPOCH]`, `low`, `tick MS`.
+/// - `commit [min=M] [joiners=…]`, `acks OFFSET [min=M] [since=E]`, `check [EPOCH]`, `low`, `tick MS`;
+/// - `expand R [active=E]`, `shrink`: proposals, `!N` being their numbers; `answer N isr=… epoch=E/P`
+///   or `answer N error=CODE`.
 fn run(script: &str) -> String {
     let mut state = PartitionState::new(1);
     let (mut leo, mut now, mut high_watermark, mut out) = (0, 1000, 0, String::new());
@@ -80,7 +83,7 @@ fn run(script: &str) -> String {
             }
             "acks" => match state.acks_all_outcome(
                 plain().unwrap(),
-                state.leading_since_epoch(),
+                i32::try_from(number("since", i64::from(state.leading_since_epoch()))).unwrap(),
                 high_watermark,
                 min,
             ) {
@@ -92,6 +95,38 @@ fn run(script: &str) -> String {
                 match state.check_access(epoch, true) {
                     Ok(()) => "ok".to_owned(),
                     Err(code) => code.name().to_owned(),
+                }
+            }
+            "expand" | "shrink" => {
+                let proposal = match command {
+                    "expand" => {
+                        let id = i32::try_from(plain().unwrap()).unwrap();
+                        let active = number("active", 12);
+                        state.expand_isr(id, high_watermark, (active >= 0).then_some(active), 50)
+                    }
+                    _ => state.shrink_isr(leo, now, 100, 50),
+                };
+                proposal.map_or("no".to_owned(), |p| {
+                    let (epoch, version) = (p.leader_epoch, p.partition_epoch);
+                    format!("!{} {:?} in {epoch}/{version}", p.number, p.isr)
+                })
+            }
+            "answer" => {
+                let answer = match text("error").parse() {
+                    Ok(code) => Err(ErrorCode(code)),
+                    Err(_) => {
+                        let (epoch, version) = text("epoch").split_once('/').unwrap();
+                        Ok(AlteredIsr {
+                            leader_epoch: epoch.parse().unwrap(),
+                            partition_epoch: version.parse().unwrap(),
+                            isr: list("isr"),
+                        })
+                    }
+                };
+                let number = u64::try_from(plain().unwrap()).unwrap();
+                match state.on_isr_answer(number, answer) {
+                    IsrOutcome::Retry(proposal) => format!("retry !{}", proposal.number),
+                    outcome => format!("{outcome:?} {:?}", state.isr()),
                 }
             }
             "low" => state
@@ -314,5 +349,209 @@ fn the_low_watermark_counts_live_replicas_only() {
          fetch: ok
          fetch: ok
          low: 20",
+    );
+}
+
+#[test]
+fn after_skipped_epochs_nothing_is_known_of_followers() {
+    // Another replica may have led in epoch 1, and the follower's log may end earlier since.
+    check(
+        "register leader=1 epoch=0/0 replicas=1,2 isr=1,2
+         append 8
+         fetch replica=2 offset=8
+         register leader=1 epoch=1/1 replicas=1,2 isr=1,2
+         commit
+         append 9
+         fetch replica=2 offset=9
+         register leader=1 epoch=3/3 replicas=1,2 isr=1,2
+         append 10
+         commit
+         fetch replica=2 offset=10
+         commit",
+        "register: Leader { was_leader: false, epoch_start: Some((0, 0)) }
+         fetch: ok
+         register: Leader { was_leader: true, epoch_start: Some((1, 8)) }
+         commit: Some(8) hw 8
+         fetch: ok
+         register: Leader { was_leader: true, epoch_start: Some((3, 9)) }
+         commit: None hw 8
+         fetch: ok
+         commit: Some(10) hw 10",
+    );
+}
+
+#[test]
+fn what_was_appended_before_another_replica_led_is_never_acknowledged() {
+    check(
+        "register leader=1 epoch=0/0 replicas=1,2 isr=1
+         append 8
+         commit
+         acks 8 since=0
+         register leader=1 epoch=1/1 replicas=1,2 isr=1
+         acks 8 since=0
+         register leader=2 epoch=2/2 replicas=1,2 isr=1,2
+         register leader=1 epoch=3/3 replicas=1,2 isr=1
+         acks 8 since=0
+         acks 8 since=3",
+        "register: Leader { was_leader: false, epoch_start: Some((0, 0)) }
+         commit: Some(8) hw 8
+         acks: NONE
+         register: Leader { was_leader: true, epoch_start: Some((1, 8)) }
+         acks: NONE
+         register: Follower { was_leader: true, is_new_epoch: true }
+         register: Leader { was_leader: false, epoch_start: Some((3, 8)) }
+         acks: NOT_LEADER_OR_FOLLOWER
+         acks: NONE",
+    );
+}
+
+#[test]
+fn a_follower_is_let_in_when_it_has_all_that_is_committed_and_all_of_earlier_leaders() {
+    check(
+        "append 5
+         register leader=1 epoch=4/7 replicas=1,2,3 isr=1
+         append 9
+         commit
+         expand 2
+         fetch replica=2 offset=4
+         expand 2
+         fetch replica=2 offset=8
+         expand 2
+         fetch replica=2 offset=9 epoch=12
+         expand 2 active=-1
+         expand 2 active=13
+         expand 1
+         expand 4
+         expand 2
+         expand 2
+         fetch replica=3 offset=9
+         expand 3
+         shrink",
+        "register: Leader { was_leader: false, epoch_start: Some((4, 5)) }
+         commit: Some(9) hw 9
+         expand: no
+         fetch: ok
+         expand: no
+         fetch: ok
+         expand: no
+         fetch: ok
+         expand: no
+         expand: no
+         expand: no
+         expand: no
+         expand: !1 [(1, 50), (2, 12)] in 4/7
+         expand: no
+         fetch: ok
+         expand: no
+         shrink: no",
+    );
+}
+
+#[test]
+fn a_replica_that_is_about_to_join_counts_and_one_that_is_about_to_leave_still_counts() {
+    check(
+        "register leader=1 epoch=0/0 replicas=1,2,3 isr=1,2
+         append 4
+         fetch replica=2 offset=4
+         fetch replica=3 offset=4
+         commit
+         expand 3
+         append 6
+         fetch replica=2 offset=6
+         commit
+         fetch replica=3 offset=6
+         commit
+         answer 1 isr=1,2,3 epoch=0/1
+         tick 500
+         append 8
+         fetch replica=3 offset=8
+         shrink
+         commit
+         answer 2 isr=1,3 epoch=0/2
+         commit
+         shrink",
+        "register: Leader { was_leader: false, epoch_start: Some((0, 0)) }
+         fetch: ok
+         fetch: ok
+         commit: Some(4) hw 4
+         expand: !1 [(1, 50), (2, -1), (3, -1)] in 0/0
+         fetch: ok
+         commit: Some(4) hw 4
+         fetch: ok
+         commit: Some(6) hw 6
+         answer: Committed [1, 2, 3]
+         fetch: ok
+         shrink: !2 [(1, 50), (3, -1)] in 0/1
+         commit: Some(6) hw 6
+         answer: Committed [1, 3]
+         commit: Some(8) hw 8
+         shrink: no",
+    );
+}
+
+#[test]
+fn answers_to_proposals_are_taken_as_they_are_meant() {
+    // Each answer with the next proposal after it: only a settled one lets another one begin.
+    for (answer, outcome, next) in [
+        ("isr=1,2 epoch=3/5", "Committed [1, 2]", "no"),
+        // The leader was elected anew, or the metadata log was faster.
+        ("isr=1,2 epoch=4/6", "AwaitsMetadata [1]", "no"),
+        ("isr=1,2 epoch=3/3", "AwaitsMetadata [1]", "no"),
+        ("error=107", "Reset [1]", "!2 [(1, 50), (2, -1)] in 3/4"),
+        ("error=55", "Reset [1]", "!2 [(1, 50), (2, -1)] in 3/4"),
+        ("error=3", "AwaitsMetadata [1]", "no"),
+        ("error=100", "AwaitsMetadata [1]", "no"),
+        ("error=74", "AwaitsMetadata [1]", "no"),
+        ("error=95", "AwaitsMetadata [1]", "no"),
+        ("error=42", "AwaitsMetadata [1]", "no"),
+        ("error=108", "AwaitsMetadata [1]", "no"),
+        ("error=41", "retry !1", "no"),
+        ("error=-1", "retry !1", "no"),
+    ] {
+        let script = format!(
+            "register leader=1 epoch=3/4 replicas=1,2 isr=1
+             fetch replica=2 offset=0
+             expand 2
+             answer 9 error=107
+             answer 1 {answer}
+             expand 2"
+        );
+        let expected = format!(
+            "register: Leader {{ was_leader: false, epoch_start: Some((3, 0)) }}
+             fetch: ok
+             expand: !1 [(1, 50), (2, -1)] in 3/4
+             answer: Ignored [1]
+             answer: {outcome}
+             expand: {next}"
+        );
+        check(&script, &expected);
+    }
+}
+
+#[test]
+fn metadata_settles_a_proposal_unless_it_is_known_already() {
+    check(
+        "register leader=1 epoch=3/4 replicas=1,2,3 isr=1
+         fetch replica=2 offset=0
+         fetch replica=3 offset=0
+         expand 2
+         answer 1 isr=1,2 epoch=3/5
+         expand 3
+         register leader=1 epoch=3/5 replicas=1,2,3 isr=1,2
+         expand 3
+         register leader=1 epoch=3/6 replicas=1,2,3 isr=1,2,3
+         answer 2 error=95
+         expand 2",
+        "register: Leader { was_leader: false, epoch_start: Some((3, 0)) }
+         fetch: ok
+         fetch: ok
+         expand: !1 [(1, 50), (2, -1)] in 3/4
+         answer: Committed [1, 2]
+         expand: !2 [(1, 50), (2, -1), (3, -1)] in 3/5
+         register: Leader { was_leader: true, epoch_start: None }
+         expand: no
+         register: Leader { was_leader: true, epoch_start: None }
+         answer: Ignored [1, 2, 3]
+         expand: no",
     );
 }

@@ -1,0 +1,631 @@
+//! Partitions shared by Apache Kafka's brokers and ours: whoever leads, the followers' files become
+//! equal byte for byte, and what was acknowledged stays, through changes of leaders, pauses and
+//! kills.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use bytes::Bytes;
+use kafka_protocol::messages::alter_partition_reassignments_request::{
+    ReassignablePartition, ReassignableTopic,
+};
+use kafka_protocol::messages::create_topics_request::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
+};
+use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::{
+    AlterPartitionReassignmentsRequest, BrokerId, CreateTopicsRequest, ElectLeadersRequest,
+    MetadataRequest, ProduceRequest, TopicName,
+};
+use kafka_protocol::protocol::StrBytes;
+use kafka_shared::client::{Client, ClientConfig, ConnectionConfig, Route, SendOptions};
+use kafka_shared::error::ErrorCode;
+use kafka_shared::record::batch::batches;
+use kafka_shared::record::builder::BatchBuilder;
+use kafka_shared::record::iter::records;
+use kafka_shared::time::{Clock as _, SystemClock};
+use kafka_shared::types::TopicPartition;
+use parking_lot::Mutex;
+
+use crate::mixed::{Kind, Mixed, segments};
+use crate::shell::{self, Stopwatch};
+use crate::{Case, apache};
+
+/// Short times, so that tests need not wait.
+const SETTINGS: &str = "replica.lag.time.max.ms=3000\nreplica.fetch.wait.max.ms=500\n\
+                        broker.session.timeout.ms=6000\nbroker.heartbeat.interval.ms=1000\n\
+                        auto.leader.rebalance.enable=false";
+/// The newest version of Produce that names topics.
+const PRODUCE_BY_NAME: i16 = 12;
+
+pub fn cases() -> Vec<Case> {
+    vec![
+        Case::new(
+            "replication: a follower of ours under an Apache leader, and the other way round",
+            followers_copy_byte_for_byte,
+        ),
+        Case::new(
+            "replication: whoever pauses leaves the ISR and returns to it",
+            isr_shrinks_and_expands,
+        ),
+        Case::new(
+            "replication: leaders change under load without a loss",
+            leaders_change_under_load,
+        ),
+        Case::new(
+            "replication: kill -9 of leaders and followers under load without a loss",
+            brokers_are_killed_under_load,
+        ),
+        Case::new(
+            "replication: a group goes on while its coordinator moves between Apache's brokers and ours",
+            coordinators_move,
+        ),
+    ]
+}
+
+fn name(topic: &str) -> TopicName {
+    TopicName(StrBytes::from_string(topic.to_owned()))
+}
+
+/// What the tests ask of a cluster.
+struct Admin {
+    runtime: tokio::runtime::Runtime,
+    client: Client,
+}
+
+impl Admin {
+    fn new(cluster: &Mixed) -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Runtime::new()?;
+        let bootstrap: Result<Vec<_>, _> = cluster.bootstrap().split(',').map(str::parse).collect();
+        let config = ClientConfig {
+            bootstrap_retry_ms: 30_000,
+            metadata_max_age_ms: 1000,
+            connection: ConnectionConfig {
+                request_timeout_ms: 5000,
+                connect_timeout_ms: 2000,
+                ..ConnectionConfig::default()
+            },
+            ..ClientConfig::new(bootstrap.map_err(|_| anyhow::anyhow!("an address"))?)
+        };
+        let client = runtime.block_on(Client::connect(config))?;
+        Ok(Self { runtime, client })
+    }
+
+    /// Creates a topic with one partition per list of replicas.
+    fn create(&self, topic: &str, min_isr: usize, assignments: &[&[i32]]) -> anyhow::Result<()> {
+        let assign = |(idx, replicas): (i32, &&[i32])| {
+            CreatableReplicaAssignment::default()
+                .with_partition_index(idx)
+                .with_broker_ids(replicas.iter().copied().map(BrokerId).collect())
+        };
+        let config = CreatableTopicConfig::default()
+            .with_name(StrBytes::from_static_str("min.insync.replicas"))
+            .with_value(Some(StrBytes::from_string(min_isr.to_string())));
+        let wanted = CreatableTopic::default()
+            .with_name(name(topic))
+            .with_num_partitions(-1)
+            .with_replication_factor(-1)
+            .with_assignments((0..).zip(assignments).map(assign).collect())
+            .with_configs(vec![config]);
+        let request = CreateTopicsRequest::default()
+            .with_timeout_ms(10_000)
+            .with_topics(vec![wanted]);
+        let response = self.runtime.block_on(async {
+            let any = self.client.any().await?;
+            any.send(request).await
+        })?;
+        ensure!(response.topics[0].error_code == 0, "{response:?}");
+        for partition in 0..assignments.len() {
+            self.until_in_sync(
+                topic,
+                i32::try_from(partition)?,
+                assignments[partition].len(),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn partition(&self, topic: &str, partition: i32) -> anyhow::Result<MetadataResponsePartition> {
+        let wanted = MetadataRequestTopic::default().with_name(Some(name(topic)));
+        let request = MetadataRequest::default()
+            .with_topics(Some(vec![wanted]))
+            .with_allow_auto_topic_creation(false);
+        let response = self.runtime.block_on(async {
+            let any = self.client.any().await?;
+            any.send(request).await
+        })?;
+        let found = response.topics.into_iter().flat_map(|t| t.partitions);
+        found
+            .into_iter()
+            .find(|found| found.partition_index == partition)
+            .context("a partition of the topic")
+    }
+
+    fn leader(&self, topic: &str, partition: i32) -> anyhow::Result<i32> {
+        Ok(self.partition(topic, partition)?.leader_id.0)
+    }
+
+    /// Waits until that many replicas are in sync.
+    fn until_in_sync(&self, topic: &str, partition: i32, n_in_sync: usize) -> anyhow::Result<()> {
+        let mut seen = None;
+        let done = shell::wait_until(Duration::from_secs(60), || {
+            let found = self.partition(topic, partition);
+            let is_done = found
+                .as_ref()
+                .is_ok_and(|p| p.isr_nodes.len() == n_in_sync && p.leader_id.0 >= 0);
+            seen = Some(found);
+            is_done
+        });
+        ensure!(
+            done,
+            "{topic}-{partition} should have {n_in_sync} in sync: {seen:?}"
+        );
+        Ok(())
+    }
+
+    /// Makes a replica the first one, and has it elected. Returns whether it leads then.
+    fn move_leader(&self, topic: &str, partition: i32, to: i32) -> anyhow::Result<bool> {
+        let replicas = self.partition(topic, partition)?.replica_nodes;
+        let mut order = vec![BrokerId(to)];
+        order.extend(replicas.into_iter().filter(|id| id.0 != to));
+        let reassign = AlterPartitionReassignmentsRequest::default()
+            .with_timeout_ms(5000)
+            .with_topics(vec![
+                ReassignableTopic::default()
+                    .with_name(name(topic))
+                    .with_partitions(vec![
+                        ReassignablePartition::default()
+                            .with_partition_index(partition)
+                            .with_replicas(Some(order)),
+                    ]),
+            ]);
+        let elect = ElectLeadersRequest::default()
+            .with_timeout_ms(5000)
+            .with_election_type(0)
+            .with_topic_partitions(Some(vec![
+                TopicPartitions::default()
+                    .with_topic(name(topic))
+                    .with_partitions(vec![partition]),
+            ]));
+        let asked = self.runtime.block_on(async {
+            let any = self.client.any().await?;
+            any.send(reassign).await?;
+            any.send(elect).await
+        });
+        // It may be out of sync, or the node that was asked may be gone.
+        Ok(asked.is_ok() && self.leader(topic, partition)? == to)
+    }
+}
+
+/// What producers know to be acknowledged.
+#[derive(Default)]
+struct Acknowledged {
+    by_offset: Mutex<HashMap<i64, String>>,
+    n_failed: AtomicUsize,
+    longest_gap_ms: AtomicUsize,
+    stop: AtomicBool,
+}
+
+fn batch_of(values: &[String]) -> Bytes {
+    let mut builder = BatchBuilder::new();
+    let now_ms = SystemClock::new().wall_ms();
+    for value in values {
+        builder
+            .append(now_ms, None, Some(value.as_bytes()), &[])
+            .expect("a small record");
+    }
+    builder.build()
+}
+
+/// Produces batches with acks=all until told to stop, and notes what was acknowledged where.
+async fn produce(
+    client: Client,
+    topic: &str,
+    id: usize,
+    batch_len: usize,
+    known: Arc<Acknowledged>,
+) {
+    let route = Route::Leader(TopicPartition::new(topic, 0));
+    let mut last = Stopwatch::start();
+    for number in 0.. {
+        if known.stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let values: Vec<String> = (0..batch_len)
+            .map(|idx| format!("p{id}-{number}-{idx}-{}", "x".repeat(idx * 7 % 200)))
+            .collect();
+        let data = PartitionProduceData::default()
+            .with_index(0)
+            .with_records(Some(batch_of(&values)));
+        let request = ProduceRequest::default()
+            .with_acks(-1)
+            .with_timeout_ms(3000)
+            .with_topic_data(vec![
+                TopicProduceData::default()
+                    .with_name(name(topic))
+                    .with_partition_data(vec![data]),
+            ]);
+        let options = SendOptions {
+            version_max: Some(PRODUCE_BY_NAME),
+            timeout_ms: Some(4000),
+        };
+        let sent = async {
+            let leader = client.route(&route).await.ok()?;
+            leader.send_with(request, options).await.ok()
+        };
+        let answered = sent.await.and_then(|response| {
+            let partition = &response.responses[0].partition_responses[0];
+            (partition.error_code == ErrorCode::NONE.0).then_some(partition.base_offset)
+        });
+        let Some(base_offset) = answered else {
+            known.n_failed.fetch_add(1, Ordering::Relaxed);
+            client.forget(&route);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        };
+        let gap_ms = usize::try_from(last.elapsed().as_millis()).unwrap_or(usize::MAX);
+        known.longest_gap_ms.fetch_max(gap_ms, Ordering::Relaxed);
+        last = Stopwatch::start();
+        let mut by_offset = known.by_offset.lock();
+        for (offset, value) in (base_offset..).zip(values) {
+            if let Some(other) = by_offset.insert(offset, value.clone()) {
+                panic!("offset {offset} was acknowledged for {other} and for {value}");
+            }
+        }
+    }
+}
+
+/// Load on partition 0 of a topic, in the background.
+struct Load {
+    known: Arc<Acknowledged>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Load {
+    fn start(admin: &Admin, topic: &'static str, n_producers: usize, batch_len: usize) -> Self {
+        let known = Arc::new(Acknowledged::default());
+        let tasks = (0..n_producers)
+            .map(|id| {
+                let client = Client::new(admin.client.config().clone());
+                let produce = produce(client, topic, id, batch_len, Arc::clone(&known));
+                let _runtime = admin.runtime.enter();
+                kafka_shared::task::spawn("produce", produce)
+            })
+            .collect();
+        Self { known, tasks }
+    }
+
+    fn n_acknowledged(&self) -> usize {
+        self.known.by_offset.lock().len()
+    }
+
+    /// Waits for so many acknowledged records more.
+    fn go_on(&self, n_records: usize) -> anyhow::Result<()> {
+        let wanted = self.n_acknowledged() + n_records;
+        let done = shell::wait_until(Duration::from_secs(60), || self.n_acknowledged() >= wanted);
+        ensure!(done, "nothing is acknowledged any more");
+        Ok(())
+    }
+
+    fn stop(self, admin: &Admin) -> anyhow::Result<Arc<Acknowledged>> {
+        self.known.stop.store(true, Ordering::Relaxed);
+        for task in self.tasks {
+            admin.runtime.block_on(task).context("a producer failed")?;
+        }
+        Ok(self.known)
+    }
+}
+
+/// Waits until the replicas' files are equal, and checks that they hold what was acknowledged.
+fn check_logs(
+    cluster: &Mixed,
+    partition: &str,
+    replicas: &[i32],
+    known: &Acknowledged,
+) -> anyhow::Result<()> {
+    let read = || -> anyhow::Result<Vec<Vec<u8>>> {
+        replicas
+            .iter()
+            .map(|id| cluster.log_bytes(*id, partition))
+            .collect()
+    };
+    let are_equal = |logs: &[Vec<u8>]| logs.iter().all(|log| *log == logs[0]);
+    let mut last = Vec::new();
+    let done = shell::wait_until(Duration::from_secs(30), || {
+        read().is_ok_and(|logs| {
+            let is_done = are_equal(&logs);
+            last = logs;
+            is_done
+        })
+    });
+    let sizes: Vec<usize> = last.iter().map(Vec::len).collect();
+    if !done {
+        let first_difference = last.get(1).and_then(|other| {
+            let pairs = last[0].iter().zip(other);
+            pairs
+                .enumerate()
+                .find(|(_, (a, b))| a != b)
+                .map(|(at, _)| at)
+        });
+        bail!("{partition}: the logs differ, sizes {sizes:?}, from byte {first_difference:?}");
+    }
+    let mut stored: HashMap<i64, String> = HashMap::new();
+    for batch in batches(&last[0]) {
+        let batch = batch?;
+        batch.check_crc()?;
+        for record in records(&batch, 1 << 24)?.iter() {
+            let record = record?;
+            let value = String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned();
+            stored.insert(record.offset, value);
+        }
+    }
+    let known = known.by_offset.lock();
+    let lost: Vec<_> = known
+        .iter()
+        .filter(|(offset, value)| stored.get(offset) != Some(value))
+        .take(5)
+        .collect();
+    ensure!(lost.is_empty(), "acknowledged, but not there: {lost:?}");
+    println!(
+        "     {partition}: {} acknowledged, {} stored, {} bytes",
+        known.len(),
+        stored.len(),
+        sizes[0]
+    );
+    Ok(())
+}
+
+/// Has Kafka's own tool read all segments of a replica.
+fn dump(cluster: &Mixed, id: i32, partition: &str) -> anyhow::Result<()> {
+    let folder = cluster
+        .brokers()
+        .find(|(other, _)| *other == id)
+        .context("a broker")?
+        .1
+        .data()
+        .join(partition);
+    let files: Vec<String> = segments(&folder)?
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    let args = [
+        "--files".to_owned(),
+        files.join(","),
+        "--deep-iteration".to_owned(),
+    ];
+    let text = apache::tool("kafka-dump-log", &args, None)?.success()?;
+    ensure!(text.contains("isvalid: true"), "{text}");
+    ensure!(!text.contains("isvalid: false"), "a batch is not valid");
+    Ok(())
+}
+
+fn with_logs<T>(cluster: &Mixed, result: anyhow::Result<T>) -> anyhow::Result<T> {
+    result.with_context(|| cluster.logs())
+}
+
+fn followers_copy_byte_for_byte() -> anyhow::Result<()> {
+    let cluster = Mixed::start(&[(1, Kind::Apache), (2, Kind::Ours)], SETTINGS)?;
+    let run = || -> anyhow::Result<()> {
+        let admin = Admin::new(&cluster)?;
+        for (topic, replicas) in [("followed", [1, 2]), ("led", [2, 1])] {
+            admin.create(topic, 2, &[&replicas])?;
+            ensure!(
+                admin.leader(topic, 0)? == replicas[0],
+                "{topic} is led elsewhere"
+            );
+            let load = Load::start(&admin, topic, 3, 20);
+            load.go_on(10_000)?;
+            let known = load.stop(&admin)?;
+            let partition = format!("{topic}-0");
+            check_logs(&cluster, &partition, &[1, 2], &known)?;
+            dump(&cluster, 2, &partition)?;
+            let n_known = known.by_offset.lock().len().to_string();
+            let consumed = apache::tool(
+                "kafka-console-consumer",
+                &[
+                    "--bootstrap-server",
+                    &cluster.bootstrap(),
+                    "--topic",
+                    topic,
+                    "--partition",
+                    "0",
+                    "--offset",
+                    "earliest",
+                    "--max-messages",
+                    &n_known,
+                    "--timeout-ms",
+                    "20000",
+                ]
+                .map(str::to_owned),
+                None,
+            )?
+            .success()?;
+            ensure!(
+                consumed.lines().count().to_string() == n_known,
+                "{topic} is not read whole"
+            );
+        }
+        Ok(())
+    };
+    with_logs(&cluster, run())
+}
+
+fn isr_shrinks_and_expands() -> anyhow::Result<()> {
+    let mut cluster = Mixed::start(
+        &[(1, Kind::Apache), (2, Kind::Ours), (3, Kind::Ours)],
+        SETTINGS,
+    )?;
+    let result = (|| -> anyhow::Result<()> {
+        let admin = Admin::new(&cluster)?;
+        // Ours leads and Apache's pauses, Apache's leads and ours pauses, ours leads and ours pauses.
+        for (topic, replicas) in [("a", [2, 1]), ("b", [1, 2]), ("c", [2, 3])] {
+            admin.create(topic, 1, &[&replicas])?;
+            let load = Load::start(&admin, topic, 1, 5);
+            load.go_on(200)?;
+            cluster.pause(replicas[1])?;
+            let shrunk = admin.until_in_sync(topic, 0, 1);
+            let went_on = shrunk.and_then(|()| load.go_on(200));
+            cluster.resume(replicas[1])?;
+            went_on?;
+            admin.until_in_sync(topic, 0, 2)?;
+            load.go_on(200)?;
+            let known = load.stop(&admin)?;
+            check_logs(&cluster, &format!("{topic}-0"), &replicas, &known)?;
+        }
+        Ok(())
+    })();
+    with_logs(&cluster, result)
+}
+
+/// How many times something is repeated: a setting, or `default`.
+fn rounds(variable: &str, default: usize) -> usize {
+    let set = std::env::var(variable).ok();
+    set.and_then(|rounds| rounds.parse().ok())
+        .unwrap_or(default)
+}
+
+fn leaders_change_under_load() -> anyhow::Result<()> {
+    let n_rounds = rounds("KAFKA_INTEROP_LEADER_CHANGES", 60);
+    let cluster = Mixed::start(
+        &[(1, Kind::Apache), (2, Kind::Ours), (3, Kind::Apache)],
+        SETTINGS,
+    )?;
+    let run = || -> anyhow::Result<()> {
+        let admin = Admin::new(&cluster)?;
+        admin.create("t", 2, &[&[1, 2, 3]])?;
+        let load = Load::start(&admin, "t", 3, 3);
+        let (mut n_changes, mut led) = (0, BTreeSet::new());
+        for round in 0..n_rounds {
+            let to = [2, 1, 2, 3][round % 4];
+            n_changes += usize::from(admin.move_leader("t", 0, to)?);
+            led.insert(admin.leader("t", 0)?);
+            load.go_on(20)?;
+        }
+        let known = load.stop(&admin)?;
+        admin.until_in_sync("t", 0, 3)?;
+        check_logs(&cluster, "t-0", &[1, 2, 3], &known)?;
+        println!(
+            "     {n_changes} changes of the leader in {n_rounds} rounds, {} requests failed, longest \
+             gap {} ms",
+            known.n_failed.load(Ordering::Relaxed),
+            known.longest_gap_ms.load(Ordering::Relaxed)
+        );
+        ensure!(
+            n_changes * 2 > n_rounds && led.len() == 3,
+            "leaders: {led:?}"
+        );
+        dump(&cluster, 2, "t-0")
+    };
+    with_logs(&cluster, run())
+}
+
+fn brokers_are_killed_under_load() -> anyhow::Result<()> {
+    let n_rounds = rounds("KAFKA_INTEROP_KILLS", 9);
+    let mut cluster = Mixed::start(
+        &[(1, Kind::Apache), (2, Kind::Ours), (3, Kind::Ours)],
+        SETTINGS,
+    )?;
+    let result = (|| -> anyhow::Result<()> {
+        let admin = Admin::new(&cluster)?;
+        admin.create("t", 2, &[&[2, 3, 1]])?;
+        let load = Load::start(&admin, "t", 3, 3);
+        load.go_on(100)?;
+        for round in 0..n_rounds {
+            // Leaders and followers, ours and Apache's, in turn.
+            let victim = match round % 3 {
+                0 => admin.leader("t", 0)?,
+                1 => 2 + i32::try_from(round % 2)?,
+                _ => 1,
+            };
+            let gap = Stopwatch::start();
+            cluster.kill(victim);
+            load.go_on(50)
+                .with_context(|| format!("round {round}, broker {victim} killed"))?;
+            println!(
+                "     broker {victim} ({:?}) killed, went on after {} ms",
+                cluster.kind(victim),
+                gap.elapsed().as_millis()
+            );
+            cluster.up(victim)?;
+            admin.until_in_sync("t", 0, 3)?;
+            load.go_on(50)?;
+        }
+        let known = load.stop(&admin)?;
+        check_logs(&cluster, "t-0", &[1, 2, 3], &known)?;
+        dump(&cluster, 2, "t-0")?;
+        dump(&cluster, 3, "t-0")
+    })();
+    with_logs(&cluster, result)
+}
+
+fn coordinators_move() -> anyhow::Result<()> {
+    let cluster = Mixed::start(
+        &[(1, Kind::Apache), (2, Kind::Ours), (3, Kind::Ours)],
+        SETTINGS,
+    )?;
+    let run = || -> anyhow::Result<()> {
+        let admin = Admin::new(&cluster)?;
+        admin.create("t", 2, &[&[1, 2, 3]])?;
+        let load = Load::start(&admin, "t", 1, 5);
+        let mut n_read = 0;
+        for round in 0..6 {
+            load.go_on(100)?;
+            let consumed = apache::tool(
+                "kafka-console-consumer",
+                &[
+                    "--bootstrap-server",
+                    &cluster.bootstrap(),
+                    "--topic",
+                    "t",
+                    "--group",
+                    "g",
+                    "--from-beginning",
+                    "--max-messages",
+                    "100",
+                    "--timeout-ms",
+                    "30000",
+                ]
+                .map(str::to_owned),
+                None,
+            )?
+            .success()?;
+            ensure!(consumed.lines().count() == 100, "round {round}: {consumed}");
+            n_read += 100;
+            let described = apache::tool(
+                "kafka-consumer-groups",
+                &[
+                    "--bootstrap-server",
+                    &cluster.bootstrap(),
+                    "--describe",
+                    "--group",
+                    "g",
+                ]
+                .map(str::to_owned),
+                None,
+            )?
+            .success()?;
+            let committed = described
+                .lines()
+                .find(|line| line.starts_with('g'))
+                .and_then(|line| line.split_whitespace().nth(3)?.parse::<usize>().ok());
+            ensure!(committed == Some(n_read), "round {round}: {described}");
+            // Where the group is, is not said: all its partitions move.
+            let to = [2, 1, 3][round % 3];
+            for partition in 0..4 {
+                admin.until_in_sync("__consumer_offsets", partition, 3)?;
+                let is_moved = admin.move_leader("__consumer_offsets", partition, to)?;
+                let leads = admin.leader("__consumer_offsets", partition)? == to;
+                ensure!(is_moved || leads, "the coordinator does not move to {to}");
+            }
+        }
+        load.stop(&admin)?;
+        Ok(())
+    };
+    with_logs(&cluster, run())
+}
