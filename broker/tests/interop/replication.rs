@@ -66,6 +66,10 @@ pub fn cases() -> Vec<Case> {
             "replication: a group goes on while its coordinator moves between Apache's brokers and ours",
             coordinators_move,
         ),
+        Case::new(
+            "replication: a broker changes between Apache's program and ours on the same folder",
+            a_broker_changes_its_program,
+        ),
     ]
 }
 
@@ -628,4 +632,36 @@ fn coordinators_move() -> anyhow::Result<()> {
         Ok(())
     };
     with_logs(&cluster, run())
+}
+
+fn a_broker_changes_its_program() -> anyhow::Result<()> {
+    let mut cluster = Mixed::start(
+        &[(1, Kind::Apache), (2, Kind::Ours), (3, Kind::Ours)],
+        SETTINGS,
+    )?;
+    let result = (|| -> anyhow::Result<()> {
+        let admin = Admin::new(&cluster)?;
+        admin.create("t", 2, &[&[2, 3, 1]])?;
+        let load = Load::start(&admin, "t", 2, 3);
+        load.go_on(100)?;
+        for round in 0..4 {
+            match round {
+                0 | 3 => cluster.stop(2)?,
+                _ => cluster.kill(2),
+            }
+            let kind = match cluster.kind(2) {
+                Kind::Ours => Kind::Apache,
+                Kind::Apache => Kind::Ours,
+            };
+            cluster.up_as(2, kind)?;
+            admin.until_in_sync("t", 0, 3)?;
+            let is_moved = admin.move_leader("t", 0, 2)?;
+            ensure!(is_moved, "round {round}: 2 ({kind:?}) does not lead");
+            load.go_on(100)?;
+        }
+        let known = load.stop(&admin)?;
+        check_logs(&cluster, "t-0", &[1, 2, 3], &known)?;
+        dump(&cluster, 2, "t-0")
+    })();
+    with_logs(&cluster, result)
 }
