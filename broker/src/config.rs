@@ -55,6 +55,8 @@ pub struct BrokerConfig {
     pub listeners: Listeners,
     /// Ids and addresses of the static voters; empty with `controller.quorum.bootstrap.servers`.
     pub controller_quorum_voters: Vec<(i32, Endpoint)>,
+    /// Whom a node without static voters asks for the quorum's leader.
+    pub controller_quorum_bootstrap_servers: Vec<Endpoint>,
 
     pub log_dirs: Vec<PathBuf>,
     pub metadata_log_dir: PathBuf,
@@ -143,6 +145,7 @@ impl BrokerConfig {
             broker_rack: v.text("broker.rack").map(str::to_owned),
             listeners: Listeners::new(v)?,
             controller_quorum_voters: voters(v)?,
+            controller_quorum_bootstrap_servers: bootstrap_servers(v)?,
             log_dirs,
             metadata_log_dir,
             num_recovery_threads_per_data_dir: size(v, "num.recovery.threads.per.data.dir"),
@@ -254,6 +257,19 @@ fn voters(v: &BrokerValues) -> Result<Vec<(i32, Endpoint)>, ConfigError> {
         .collect()
 }
 
+fn bootstrap_servers(v: &BrokerValues) -> Result<Vec<Endpoint>, ConfigError> {
+    const KEY: &str = "controller.quorum.bootstrap.servers";
+    let servers = v.list(KEY).iter();
+    servers
+        .map(|server| {
+            server.trim().parse().map_err(|_| {
+                let why = "each server has the form host:port";
+                ConfigError::invalid(KEY, &v.list(KEY).join(","), why)
+            })
+        })
+        .collect()
+}
+
 fn network(v: &BrokerValues) -> NetworkConfig {
     let defaults = NetworkConfig::default();
     let idle_ms = u64::try_from(v.integer("connections.max.idle.ms")).ok();
@@ -356,6 +372,12 @@ fn check_combinations(v: &BrokerValues) -> Vec<ConfigError> {
          of bootstrap controllers or controller.quorum.voters must contain a parseable set of \
          controllers.",
     );
+    let is_broker_alone = roles.iter().any(|r| r == "broker") && !is_controller;
+    require(
+        !is_broker_alone || !v.boolean("controller.quorum.auto.join.enable"),
+        "controller.quorum.auto.join.enable is only supported when process.roles contains the \
+         'controller' role.",
+    );
     if let Ok(voters) = voters(v) {
         let is_voter = voters
             .iter()
@@ -364,6 +386,11 @@ fn check_combinations(v: &BrokerValues) -> Vec<ConfigError> {
             !is_controller || voters.is_empty() || is_voter,
             "If process.roles contains the 'controller' role, the node id must be included in the \
              set of voters controller.quorum.voters",
+        );
+        require(
+            !is_broker_alone || !is_voter,
+            "If process.roles contains just the 'broker' role, the node id must not be included \
+             in the set of voters controller.quorum.voters",
         );
     }
     require(

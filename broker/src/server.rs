@@ -1,25 +1,33 @@
-//! A whole broker in this process: what is started in which order, and stopped in the opposite one.
+//! A whole node in this process: what is started in which order, and stopped in the opposite one.
+//!
+//! `process.roles` says what a node is: broker, controller, or both. Both follow the metadata log.
 //!
 //! Start:
 //! 1. data folders: their owner and features checked ([`folders`], [`compatibility`]), formatted if
 //!    new, locked;
-//! 2. listeners bound, so that a taken port fails before anything is recovered;
-//! 3. logs opened, recovered where the last stop was not clean;
-//! 4. metadata quorum: log, Raft, loader, controller; the publishers in this order: configuration,
-//!    replicas, group coordinator (each relies on the ones before it);
-//! 5. registration with the controller, heartbeats until the broker is unfenced ([`lifecycle`]);
-//! 6. connections accepted, periodic work begun ([`periodic`]). Now the broker is ready.
+//! 2. listeners bound, so that a taken port fails before anything is recovered ([`listeners`]);
+//! 3. metadata quorum: log, Raft, loader, and the controller if the node has that role, whose
+//!    listeners accept from now on: the other nodes need them to elect a leader;
+//! 4. the broker, if the node has that role ([`broker`]): registration and heartbeats
+//!    ([`lifecycle`]) until the controller says that the node has caught up with the metadata; then
+//!    logs opened, recovered where the last stop was not clean; then the publishers in this order:
+//!    replicas, group coordinator; then the controller may unfence the broker;
+//! 5. clients' connections accepted, periodic work begun ([`periodic`]). Now the node is ready.
 //!
 //! Stop: the controller is asked for leave, so that partitions are led elsewhere; groups are closed,
 //! which answers their waiting members; connections finish what is in flight; periodic work ends; the
 //! controller and Raft stop; last the logs are flushed and marked as cleanly closed. An
 //! acknowledged record is on its way to disk at the latest then.
 //!
-//! Kafka: `BrokerServer.scala`, `SharedServer.scala`, `KafkaRaftServer.scala` (4.3).
+//! Kafka: `BrokerServer.scala`, `ControllerServer.scala`, `SharedServer.scala`,
+//! `KafkaRaftServer.scala` (4.3).
 
+mod broker;
 mod compatibility;
+mod controller_registration;
 mod folders;
 mod lifecycle;
+mod listeners;
 mod periodic;
 mod settings;
 #[cfg(test)]
@@ -27,44 +35,38 @@ mod tests;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, ensure};
 use kafka_shared::{
     task,
     time::{Clock, SystemClock},
 };
-use tokio::{sync::watch, task::JoinHandle, time::Instant};
+use tokio::time::Instant;
+use tokio_util::sync::DropGuard;
 use tracing::{info, warn};
 
-pub(crate) use self::folders::format_options;
-use self::{
-    lifecycle::{Lifecycle, Registration},
-    periodic::Periodic,
-};
+pub(crate) use self::folders::{default_quorum, format_options, is_alone, standalone_quorum};
+use self::{folders::Folders, listeners::Bound};
 use crate::{
     api,
-    config::{BrokerConfig, DynamicConfig, TopicValues, listeners::advertised_host},
+    config::{BrokerConfig, DynamicConfig},
     controller::{
         ControllerChannel,
         node::{self, Node},
     },
-    coordinator::{GroupCoordinator, publisher::GroupCoordinatorPublisher},
     log::{DirLock, LogContext, LogDir, manager::LogManager},
-    metadata::{ListenerEndpoint, MetadataHandle, MetadataImage},
-    network::{BoundListener, ListenerConfig, Network},
-    raft::VoterEndpoint,
-    replica::{ReplicaManager, producer_ids::ProducerIds},
+    metadata::{MetadataHandle, MetadataImage},
+    network::{Network, NetworkConfig},
 };
 
 /// How long connections may take to finish what is in flight.
 const CONNECTIONS_GRACE: Duration = Duration::from_secs(5);
-/// How long the controller may take to let the broker go.
-const LEAVE_DEADLINE: Duration = Duration::from_secs(10);
 /// File descriptors that connections must leave for logs and the rest.
 const FILES_RESERVED: usize = 1024;
 /// Below this limit of open files a thousand partitions and their connections don't fit.
 const FILES_LOW: usize = 4096;
 
-/// The node of the metadata quorum; its thread ends with it, also when the rest of a start fails.
+/// The node's part in the metadata quorum; its thread ends with it, also when the rest of a start
+/// fails.
 struct Quorum(Node);
 
 impl Drop for Quorum {
@@ -73,221 +75,238 @@ impl Drop for Quorum {
     }
 }
 
-/// A running broker.
+/// The running controller role.
+struct Controller {
+    network: Network,
+    /// Ends the registration with it.
+    _registering: DropGuard,
+}
+
+/// A running node.
 ///
 /// Dropping it leaves the process as a crash would: nothing is lost that was acknowledged, and the
 /// next start recovers. [`BrokerHandle::shutdown`] is the orderly way.
 pub struct BrokerHandle {
     cluster_id: Arc<str>,
-    network: Network,
-    controller_network: Network,
-    groups: Arc<GroupCoordinator>,
-    lifecycle: Lifecycle,
-    heartbeats: JoinHandle<()>,
-    stop_heartbeats: watch::Sender<bool>,
-    periodic: Periodic,
+    local_addrs: Vec<(Arc<str>, SocketAddr)>,
+    broker: Option<broker::Broker>,
+    controller: Option<Controller>,
     quorum: Quorum,
-    logs: Arc<LogManager>,
-    controlled_shutdown: bool,
-    /// Held as long as the broker runs, if the metadata log has a folder of its own.
+    /// Held as long as the node runs, if the metadata log has a folder of its own.
     _metadata_dir_lock: Option<DirLock>,
 }
 
-/// Starts a broker; when this returns, it serves.
+/// Starts a node; when this returns, it serves.
 ///
 /// # Errors
 /// When something of the start fails; what was started is stopped again.
 pub async fn start(config: BrokerConfig) -> anyhow::Result<BrokerHandle> {
+    start_in_cluster(config, None).await
+}
+
+/// As [`start`], for a node of the cluster with this id: new data folders are formatted for it, and
+/// those of another cluster are refused.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_in_cluster(
+    config: BrokerConfig,
+    cluster_id: Option<&str>,
+) -> anyhow::Result<BrokerHandle> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let deadline = Instant::now()
         + Duration::from_millis(
             u64::try_from(config.initial_broker_registration_timeout_ms).unwrap_or(0),
         );
-    anyhow::ensure!(
-        config.is_broker && config.is_controller,
-        "process.roles={}: this version runs nodes that are broker and controller in one",
-        config.values.list("process.roles").join(",")
-    );
     let config = Arc::new(config);
     let connections_max = connections_that_fit();
-    let within_limits = move |config: &BrokerConfig| {
+    let limits = move |config: &BrokerConfig| {
         let mut network = config.network.clone();
         network.max_connections = network.max_connections.min(connections_max);
         network
     };
 
-    let folders = folders::prepare(&config, clock.wall_ms())?;
-    let (logs, metadata_context, metadata_dir_lock) = open_folders(&config, &clock).await?;
-    let listeners = bind(&config)?;
+    let folders = folders::prepare(&config, cluster_id, clock.wall_ms())?;
+    let opened = open_folders(&config, &clock).await?;
+    let mut listeners = Bound::bind(&config)?;
     let dynamic = DynamicConfig::new(BrokerConfig::clone(&config));
-    load_logs(&config, &logs).await?;
-
     let metadata = MetadataHandle::new(MetadataImage::default());
-    let replicas = replicas(&config, &logs, &metadata, &dynamic, &clock);
-    let groups = GroupCoordinator::new(
-        settings::group_coordinator(&config),
-        Arc::clone(&replicas) as _,
-        Arc::clone(&clock),
-    );
     metadata.add_publisher(Arc::clone(&dynamic) as _);
-    metadata.add_publisher(Arc::clone(&replicas) as _);
-    metadata.add_publisher(Arc::new(GroupCoordinatorPublisher::new(
-        Arc::clone(&groups),
-        config.node_id,
-    )));
-    let advertised = advertised_listeners(&config, &listeners);
-    let node_config = settings::quorum_node(
+
+    let quorum = start_quorum(
         &config,
+        &folders,
+        &listeners,
+        opened.metadata_context,
+        (&dynamic, &metadata, &clock),
+    )
+    .await?;
+    let local = quorum.0.controller.clone();
+    let channel = ControllerChannel::new(settings::channel(&config), local, &quorum.0.raft);
+    let cluster_id: Arc<str> = folders.cluster_id.into();
+    let node = Arc::new(api::Node {
+        cluster_id: Arc::clone(&cluster_id),
+        config: dynamic,
+        metadata,
+        controller: channel,
+        raft: quorum.0.raft.clone(),
+    });
+    let advertised = listeners.advertised(&config);
+    let controller = start_controller(&config, &node, &mut listeners, limits);
+    let broker = match opened.logs {
+        None => None,
+        Some(logs) => {
+            let start = broker::Start {
+                node,
+                config: Arc::clone(&config),
+                logs,
+                listeners: listeners.broker,
+                advertised,
+                clock,
+                deadline,
+            };
+            Some(broker::start(start, limits).await?)
+        }
+    };
+    let brokers = broker.iter().flat_map(|broker| broker.local_addrs());
+    let controllers = controller.iter().flat_map(|c| c.network.local_addrs());
+    Ok(BrokerHandle {
+        cluster_id,
+        local_addrs: brokers.chain(controllers).cloned().collect(),
+        broker,
+        controller,
+        quorum,
+        _metadata_dir_lock: opened.metadata_dir_lock,
+    })
+}
+
+type Shared<'a> = (
+    &'a Arc<DynamicConfig>,
+    &'a MetadataHandle,
+    &'a Arc<dyn Clock>,
+);
+
+async fn start_quorum(
+    config: &BrokerConfig,
+    folders: &Folders,
+    listeners: &Bound,
+    context: Arc<LogContext>,
+    (dynamic, metadata, clock): Shared<'_>,
+) -> anyhow::Result<Quorum> {
+    let node_config = settings::quorum_node(
+        config,
         &folders.cluster_id,
         folders.metadata_directory_id,
-        controller_endpoints(&config, &listeners),
+        listeners::voter_endpoints(&listeners.controllers(config)),
     );
-    let (validator, handle, node_clock) = (Arc::clone(&dynamic), metadata.clone(), clock.clone());
+    let (validator, metadata, clock) = (Arc::clone(dynamic), metadata.clone(), Arc::clone(clock));
     let quorum = task::spawn_blocking("start-quorum", move || {
-        node::start(node_config, metadata_context, validator, handle, node_clock)
+        node::start(node_config, context, validator, metadata, clock)
     })
     .await?
     .context("start the metadata quorum")
     .map(Quorum)?;
-    let node = &quorum.0;
-    let controller = node
-        .controller
-        .clone()
-        .expect("the node has the controller's role");
-    let channel = ControllerChannel::new(
-        settings::channel(&config),
+    let voters = quorum.0.raft.voters();
+    ensure!(
+        !config.is_controller || voters.len() <= 1 || !listeners.controller.is_empty(),
+        "the quorum has {} voters, but nothing listens for them: add a listener of \
+         controller.listener.names to listeners",
+        voters.len()
+    );
+    Ok(quorum)
+}
+
+/// Opens the controller's listeners, if the node has that role.
+fn start_controller(
+    config: &BrokerConfig,
+    node: &Arc<api::Node>,
+    listeners: &mut Bound,
+    limits: impl Fn(&BrokerConfig) -> NetworkConfig + Copy + Send + 'static,
+) -> Option<Controller> {
+    let controller = node.controller.local()?.clone();
+    let registering = controller_registration::start(
+        config.node_id,
+        &listeners.controllers(config),
         node.controller.clone(),
-        &node.raft,
+        node.metadata.clone(),
     );
-    let shared = Arc::new(api::Node {
-        cluster_id: folders.cluster_id.as_str().into(),
-        config: Arc::clone(&dynamic),
-        metadata: metadata.clone(),
-        controller: channel.clone(),
-        raft: node.raft.clone(),
-    });
-    let (controller_listeners, listeners): (Vec<_>, Vec<_>) = listeners
-        .into_iter()
-        .partition(|listener| config.listeners.is_controller(listener.name()));
-    let controller_network = Network::start(
-        controller_listeners,
-        within_limits(&config),
-        Arc::new(api::controller::Controller {
-            node: Arc::clone(&shared),
-            controller,
-        }),
-    );
-
-    let cluster_id: Arc<str> = folders.cluster_id.into();
-    let registration = Registration {
-        node_id: config.node_id,
-        cluster_id: Arc::clone(&cluster_id),
-        rack: config.broker_rack.clone(),
-        listeners: advertised,
-        directories: logs.dirs().iter().filter_map(|dir| dir.id).collect(),
-        previous_broker_epoch: logs.previous_broker_epoch().unwrap_or(-1),
+    let dispatch = api::controller::Controller {
+        node: Arc::clone(node),
+        controller,
     };
-    let lifecycle = Lifecycle::register(
-        &registration,
-        channel.clone(),
-        metadata.clone(),
-        Arc::clone(&logs),
-        Duration::from_millis(u64::try_from(config.broker_heartbeat_interval_ms).unwrap_or(2000)),
-        deadline,
-    )
-    .await?;
-    lifecycle.wait_until_unfenced(deadline).await?;
-
-    let heartbeats_replicas = Arc::clone(&replicas);
-    let producer_ids = ProducerIds::new(config.node_id, channel, metadata.clone());
-    let broker = api::Broker {
-        node: shared,
-        replicas,
-        producer_ids: Arc::new(producer_ids),
-        groups: Arc::clone(&groups),
-    };
-    let network = Network::start(listeners, within_limits(&config), Arc::new(broker));
-    dynamic.on_change({
-        let limits = network.limits();
-        move |config| limits.update(&within_limits(config))
+    let bound = std::mem::take(&mut listeners.controller);
+    let network = Network::start(bound, limits(config), Arc::new(dispatch));
+    node.config.on_change({
+        let connections = network.limits();
+        move |config| connections.update(&limits(config))
     });
-    let (stop_heartbeats, stopped) = watch::channel(false);
-    Ok(BrokerHandle {
-        cluster_id,
+    Some(Controller {
         network,
-        controller_network,
-        groups,
-        heartbeats: task::spawn(
-            "heartbeats",
-            lifecycle.clone().run(heartbeats_replicas, stopped),
-        ),
-        lifecycle,
-        stop_heartbeats,
-        periodic: Periodic::start(&config, &logs),
-        quorum,
-        logs,
-        controlled_shutdown: config.controlled_shutdown_enable,
-        _metadata_dir_lock: metadata_dir_lock,
+        _registering: registering,
     })
 }
 
 impl BrokerHandle {
-    /// Listener names with the addresses they are bound to.
+    /// Listener names with the addresses they are bound to, those of the broker first.
     pub fn local_addrs(&self) -> &[(Arc<str>, SocketAddr)] {
-        self.network.local_addrs()
+        &self.local_addrs
     }
 
     pub fn cluster_id(&self) -> &str {
         &self.cluster_id
     }
 
-    /// Resolves when the broker cannot go on, with the reason: the metadata quorum failed, or no data
+    /// Whether the active controller is that of this node.
+    pub fn is_active_controller(&self) -> bool {
+        let controller = self.quorum.0.controller.as_ref();
+        controller.is_some_and(|controller| controller.is_active())
+    }
+
+    /// The newest metadata of this node.
+    pub fn metadata(&self) -> &MetadataHandle {
+        &self.quorum.0.metadata
+    }
+
+    /// Resolves when the node cannot go on, with the reason: the metadata quorum failed, or no data
     /// folder is left.
     pub async fn failed(&self) -> String {
-        let mut quorum = self.quorum.0.raft.status();
-        let mut folders = self.logs.watch_failures();
-        loop {
-            if let Some(why) = quorum.borrow_and_update().failure.clone() {
-                return format!("the metadata log failed: {why}");
+        let broker = async {
+            match &self.broker {
+                Some(broker) => broker.failed().await,
+                None => std::future::pending().await,
             }
-            folders.borrow_and_update();
-            if self.logs.dirs().iter().all(|dir| dir.is_offline) {
-                return "no data folder is left".to_owned();
-            }
-            tokio::select! {
-                changed = quorum.changed() => {
-                    if changed.is_err() {
-                        return "the metadata quorum ended".to_owned();
-                    }
-                }
-                Ok(()) = folders.changed() => {}
-            }
+        };
+        tokio::select! {
+            why = self.quorum_failed() => why,
+            why = broker => why,
         }
     }
 
-    /// Stops the broker in order. See the module for the steps.
+    async fn quorum_failed(&self) -> String {
+        let mut status = self.quorum.0.raft.status();
+        let failed = status.wait_for(|status| status.failure.is_some() || status.is_closed);
+        let failure = failed.await.ok().and_then(|status| status.failure.clone());
+        match failure {
+            Some(why) => format!("the metadata log failed: {why}"),
+            None => "the metadata quorum ended".to_owned(),
+        }
+    }
+
+    /// Stops the node in order. See the module for the steps.
     ///
     /// # Errors
     /// When logs could not be closed cleanly: the next start recovers them.
     pub async fn shutdown(self) -> anyhow::Result<()> {
-        if self.controlled_shutdown {
-            self.lifecycle.leave(Instant::now() + LEAVE_DEADLINE).await;
+        let stopping = match self.broker {
+            Some(broker) => Some(broker.stop().await),
+            None => None,
+        };
+        if let Some(controller) = self.controller {
+            controller.network.shutdown(CONNECTIONS_GRACE).await;
         }
-        // Nobody is listening: the task ended by itself.
-        let _ = self.stop_heartbeats.send(true);
-        let _ = self.heartbeats.await;
-        self.groups.shutdown().await;
-        self.network.shutdown(CONNECTIONS_GRACE).await;
-        self.periodic.stop().await;
-        self.controller_network.shutdown(CONNECTIONS_GRACE).await;
         self.quorum.0.shutdown().await;
-        let (logs, broker_epoch) = (self.logs, self.lifecycle.broker_epoch());
-        let is_clean =
-            task::spawn_blocking("close-logs", move || logs.shutdown(broker_epoch)).await?;
-        if !is_clean {
-            return Err(anyhow!(
-                "not all logs were closed cleanly; the next start recovers them"
-            ));
+        if let Some(stopping) = stopping {
+            stopping.close_logs().await?;
         }
         info!("stopped");
         Ok(())
@@ -334,129 +353,38 @@ fn connections_within(files: usize) -> usize {
     files.saturating_sub(FILES_RESERVED).max(files / 2)
 }
 
-type OpenFolders = (Arc<LogManager>, Arc<LogContext>, Option<DirLock>);
+/// The data folders, locked.
+struct Opened {
+    /// Of a node with the broker role.
+    logs: Option<Arc<LogManager>>,
+    metadata_context: Arc<LogContext>,
+    metadata_dir_lock: Option<DirLock>,
+}
 
 /// Locks all folders; the metadata log shares the context of its folder with the logs in it.
-async fn open_folders(
-    config: &BrokerConfig,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<OpenFolders> {
-    let (log_config, clock) = (settings::log_manager(config), Arc::clone(clock));
-    let metadata_dir: PathBuf = config.metadata_log_dir.clone();
+async fn open_folders(config: &BrokerConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<Opened> {
+    let log_config = config.is_broker.then(|| settings::log_manager(config));
+    let (metadata_dir, clock): (PathBuf, _) = (config.metadata_log_dir.clone(), Arc::clone(clock));
     task::spawn_blocking("open-folders", move || {
-        let logs =
-            LogManager::open(log_config, Arc::clone(&clock)).context("open the data folders")?;
-        if let Some(context) = logs.context(&metadata_dir) {
-            return Ok((logs, context, None));
+        let logs = log_config
+            .map(|config| LogManager::open(config, Arc::clone(&clock)))
+            .transpose()
+            .context("open the data folders")?;
+        let shared = logs.as_ref().and_then(|logs| logs.context(&metadata_dir));
+        if let Some(metadata_context) = shared {
+            return Ok(Opened {
+                logs,
+                metadata_context,
+                metadata_dir_lock: None,
+            });
         }
         let shown = metadata_dir.display().to_string();
         let lock = DirLock::acquire(&metadata_dir).with_context(|| format!("lock {shown}"))?;
-        let context = LogContext::new(clock, LogDir::new(&metadata_dir));
-        Ok((logs, context, Some(lock)))
+        Ok(Opened {
+            logs,
+            metadata_context: LogContext::new(clock, LogDir::new(&metadata_dir)),
+            metadata_dir_lock: Some(lock),
+        })
     })
     .await?
-}
-
-async fn load_logs(config: &BrokerConfig, logs: &Arc<LogManager>) -> anyhow::Result<()> {
-    let defaults = TopicValues::new(&config.values, &crate::config::Settings::new())
-        .map_err(|errors| anyhow!("{}", errors[0]))?;
-    // Topics' own settings come with the first metadata, before anything is appended.
-    let defaults = Arc::new(settings::log_config(&defaults));
-    let logs = Arc::clone(logs);
-    let summary = task::spawn_blocking("load-logs", move || {
-        logs.load_logs(&|_| Arc::clone(&defaults))
-    })
-    .await?;
-    info!(
-        logs = summary.logs,
-        unclean = summary.unclean_dirs,
-        "opened the logs"
-    );
-    Ok(())
-}
-
-fn replicas(
-    config: &BrokerConfig,
-    logs: &Arc<LogManager>,
-    metadata: &MetadataHandle,
-    dynamic: &Arc<DynamicConfig>,
-    clock: &Arc<dyn Clock>,
-) -> Arc<ReplicaManager> {
-    let dynamic = Arc::clone(dynamic);
-    Arc::new(ReplicaManager::new(
-        settings::replica_manager(config),
-        Arc::clone(logs),
-        metadata.clone(),
-        Box::new(move |image, topic| settings::log_config(&dynamic.topic_values(image, topic))),
-        Arc::clone(clock),
-    ))
-}
-
-fn bind(config: &BrokerConfig) -> anyhow::Result<Vec<BoundListener>> {
-    let bind = |listener: &crate::config::Listener| {
-        let host = listener.host.clone();
-        let wanted = ListenerConfig {
-            name: listener.name.as_str().into(),
-            host,
-            port: listener.port,
-            backlog: config.socket_listen_backlog_size,
-        };
-        BoundListener::bind(&wanted, &config.network).with_context(|| {
-            format!(
-                "listen at {}://{}:{}",
-                listener.name, listener.host, listener.port
-            )
-        })
-    };
-    config.listeners.bound.iter().map(bind).collect()
-}
-
-fn bound_port(listeners: &[BoundListener], name: &str) -> Option<u16> {
-    let bound = listeners
-        .iter()
-        .find(|listener| &**listener.name() == name)?;
-    Some(bound.local_addr().port())
-}
-
-/// What clients and brokers are told, with the hosts and ports that the configuration leaves open.
-fn advertised_listeners(
-    config: &BrokerConfig,
-    listeners: &[BoundListener],
-) -> Vec<ListenerEndpoint> {
-    config
-        .listeners
-        .advertised
-        .iter()
-        .map(|listener| ListenerEndpoint {
-            name: listener.name.as_str().into(),
-            host: advertised_host(&listener.host).into(),
-            port: match listener.port {
-                0 => bound_port(listeners, &listener.name).unwrap_or(0),
-                port => port,
-            },
-            security_protocol: listener.security_protocol.id(),
-        })
-        .collect()
-}
-
-/// Where other controllers would reach this one, also when nothing listens there: the only voter is
-/// never connected to, but its entry in the voter set must not be without an address.
-fn controller_endpoints(config: &BrokerConfig, listeners: &[BoundListener]) -> Vec<VoterEndpoint> {
-    let is_controller = |name: &String| config.listeners.controller_names.contains(name);
-    let bound: Vec<_> = config
-        .listeners
-        .bound
-        .iter()
-        .filter(|listener| is_controller(&listener.name))
-        .map(|listener| VoterEndpoint {
-            name: listener.name.clone(),
-            host: advertised_host(&listener.host),
-            port: bound_port(listeners, &listener.name).unwrap_or(listener.port),
-        })
-        .collect();
-    if bound.is_empty() {
-        let (name, host, port) = folders::controller_endpoint(config);
-        return vec![VoterEndpoint { name, host, port }];
-    }
-    bound
 }

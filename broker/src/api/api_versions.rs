@@ -56,7 +56,7 @@ pub(super) fn handle(
                 .with_max_version(feature.supported.max)
         });
     // kraft.version is not among the metadata's features: Raft keeps it.
-    let kraft_version = node.raft.quorum_records(i64::MAX).kraft_version;
+    let kraft_version = node.raft.kraft_version();
     let kraft_version =
         (kraft_version > 0).then(|| (features::KRAFT_VERSION.into(), kraft_version));
     let levels = image.features.all().into_iter().chain(kraft_version);

@@ -14,12 +14,11 @@ use super::{
     own,
 };
 use crate::{
+    controller::brokers::CONTROLLER_REGISTRATION_SINCE,
     metadata::{ListenerEndpoint, MetadataImage},
     network::RequestContext,
 };
 
-/// The metadata version from which on controllers register.
-const CONTROLLER_REGISTRATION_SINCE: i16 = 15;
 const BROKERS: i8 = 1;
 const CONTROLLERS: i8 = 2;
 

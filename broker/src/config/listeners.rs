@@ -79,6 +79,8 @@ pub struct Listeners {
     pub bound: Vec<Listener>,
     /// What clients and brokers are told; an empty host or port 0 is filled in once it is bound.
     pub advertised: Vec<Listener>,
+    /// What other nodes are told of the controller's listeners, if the node has that role.
+    pub advertised_controllers: Vec<Listener>,
     /// Names of those that belong to the controller, the first being the one others connect to.
     pub controller_names: Vec<String>,
     /// The listener that brokers use among each other.
@@ -112,14 +114,16 @@ impl Listeners {
                 advertised
             }
         };
-        let advertised = advertised
+        let (controllers, advertised): (Vec<_>, Vec<_>) = advertised
             .into_iter()
-            .filter(|l| !controller_names.contains(&l.name))
-            .collect();
+            .partition(|l| controller_names.contains(&l.name));
+        let advertised_controllers =
+            advertised_controllers(values, &controller_names, &bound, &controllers)?;
         let inter_broker_name = inter_broker_name(values, &protocols)?;
         let listeners = Self {
             bound,
             advertised,
+            advertised_controllers,
             controller_names,
             inter_broker_name,
         };
@@ -131,6 +135,32 @@ impl Listeners {
         let refuse = |why: String| Err(ConfigError::new("", why));
         let has_role = |role: &str| values.list("process.roles").iter().any(|r| r == role);
         let is_bound = |name: &String| self.bound.iter().any(|l| l.name == *name);
+        if has_role("broker") && !has_role("controller") {
+            if self.controller_names.is_empty() {
+                return refuse(
+                    "controller.listener.names must contain at least one value when running KRaft \
+                     with just the broker role"
+                        .to_owned(),
+                );
+            }
+            if self.controller_names.iter().any(is_bound) {
+                return refuse(
+                    "controller.listener.names must not contain a value appearing in the \
+                     'listeners' configuration when running KRaft with just the broker role"
+                        .to_owned(),
+                );
+            }
+        }
+        if has_role("controller")
+            && !has_role("broker")
+            && self.bound.iter().any(|l| !self.is_controller(&l.name))
+        {
+            return refuse(
+                "The listeners config must only contain KRaft controller listeners from \
+                 controller.listener.names when process.roles=controller"
+                    .to_owned(),
+            );
+        }
         // Differs from Kafka: a node that is both may leave its controller without a listener. The
         // only voter of a quorum is never connected to.
         if has_role("controller")
@@ -143,6 +173,11 @@ impl Listeners {
                     .to_owned(),
             );
         }
+        let is_nonroutable = |l: &Listener| l.host == "0.0.0.0";
+        if self.advertised_controllers.iter().any(is_nonroutable) {
+            return refuse(NONROUTABLE.to_owned());
+        }
+        self.check_served()?;
         if !has_role("broker") {
             return Ok(());
         }
@@ -181,28 +216,64 @@ impl Listeners {
                 names(&self.bound)
             ));
         }
-        if self.advertised.iter().any(|l| l.host == "0.0.0.0") {
-            return refuse(
-                "advertised.listeners cannot use the nonroutable meta-address 0.0.0.0. Use a \
-                 routable IP address."
-                    .to_owned(),
-            );
+        if self.advertised.iter().any(is_nonroutable) {
+            return refuse(NONROUTABLE.to_owned());
         }
-        // Differs from Kafka: there is no TLS and no SASL yet. A listener that is to be encrypted or
-        // authenticated must not be served in the clear, so it is refused and not only warned about.
+        Ok(())
+    }
+
+    /// A listener that is to be encrypted or authenticated must not be served in the clear.
+    // Differs from Kafka: there is no TLS and no SASL yet, so it is refused and not only warned about.
+    fn check_served(&self) -> Result<(), ConfigError> {
         match self
             .bound
             .iter()
             .find(|l| l.security_protocol != SecurityProtocol::Plaintext)
         {
-            Some(listener) => refuse(format!(
-                "listener {} uses the security protocol {}, which this version cannot serve; only \
-                 PLAINTEXT listeners can be started",
-                listener.name, listener.security_protocol
+            Some(listener) => Err(ConfigError::new(
+                "",
+                format!(
+                    "listener {} uses the security protocol {}, which this version cannot serve; \
+                     only PLAINTEXT listeners can be started",
+                    listener.name, listener.security_protocol
+                ),
             )),
             None => Ok(()),
         }
     }
+}
+
+const NONROUTABLE: &str = "advertised.listeners cannot use the nonroutable meta-address 0.0.0.0. \
+                           Use a routable IP address.";
+
+/// Each of the controller's listeners that is bound, as `advertised.listeners` says or as it is
+/// bound. The first one is taken from `controller.quorum.voters` when nothing else says its host.
+fn advertised_controllers(
+    values: &BrokerValues,
+    names: &[String],
+    bound: &[Listener],
+    advertised: &[Listener],
+) -> Result<Vec<Listener>, ConfigError> {
+    let mut listeners = Vec::new();
+    for (idx, name) in names.iter().enumerate() {
+        let explicit = advertised.iter().find(|l| l.name == *name);
+        let is_explicit = explicit.is_some() && !values.list("advertised.listeners").is_empty();
+        let Some(listener) = explicit.or_else(|| bound.iter().find(|l| l.name == *name)) else {
+            continue;
+        };
+        let mut listener = listener.clone();
+        let is_open = listener.host.is_empty() || listener.host == "0.0.0.0";
+        if idx == 0 && is_open && !is_explicit {
+            let own_id = values.integer("node.id");
+            let voters = super::voters(values)?;
+            if let Some((_, voter)) = voters.iter().find(|(id, _)| i64::from(*id) == own_id) {
+                listener.host.clone_from(&voter.host);
+                listener.port = voter.port;
+            }
+        }
+        listeners.push(listener);
+    }
+    Ok(listeners)
 }
 
 /// `listener.security.protocol.map`, with PLAINTEXT for controller listeners when nothing was said.

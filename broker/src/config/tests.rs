@@ -578,7 +578,6 @@ fn the_file_that_comes_with_apache_kafka_is_taken_and_what_does_nothing_is_named
     assert_eq!(
         no_effect,
         [
-            "controller.quorum.bootstrap.servers",
             "num.io.threads",
             "num.network.threads",
             "share.coordinator.state.topic.min.isr",

@@ -30,7 +30,7 @@ use crate::metadata::topics::directory_id;
 pub const PRODUCER_ID_BLOCK_SIZE: i32 = 1_000;
 
 /// The metadata version from which on controllers register.
-const CONTROLLER_REGISTRATION_SINCE: i16 = 15;
+pub(crate) const CONTROLLER_REGISTRATION_SINCE: i16 = 15;
 
 const FENCE: i8 = 1;
 const UNFENCE: i8 = -1;
@@ -84,7 +84,7 @@ impl QuorumController {
             incarnation_id: request.incarnation_id,
             broker_epoch: cx.next_offset,
             end_points: endpoints(request)?,
-            features: self.check_features(request)?,
+            features: self.check_features(cx, request)?,
             rack: request.rack.as_ref().map(|rack| rack.as_str().to_owned()),
             fenced: true,
             in_controlled_shutdown: false,
@@ -150,6 +150,7 @@ impl QuorumController {
     /// Checks that the broker can work at all finalized levels.
     fn check_features(
         &self,
+        cx: &Cx<'_>,
         request: &BrokerRegistrationRequest,
     ) -> Result<Vec<RegisteredFeature>, ApiError> {
         let id = request.broker_id.0;
@@ -170,7 +171,7 @@ impl QuorumController {
         let finalized = self.image.features.all();
         let undeclared = FeatureRange { min: 0, max: 0 };
         for (name, range) in &declared {
-            self.check_feature(id, name, *range)?;
+            self.check_feature(cx, id, name, *range)?;
         }
         if !declared.contains_key(METADATA_VERSION) {
             let message = format!("Request features do not contain '{METADATA_VERSION}'");
@@ -180,16 +181,22 @@ impl QuorumController {
         let finalized = finalized.iter().map(|(name, _)| &**name);
         for name in finalized.chain([KRAFT_VERSION]) {
             if !declared.contains_key(name) {
-                self.check_feature(id, name, undeclared)?;
+                self.check_feature(cx, id, name, undeclared)?;
             }
         }
         Ok(features)
     }
 
-    fn check_feature(&self, id: i32, name: &str, range: FeatureRange) -> Result<(), ApiError> {
+    fn check_feature(
+        &self,
+        cx: &Cx<'_>,
+        id: i32,
+        name: &str,
+        range: FeatureRange,
+    ) -> Result<(), ApiError> {
         // kraft.version is in the log's control records.
         let level = match name {
-            KRAFT_VERSION => self.config.kraft_version,
+            KRAFT_VERSION => cx.kraft_version,
             _ => self.image.features.level(name),
         };
         if range.contains(level) {

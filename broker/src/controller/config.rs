@@ -10,8 +10,6 @@ use crate::metadata::{ConfigResource, MetadataImage, ResourceType};
 pub struct ControllerConfig {
     pub node_id: i32,
     pub cluster_id: String,
-    /// The level of kraft.version, which Raft keeps.
-    pub kraft_version: i16,
     /// `num.partitions`: for topics that are created with -1 partitions.
     pub num_partitions: i32,
     /// `default.replication.factor`: for topics that are created with -1 replicas.
@@ -35,7 +33,6 @@ impl Default for ControllerConfig {
         Self {
             node_id: 1,
             cluster_id: String::new(),
-            kraft_version: 1,
             num_partitions: 1,
             default_replication_factor: 1,
             min_insync_replicas: 1,

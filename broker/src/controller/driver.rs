@@ -79,7 +79,7 @@ pub(super) fn start(
 ) -> ControllerHandle {
     let (sender, commands) = mpsc::channel(QUEUE_LENGTH);
     let (active_sender, active) = watch::channel(false);
-    let status = raft.status();
+    let handle = raft.without_stop();
     let driver = Driver {
         config,
         validator,
@@ -92,7 +92,7 @@ pub(super) fn start(
         is_active: active_sender,
     };
     let task = task::spawn("controller", driver.run());
-    ControllerHandle::new(sender, metadata, status, active, task)
+    ControllerHandle::new(sender, metadata, &handle, active, task)
 }
 
 struct Driver {
@@ -290,6 +290,7 @@ impl Active {
             next_offset,
             random: &self.random,
             is_forwarded,
+            kraft_version: self.raft.kraft_version(),
         };
         let outcome = decide(&self.controller, &cx, &mut self.heartbeats)?;
         self.append(outcome)

@@ -11,9 +11,11 @@ use kafka_protocol::messages::update_features_request::FeatureUpdateKey;
 use kafka_protocol::messages::update_features_response::UpdatableFeatureResult;
 use kafka_protocol::messages::{UpdateFeaturesRequest, UpdateFeaturesResponse};
 use kafka_shared::error::{ApiError, ErrorCode};
-use kafka_shared::schema::metadata::{ConfigRecord, FeatureLevelRecord, MetadataRecord};
+use kafka_shared::schema::metadata::{
+    ConfigRecord, FeatureLevelRecord, MetadataRecord, NoOpRecord,
+};
 
-use super::state::{Outcome, QuorumController};
+use super::state::{Cx, Outcome, QuorumController};
 use super::topics::{error_message, own};
 use crate::metadata::cluster::FeatureRange;
 use crate::metadata::features::{
@@ -47,15 +49,39 @@ impl UpgradeType {
     }
 }
 
+/// The response to levels of which one can't be.
+pub(super) fn update_failed(error: &ApiError) -> UpdateFeaturesResponse {
+    let message = format!(
+        "The update failed for all features since the following feature had an error: {}",
+        error.message()
+    );
+    let error = ApiError::new(error.code, message);
+    UpdateFeaturesResponse::default()
+        .with_error_code(error.code.0)
+        .with_error_message(error_message(&error))
+}
+
+/// The level of kraft.version that the request raises it to, if it does.
+pub(super) fn kraft_version_upgrade(request: &UpdateFeaturesRequest) -> Option<i16> {
+    let is_upgrade = |update: &&FeatureUpdateKey| {
+        update.feature.as_str() == KRAFT_VERSION
+            && UpgradeType::of(update) == Some(UpgradeType::Upgrade)
+    };
+    let update = request.feature_updates.iter().find(is_upgrade)?;
+    Some(update.max_version_level)
+}
+
 fn invalid(feature: &str, level: i16, reason: &str) -> ApiError {
     let message = format!("Invalid update version {level} for feature {feature}. {reason}");
     ApiError::new(ErrorCode::INVALID_UPDATE_VERSION, message)
 }
 
 impl QuorumController {
-    /// UpdateFeatures: all levels of the request or none.
+    /// UpdateFeatures: all levels of the request or none. An upgrade of kraft.version is Raft's
+    /// affair: here it is checked only.
     pub fn update_features(
         &self,
+        cx: &Cx<'_>,
         request: &UpdateFeaturesRequest,
     ) -> Outcome<UpdateFeaturesResponse> {
         let updates: BTreeMap<_, _> = request
@@ -65,17 +91,8 @@ impl QuorumController {
             .collect();
         let mut records = Vec::new();
         for (name, update) in updates {
-            if let Err(error) = self.update_feature(name, update, &mut records) {
-                let message = format!(
-                    "The update failed for all features since the following feature had an error: \
-                     {}",
-                    error.message()
-                );
-                let error = ApiError::new(error.code, message);
-                let response = UpdateFeaturesResponse::default()
-                    .with_error_code(error.code.0)
-                    .with_error_message(error_message(&error));
-                return Outcome::read(response);
+            if let Err(error) = self.update_feature(cx, name, update, &mut records) {
+                return Outcome::read(update_failed(&error));
             }
         }
         if request.validate_only {
@@ -95,6 +112,7 @@ impl QuorumController {
 
     fn update_feature(
         &self,
+        cx: &Cx<'_>,
         name: &str,
         update: &FeatureUpdateKey,
         records: &mut Vec<MetadataRecord>,
@@ -105,7 +123,7 @@ impl QuorumController {
             return invalid("The controller does not support the given upgrade type.");
         };
         let current = match name {
-            KRAFT_VERSION => self.config.kraft_version,
+            KRAFT_VERSION => cx.kraft_version,
             _ => self.image.features.level(name),
         };
         if level < 0 {
@@ -127,10 +145,10 @@ impl QuorumController {
             KRAFT_VERSION if level < current => {
                 return invalid("Can't downgrade the version of this feature.");
             }
+            // Raft has taken it, or will refuse it; the record is something to wait for.
             KRAFT_VERSION if level > current => {
-                // Differs from Kafka: the upgrade needs an exchange among the voters. A quorum that
-                // this broker formats is at the highest level from the start.
-                return invalid("This controller can't change the level of a running quorum.");
+                records.push(NoOpRecord::default().into());
+                return Ok(());
             }
             KRAFT_VERSION => return Ok(()),
             METADATA_VERSION => check_metadata_version(current, level, upgrade_type)?,

@@ -29,10 +29,12 @@ use tokio::task::JoinHandle;
 
 use super::driver::{Command, Decided};
 use super::error_response::ErrorResponse;
+use super::features::{kraft_version_upgrade, update_failed};
 use super::heartbeat::Heartbeats;
 use super::principal::Principal;
 use super::state::{Cx, Outcome, QuorumController};
 use crate::metadata::MetadataHandle;
+use crate::raft::RaftHandle;
 use crate::raft::driver::Status;
 
 /// Who asks, and until when.
@@ -61,6 +63,7 @@ pub struct ControllerHandle {
     commands: mpsc::Sender<Command>,
     metadata: MetadataHandle,
     status: watch::Receiver<Status>,
+    raft: RaftHandle,
     active: watch::Receiver<bool>,
     task: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
@@ -77,14 +80,15 @@ impl ControllerHandle {
     pub(super) fn new(
         commands: mpsc::Sender<Command>,
         metadata: MetadataHandle,
-        status: watch::Receiver<Status>,
+        raft: &RaftHandle,
         active: watch::Receiver<bool>,
         task: JoinHandle<()>,
     ) -> Self {
         Self {
             commands,
             metadata,
-            status,
+            status: raft.status(),
+            raft: raft.without_stop(),
             active,
             task: Arc::new(Mutex::new(Some(task))),
         }
@@ -153,14 +157,55 @@ impl ControllerHandle {
         let mut status = self.status.clone();
         let is_lost =
             |status: &Status| status.leading_epoch != Some(decided.epoch) || status.is_closed;
+        // What a later leader made of the records can't be said: their offsets may be given to
+        // others. So the loss of the leadership is looked for first, and once more after the wait.
         tokio::select! {
             biased;
+            _ = status.wait_for(is_lost) => Err(ErrorCode::NOT_CONTROLLER.into()),
             applied = self.metadata.wait_for_offset(decided.offset, Duration::MAX) => {
                 applied.map_err(|_| ErrorCode::NOT_CONTROLLER)?;
+                if is_lost(&self.status.borrow()) {
+                    return Err(ErrorCode::NOT_CONTROLLER.into());
+                }
                 Ok(decided.response)
             }
-            // What a later leader made of the records can't be said.
-            _ = status.wait_for(is_lost) => Err(ErrorCode::NOT_CONTROLLER.into()),
+        }
+    }
+
+    /// UpdateFeatures. `results` names every feature, which versions from 2 on leave out.
+    pub async fn update_features(
+        &self,
+        cx: &RequestContext,
+        request: UpdateFeaturesRequest,
+    ) -> UpdateFeaturesResponse {
+        let Some(level) = kraft_version_upgrade(&request) else {
+            return self.update_features_in_log(cx, request).await;
+        };
+        // Raft keeps this one, so all the others must be fine before it is asked.
+        let check = request.clone().with_validate_only(true);
+        let checked = self.update_features_in_log(cx, check).await;
+        if checked.error_code != ErrorCode::NONE.0 || level <= self.raft.kraft_version() {
+            return match request.validate_only || checked.error_code != ErrorCode::NONE.0 {
+                true => checked,
+                false => self.update_features_in_log(cx, request).await,
+            };
+        }
+        let leading_epoch = self.status.borrow().leading_epoch;
+        let Some(epoch) = leading_epoch else {
+            return request.error_response(&ErrorCode::NOT_CONTROLLER.into());
+        };
+        let upgrading = self
+            .raft
+            .upgrade_kraft_version(epoch, level, request.validate_only);
+        match upgrading.await {
+            Ok(()) => self.update_features_in_log(cx, request).await,
+            Err((ErrorCode::NOT_CONTROLLER, _)) => {
+                request.error_response(&ErrorCode::NOT_CONTROLLER.into())
+            }
+            Err((code, why)) => update_failed(&ApiError::new(
+                code,
+                why.unwrap_or_else(|| code.message().into()),
+            )),
         }
     }
 
@@ -291,8 +336,8 @@ requests! {
     unregister_broker(UnregisterBrokerRequest) -> UnregisterBrokerResponse,
         timeout |cx, _request| cx.timeout,
         decide |controller, _cx, _heartbeats, request| controller.unregister_broker(&request);
-    /// UpdateFeatures. `results` names every feature, which versions from 2 on leave out.
-    update_features(UpdateFeaturesRequest) -> UpdateFeaturesResponse,
+    /// UpdateFeatures, of features that are in the log, or checked only.
+    update_features_in_log(UpdateFeaturesRequest) -> UpdateFeaturesResponse,
         timeout |_cx, request| request_timeout(request.timeout_ms),
-        decide |controller, _cx, _heartbeats, request| Ok(controller.update_features(&request));
+        decide |controller, cx, _heartbeats, request| Ok(controller.update_features(cx, &request));
 }

@@ -9,24 +9,17 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use kafka_protocol::messages::ControllerRegistrationRequest;
-use kafka_protocol::messages::controller_registration_request::{Feature, Listener};
-use kafka_protocol::protocol::StrBytes;
-use kafka_shared::error::ErrorCode;
-use kafka_shared::task;
 use kafka_shared::time::Clock;
-use kafka_shared::types::{Endpoint, Uuid, random_uuid};
+use kafka_shared::types::{Endpoint, Uuid};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::config::{ConfigValidator, ControllerConfig};
 use super::driver;
-use super::handle::{ControllerHandle, RequestContext};
+use super::handle::ControllerHandle;
 use crate::log::LogContext;
-use crate::metadata::features::SUPPORTED;
 use crate::metadata::format::{self, BootstrapError};
 use crate::metadata::loader::{self, Committed, CommittedLog, LoaderConfig};
 use crate::metadata::snapshot::{self, KRaftState, SnapshotError, SnapshotId};
@@ -40,9 +33,6 @@ use crate::raft::store::StoreError;
 use crate::raft::transport::{NetworkTransport, TransportConfig};
 use crate::raft::voters::{VoterNode, VoterSet};
 use crate::raft::{RaftConfig, RaftHandle, ReplicaKey, VoterEndpoint};
-
-/// How long to wait before the controller tries again to register.
-const REGISTRATION_RETRY: Duration = Duration::from_millis(500);
 
 /// How long the leader may let a fetch of this node wait for something new.
 const FETCH_MAX_WAIT_MS: i32 = 500;
@@ -358,64 +348,14 @@ fn start_controller(
     clock: Arc<dyn Clock>,
 ) -> Result<ControllerHandle, NodeError> {
     let bootstrap = format::read_bootstrap(&config.metadata_log_dir)?;
-    let registration = registration(config.controller.node_id, &config.controller_endpoints);
-    let controller_config = ControllerConfig {
-        kraft_version: raft.kraft_version(),
-        ..config.controller
-    };
-    let controller = driver::start(
-        Arc::new(controller_config),
+    Ok(driver::start(
+        Arc::new(config.controller),
         validator,
         bootstrap,
         raft.clone(),
         metadata.clone(),
         clock,
-    );
-    let registering = register(controller.clone(), registration);
-    drop(task::spawn("controller-registration", registering));
-    Ok(controller)
-}
-
-/// How the controller of this start of the node presents itself.
-fn registration(node_id: i32, endpoints: &[VoterEndpoint]) -> ControllerRegistrationRequest {
-    let text = |text: &str| StrBytes::from_string(text.to_owned());
-    let listener = |endpoint: &VoterEndpoint| {
-        Listener::default()
-            .with_name(text(&endpoint.name))
-            .with_host(text(&endpoint.host))
-            .with_port(endpoint.port)
-    };
-    let declared = SUPPORTED.iter().filter(|feature| feature.supported.max > 0);
-    let features = declared.map(|feature| {
-        Feature::default()
-            .with_name(text(feature.name))
-            .with_min_supported_version(feature.supported.min)
-            .with_max_supported_version(feature.supported.max)
-    });
-    ControllerRegistrationRequest::default()
-        .with_controller_id(node_id)
-        .with_incarnation_id(random_uuid())
-        .with_listeners(endpoints.iter().map(listener).collect())
-        .with_features(features.collect())
-}
-
-/// Registers the controller, at which the other nodes look before a feature is upgraded.
-async fn register(controller: ControllerHandle, registration: ControllerRegistrationRequest) {
-    while !controller.is_stopped() {
-        if !controller.wait_until_active(REGISTRATION_RETRY).await {
-            continue;
-        }
-        let cx = RequestContext::default();
-        let response = controller
-            .register_controller(&cx, registration.clone())
-            .await;
-        match ErrorCode(response.error_code) {
-            // An older metadata.version has no such records.
-            ErrorCode::NONE | ErrorCode::UNSUPPORTED_VERSION => return,
-            code => tracing::debug!(code = code.name(), "the controller can't register yet"),
-        }
-        tokio::time::sleep(REGISTRATION_RETRY).await;
-    }
+    ))
 }
 
 impl Node {

@@ -37,6 +37,8 @@ pub struct Cx<'a> {
     pub random: &'a RefCell<Random>,
     /// Whether a broker has checked the request.
     pub is_forwarded: bool,
+    /// The level of kraft.version, which Raft keeps.
+    pub kraft_version: i16,
 }
 
 /// What a handler decided.

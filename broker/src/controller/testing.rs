@@ -19,7 +19,7 @@ use super::node::{self, Node, NodeConfig};
 use crate::log::{LogContext, LogDir};
 use crate::metadata::configs::ConfigMap;
 use crate::metadata::features::{Feature, SUPPORTED};
-use crate::metadata::format::{FormatOptions, format};
+use crate::metadata::format::{FormatOptions, InitialQuorum, InitialVoter, format};
 use crate::metadata::{ConfigResource, MetadataHandle, MetadataImage, ResourceType};
 use crate::raft::VoterEndpoint;
 
@@ -110,7 +110,14 @@ pub(crate) fn format_dir(dir: &Path) -> Uuid {
         node_id: 1,
         dirs: vec![dir.to_path_buf()],
         metadata_log_dir: dir.to_path_buf(),
-        controller_endpoint: ("CONTROLLER".into(), "localhost".into(), 9093),
+        quorum: InitialQuorum::Voters(vec![InitialVoter {
+            id: 1,
+            host: "localhost".into(),
+            port: 9093,
+            directory_id: random_uuid(),
+        }]),
+        release_version: None,
+        controller_listener: "CONTROLLER".into(),
         feature_levels: Vec::new(),
         ignore_formatted: false,
     };

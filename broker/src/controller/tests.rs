@@ -521,6 +521,7 @@ fn a_registration_has_to_fit_the_cluster() {
             next_offset: 9,
             random: &script.random,
             is_forwarded: true,
+            kraft_version: 1,
         };
         let outcome = script
             .controller
@@ -535,6 +536,7 @@ fn a_registration_has_to_fit_the_cluster() {
         next_offset: 9,
         random: &script.random,
         is_forwarded: true,
+        kraft_version: 1,
     };
     let error = script
         .controller

@@ -1,20 +1,25 @@
 //! Formatting of log directories, and the records with which an empty metadata log begins.
 //!
 //! A formatted directory holds `meta.properties` (cluster, node and directory id) and
-//! `bootstrap.checkpoint` (feature levels). The metadata log directory of a node that is to be the
-//! first voter also holds `__cluster_metadata-0/00000000000000000000-0000000000.checkpoint` with
-//! the voter set: what `kafka-storage format --standalone` makes.
+//! `bootstrap.checkpoint` (feature levels). Where the first voters are named, the metadata log
+//! directory also holds `__cluster_metadata-0/00000000000000000000-0000000000.checkpoint` with the
+//! voter set: what `kafka-storage format --standalone` and `--initial-controllers` make. With
+//! `controller.quorum.voters` the voters are in no file, and kraft.version is 0.
 //!
 //! Kafka: `metadata/storage/Formatter.java`, `metadata/bootstrap/BootstrapDirectory.java` (4.3).
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use kafka_shared::record::control::{KRaftVersionFeature, Voter, VoterEndpoint, Voters};
 use kafka_shared::schema::metadata::{FeatureLevelRecord, MetadataRecord};
-use kafka_shared::types::{METADATA_TOPIC_NAME, Uuid, random_uuid};
+use kafka_shared::types::{Endpoint, METADATA_TOPIC_NAME, Uuid, random_uuid, uuid_from_base64};
 
-use super::features::{ELR_VERSION, KRAFT_VERSION, METADATA_VERSION, SUPPORTED, supported};
+use super::features::{
+    ELR_VERSION, KRAFT_VERSION, METADATA_VERSION, SUPPORTED, metadata_version_name, supported,
+};
 use super::snapshot::{self, BOOTSTRAP_FILE, KRaftState, Snapshot, SnapshotError, SnapshotId};
 use crate::log::fsx;
 use crate::log::meta_properties::MetaProperties;
@@ -27,12 +32,88 @@ pub struct FormatOptions {
     /// All of `log.dirs` and `metadata.log.dir`.
     pub dirs: Vec<PathBuf>,
     pub metadata_log_dir: PathBuf,
-    /// Name, host and port of the controller listener, for the voter set.
-    pub controller_endpoint: (String, String, u16),
+    /// The first of `controller.listener.names`, for the voter set.
+    pub controller_listener: String,
+    pub quorum: InitialQuorum,
+    /// The metadata.version to start with; the newest if not given.
+    pub release_version: Option<i16>,
     /// Levels that differ from the defaults.
     pub feature_levels: Vec<(String, i16)>,
     /// Leave directories alone that are formatted already.
     pub ignore_formatted: bool,
+}
+
+/// Who votes first in the metadata quorum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InitialQuorum {
+    /// `controller.quorum.voters`, for good: kraft.version 0.
+    Static,
+    /// It is not known here: the node joins a quorum that there is or will be.
+    Unknown,
+    /// These, to begin with. Every one of them is to be formatted with the same list.
+    Voters(Vec<InitialVoter>),
+}
+
+/// A first voter, as `id@host:port:directory-id`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InitialVoter {
+    pub id: i32,
+    pub host: String,
+    pub port: u16,
+    pub directory_id: Uuid,
+}
+
+impl FromStr for InitialVoter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let (id, rest) = text
+            .split_once('@')
+            .ok_or("No @ found in dynamic voter string.")?;
+        let id: i32 = id
+            .parse()
+            .map_err(|_| "Failed to parse node id in dynamic voter string.")?;
+        if id < 0 {
+            return Err(format!(
+                "Invalid negative node id {id} in dynamic voter string."
+            ));
+        }
+        let (endpoint, directory_id) = rest
+            .rsplit_once(':')
+            .ok_or("No colon following port could be found.")?;
+        let endpoint: Endpoint = endpoint
+            .parse()
+            .map_err(|_| format!("{endpoint} is not host:port in dynamic voter string."))?;
+        let directory_id = uuid_from_base64(directory_id)
+            .ok_or("Failed to parse directory ID in dynamic voter string.")?;
+        Ok(Self {
+            id,
+            host: endpoint.host,
+            port: endpoint.port,
+            directory_id,
+        })
+    }
+}
+
+/// Reads `--initial-controllers`.
+///
+/// # Errors
+/// What is wrong with it, in Kafka's words.
+pub fn initial_voters(text: &str) -> Result<Vec<InitialVoter>, String> {
+    let entries = text.trim().split(',').filter(|entry| !entry.is_empty());
+    let voters: Vec<InitialVoter> = entries.map(str::parse).collect::<Result<_, _>>()?;
+    if voters.is_empty() {
+        return Err("No voters given.".to_owned());
+    }
+    let mut ids = BTreeSet::new();
+    match voters.iter().find(|voter| !ids.insert(voter.id)) {
+        Some(voter) => Err(format!(
+            "Node id {} was specified more than once.",
+            voter.id
+        )),
+        None => Ok(voters),
+    }
 }
 
 /// What was formatted.
@@ -40,7 +121,35 @@ pub struct FormatOptions {
 pub struct Formatted {
     pub dir: PathBuf,
     pub directory_id: Uuid,
-    pub is_metadata_dir: bool,
+    pub kind: DirectoryKind,
+    /// Name of the metadata.version.
+    pub metadata_version: &'static str,
+}
+
+/// What a directory is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DirectoryKind {
+    Data,
+    Metadata,
+    /// It holds the first voters, of which this node is none.
+    DynamicMetadata,
+    DynamicMetadataVoter,
+}
+
+impl DirectoryKind {
+    /// In Kafka's words.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Data => "data directory",
+            Self::Metadata => "metadata directory",
+            Self::DynamicMetadata => "dynamic metadata directory",
+            Self::DynamicMetadataVoter => "dynamic metadata voter directory",
+        }
+    }
+
+    fn holds_voters(self) -> bool {
+        matches!(self, Self::DynamicMetadata | Self::DynamicMetadataVoter)
+    }
 }
 
 /// Why nothing, or not everything, was formatted.
@@ -70,6 +179,18 @@ pub enum FormatError {
         min: i16,
         max: i16,
     },
+    #[error("metadata.version is given as a release and as a feature: give the release only")]
+    TwoReleases,
+    #[error(
+        "kraft.version 0 is for a quorum of controller.quorum.voters; the quorum of this node is \
+         dynamic"
+    )]
+    StaticLevel,
+    #[error(
+        "kraft.version {0} needs a dynamic quorum: remove controller.quorum.voters, and name the \
+         first controllers"
+    )]
+    DynamicLevel(i16),
     #[error("feature {name} at level {level} needs metadata.version {needed}")]
     Dependency {
         name: String,
@@ -123,7 +244,7 @@ pub fn feature_records(levels: &[(String, i16)]) -> Result<Vec<MetadataRecord>, 
         .filter(|feature| feature.name != METADATA_VERSION)
     {
         let needed = needed_metadata_version(feature.name);
-        let default = if metadata_version >= needed {
+        let default = if metadata_version >= default_since(feature.name) {
             feature.default_level
         } else {
             0
@@ -147,9 +268,29 @@ pub fn feature_records(levels: &[(String, i16)]) -> Result<Vec<MetadataRecord>, 
 
 fn needed_metadata_version(feature: &str) -> i16 {
     match feature {
-        KRAFT_VERSION => 21,
         ELR_VERSION => super::records::ELR_SINCE,
         _ => 0,
+    }
+}
+
+/// From which metadata.version on a new cluster has the feature unless it is told otherwise.
+fn default_since(feature: &str) -> i16 {
+    match feature {
+        ELR_VERSION => 26,
+        _ => 0,
+    }
+}
+
+/// The level of kraft.version that goes with the quorum.
+fn kraft_version(options: &FormatOptions) -> Result<i16, FormatError> {
+    let is_static = options.quorum == InitialQuorum::Static;
+    let levels = options.feature_levels.iter().rev();
+    let given = levels.into_iter().find(|(name, _)| name == KRAFT_VERSION);
+    match given.map(|(_, level)| *level) {
+        Some(0) if !is_static => Err(FormatError::StaticLevel),
+        Some(level) if level > 0 && is_static => Err(FormatError::DynamicLevel(level)),
+        Some(level) => Ok(level),
+        None => Ok(i16::from(!is_static)),
     }
 }
 
@@ -173,7 +314,17 @@ pub fn format(options: &FormatOptions, now_ms: i64) -> Result<Vec<Formatted>, Fo
     if options.dirs.is_empty() {
         return Err(FormatError::NoDirectories);
     }
-    let records = feature_records(&options.feature_levels)?;
+    let mut levels = options.feature_levels.clone();
+    if let Some(release) = options.release_version {
+        if levels.iter().any(|(name, _)| name == METADATA_VERSION) {
+            return Err(FormatError::TwoReleases);
+        }
+        levels.push((METADATA_VERSION.to_owned(), release));
+    }
+    let records = feature_records(&levels)?;
+    let metadata_version = bootstrap_level(&records, METADATA_VERSION);
+    let metadata_version = metadata_version_name(metadata_version).unwrap_or_default();
+    let kraft_version = kraft_version(options)?;
     let mut empty = Vec::new();
     for dir in &options.dirs {
         if !is_formatted(options, dir)? {
@@ -182,16 +333,17 @@ pub fn format(options: &FormatOptions, now_ms: i64) -> Result<Vec<Formatted>, Fo
     }
     let mut formatted = Vec::new();
     for dir in empty {
-        let is_metadata_dir = *dir == options.metadata_log_dir;
-        let directory_id = random_uuid();
+        let (kind, directory_id) = kind_and_id(options, dir);
         let io = |source| FormatError::Io {
             dir: dir.clone(),
             source,
         };
         std::fs::create_dir_all(dir).map_err(io)?;
         write_bootstrap(dir, &records, now_ms)?;
-        if is_metadata_dir {
-            write_first_voter(options, dir, directory_id, now_ms)?;
+        if let InitialQuorum::Voters(voters) = &options.quorum
+            && kind.holds_voters()
+        {
+            write_first_voters(options, voters, kraft_version, dir, now_ms)?;
         }
         // Last: without it the directory doesn't count as formatted.
         MetaProperties::new(options.cluster_id.clone(), options.node_id, directory_id)
@@ -200,10 +352,24 @@ pub fn format(options: &FormatOptions, now_ms: i64) -> Result<Vec<Formatted>, Fo
         formatted.push(Formatted {
             dir: dir.clone(),
             directory_id,
-            is_metadata_dir,
+            kind,
+            metadata_version,
         });
     }
     Ok(formatted)
+}
+
+fn kind_and_id(options: &FormatOptions, dir: &Path) -> (DirectoryKind, Uuid) {
+    if dir != options.metadata_log_dir {
+        return (DirectoryKind::Data, random_uuid());
+    }
+    let InitialQuorum::Voters(voters) = &options.quorum else {
+        return (DirectoryKind::Metadata, random_uuid());
+    };
+    match voters.iter().find(|voter| voter.id == options.node_id) {
+        Some(voter) => (DirectoryKind::DynamicMetadataVoter, voter.directory_id),
+        None => (DirectoryKind::DynamicMetadata, random_uuid()),
+    }
 }
 
 fn is_formatted(options: &FormatOptions, dir: &Path) -> Result<bool, FormatError> {
@@ -245,34 +411,36 @@ fn write_bootstrap(
     fsx::write_atomically(&path, &bytes).map_err(|source| SnapshotError::Io { path, source })
 }
 
-fn write_first_voter(
+fn write_first_voters(
     options: &FormatOptions,
+    voters: &[InitialVoter],
+    kraft_version: i16,
     dir: &Path,
-    directory_id: Uuid,
     now_ms: i64,
 ) -> Result<(), FormatError> {
-    let (name, host, port) = options.controller_endpoint.clone();
     let range = supported(KRAFT_VERSION)
         .expect("it is in the table")
         .supported;
-    let voter = Voter {
-        voter_id: options.node_id,
-        voter_directory_id: directory_id,
-        endpoints: vec![VoterEndpoint { name, host, port }],
+    let voter = |voter: &InitialVoter| Voter {
+        voter_id: voter.id,
+        voter_directory_id: voter.directory_id,
+        endpoints: vec![VoterEndpoint {
+            name: options.controller_listener.clone(),
+            host: voter.host.clone(),
+            port: voter.port,
+        }],
         kraft_version_feature: KRaftVersionFeature {
             min_supported_version: range.min,
             max_supported_version: range.max,
         },
     };
-    let voters = Some(Voters {
-        version: 0,
-        voters: vec![voter],
-    });
+    let mut voters: Vec<_> = voters.iter().map(voter).collect();
+    voters.sort_by_key(|voter| voter.voter_id);
     let content = Snapshot {
         last_contained_log_timestamp_ms: now_ms,
         kraft: KRaftState {
-            kraft_version: 1,
-            voters,
+            kraft_version,
+            voters: Some(Voters { version: 0, voters }),
         },
         records: Vec::new(),
     };

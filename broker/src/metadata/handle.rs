@@ -190,6 +190,9 @@ impl MetadataHandle {
 
     /// Fails all waits from now on: no further image will come.
     pub(crate) fn close(&self) {
+        // They hold handles like this one, and with it each other.
+        let publishers = std::mem::take(&mut *self.inner.publishers.lock());
+        drop(publishers);
         self.inner
             .applied
             .send_modify(|applied| applied.closed = true);

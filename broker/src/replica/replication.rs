@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use super::ReplicaManager;
 use super::fetcher::link::{Links, TcpLinks};
 use super::fetcher::{FetcherContext, LeaderEndpoint};
-use crate::controller::handle::{ControllerHandle, RequestContext};
+use crate::controller::{ControllerChannel, ControllerHandle, RequestContext};
 
 /// Tells the epoch of this broker's registration.
 pub type BrokerEpoch = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -40,6 +40,28 @@ pub trait ReplicationChannel: Send + Sync {
         &self,
         request: AssignReplicasToDirsRequest,
     ) -> BoxFuture<'_, AssignReplicasToDirsResponse>;
+}
+
+impl ReplicationChannel for ControllerChannel {
+    fn alter_partition(
+        &self,
+        request: AlterPartitionRequest,
+    ) -> BoxFuture<'_, AlterPartitionResponse> {
+        Box::pin(async move {
+            let cx = RequestContext::default();
+            ControllerChannel::alter_partition(self, &cx, request).await
+        })
+    }
+
+    fn assign_replicas_to_dirs(
+        &self,
+        request: AssignReplicasToDirsRequest,
+    ) -> BoxFuture<'_, AssignReplicasToDirsResponse> {
+        Box::pin(async move {
+            let cx = RequestContext::default();
+            ControllerChannel::assign_replicas_to_dirs(self, &cx, request).await
+        })
+    }
 }
 
 impl ReplicationChannel for ControllerHandle {

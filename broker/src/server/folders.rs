@@ -1,9 +1,10 @@
 //! The data folders before anything runs: whose they are, and their first format.
 //!
 //! A folder without `meta.properties` is new. A node that forms a quorum on its own formats its
-//! folders when it starts for the first time; a node of a larger quorum must be formatted by hand,
-//! because a made-up cluster id would split the cluster. A folder whose metadata this node cannot
-//! work on is refused before anything is written ([`super::compatibility`]).
+//! folders when it starts for the first time. A node of a larger quorum has to be told the cluster's
+//! id, at its first start or by `kafka-broker format`, because a made-up one would split the cluster. A controller's folder
+//! whose metadata it cannot work on is refused before anything is written
+//! ([`super::compatibility`]).
 //!
 //! Kafka: `KafkaRaftServer.initializeLogDirs`, `MetaPropertiesEnsemble.java` (4.3).
 
@@ -17,7 +18,7 @@ use super::compatibility;
 use crate::{
     config::BrokerConfig,
     log::meta_properties::MetaProperties,
-    metadata::format::{FormatOptions, format},
+    metadata::format::{FormatOptions, InitialQuorum, InitialVoter, format},
 };
 
 /// What the folders say.
@@ -28,14 +29,20 @@ pub(super) struct Folders {
     pub(super) metadata_directory_id: Uuid,
 }
 
-/// Reads all folders, after formatting those that are new.
+/// Reads all folders, after formatting those that are new. `cluster_id` is the one that the node is
+/// told to belong to.
 ///
 /// # Errors
 /// When folders belong to another node or to different clusters, must be formatted by hand, or hold
-/// metadata that this broker cannot work on. Nothing is written then.
-pub(super) fn prepare(config: &BrokerConfig, now_ms: i64) -> anyhow::Result<Folders> {
+/// metadata that this node cannot lead. Nothing is written then.
+pub(super) fn prepare(
+    config: &BrokerConfig,
+    cluster_id: Option<&str>,
+    now_ms: i64,
+) -> anyhow::Result<Folders> {
     let dirs = all_dirs(config);
-    let mut cluster_id = None;
+    let wanted = cluster_id.map(str::to_owned);
+    let mut cluster_id = wanted.clone();
     let mut is_metadata_formatted = false;
     let mut new = 0;
     for dir in &dirs {
@@ -47,6 +54,9 @@ pub(super) fn prepare(config: &BrokerConfig, now_ms: i64) -> anyhow::Result<Fold
         is_metadata_formatted |= *dir == config.metadata_log_dir;
         let id = properties.cluster_id.unwrap_or_default();
         match &cluster_id {
+            Some(other) if *other != id && wanted.is_some() => {
+                bail!("{} belongs to cluster {id}, not to {other}", dir.display());
+            }
             Some(other) if *other != id => {
                 bail!(
                     "{} belongs to cluster {id}, other folders to {other}",
@@ -56,17 +66,20 @@ pub(super) fn prepare(config: &BrokerConfig, now_ms: i64) -> anyhow::Result<Fold
             _ => cluster_id = Some(id),
         }
     }
-    if is_metadata_formatted {
-        check_metadata(config)?;
+    // A broker alone only follows the log, and what it has of it may be old: the controller judges.
+    if is_metadata_formatted && config.is_controller {
+        compatibility::check(&config.metadata_log_dir)?;
     }
     if new > 0 {
         ensure!(
-            is_metadata_formatted || (cluster_id.is_none() && is_alone(config)),
-            "{} is not formatted: run kafka-broker format",
+            is_metadata_formatted || wanted.is_some() || (cluster_id.is_none() && is_alone(config)),
+            "{} is not formatted: run kafka-broker format, or give the cluster's id with \
+             --cluster-id",
             config.metadata_log_dir.display()
         );
         let cluster_id = cluster_id.get_or_insert_with(|| uuid_to_base64(random_uuid()));
-        let options = format_options(config, cluster_id.clone(), true);
+        let quorum = default_quorum(config);
+        let options = format_options(config, cluster_id.clone(), quorum, true);
         for formatted in format(&options, now_ms).context("format the data folders")? {
             info!(dir = %formatted.dir.display(), "formatted");
         }
@@ -82,14 +95,11 @@ pub(super) fn prepare(config: &BrokerConfig, now_ms: i64) -> anyhow::Result<Fold
     })
 }
 
-fn check_metadata(config: &BrokerConfig) -> anyhow::Result<()> {
-    compatibility::check(&config.metadata_log_dir)
-}
-
 /// What to format, for the first start and for `kafka-broker format`.
 pub(crate) fn format_options(
     config: &BrokerConfig,
     cluster_id: String,
+    quorum: InitialQuorum,
     ignore_formatted: bool,
 ) -> FormatOptions {
     FormatOptions {
@@ -97,33 +107,47 @@ pub(crate) fn format_options(
         node_id: config.node_id,
         dirs: all_dirs(config),
         metadata_log_dir: config.metadata_log_dir.clone(),
-        controller_endpoint: controller_endpoint(config),
+        controller_listener: controller_endpoint(config).0,
+        quorum,
+        release_version: None,
         feature_levels: Vec::new(),
         ignore_formatted,
     }
+}
+
+/// The quorum of a node of which nothing else is said: with static voters it is theirs, a node
+/// without others is the only voter of its own, and all others join one.
+pub(crate) fn default_quorum(config: &BrokerConfig) -> InitialQuorum {
+    if !config.controller_quorum_voters.is_empty() {
+        InitialQuorum::Static
+    } else if is_alone(config) {
+        standalone_quorum(config)
+    } else {
+        InitialQuorum::Unknown
+    }
+}
+
+/// The quorum whose only voter is this node.
+pub(crate) fn standalone_quorum(config: &BrokerConfig) -> InitialQuorum {
+    let (_, host, port) = controller_endpoint(config);
+    InitialQuorum::Voters(vec![InitialVoter {
+        id: config.node_id,
+        host,
+        port,
+        directory_id: random_uuid(),
+    }])
 }
 
 /// Listener name, host and port under which this node's controller is to be found.
 pub(super) fn controller_endpoint(config: &BrokerConfig) -> (String, String, u16) {
     let name = config.listeners.controller_names.first().cloned();
     let name = name.unwrap_or_else(|| "CONTROLLER".to_owned());
-    let bound = config
-        .listeners
-        .bound
-        .iter()
-        .find(|listener| listener.name == name);
-    let voter = config
-        .controller_quorum_voters
-        .iter()
-        .find(|(id, _)| *id == config.node_id);
-    let (host, port) = match (bound, voter) {
-        (_, Some((_, endpoint))) => (endpoint.host.clone(), endpoint.port),
-        (Some(listener), None) if !listener.host.is_empty() => {
-            (listener.host.clone(), listener.port)
-        }
-        (Some(listener), None) => ("localhost".to_owned(), listener.port),
+    let listeners = &config.listeners.advertised_controllers;
+    let (host, port) = match listeners.iter().find(|listener| listener.name == name) {
+        Some(listener) if !listener.host.is_empty() => (listener.host.clone(), listener.port),
+        Some(listener) => ("localhost".to_owned(), listener.port),
         // Nobody connects to the only voter.
-        (None, None) => ("localhost".to_owned(), 9093),
+        None => ("localhost".to_owned(), 9093),
     };
     (name, host, port)
 }
@@ -138,7 +162,7 @@ pub(super) fn all_dirs(config: &BrokerConfig) -> Vec<PathBuf> {
 }
 
 /// Whether this node is broker and controller, and its quorum has nobody else.
-fn is_alone(config: &BrokerConfig) -> bool {
+pub(crate) fn is_alone(config: &BrokerConfig) -> bool {
     config.is_broker
         && config.is_controller
         && config

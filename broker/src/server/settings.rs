@@ -174,8 +174,13 @@ pub(super) fn quorum_node(
         };
         (*id, endpoint)
     };
+    let values = &config.values;
     NodeConfig {
+        is_controller: config.is_controller,
         controller_endpoints,
+        controller_listener_name: listener.clone(),
+        bootstrap_servers: config.controller_quorum_bootstrap_servers.clone(),
+        auto_join_enable: values.boolean("controller.quorum.auto.join.enable"),
         static_voters: config
             .controller_quorum_voters
             .iter()
@@ -190,10 +195,13 @@ pub(super) fn quorum_node(
         snapshot_interval_ms: config.metadata_log_max_snapshot_interval_ms,
         metadata_retention_bytes: config.metadata_max_retention_bytes,
         metadata_retention_ms: config.metadata_max_retention_ms,
-        election_timeout_ms: config
-            .values
-            .integer("controller.quorum.election.timeout.ms"),
-        fetch_timeout_ms: config.values.integer("controller.quorum.fetch.timeout.ms"),
+        election_timeout_ms: values.integer("controller.quorum.election.timeout.ms"),
+        election_backoff_max_ms: values.integer("controller.quorum.election.backoff.max.ms"),
+        fetch_timeout_ms: values.integer("controller.quorum.fetch.timeout.ms"),
+        request_timeout_ms: values.integer("controller.quorum.request.timeout.ms"),
+        retry_backoff_ms: values.integer("controller.quorum.retry.backoff.ms"),
+        fetch_max_bytes: values.int("controller.quorum.fetch.max.bytes"),
+        fetch_snapshot_max_bytes: values.int("controller.quorum.fetch.snapshot.max.bytes"),
         ..NodeConfig::new(controller, config.metadata_log_dir.clone(), directory_id)
     }
 }

@@ -20,6 +20,8 @@ use rskafka::{
     record::Record,
 };
 
+mod cluster;
+
 use crate::testing::TestBroker;
 
 const DEADLINE: Duration = Duration::from_secs(20);

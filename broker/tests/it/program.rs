@@ -178,7 +178,9 @@ fn format_makes_a_folder_that_start_takes_and_refuses_to_do_it_twice() {
     );
     assert_eq!(
         stdout(&output),
-        format!("formatted metadata directory {shown}\n")
+        format!(
+            "Formatting dynamic metadata voter directory {shown} with metadata.version 4.3-IV0.\n"
+        )
     );
     let again = run(&["format", "--data-dir", &shown, "-t", id]);
     assert_eq!(again.status.code(), Some(1));
@@ -197,7 +199,7 @@ fn format_makes_a_folder_that_start_takes_and_refuses_to_do_it_twice() {
     ]);
     assert_eq!(
         stdout(&ignored),
-        "all of the log directories are already formatted\n"
+        "All of the log directories are already formatted.\n"
     );
     let other = run(&[
         "format",

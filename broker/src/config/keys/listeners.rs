@@ -42,7 +42,7 @@ keys! {
         "Security protocol between brokers, if inter.broker.listener.name is not set.";
     "socket.connection.setup.timeout.max.ms" Long "30000" any Medium ReadOnly public ignored
         "Longest time limit for this node's own connections to be made.";
-    "socket.connection.setup.timeout.ms" Long "10000" any Medium ReadOnly public ignored
+    "socket.connection.setup.timeout.ms" Long "10000" any Medium ReadOnly public honoured
         "First time limit for this node's own connections to be made.";
     "socket.listen.backlog.size" Int "50" [1 ..] Medium ReadOnly public honoured
         "Connections that may wait to be accepted.";

@@ -20,7 +20,7 @@ keys! {
         "Codec that batches are stored in; producer keeps what the client chose.";
     "compression.zstd.level" Int "3" [-131072 .. 22] Medium ClusterWide public honoured
         "Level for topics whose compression.type is zstd.";
-    "cordoned.log.dirs" List "" (list empty []) Medium PerBroker public ignored
+    "cordoned.log.dirs" List "" (list empty []) Medium PerBroker public honoured
         "Log directories that get no new partitions; * for all.";
     "create.topic.policy.class.name" Class null any Low ReadOnly public ignored
         "Java class that may refuse the creation of topics; Java classes cannot be loaded here.";
@@ -54,7 +54,7 @@ keys! {
         "What happens to old segments: delete, compact, both or, if empty, nothing.";
     "log.dir" List "/tmp/kafka-logs" (list []) High ReadOnly public honoured
         "Directories of the logs if log.dirs is not set.";
-    "log.dir.failure.timeout.ms" Long "30000" [1 ..] Low ReadOnly public ignored
+    "log.dir.failure.timeout.ms" Long "30000" [1 ..] Low ReadOnly public honoured
         "After so long without telling the controller of a failed log directory the broker stops.";
     "log.dirs" List null (list []) High ReadOnly public honoured
         "Directories of the logs, comma-separated.";

@@ -20,23 +20,23 @@ keys! {
         "Length of the period over which controller events are sampled.";
     "controller.quorum.append.linger.ms" Int "25" [0 ..] Medium ReadOnly public ignored
         "How long the controller gathers records before it appends them.";
-    "controller.quorum.auto.join.enable" Boolean "false" any Low ReadOnly public ignored
+    "controller.quorum.auto.join.enable" Boolean "false" any Low ReadOnly public honoured
         "Whether a controller adds itself to the voters.";
-    "controller.quorum.bootstrap.servers" List "" any High ReadOnly public ignored
+    "controller.quorum.bootstrap.servers" List "" any High ReadOnly public honoured
         "Addresses of controllers from which the quorum is discovered.";
-    "controller.quorum.election.backoff.max.ms" Int "1000" [0 ..] High ReadOnly public ignored
+    "controller.quorum.election.backoff.max.ms" Int "1000" [0 ..] High ReadOnly public honoured
         "Longest random wait after an election that nobody won.";
-    "controller.quorum.election.timeout.ms" Int "1000" [0 ..] High ReadOnly public ignored
+    "controller.quorum.election.timeout.ms" Int "1000" [0 ..] High ReadOnly public honoured
         "How long a candidate waits for votes before it starts a new election.";
-    "controller.quorum.fetch.max.bytes" Int "1048576" [1 ..] Low ReadOnly public ignored
+    "controller.quorum.fetch.max.bytes" Int "1048576" [1 ..] Low ReadOnly public honoured
         "Most bytes of records in one fetch from the quorum's leader.";
-    "controller.quorum.fetch.snapshot.max.bytes" Int "1048576" [1 ..] Low ReadOnly public ignored
+    "controller.quorum.fetch.snapshot.max.bytes" Int "1048576" [1 ..] Low ReadOnly public honoured
         "Most bytes in one fetch of a snapshot from the quorum's leader.";
-    "controller.quorum.fetch.timeout.ms" Int "2000" [0 ..] High ReadOnly public ignored
+    "controller.quorum.fetch.timeout.ms" Int "2000" [0 ..] High ReadOnly public honoured
         "After so long without a fetch from its leader or followers a controller seeks an election.";
-    "controller.quorum.request.timeout.ms" Int "2000" [0 ..] Medium ReadOnly public ignored
+    "controller.quorum.request.timeout.ms" Int "2000" [0 ..] Medium ReadOnly public honoured
         "How long a request between controllers may take.";
-    "controller.quorum.retry.backoff.ms" Int "20" [0 ..] Low ReadOnly public ignored
+    "controller.quorum.retry.backoff.ms" Int "20" [0 ..] Low ReadOnly public honoured
         "Wait before a failed request between controllers is repeated.";
     "controller.quorum.voters" List "" any High ReadOnly public honoured
         "Static set of controllers as id@host:port, comma-separated.";
@@ -44,7 +44,7 @@ keys! {
         "Number of samples kept for quotas on changes of topics.";
     "controller.quota.window.size.seconds" Int "1" [1 ..] Low ReadOnly public ignored
         "Length of a sample for quotas on changes of topics.";
-    "controller.socket.timeout.ms" Int "30000" any Medium ReadOnly public ignored
+    "controller.socket.timeout.ms" Int "30000" any Medium ReadOnly public honoured
         "Time limit of the channel from brokers to the controller.";
     "early.start.listeners" List null (list empty []) High ReadOnly public ignored
         "Listeners that accept before the node is fully started.";

@@ -113,11 +113,74 @@ fn listeners_that_cannot_work_are_refused() {
                 ("listeners", "PLAINTEXT://a:1"),
                 ("process.roles", "controller"),
             ],
+            "must only contain KRaft controller listeners",
+        ),
+        (
+            &[
+                ("listeners", "CONTROLLER://a:1"),
+                ("controller.listener.names", "CONTROLLER,B"),
+                (
+                    "listener.security.protocol.map",
+                    "CONTROLLER:PLAINTEXT,B:PLAINTEXT",
+                ),
+                ("process.roles", "controller"),
+            ],
             "controller.listener.names must only contain values appearing in the 'listeners'",
+        ),
+        (
+            &[
+                ("listeners", "CONTROLLER://0.0.0.0:1"),
+                ("process.roles", "controller"),
+                ("controller.quorum.voters", ""),
+                ("controller.quorum.bootstrap.servers", "a:1"),
+            ],
+            "cannot use the nonroutable meta-address",
+        ),
+        (
+            &[
+                ("listeners", "PLAINTEXT://a:1,CONTROLLER://a:2"),
+                ("process.roles", "broker"),
+                ("controller.quorum.voters", "2@b:1"),
+            ],
+            "controller.listener.names must not contain a value appearing in the 'listeners'",
         ),
     ] {
         let error = config(pairs).unwrap_err();
         assert!(error.contains(why), "{pairs:?}: {error}");
+    }
+}
+
+#[test]
+fn the_controllers_address_is_the_advertised_one_or_what_the_voters_say() {
+    for (pairs, host, port) in [
+        (
+            &[("listeners", "PLAINTEXT://a:1,CONTROLLER://a:2")][..],
+            "a",
+            2,
+        ),
+        (
+            &[
+                ("listeners", "PLAINTEXT://a:1,CONTROLLER://:2"),
+                ("controller.quorum.voters", "1@c:3"),
+            ],
+            "c",
+            3,
+        ),
+        (
+            &[
+                ("listeners", "PLAINTEXT://a:1,CONTROLLER://0.0.0.0:2"),
+                ("advertised.listeners", "PLAINTEXT://a:1,CONTROLLER://b:4"),
+            ],
+            "b",
+            4,
+        ),
+    ] {
+        let listeners = config(pairs).unwrap().listeners;
+        let [controller] = listeners.advertised_controllers.as_slice() else {
+            panic!("{pairs:?}")
+        };
+        assert_eq!((controller.host.as_str(), controller.port), (host, port));
+        assert_eq!(listeners.advertised.len(), 1);
     }
 }
 

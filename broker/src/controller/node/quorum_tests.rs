@@ -29,6 +29,7 @@ use super::super::testing::{CLUSTER_ID, TestValidator};
 use super::*;
 use crate::api::quorum_rpc::{QuorumCx, QuorumRpc, serve};
 use crate::log::LogDir;
+use crate::metadata::features::SUPPORTED;
 use crate::metadata::snapshot::{KRaftState, Snapshot};
 use crate::network::{
     BoundListener, Dispatch, FrameBuilder, ListenerConfig, Network, NetworkConfig, Reply,

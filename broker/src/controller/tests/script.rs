@@ -152,6 +152,7 @@ impl Script {
             next_offset: self.next_offset,
             random: &self.random,
             is_forwarded: true,
+            kraft_version: 1,
         };
         match decide(&self.controller, &cx, &mut self.heartbeats) {
             Err(error) => {
@@ -570,7 +571,8 @@ impl Script {
             .with_max_version_level(words[1].parse().unwrap())
             .with_upgrade_type(if words.contains(&"downgrade") { 2 } else { 1 });
         let request = UpdateFeaturesRequest::default().with_feature_updates(vec![update]);
-        let response = self.decide(|controller, _, _| Ok(controller.update_features(&request)));
+        let response =
+            self.decide(|controller, cx, _| Ok(controller.update_features(cx, &request)));
         if let Some(r) = response {
             self.result("feature", r.error_code, r.error_message.as_ref());
         }

@@ -146,6 +146,7 @@ impl TestController {
             next_offset: *next_offset,
             random,
             is_forwarded: true,
+            kraft_version: 1,
         };
         let outcome = decide(controller, &cx, heartbeats)?;
         self.apply(&mut state, &outcome.records);
