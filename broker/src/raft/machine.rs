@@ -44,6 +44,8 @@ mod leader;
 mod log_table;
 mod responses;
 mod roles;
+#[cfg(test)]
+mod tests;
 mod types;
 mod voter_changes;
 

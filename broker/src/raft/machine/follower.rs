@@ -287,9 +287,8 @@ impl Raft {
         now_ms: i64,
         response: &UpdateRaftVoterResponse,
     ) -> bool {
-        match self.common_response(now_ms, response.error, &response.leader) {
-            Handled::Here(is_good) => return is_good,
-            Handled::NotYet => {}
+        if let Some(is_good) = self.leader_answered(now_ms, response.error, &response.leader) {
+            return is_good;
         }
         // A leader of before kraft.version can do nothing with it.
         let is_good =
@@ -403,15 +402,31 @@ impl Raft {
         }
     }
 
+    /// Whether the answer to a request to the leader is done with, and a good one.
+    ///
+    /// Differs from Kafka, where an answer without news is good: a node without a leader asks again
+    /// without a pause, as fast as the network goes.
+    fn leader_answered(
+        &mut self,
+        now_ms: i64,
+        error: ErrorCode,
+        leader: &CurrentLeader,
+    ) -> Option<bool> {
+        let role_changes = self.role_changes;
+        match self.common_response(now_ms, error, leader) {
+            Handled::Here(is_good) => Some(is_good && role_changes != self.role_changes),
+            Handled::NotYet => None,
+        }
+    }
+
     pub(super) fn fetched(
         &mut self,
         now_ms: i64,
         correlation_id: u64,
         response: FetchResponse,
     ) -> bool {
-        match self.common_response(now_ms, response.error, &response.leader) {
-            Handled::Here(is_good) => return is_good,
-            Handled::NotYet => {}
+        if let Some(is_good) = self.leader_answered(now_ms, response.error, &response.leader) {
+            return is_good;
         }
         if response.error != ErrorCode::NONE || !matches!(self.role, Role::Follower(_)) {
             return false;
@@ -494,9 +509,8 @@ impl Raft {
         correlation_id: u64,
         response: &FetchSnapshotResponse,
     ) -> bool {
-        match self.common_response(now_ms, response.error, &response.leader) {
-            Handled::Here(is_good) => return is_good,
-            Handled::NotYet => {}
+        if let Some(is_good) = self.leader_answered(now_ms, response.error, &response.leader) {
+            return is_good;
         }
         let Role::Follower(role) = &mut self.role else {
             return false;

@@ -83,7 +83,8 @@ pub enum Input {
         error: ErrorCode,
     },
     /// This leader's own batches are in the log now, not necessarily flushed. Control records of
-    /// [`Output::AppendControl`] among them are listed too.
+    /// [`Output::AppendControl`] among them are listed too. All outputs of before have been taken,
+    /// but for those behind the first [`Output::AppendControl`] of the epoch.
     Appended(Fetched),
     /// Everything below this offset of the local log is flushed.
     Flushed { end_offset: i64 },

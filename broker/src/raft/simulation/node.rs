@@ -196,7 +196,14 @@ impl World {
                 self.invariants
                     .leader_completeness(key, &self.nodes[idx].disk, epoch)?;
             }
-            Output::AppendControl { records, .. } => node.queue.push_back(Queued::Control(records)),
+            Output::AppendControl { records, .. } => {
+                let is_first = matches!(records[0], ControlRecord::LeaderChange { .. });
+                node.queue.push_back(Queued::Control(records));
+                if is_first {
+                    // The driver writes it before it does anything else.
+                    self.append_queued(idx)?;
+                }
+            }
             Output::StepDown { .. } => {
                 node.leading = None;
                 node.queue.clear();
