@@ -11,8 +11,8 @@ use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    CreateTopicsRequest, CreateTopicsResponse, FetchRequest, FetchResponse, ProduceRequest,
-    ProduceResponse, TopicName,
+    CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
+    FetchRequest, FetchResponse, ProduceRequest, ProduceResponse, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 use kafka_shared::error::{ApiError, ErrorCode};
@@ -29,6 +29,7 @@ const IN_FLIGHT: usize = 5;
 const PRODUCE: i16 = 9;
 const FETCH: i16 = 12;
 const CREATE_TOPICS: i16 = 5;
+const DELETE_TOPICS: i16 = 3;
 const CLIENT_ID: &str = "bench";
 /// How long a new topic may take until it can be written to.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -125,6 +126,24 @@ impl Connection {
         Ok(())
     }
 
+    fn delete_topic(&mut self, name: &str) -> anyhow::Result<()> {
+        let request = DeleteTopicsRequest::default()
+            .with_topic_names(vec![topic_name(name)])
+            .with_timeout_ms(30_000);
+        let frame = codec::encode_request_frame(&request, DELETE_TOPICS, 0, Some(CLIENT_ID))?;
+        self.send(&frame)?;
+        let mut body = self.receive(ApiKey::DeleteTopics, DELETE_TOPICS)?;
+        let response: DeleteTopicsResponse = codec::decode_response(&mut body, DELETE_TOPICS)?;
+        let topic = response.responses.first();
+        let error = ErrorCode(topic.context("no topic in the answer")?.error_code);
+        ensure!(
+            error == ErrorCode::NONE,
+            "DeleteTopics answered {}",
+            error.name()
+        );
+        Ok(())
+    }
+
     /// A partition's leader may answer later than CreateTopics: in Apache Kafka the metadata reach
     /// the part that leads partitions last.
     fn produce_until_acknowledged(&mut self, topic: &str, partition: i32) -> anyhow::Result<()> {
@@ -204,7 +223,7 @@ fn produce_frame(topic: &str, partition: i32, records: Bytes) -> anyhow::Result<
     Ok(codec::encode_request_frame(&request, PRODUCE, 0, Some(CLIENT_ID))?.freeze())
 }
 
-/// A producer and a consumer of one topic, on a connection each, that go on from round to round.
+/// A producer and a consumer of one topic, on a connection each.
 #[derive(Debug)]
 pub struct Session {
     load: Load,
@@ -231,6 +250,11 @@ impl Session {
         })
     }
 
+    /// Deletes the topic.
+    pub fn close(mut self) -> anyhow::Result<()> {
+        self.producer.delete_topic(&self.load.topic)
+    }
+
     /// Sends a round's records as fast as the broker acknowledges them.
     pub fn produce(&mut self) -> anyhow::Result<()> {
         let mut in_flight = 0;
@@ -249,7 +273,7 @@ impl Session {
         Ok(())
     }
 
-    /// Reads what was produced since the last time, `passes` times over.
+    /// Reads what was produced, `passes` times over.
     pub fn consume(&mut self, passes: u32) -> anyhow::Result<()> {
         let begin = self.consumer.offsets.clone();
         for _ in 0..passes {

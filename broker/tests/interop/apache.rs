@@ -183,11 +183,12 @@ pub struct Apache {
 impl Apache {
     /// A small node that starts as fast as it can.
     pub fn start() -> anyhow::Result<Self> {
-        Self::start_with(java("pom.xml", None)?)
+        Self::start_with(java("pom.xml", None)?, &[])
     }
 
-    /// A node with the heap, the collector and the switches of Kafka's own start script.
-    pub fn start_as_server() -> anyhow::Result<Self> {
+    /// A node with the heap, the collector and the switches of Kafka's own start script, and
+    /// `key=value` settings beside those that every node gets.
+    pub fn start_as_server(settings: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new("java");
         let jars = jars("pom.xml")?;
         command.args([
@@ -208,10 +209,10 @@ impl Apache {
             jars.join("log4j2.yaml").display()
         ));
         command.arg("-cp").arg(format!("{}/*", jars.display()));
-        Self::start_with(command)
+        Self::start_with(command, settings)
     }
 
-    fn start_with(mut command: Command) -> anyhow::Result<Self> {
+    fn start_with(mut command: Command, settings: &[&str]) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let (port, controller) = (shell::free_port()?, shell::free_port()?);
         let properties = folder.path().join("server.properties");
@@ -226,6 +227,9 @@ impl Apache {
             .collect();
         tool("kafka-storage", &format, None)?.success()?;
         command.arg("kafka.Kafka").arg(&properties);
+        for setting in settings {
+            command.arg("--override").arg(setting);
+        }
         let process = spawn_server(&mut command, folder.path())?;
         let mut node = Self {
             port,
