@@ -14,6 +14,7 @@ mod clients;
 mod crash;
 mod files;
 mod folders;
+mod load;
 mod mixed;
 #[allow(dead_code, reason = "the benchmark against Apache Kafka uses the rest")]
 mod ours;

@@ -9,7 +9,10 @@ mod admin;
 mod data_plane;
 mod departed;
 mod hostile;
+#[path = "../interop/load.rs"]
+mod load;
 mod program;
+mod replication;
 mod unserved;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
