@@ -18,6 +18,8 @@ pub struct PartitionHealth {
     pub under_min_isr: Option<bool>,
     /// One more loss and writes with acks=all fail. `None` while the setting is unknown.
     pub at_min_isr: Option<bool>,
+    /// One replica is all that is wanted.
+    pub is_unreplicated: bool,
     /// Led by another replica than the preferred one.
     pub not_preferred: bool,
     pub reassigning: bool,
@@ -39,9 +41,11 @@ pub struct HealthCounts {
     pub offline: usize,
     pub under_replicated: usize,
     pub under_min_isr: Total<usize>,
-    /// At the minimum although more replicas are wanted: a factor equal to the minimum is a
-    /// choice, not an alarm, but counts here as Kafka's tool counts it.
+    /// At the minimum, as Kafka's tool counts it, but without the unreplicated ones: they have no
+    /// replica that could be missed.
     pub at_min_isr: Total<usize>,
+    /// Made with a single replica.
+    pub unreplicated: usize,
     pub not_preferred: usize,
     pub reassigning: usize,
     pub offline_replicas: usize,
@@ -54,7 +58,13 @@ impl HealthCounts {
         self.under_replicated += usize::from(health.under_replicated);
         self.under_min_isr
             .add(health.under_min_isr.map(usize::from));
-        self.at_min_isr.add(health.at_min_isr.map(usize::from));
+        let at_min_isr = if health.is_unreplicated {
+            Some(false)
+        } else {
+            health.at_min_isr
+        };
+        self.at_min_isr.add(at_min_isr.map(usize::from));
+        self.unreplicated += usize::from(health.is_unreplicated);
         self.not_preferred += usize::from(health.not_preferred);
         self.reassigning += usize::from(health.reassigning);
         self.offline_replicas += health.offline_replicas;
@@ -66,6 +76,7 @@ impl HealthCounts {
         self.under_replicated += other.under_replicated;
         self.under_min_isr.merge(other.under_min_isr);
         self.at_min_isr.merge(other.at_min_isr);
+        self.unreplicated += other.unreplicated;
         self.not_preferred += other.not_preferred;
         self.reassigning += other.reassigning;
         self.offline_replicas += other.offline_replicas;
@@ -86,6 +97,7 @@ pub fn partition_health(partition: &Partition, min_isr: Option<i32>) -> Partitio
             Some(true)
         },
         at_min_isr: min_isr.map(|min| in_sync == min),
+        is_unreplicated: partition.wanted_replicas() == 1,
         not_preferred: partition.has_leader()
             && partition.preferred_leader() != Some(partition.leader),
         reassigning: partition.is_reassigning(),

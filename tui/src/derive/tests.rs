@@ -161,6 +161,16 @@ fn health_counts_as_kafkas_tool_does() {
 }
 
 #[test]
+fn partitions_with_one_replica_are_counted_apart() {
+    let topic = topic("t", &[(&[1], &[1], 1), (&[1], &[1], 1), (&[1, 2], &[1], 1)]);
+    let counts = topic_health(&topic, Some(1));
+    assert_eq!(counts.unreplicated, 2);
+    assert_eq!(counts.at_min_isr.complete(), Some(1));
+    let unknown = topic_health(&topic, None).at_min_isr;
+    assert_eq!(unknown.n_missing(), 1, "the one that may be at its minimum");
+}
+
+#[test]
 fn a_partial_sum_is_no_total() {
     let total: Total<i64> = [Some(1), None, Some(2)].into_iter().collect();
     assert_eq!(
@@ -277,6 +287,23 @@ fn refreshing_some_topics_keeps_the_others_and_the_age_of_the_whole() {
     assert_eq!(offsets["u"].partition(0).unwrap().end, Cell::Known(5));
     assert_eq!(snapshot.offsets.age_ms(2_500), Some(1_500));
     assert_eq!(topic_rate(&snapshot, "t").complete(), Some(10.0));
+}
+
+#[test]
+fn two_reads_in_the_same_moment_give_no_rate_but_keep_the_one_that_is_known() {
+    let mut snapshot = ClusterSnapshot::default();
+    let mut read = |ms, end, complete| {
+        apply_offsets(&mut snapshot, ms, &[Cell::Known(end)], complete);
+        topic_rate(&snapshot, "t").complete()
+    };
+    assert_eq!(read(1_000, 100, true), None, "one read gives no rate");
+    assert_eq!(read(1_050, 100, false), None, "nothing came in 50 ms");
+    assert_eq!(read(1_900, 190, true), None, "still too close");
+    assert_eq!(read(3_900, 390, false), Some(100.0));
+    // The topic is opened, or read anew with all others, right after it was read.
+    assert_eq!(read(3_950, 395, false), Some(100.0), "since 1,900");
+    assert_eq!(read(4_000, 400, true), Some(100.0), "since 1,900");
+    assert_eq!(read(5_000, 700, true), Some(300.0), "since 4,000");
 }
 
 fn commits_at(ms: i64, commits: &[(i32, Option<i64>)]) -> Committed {

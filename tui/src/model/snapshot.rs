@@ -15,6 +15,10 @@ use super::topic::{Topic, TopicOffsets};
 /// How many points of the cluster's rate are kept.
 const RATE_POINTS_MAX: usize = 240;
 
+/// Two reads of offsets that are closer together than this give no rate: what a producer sends in
+/// batches, or not just then, would be many times too much, or nothing.
+const RATE_MS_MIN: i64 = 1_000;
+
 /// Who is in the cluster and where its partitions are: one Metadata answer and what refines it.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterMetadata {
@@ -93,7 +97,7 @@ pub struct ClusterSnapshot {
     pub metadata: Resource<ClusterMetadata>,
     /// The newest offsets by topic. A refresh of some topics replaces these only.
     pub offsets: Resource<Offsets>,
-    /// The offsets before the newest ones, for rates.
+    /// The newest offsets that are at least a second older than the newest ones, for rates.
     pub offsets_before: Arc<Offsets>,
     /// Points of the whole cluster's rate, oldest first.
     pub rates: VecDeque<RatePoint>,
@@ -197,13 +201,12 @@ impl ClusterSnapshot {
         };
         let old = self.offsets.value().cloned().unwrap_or_default();
         if complete {
-            // Everything is newer, so the whole of the old is what was before, as it is.
-            self.offsets_before = old;
+            self.offsets_before = self.before_all(&new, &old);
             self.offsets.apply(Ok(new), at);
             self.note_rate(at);
         } else {
             for (name, newer) in new.iter() {
-                let older = old.get(name).filter(|older| older.taken < newer.taken);
+                let older = old.get(name).filter(|older| gives_rate(older, newer));
                 if let Some(older) = older {
                     Arc::make_mut(&mut self.offsets_before)
                         .insert(Arc::clone(name), Arc::clone(older));
@@ -218,6 +221,24 @@ impl ClusterSnapshot {
             let taken = self.offsets.taken().unwrap_or(at);
             self.offsets.apply(Ok(Arc::new(merged)), taken);
         }
+    }
+
+    /// What was before `new`, which holds every topic: `old` as it is, except for the topics that
+    /// were read a moment ago. They keep what they are compared with.
+    fn before_all(&self, new: &Offsets, old: &Arc<Offsets>) -> Arc<Offsets> {
+        let mut before = Arc::clone(old);
+        for (name, newer) in new {
+            let is_too_close = |older: &Arc<TopicOffsets>| !gives_rate(older, newer);
+            if !old.get(name).is_some_and(is_too_close) {
+                continue;
+            }
+            let before = Arc::make_mut(&mut before);
+            match self.offsets_before.get(name) {
+                Some(kept) => before.insert(Arc::clone(name), Arc::clone(kept)),
+                None => before.remove(name),
+            };
+        }
+        before
     }
 
     fn note_rate(&mut self, at: Taken) {
@@ -315,4 +336,10 @@ impl ClusterSnapshot {
         }
         faults
     }
+}
+
+/// Whether two reads of a topic's offsets are far enough apart for a rate.
+fn gives_rate(older: &TopicOffsets, newer: &TopicOffsets) -> bool {
+    let apart_ms = newer.taken.monotonic_ms - older.taken.monotonic_ms;
+    apart_ms >= RATE_MS_MIN
 }

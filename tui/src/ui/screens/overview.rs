@@ -92,6 +92,9 @@ struct Busy {
     records: Total<i64>,
 }
 
+/// Rows of the two blocks at the top: a title and what is counted.
+const BLOCK_ROWS: u16 = 9;
+
 /// How many of them are shown at most.
 const BUSIEST: usize = 10;
 
@@ -143,6 +146,7 @@ impl Overview {
             ),
             ("under min ISR", sum(&health.under_min_isr), theme.bad),
             ("at min ISR", sum(&health.at_min_isr), theme.text),
+            ("unreplicated", exact(health.unreplicated), theme.text),
             (
                 "not led by preferred",
                 exact(health.not_preferred),
@@ -597,7 +601,7 @@ impl Screen for Overview {
         let left = 32.min(area.width / 2);
         let blocks = Rect {
             x: area.x + 1,
-            height: 8.min(area.height),
+            height: BLOCK_ROWS.min(area.height),
             ..area
         };
         self.draw_health(
@@ -614,19 +618,19 @@ impl Screen for Overview {
             ..blocks
         };
         self.draw_totals(cx, right, buffer);
-        if area.height < 11 {
+        if area.height < BLOCK_ROWS + 3 {
             return;
         }
         let rate = Rect {
             x: area.x + 1,
-            y: area.y + 9,
+            y: area.y + BLOCK_ROWS + 1,
             height: 1,
             width: area.width - 2,
         };
         self.draw_rate(cx, rate, buffer);
         let rest = Rect {
-            y: area.y + 11,
-            height: area.height - 11,
+            y: area.y + BLOCK_ROWS + 3,
+            height: area.height - BLOCK_ROWS - 3,
             ..area
         };
         let n_problems = u16::try_from(self.problems.rows().len()).unwrap_or(u16::MAX);

@@ -23,9 +23,10 @@ fn overview() {
     under-replicated              2   controller    1 (epoch 7, 3 voters, lag 12)
     under min ISR                 1   topics        3
     at min ISR                    1   partitions    6 (13 replicas)
-    not led by preferred          1   groups        2
-    reassigning                   0   records       ≥3,006,000
-    offline replicas              0   size on disk  ≥11.0 MiB
+    unreplicated                  1   groups        2
+    not led by preferred          1   records       ≥3,006,000
+    reassigning                   0   size on disk  ≥11.0 MiB
+    offline replicas              0
 
     RATE        ≥250/s  █
 
@@ -37,7 +38,6 @@ fn overview() {
     BUSIEST TOPICS                  RATE         RECORDS
     clicks                         150/s           6,000
     orders                         100/s       3,000,000
-
 
     ? help  enter open  / filter  > sort  : command  ctrl-p jump
     ");
@@ -660,8 +660,8 @@ fn start_page_help_palette_and_jump() {
     │ :topic ord                                                                 │
     │  topic orders           2 partitions                                       │
     ╰────────────────────────────────────────────────────────────────────────────╯
-    not led by preferred          1   groups        2
-    reassigning                   0   records       ≥3,006,000
+    unreplicated                  1   groups        2
+    not led by preferred          1   records       ≥3,006,000
     enter run  tab complete  ↑ ↓ choose  esc cancel
     ");
     assert_snapshot!(look("ctrl-p", 80, 20), @r"
@@ -672,17 +672,17 @@ fn start_page_help_palette_and_jump() {
     unde│  topic   audit  1 partition                                        │12)
     unde│  topic   clicks  3 partitions                                      │
     at m│  topic   orders  2 partitions                                      │
-    not │  broker  1  b1:9092                                                │
-    reas│  broker  2  b2:9092                                                │
-    offl│  broker  3  b3:9092                                                │
-        │  group   billing  Stable                                           │
-    RATE│  group   reports  Empty                                            │
+    unre│  broker  1  b1:9092                                                │
+    not │  broker  2  b2:9092                                                │
+    reas│  broker  3  b3:9092                                                │
+    offl│  group   billing  Stable                                           │
+        │  group   reports  Empty                                            │
+    RATE│                                                                    │
         │                                                                    │
     WHAT│                                                                    │
     audi│                                                                    │
     brok│                                                                    │
     clic│                                                                    │
-        │                                                                    │
         ╰────────────────────────────────────────────────────────────────────╯
     enter go there  ↑ ↓ choose  esc cancel
     ");
