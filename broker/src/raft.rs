@@ -30,4 +30,4 @@ pub use driver::{LeaderAndEpoch, RaftConfig, RaftHandle};
 pub use voters::{ReplicaKey, VoterEndpoint, VoterNode, VoterSet};
 
 #[cfg(test)]
-mod simulation;
+pub(crate) mod simulation;

@@ -4,6 +4,8 @@
 //! moves the time there, and gives the message to the node that it is for. All chance comes from
 //! the [`Rng`], so a seed gives the same run every time. [`run_seeds`] runs many of them.
 
+mod cluster;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use std::sync::atomic::{AtomicU64, Ordering};

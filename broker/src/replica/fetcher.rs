@@ -14,7 +14,7 @@
 
 pub mod link;
 mod session;
-mod state;
+pub(crate) mod state;
 mod task;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -18,6 +18,7 @@ mod load;
 mod mixed;
 #[allow(dead_code, reason = "the benchmark against Apache Kafka uses the rest")]
 mod ours;
+mod quorum;
 mod replication;
 mod shell;
 mod tools;
@@ -73,6 +74,7 @@ fn main() {
     cases.extend(clients::cases());
     cases.extend(files::cases());
     cases.extend(folders::cases());
+    cases.extend(quorum::cases());
     cases.extend(versions::cases());
     cases.extend(replication::cases());
     if !filters.is_empty() {

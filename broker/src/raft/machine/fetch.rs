@@ -35,6 +35,7 @@ impl Raft {
             || response.snapshot_id.is_some()
             || response.high_watermark > request.high_watermark;
         let deadline_ms = now_ms.saturating_add(i64::from(request.max_wait_ms));
+        let is_ahead = response.error == ErrorCode::UNKNOWN_LEADER_EPOCH;
         match &mut self.role {
             Role::Leader(leader)
                 if !is_new && request.max_wait_ms > 0 && leader.parked.len() < PARKED_MAX =>
@@ -46,6 +47,12 @@ impl Raft {
                 });
             }
             _ => self.reply_fetch(token, response),
+        }
+        if is_ahead && self.is_leader() {
+            // Differs from Kafka, whose leader goes on. A replica that is no voter can't make others
+            // see its greater epoch, and can follow nobody in a lesser one: it would be left behind
+            // for ever. A failed candidacy that only it has heard of is enough for that.
+            self.become_unattached(now_ms, request.epoch, None);
         }
     }
 

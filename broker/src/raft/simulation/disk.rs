@@ -1,6 +1,9 @@
 //! A disk that keeps what was flushed, and of the rest maybe a part.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kafka_shared::schema::metadata::MetadataRecord;
 
 use super::super::machine::Start;
 use super::super::quorum_records::{QuorumRecord, QuorumRecords};
@@ -10,37 +13,39 @@ use crate::simulation::Rng;
 
 /// A batch of the metadata log.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Batch {
-    pub(super) info: BatchInfo,
-    pub(super) control: Vec<(i64, QuorumRecord)>,
+pub(crate) struct Batch {
+    pub(crate) info: BatchInfo,
+    pub(crate) control: Vec<(i64, QuorumRecord)>,
     /// What a client has written.
-    pub(super) value: u64,
+    pub(crate) value: u64,
+    /// The same for a controller.
+    pub(crate) records: Arc<[MetadataRecord]>,
     /// Tells all that the log holds up to the end of this batch from anything else.
-    pub(super) chain: u64,
+    pub(crate) chain: u64,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Snapshot {
-    pub(super) records: QuorumRecords,
-    pub(super) chain: u64,
-    pub(super) size: i64,
+pub(crate) struct Snapshot {
+    pub(crate) records: QuorumRecords,
+    pub(crate) chain: u64,
+    pub(crate) size: i64,
 }
 
 #[derive(Debug, Clone, Default)]
-pub(super) struct Disk {
-    pub(super) election: ElectionState,
-    pub(super) start_offset: i64,
+pub(crate) struct Disk {
+    pub(crate) election: ElectionState,
+    pub(crate) start_offset: i64,
     /// Of what was before the start.
     start_chain: u64,
-    pub(super) batches: Vec<Batch>,
+    pub(crate) batches: Vec<Batch>,
     /// How many of the batches are flushed.
-    pub(super) flushed: usize,
-    pub(super) snapshots: BTreeMap<SnapshotId, Snapshot>,
-    pub(super) part: Option<(SnapshotId, i64)>,
+    pub(crate) flushed: usize,
+    pub(crate) snapshots: BTreeMap<SnapshotId, Snapshot>,
+    pub(crate) part: Option<(SnapshotId, i64)>,
 }
 
 /// Mixes a batch into the chain of what is before it.
-pub(super) fn chain(before: u64, info: BatchInfo, value: u64) -> u64 {
+pub(crate) fn chain(before: u64, info: BatchInfo, value: u64) -> u64 {
     let mut mixed = before;
     for part in [
         info.base_offset.unsigned_abs(),
@@ -56,26 +61,26 @@ pub(super) fn chain(before: u64, info: BatchInfo, value: u64) -> u64 {
 }
 
 impl Disk {
-    pub(super) fn end_offset(&self) -> i64 {
+    pub(crate) fn end_offset(&self) -> i64 {
         let last = self.batches.last();
         last.map_or(self.start_offset, |batch| batch.info.next_offset)
     }
 
-    pub(super) fn flushed_offset(&self) -> i64 {
+    pub(crate) fn flushed_offset(&self) -> i64 {
         match self.flushed.checked_sub(1) {
             Some(last) => self.batches[last].info.next_offset,
             None => self.start_offset,
         }
     }
 
-    pub(super) fn end_chain(&self) -> u64 {
+    pub(crate) fn end_chain(&self) -> u64 {
         self.batches
             .last()
             .map_or(self.start_chain, |batch| batch.chain)
     }
 
     /// The chain at the end of a batch or snapshot, if there is one that ends at the offset.
-    pub(super) fn chain_at(&self, offset: i64) -> Option<u64> {
+    pub(crate) fn chain_at(&self, offset: i64) -> Option<u64> {
         if offset == self.start_offset {
             return Some(self.start_chain);
         }
@@ -86,7 +91,7 @@ impl Disk {
         Some(self.batches[idx].chain)
     }
 
-    pub(super) fn append(&mut self, batch: Batch) {
+    pub(crate) fn append(&mut self, batch: Batch) {
         assert_eq!(
             batch.info.base_offset,
             self.end_offset(),
@@ -95,11 +100,11 @@ impl Disk {
         self.batches.push(batch);
     }
 
-    pub(super) fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         self.flushed = self.batches.len();
     }
 
-    pub(super) fn truncate(&mut self, end_offset: i64) {
+    pub(crate) fn truncate(&mut self, end_offset: i64) {
         self.batches
             .retain(|batch| batch.info.next_offset <= end_offset);
         assert_eq!(self.end_offset(), end_offset, "cut off between two batches");
@@ -107,7 +112,7 @@ impl Disk {
     }
 
     /// Batches from the one at this offset on, at most so many.
-    pub(super) fn read(&self, from: i64, count: usize) -> Vec<Batch> {
+    pub(crate) fn read(&self, from: i64, count: usize) -> Vec<Batch> {
         let after = |batch: &&Batch| batch.info.base_offset >= from;
         let batches: Vec<_> = self
             .batches
@@ -126,7 +131,7 @@ impl Disk {
     }
 
     /// Voters and kraft.version below the offset, independently of the machine's own table.
-    pub(super) fn quorum_records(&self, end_offset: i64) -> QuorumRecords {
+    pub(crate) fn quorum_records(&self, end_offset: i64) -> QuorumRecords {
         let base = self
             .snapshots
             .range(..)
@@ -146,7 +151,7 @@ impl Disk {
     }
 
     /// Makes a snapshot that ends with a batch.
-    pub(super) fn snapshot(&mut self, end_offset: i64, size: i64) -> Option<SnapshotId> {
+    pub(crate) fn snapshot(&mut self, end_offset: i64, size: i64) -> Option<SnapshotId> {
         let batch = self
             .batches
             .iter()
@@ -166,7 +171,7 @@ impl Disk {
     }
 
     /// Drops what lies before a snapshot's end.
-    pub(super) fn clean(&mut self, id: SnapshotId) {
+    pub(crate) fn clean(&mut self, id: SnapshotId) {
         let Some(chain) = self.chain_at(id.end_offset) else {
             return;
         };
@@ -184,7 +189,7 @@ impl Disk {
     }
 
     /// Puts a downloaded snapshot in the place of the log.
-    pub(super) fn install(&mut self, id: SnapshotId) {
+    pub(crate) fn install(&mut self, id: SnapshotId) {
         let chain = self.snapshots[&id].chain;
         self.batches.clear();
         self.flushed = 0;
@@ -194,7 +199,7 @@ impl Disk {
     }
 
     /// What a power failure leaves: of what was not flushed, a part from the front.
-    pub(super) fn crash(&mut self, rng: &mut Rng) {
+    pub(crate) fn crash(&mut self, rng: &mut Rng) {
         let unflushed = self.batches.len() - self.flushed;
         let kept = self.flushed + rng.below(unflushed + 1);
         self.batches.truncate(kept);
@@ -202,7 +207,7 @@ impl Disk {
     }
 
     /// What a new process finds. All of it is durable then.
-    pub(super) fn start(&mut self) -> Start {
+    pub(crate) fn start(&mut self) -> Start {
         self.flush();
         let last_epoch = self.batches.last().map_or(0, |batch| batch.info.epoch);
         let latest = self.snapshots.keys().next_back().copied();
@@ -242,7 +247,7 @@ impl Disk {
 }
 
 /// The machine's view of batches.
-pub(super) fn fetched(batches: &[Batch]) -> Fetched {
+pub(crate) fn fetched(batches: &[Batch]) -> Fetched {
     Fetched {
         batches: batches.iter().map(|batch| batch.info).collect(),
         control: batches

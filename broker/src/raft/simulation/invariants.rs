@@ -7,7 +7,7 @@ use super::disk::{Batch, Disk};
 
 /// All that has ever happened in a run, as far as the invariants need it.
 #[derive(Debug, Default)]
-pub(super) struct Invariants {
+pub(crate) struct Invariants {
     leaders: BTreeMap<i32, ReplicaKey>,
     votes: BTreeMap<(ReplicaKey, i32), ReplicaKey>,
     /// Chains by the end offset and epoch of batches.
@@ -18,7 +18,7 @@ pub(super) struct Invariants {
     committed_in: BTreeMap<i32, i64>,
 }
 
-pub(super) type Check = Result<(), String>;
+pub(crate) type Check = Result<(), String>;
 
 fn check(holds: bool, name: &str, detail: impl FnOnce() -> String) -> Check {
     if holds {
@@ -30,14 +30,14 @@ fn check(holds: bool, name: &str, detail: impl FnOnce() -> String) -> Check {
 
 impl Invariants {
     /// The greatest offset that any node has ever known to be committed.
-    pub(super) fn committed_offset(&self) -> i64 {
+    pub(crate) fn committed_offset(&self) -> i64 {
         self.committed
             .last_key_value()
             .map_or(0, |(offset, _)| *offset)
     }
 
     /// Nobody becomes leader of an epoch that had a leader, not even that one again.
-    pub(super) fn one_leader_per_epoch(&mut self, epoch: i32, node: ReplicaKey) -> Check {
+    pub(crate) fn one_leader_per_epoch(&mut self, epoch: i32, node: ReplicaKey) -> Check {
         let other = self.leaders.insert(epoch, node);
         check(other.is_none(), "one leader per epoch", || {
             format!("{node:?} and {other:?} in epoch {epoch}")
@@ -45,7 +45,7 @@ impl Invariants {
     }
 
     /// A new leader holds everything that was committed in earlier epochs.
-    pub(super) fn leader_completeness(&self, node: ReplicaKey, disk: &Disk, epoch: i32) -> Check {
+    pub(crate) fn leader_completeness(&self, node: ReplicaKey, disk: &Disk, epoch: i32) -> Check {
         let committed = self
             .committed_in
             .range(..epoch)
@@ -69,7 +69,7 @@ impl Invariants {
     }
 
     /// Two logs with the same batch hold the same before it.
-    pub(super) fn log_matching(&mut self, node: ReplicaKey, batch: &Batch) -> Check {
+    pub(crate) fn log_matching(&mut self, node: ReplicaKey, batch: &Batch) -> Check {
         let key = (batch.info.next_offset, batch.info.epoch);
         let known = *self.batches.entry(key).or_insert(batch.chain);
         check(known == batch.chain, "log matching", || {
@@ -78,7 +78,7 @@ impl Invariants {
     }
 
     /// A node gives one vote per epoch, whatever happens to it.
-    pub(super) fn one_vote_per_epoch(
+    pub(crate) fn one_vote_per_epoch(
         &mut self,
         node: ReplicaKey,
         epoch: i32,
@@ -91,7 +91,7 @@ impl Invariants {
     }
 
     /// What is committed is the same for everybody, for ever.
-    pub(super) fn no_committed_record_lost(
+    pub(crate) fn no_committed_record_lost(
         &mut self,
         node: ReplicaKey,
         disk: &Disk,
@@ -124,7 +124,7 @@ impl Invariants {
     }
 
     /// What a leader commits is flushed by a majority of its voters.
-    pub(super) fn high_watermark_durable<'a>(
+    pub(crate) fn high_watermark_durable<'a>(
         &self,
         leader: &Disk,
         offset: i64,
@@ -151,14 +151,14 @@ impl Invariants {
     }
 
     /// A node never takes back what it knows to be committed.
-    pub(super) fn high_watermark_monotone(node: ReplicaKey, old: i64, new: i64) -> Check {
+    pub(crate) fn high_watermark_monotone(node: ReplicaKey, old: i64, new: i64) -> Check {
         check(new > old, "high watermark monotone", || {
             format!("{node:?} from {old} to {new}")
         })
     }
 
     /// Two voter sets that follow each other have a voter in common in any two majorities.
-    pub(super) fn voters_change_one_by_one(old: &VoterSet, new: &VoterSet) -> Check {
+    pub(crate) fn voters_change_one_by_one(old: &VoterSet, new: &VoterSet) -> Check {
         let lacks =
             |a: &VoterSet, b: &VoterSet| a.iter().filter(|voter| !b.contains(voter.key)).count();
         check(
@@ -168,7 +168,7 @@ impl Invariants {
         )
     }
 
-    pub(super) fn holds(holds: bool, name: &str, detail: impl FnOnce() -> String) -> Check {
+    pub(crate) fn holds(holds: bool, name: &str, detail: impl FnOnce() -> String) -> Check {
         check(holds, name, detail)
     }
 }

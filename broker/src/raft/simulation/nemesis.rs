@@ -8,7 +8,7 @@ use super::world::{Counts, Origin, Shape, World};
 use crate::simulation::{Rng, Weather};
 
 #[derive(Debug)]
-pub(super) struct Nemesis {
+pub(crate) struct Nemesis {
     world: World,
     shape: Shape,
     rng: Rng,
@@ -17,7 +17,7 @@ pub(super) struct Nemesis {
 }
 
 impl Nemesis {
-    pub(super) fn new(seed: u64, is_traced: bool) -> Self {
+    pub(crate) fn new(seed: u64, is_traced: bool) -> Self {
         let mut rng = Rng::new(seed ^ 0x00c0_ffee);
         let voters = *rng.pick(&[1, 2, 3, 3, 3, 4, 5, 5]).unwrap_or(&3);
         let is_static = rng.percent(25);
@@ -52,7 +52,7 @@ impl Nemesis {
     }
 
     /// Things go wrong for so long.
-    pub(super) fn storm(&mut self, duration_ms: i64) -> Check {
+    pub(crate) fn storm(&mut self, duration_ms: i64) -> Check {
         for idx in 0..self.world.nodes.len() {
             self.world.start_node(idx)?;
         }
@@ -244,7 +244,7 @@ impl Nemesis {
         self.give(leader, Input::Resign { epoch })
     }
 
-    pub(super) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         let committed = self.world.invariants.committed_offset();
         Counts {
             committed: u64::try_from(committed).unwrap_or(0),
@@ -253,7 +253,7 @@ impl Nemesis {
     }
 
     /// All is well from now on, so all has to become well.
-    pub(super) fn calm(&mut self, limit_ms: i64) -> Check {
+    pub(crate) fn calm(&mut self, limit_ms: i64) -> Check {
         let world = &mut self.world;
         world.crash_rate = 0;
         world.network.weather = Weather::CALM;

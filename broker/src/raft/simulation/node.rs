@@ -1,6 +1,7 @@
 //! A node as the driver runs it: a machine, its disk, and what waits to be appended.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use super::super::machine::{Config, ControlRecord, Input, Output, Raft};
 use super::super::quorum_records::QuorumRecord;
@@ -10,43 +11,45 @@ use super::disk::{Batch, Disk, Snapshot, chain, fetched};
 use super::invariants::{Check, Invariants};
 use super::world::{Message, Origin, World};
 use kafka_shared::error::ErrorCode;
+use kafka_shared::schema::metadata::MetadataRecord;
 
 /// Batches in one fetch response at most.
 const FETCH_BATCHES: usize = 4;
 
 #[derive(Debug)]
-pub(super) enum Queued {
+pub(crate) enum Queued {
     Value(u64),
+    Records(u64, Arc<[MetadataRecord]>),
     Control(Vec<ControlRecord>),
 }
 
 #[derive(Debug)]
-pub(super) struct Node {
-    pub(super) config: Config,
-    pub(super) disk: Disk,
+pub(crate) struct Node {
+    pub(crate) config: Config,
+    pub(crate) disk: Disk,
     /// `None` while the process is down.
-    pub(super) raft: Option<Raft>,
+    pub(crate) raft: Option<Raft>,
     /// Counts the processes that have run.
-    pub(super) incarnation: u64,
-    pub(super) leading: Option<i32>,
+    pub(crate) incarnation: u64,
+    pub(crate) leading: Option<i32>,
     queue: VecDeque<Queued>,
-    pub(super) flush_at_ms: Option<i64>,
-    pub(super) paused_until_ms: i64,
+    pub(crate) flush_at_ms: Option<i64>,
+    pub(crate) paused_until_ms: i64,
     /// A version that knows no pre-votes.
-    pub(super) is_old: bool,
+    pub(crate) is_old: bool,
     high_watermark: i64,
-    pub(super) origins: BTreeMap<u64, Origin>,
+    pub(crate) origins: BTreeMap<u64, Origin>,
 }
 
 /// What came with a response beside what the machine sees.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Payload {
-    pub(super) batches: Vec<Batch>,
-    pub(super) snapshot: Option<Snapshot>,
+pub(crate) struct Payload {
+    pub(crate) batches: Vec<Batch>,
+    pub(crate) snapshot: Option<Snapshot>,
 }
 
 impl Node {
-    pub(super) fn new(config: Config, disk: Disk, is_old: bool) -> Self {
+    pub(crate) fn new(config: Config, disk: Disk, is_old: bool) -> Self {
         Self {
             config,
             disk,
@@ -62,12 +65,12 @@ impl Node {
         }
     }
 
-    pub(super) fn key(&self) -> ReplicaKey {
+    pub(crate) fn key(&self) -> ReplicaKey {
         self.config.local
     }
 
     /// When the node has something to do by itself.
-    pub(super) fn next_ms(&self) -> i64 {
+    pub(crate) fn next_ms(&self) -> i64 {
         let Some(raft) = &self.raft else {
             return i64::MAX;
         };
@@ -75,8 +78,13 @@ impl Node {
         raft.deadline_ms().min(flush_ms).max(self.paused_until_ms)
     }
 
-    pub(super) fn enqueue(&mut self, value: u64) {
+    pub(crate) fn enqueue(&mut self, value: u64) {
         self.queue.push_back(Queued::Value(value));
+    }
+
+    /// Metadata records, which get one offset each.
+    pub(crate) fn enqueue_records(&mut self, value: u64, records: Arc<[MetadataRecord]>) {
+        self.queue.push_back(Queued::Records(value, records));
     }
 
     fn stop(&mut self) {
@@ -90,7 +98,7 @@ impl Node {
 }
 
 impl World {
-    pub(super) fn start_node(&mut self, idx: usize) -> Check {
+    pub(crate) fn start_node(&mut self, idx: usize) -> Check {
         let seed = self.rng.next();
         let node = &mut self.nodes[idx];
         let start = node.disk.start();
@@ -103,7 +111,7 @@ impl World {
         self.check_tables(idx)
     }
 
-    pub(super) fn crash_node(&mut self, idx: usize) {
+    pub(crate) fn crash_node(&mut self, idx: usize) {
         let node = &mut self.nodes[idx];
         if node.raft.is_some() {
             node.disk.crash(&mut self.rng);
@@ -114,7 +122,7 @@ impl World {
     }
 
     /// Gives an input to a node and does all that follows.
-    pub(super) fn step(&mut self, idx: usize, input: Input, payload: &Payload) -> Check {
+    pub(crate) fn step(&mut self, idx: usize, input: Input, payload: &Payload) -> Check {
         let now_ms = self.now_ms;
         self.trace(idx, || format!("<- {input:?}"));
         let Some(raft) = &mut self.nodes[idx].raft else {
@@ -339,7 +347,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn flush_if_due(&mut self, idx: usize) -> Check {
+    pub(crate) fn flush_if_due(&mut self, idx: usize) -> Check {
         let now_ms = self.now_ms;
         let node = &mut self.nodes[idx];
         if node.flush_at_ms.is_none_or(|at_ms| at_ms > now_ms) {
@@ -394,7 +402,7 @@ impl World {
     }
 
     /// A message has arrived.
-    pub(super) fn receive(&mut self, from: usize, to: usize, message: Message) -> Check {
+    pub(crate) fn receive(&mut self, from: usize, to: usize, message: Message) -> Check {
         if self.nodes[to].raft.is_none() {
             if let Message::Request {
                 correlation_id,
@@ -457,7 +465,7 @@ impl World {
         self.give_request(to, origin, request)
     }
 
-    pub(super) fn give_request(&mut self, to: usize, origin: Origin, request: Request) -> Check {
+    pub(crate) fn give_request(&mut self, to: usize, origin: Origin, request: Request) -> Check {
         self.tokens += 1;
         let token = self.tokens;
         self.nodes[to].origins.insert(token, origin);
@@ -467,8 +475,13 @@ impl World {
 
 fn next_batch(disk: &Disk, epoch: i32, queued: Queued, rng: &mut crate::simulation::Rng) -> Batch {
     let base_offset = disk.end_offset();
+    let mut metadata: Arc<[MetadataRecord]> = Arc::new([]);
     let (count, control, value) = match queued {
         Queued::Value(value) => (rng.between(1, 3), Vec::new(), value),
+        Queued::Records(value, records) => {
+            metadata = Arc::clone(&records);
+            (i64::try_from(records.len()).unwrap(), Vec::new(), value)
+        }
         Queued::Control(records) => {
             let with_offsets = records.iter().zip(base_offset..);
             let control = with_offsets.filter_map(|(record, offset)| match record {
@@ -488,6 +501,7 @@ fn next_batch(disk: &Disk, epoch: i32, queued: Queued, rng: &mut crate::simulati
         info,
         control,
         value,
+        records: metadata,
         chain: chain(disk.end_chain(), info, value),
     }
 }

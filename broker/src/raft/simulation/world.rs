@@ -17,7 +17,7 @@ const FIRST_PORT: u16 = 10_000;
 
 /// What travels.
 #[derive(Debug, Clone)]
-pub(super) enum Message {
+pub(crate) enum Message {
     Request {
         correlation_id: u64,
         /// The process that asks: an answer finds no other.
@@ -40,44 +40,44 @@ pub(super) enum Message {
 
 /// Who waits for a reply.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Origin {
+pub(crate) struct Origin {
     /// Node, incarnation and correlation id; `None` for an administrator, who doesn't care.
-    pub(super) node: Option<(usize, u64, u64)>,
-    pub(super) vote: Option<VoteRequest>,
+    pub(crate) node: Option<(usize, u64, u64)>,
+    pub(crate) vote: Option<VoteRequest>,
 }
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct World {
-    pub(super) rng: Rng,
-    pub(super) now_ms: i64,
-    pub(super) nodes: Vec<Node>,
-    pub(super) network: Network<Message>,
-    pub(super) invariants: Invariants,
-    pub(super) tokens: u64,
+pub(crate) struct World {
+    pub(crate) rng: Rng,
+    pub(crate) now_ms: i64,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) network: Network<Message>,
+    pub(crate) invariants: Invariants,
+    pub(crate) tokens: u64,
     /// Bytes of a snapshot in one response.
-    pub(super) chunk_size: i64,
+    pub(crate) chunk_size: i64,
     /// In how many of 10,000 cases a node crashes between two outputs.
-    pub(super) crash_rate: u64,
-    pub(super) counts: Counts,
+    pub(crate) crash_rate: u64,
+    pub(crate) counts: Counts,
     is_traced: bool,
 }
 
 /// How often what happened, to see that a simulation is worth something.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Counts {
-    pub(super) elections: u64,
-    pub(super) committed: u64,
-    pub(super) crashes: u64,
-    pub(super) truncations: u64,
-    pub(super) installs: u64,
-    pub(super) voter_changes: u64,
-    pub(super) upgrades: u64,
-    pub(super) shutdowns: u64,
+pub(crate) struct Counts {
+    pub(crate) elections: u64,
+    pub(crate) committed: u64,
+    pub(crate) crashes: u64,
+    pub(crate) truncations: u64,
+    pub(crate) installs: u64,
+    pub(crate) voter_changes: u64,
+    pub(crate) upgrades: u64,
+    pub(crate) shutdowns: u64,
 }
 
 impl Counts {
-    pub(super) fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.elections += other.elections;
         self.committed += other.committed;
         self.crashes += other.crashes;
@@ -91,19 +91,19 @@ impl Counts {
 
 /// How a world begins.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Shape {
-    pub(super) voters: usize,
+pub(crate) struct Shape {
+    pub(crate) voters: usize,
     /// Controllers that are no voters yet.
-    pub(super) candidates: usize,
+    pub(crate) candidates: usize,
     /// Brokers.
-    pub(super) observers: usize,
+    pub(crate) observers: usize,
     /// kraft.version 0, with the voters in the configuration.
-    pub(super) is_static: bool,
-    pub(super) auto_join: bool,
+    pub(crate) is_static: bool,
+    pub(crate) auto_join: bool,
     /// Some nodes know no pre-votes.
-    pub(super) has_old: bool,
+    pub(crate) has_old: bool,
     /// The voters know no bootstrap servers but the voters of the log.
-    pub(super) has_bootstrap: bool,
+    pub(crate) has_bootstrap: bool,
 }
 
 fn endpoint(idx: usize) -> VoterEndpoint {
@@ -197,7 +197,7 @@ fn disk(idx: usize, shape: &Shape) -> Disk {
 }
 
 impl World {
-    pub(super) fn new(seed: u64, shape: &Shape, weather: Weather, is_traced: bool) -> Self {
+    pub(crate) fn new(seed: u64, shape: &Shape, weather: Weather, is_traced: bool) -> Self {
         let mut rng = Rng::new(seed);
         let nodes = shape.voters + shape.candidates + shape.observers;
         let nodes = (0..nodes).map(|idx| {
@@ -218,7 +218,7 @@ impl World {
         }
     }
 
-    pub(super) fn trace(&self, idx: usize, text: impl FnOnce() -> String) {
+    pub(crate) fn trace(&self, idx: usize, text: impl FnOnce() -> String) {
         if self.is_traced {
             let node = &self.nodes[idx];
             let role = node.raft.as_ref().map_or("down", |raft| raft.role_name());
@@ -227,12 +227,23 @@ impl World {
         }
     }
 
-    pub(super) fn crash_in_between(&mut self) -> bool {
+    pub(crate) fn crash_in_between(&mut self) -> bool {
         self.crash_rate > 0 && self.rng.next() % 10_000 < self.crash_rate
     }
 
+    /// When something happens next.
+    pub(crate) fn next_ms(&self) -> i64 {
+        let nodes_ms = self.nodes.iter().map(Node::next_ms).min();
+        let network_ms = self.network.next_ms();
+        nodes_ms
+            .into_iter()
+            .chain(network_ms)
+            .min()
+            .unwrap_or(i64::MAX)
+    }
+
     /// Moves on to what happens next, but not beyond this time.
-    pub(super) fn run_until(&mut self, end_ms: i64) -> Check {
+    pub(crate) fn run_until(&mut self, end_ms: i64) -> Check {
         loop {
             let node_ms = self
                 .nodes
@@ -272,7 +283,7 @@ impl World {
         self.receive(delivery.from, delivery.to, delivery.message)
     }
 
-    pub(super) fn send_request(
+    pub(crate) fn send_request(
         &mut self,
         from: usize,
         correlation_id: u64,
@@ -316,7 +327,7 @@ impl World {
     }
 
     /// Nobody listens at the node: mostly the other side is told.
-    pub(super) fn refuse(&mut self, by: usize, to: usize, incarnation: u64, correlation_id: u64) {
+    pub(crate) fn refuse(&mut self, by: usize, to: usize, incarnation: u64, correlation_id: u64) {
         if self.rng.percent(70) {
             let message = Message::Failure {
                 correlation_id,
@@ -328,7 +339,7 @@ impl World {
         }
     }
 
-    pub(super) fn send_response(
+    pub(crate) fn send_response(
         &mut self,
         from: usize,
         origin: Origin,
@@ -348,7 +359,7 @@ impl World {
             .send(&mut self.rng, self.now_ms, from, to, message);
     }
 
-    pub(super) fn leaders(&self) -> Vec<usize> {
+    pub(crate) fn leaders(&self) -> Vec<usize> {
         (0..self.nodes.len())
             .filter(|idx| self.nodes[*idx].leading.is_some())
             .collect()

@@ -130,7 +130,7 @@ async fn serve(
     }
 }
 
-type Answers = mpsc::UnboundedReceiver<(u64, Answer)>;
+type Answers = mpsc::Receiver<(u64, Answer)>;
 
 fn transport(request_timeout_ms: i64) -> (NetworkTransport, Answers) {
     let config = TransportConfig {
@@ -139,8 +139,8 @@ fn transport(request_timeout_ms: i64) -> (NetworkTransport, Answers) {
         listener_name: "CONTROLLER".into(),
         request_timeout_ms,
     };
-    let (sender, answers) = mpsc::unbounded_channel();
-    let deliver: Deliver = Arc::new(move |id, answer| drop(sender.send((id, answer))));
+    let (sender, answers) = mpsc::channel(100);
+    let deliver: Deliver = Arc::new(move |id, answer| sender.try_send((id, answer)).unwrap());
     let transport = NetworkTransport::new(config, Handle::current(), deliver);
     (transport, answers)
 }

@@ -233,16 +233,14 @@ fn a_fetch_that_is_not_the_leaders_business_gets_an_error() {
             news leader=1@5
         fetch 3 4 10@4
             reply 2: FENCED_LEADER_EPOCH leader=1@5 hw=-1
-        fetch 3 6 10@4
-            reply 3: UNKNOWN_LEADER_EPOCH leader=1@5 hw=-1
         fetch 3 5 10@6
-            reply 4: INVALID_REQUEST leader=1@5 hw=-1
+            reply 3: INVALID_REQUEST leader=1@5 hw=-1
         fetch 3 5 -1@4
-            reply 5: INVALID_REQUEST leader=1@5 hw=-1
+            reply 4: INVALID_REQUEST leader=1@5 hw=-1
         fetch 3 5 10@4 wait=-1
-            reply 6: INVALID_REQUEST leader=1@5 hw=-1
+            reply 5: INVALID_REQUEST leader=1@5 hw=-1
         fetch 1 5 10@4
-            reply 7: UNKNOWN_SERVER_ERROR leader=1@5 hw=-1
+            reply 6: UNKNOWN_SERVER_ERROR leader=1@5 hw=-1
         ",
     );
 }
@@ -432,6 +430,32 @@ fn a_download_counts_as_a_sign_of_life() {
             to 2: end epoch=9 preferred=[2, 3]
             to 3: end epoch=9 preferred=[2, 3]
             news leader=-@9
+        ",
+    );
+}
+
+#[test]
+fn a_leader_makes_room_for_the_greater_epoch_of_a_replica() {
+    check(
+        "
+        start voters=1,2,3 epoch=5 voted=1 log=0@4 end=10
+            persist epoch=5 leader=- voted=1
+            to 2: vote epoch=5 end=10@4
+            to 3: vote epoch=5 end=10@4
+            news leader=-@5
+        answer 2 granted
+            persist epoch=5 leader=1 voted=-
+            lead epoch=5 from=10
+            write leader 1 of [1, 2, 3] by [1, 2], level 1, voters [1, 2, 3]
+            to 2: begin epoch=5
+            to 3: begin epoch=5
+            news leader=1@5
+        fetch 9 8 10@4
+            reply 1: UNKNOWN_LEADER_EPOCH leader=1@5 hw=-1
+            persist epoch=8 leader=- voted=-
+            step down epoch=5
+            to boot: fetch epoch=8 at=10@5 hw=0
+            news leader=-@8
         ",
     );
 }

@@ -444,3 +444,26 @@ fn a_controller_joins_by_itself_if_it_may() {
         ",
     );
 }
+
+#[test]
+fn voters_right_at_the_end_of_a_snapshot_are_cut_off_and_those_of_before_are_back() {
+    check(
+        "
+        start voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
+            persist epoch=5 leader=2 voted=-
+            to 2: fetch epoch=5 at=10@4 hw=0
+            news leader=2@5
+        answer 2 ok leader=2 records=10-11@5:1,2,3,4 hw=10
+            append 11 and flush
+            commit 10
+            to 2: fetch epoch=5 at=11@5 hw=10
+        snapshot 10@4
+        answer 2 ok leader=2 diverge=10@4
+            truncate 10
+            to 2: fetch epoch=5 at=10@4 hw=10
+        tick 2000
+            to 2: pre-vote epoch=5 end=10@4
+            to 3: pre-vote epoch=5 end=10@4
+        ",
+    );
+}

@@ -1,0 +1,233 @@
+//! The active controller, over Raft's leader.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::{AlterPartitionResponse, CreateTopicsRequest, TopicName};
+use kafka_protocol::protocol::StrBytes;
+use kafka_shared::error::{ApiError, ErrorCode};
+use kafka_shared::schema::metadata::FeatureLevelRecord;
+
+use super::{Answer, Ask, Cluster, Message, TOPIC};
+use crate::controller::config::ControllerConfig;
+use crate::controller::heartbeat::Heartbeats;
+use crate::controller::random::Random;
+use crate::controller::state::{Cx, Outcome, QuorumController};
+use crate::controller::testing::{CLUSTER_ID, TestValidator};
+use crate::raft::machine::Input;
+use crate::raft::simulation::invariants::Check;
+use crate::raft::simulation::node::Payload;
+use crate::replica::partition::state::isr::AlteredIsr;
+
+const SESSION_TIMEOUT_MS: i64 = 4_000;
+const TIMER_MS: i64 = 250;
+
+pub(super) struct Controller {
+    pub(super) epoch: i32,
+    state: QuorumController,
+    heartbeats: Heartbeats,
+    random: RefCell<Random>,
+    /// Answers that wait for everything below an offset (exclusive) to be committed.
+    waiting: Vec<(i64, usize, Message)>,
+    end_offset: i64,
+    pub(super) next_timer_ms: i64,
+}
+
+type Decision<T> = Result<Outcome<T>, ApiError>;
+
+fn text(text: &'static str) -> StrBytes {
+    StrBytes::from_static_str(text)
+}
+
+impl Cluster {
+    /// Becomes active once all of the log is committed and applied; answers what is committed.
+    pub(super) fn controller_follows(&mut self, idx: usize) -> Check {
+        let node = &self.world.nodes[idx];
+        let Some(epoch) = node.leading else {
+            self.controllers.remove(&idx);
+            return Ok(());
+        };
+        let applied = &self.applied[idx];
+        let high_watermark = applied.end_offset;
+        if let Some(controller) = self.controllers.get_mut(&idx) {
+            let is_done = |waiting: &mut (i64, usize, Message)| waiting.0 <= high_watermark;
+            let done: Vec<_> = controller.waiting.extract_if(.., is_done).collect();
+            for (_, to, message) in done {
+                self.send(idx, to, message);
+            }
+            return Ok(());
+        }
+        let last_epoch = node.disk.batches.last().map_or(0, |batch| batch.info.epoch);
+        if high_watermark < node.disk.end_offset() || last_epoch != epoch {
+            return Ok(());
+        }
+        let config = ControllerConfig {
+            node_id: super::id(idx),
+            cluster_id: CLUSTER_ID.into(),
+            broker_session_timeout_ms: SESSION_TIMEOUT_MS,
+            ..ControllerConfig::default()
+        };
+        let image = Arc::clone(&applied.image);
+        let now_ms = self.world.now_ms;
+        let is_new_cluster = image.features.metadata_version == 0;
+        let heartbeats = Heartbeats::new(&image, super::id(idx), SESSION_TIMEOUT_MS, now_ms);
+        let controller = Controller {
+            epoch,
+            heartbeats,
+            state: QuorumController::new(config.into(), Arc::new(TestValidator), image),
+            random: RefCell::new(Random::new(u128::from(self.rng.next()))),
+            waiting: Vec::new(),
+            end_offset: high_watermark,
+            next_timer_ms: now_ms + TIMER_MS,
+        };
+        self.controllers.insert(idx, controller);
+        if is_new_cluster {
+            let record = FeatureLevelRecord {
+                name: "metadata.version".into(),
+                feature_level: 30,
+            };
+            let first = Outcome::atomic(vec![record.into()], ());
+            self.decide(idx, |_, _, _| Ok(first), |_| None)?;
+        }
+        Ok(())
+    }
+
+    /// Lets the controller decide; what it answers is sent when it is committed.
+    fn decide<T>(
+        &mut self,
+        idx: usize,
+        decide: impl FnOnce(&QuorumController, &Cx<'_>, &mut Heartbeats) -> Decision<T>,
+        answer: impl FnOnce(Result<T, ErrorCode>) -> Option<(usize, Message)>,
+    ) -> Check {
+        let now_ms = self.world.now_ms;
+        let Some(controller) = self.controllers.get_mut(&idx) else {
+            if let Some((to, message)) = answer(Err(ErrorCode::NOT_CONTROLLER)) {
+                self.send(idx, to, message);
+            }
+            return Ok(());
+        };
+        let base_offset = controller.end_offset;
+        let cx = Cx {
+            now_ms,
+            next_offset: base_offset,
+            random: &controller.random,
+            is_forwarded: true,
+            kraft_version: 1,
+        };
+        let (records, answer) = match decide(&controller.state, &cx, &mut controller.heartbeats) {
+            Err(error) => (Vec::new(), answer(Err(error.code))),
+            Ok(outcome) => (outcome.records, answer(Ok(outcome.response))),
+        };
+        let is_write = !records.is_empty();
+        if is_write {
+            let prepared = controller
+                .state
+                .prepare(base_offset, &records)
+                .map_err(|error| format!("the controller contradicts itself: {error}"))?;
+            controller
+                .state
+                .install(prepared, &mut controller.heartbeats);
+            controller.end_offset += i64::try_from(records.len()).unwrap();
+        }
+        let end_offset = controller.end_offset;
+        if let Some((to, message)) = answer {
+            controller.waiting.push((end_offset, to, message));
+        }
+        if is_write {
+            let value = self.number();
+            self.world.nodes[idx].enqueue_records(value, records.into());
+            self.world.step(idx, Input::Tick, &Payload::default())?;
+            let node = &self.world.nodes[idx];
+            assert!(node.leading.is_none() || node.disk.end_offset() == end_offset);
+        }
+        self.controller_follows(idx)
+    }
+
+    pub(super) fn controller_asked(
+        &mut self,
+        idx: usize,
+        from: usize,
+        number: u64,
+        ask: Ask,
+    ) -> Check {
+        let reply = move |answer| Some((from, Message::Answer(number, answer)));
+        match ask {
+            Ask::Register(request) => self.decide(
+                idx,
+                |controller, cx, heartbeats| controller.register_broker(cx, heartbeats, &request),
+                |result| {
+                    let epoch = result.map(|response| response.broker_epoch);
+                    reply(Answer::Registered(epoch))
+                },
+            ),
+            Ask::Heartbeat(request) => self.decide(
+                idx,
+                |controller, cx, heartbeats| controller.broker_heartbeat(cx, heartbeats, &request),
+                |result| reply(Answer::Heartbeat(result)),
+            ),
+            Ask::Alter(request) => self.decide(
+                idx,
+                |controller, _, _| controller.alter_partition(&request),
+                |result| {
+                    let altered = result.and_then(|response| altered(&response));
+                    reply(Answer::Altered(altered))
+                },
+            ),
+        }
+    }
+
+    pub(super) fn controller_timer(&mut self, idx: usize) -> Check {
+        let Some(controller) = self.controllers.get_mut(&idx) else {
+            return Ok(());
+        };
+        controller.next_timer_ms = self.world.now_ms + TIMER_MS;
+        let image = controller.state.image();
+        let alive = image.cluster.alive_brokers().count();
+        let has_topic = image.topics.by_name(TOPIC).is_some();
+        self.decide(
+            idx,
+            |controller, cx, heartbeats| {
+                let fenced = controller.fence_stale_broker(cx, heartbeats);
+                fenced.ok_or_else(|| ApiError::from(ErrorCode::NONE))
+            },
+            |_| None,
+        )?;
+        if !has_topic && alive >= 3 {
+            let config = CreatableTopicConfig::default()
+                .with_name(text("min.insync.replicas"))
+                .with_value(Some(text("2")));
+            let topic = CreatableTopic::default()
+                .with_name(TopicName(text(TOPIC)))
+                .with_num_partitions(1)
+                .with_replication_factor(3)
+                .with_configs(vec![config]);
+            let request = CreateTopicsRequest::default().with_topics(vec![topic]);
+            self.decide(
+                idx,
+                |controller, cx, _| controller.create_topics(cx, &request),
+                |_| None,
+            )?;
+        }
+        if self.rng.percent(5) {
+            self.decide(
+                idx,
+                |controller, _, _| Ok(controller.balance_leaders()),
+                |_| None,
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn altered(response: &AlterPartitionResponse) -> Result<AlteredIsr, ErrorCode> {
+    let partition = &response.topics[0].partitions[0];
+    match ErrorCode(partition.error_code) {
+        ErrorCode::NONE => Ok(AlteredIsr {
+            leader_epoch: partition.leader_epoch,
+            partition_epoch: partition.partition_epoch,
+            isr: partition.isr.iter().map(|id| id.0).collect(),
+        }),
+        error => Err(error),
+    }
+}
