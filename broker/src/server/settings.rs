@@ -158,7 +158,6 @@ pub(super) fn quorum_node(
             .auto_leader_rebalance_enable
             .then_some(config.leader_imbalance_check_interval_seconds * 1000),
         metadata_max_idle_interval_ms: config.metadata_max_idle_interval_ms,
-        ..ControllerConfig::default()
     };
     let listener = config
         .listeners

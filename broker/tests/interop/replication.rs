@@ -101,12 +101,8 @@ impl Admin {
             any.send(request).await
         })?;
         ensure!(response.topics[0].error_code == 0, "{response:?}");
-        for partition in 0..assignments.len() {
-            self.until_in_sync(
-                topic,
-                i32::try_from(partition)?,
-                assignments[partition].len(),
-            )?;
+        for (partition, replicas) in (0..).zip(assignments) {
+            self.until_in_sync(topic, partition, replicas.len())?;
         }
         Ok(())
     }
