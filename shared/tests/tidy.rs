@@ -98,9 +98,12 @@ const PURE: &[&str] = &[
     "broker/src/log/producer_state.rs",
     "broker/src/log/retention.rs",
     "broker/src/log/validator.rs",
-    "broker/src/raft/state.rs",
+    "broker/src/raft/machine.rs",
+    "broker/src/raft/machine/",
+    "broker/src/raft/rpc.rs",
     "broker/src/raft/voters.rs",
     "broker/src/replica/fetch_session.rs",
+    "broker/src/replica/fetcher/state.rs",
     "broker/src/replica/partition/state.rs",
     "shared/src/record/",
     "shared/src/schema/",
@@ -167,6 +170,7 @@ impl Source {
         self.path.contains("/tests/")
             || self.path.ends_with("tests.rs")
             || self.path.contains("testing")
+            || self.path.contains("/simulation")
             || self.path.contains("/benches/")
             || self.path.contains("/examples/")
     }
