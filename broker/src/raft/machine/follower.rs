@@ -449,6 +449,22 @@ impl Raft {
         is_good
     }
 
+    /// A node can't be reached. If it is the leader, it may be gone.
+    ///
+    /// Differs from Kafka, where a follower waits for the whole fetch time-out even when the leader's
+    /// host refuses connections. The pre-vote sees to it that a leader that others hear of stays.
+    pub(super) fn lost_contact(&mut self, now_ms: i64, peer: Peer) {
+        let timeout_ms = self.config.fetch_timeout_ms;
+        let jitter = self.random_below((timeout_ms / 8).max(1).unsigned_abs());
+        let wait_ms = (timeout_ms / 4).saturating_add(i64::try_from(jitter).unwrap_or(0));
+        if let Role::Follower(role) = &mut self.role
+            && peer == Peer::Node(role.leader_id)
+        {
+            let deadline_ms = now_ms.saturating_add(wait_ms);
+            role.fetch_deadline_ms = role.fetch_deadline_ms.min(deadline_ms);
+        }
+    }
+
     fn truncate(&mut self, leader: EpochEndOffset) -> bool {
         let end_offset = self.log.truncation_offset(leader);
         if end_offset < self.high_watermark || leader.end_offset < self.high_watermark {

@@ -87,6 +87,9 @@ impl Raft {
             (Kind::ApiVersions, _) => {
                 self.voter_probed(now_ms, peer, error, None);
             }
+            (_, ErrorCode::NETWORK_EXCEPTION | ErrorCode::BROKER_NOT_AVAILABLE) => {
+                self.lost_contact(now_ms, peer);
+            }
             (
                 _,
                 ErrorCode::CLUSTER_AUTHORIZATION_FAILED

@@ -451,3 +451,44 @@ fn late_answers_are_not_heard() {
         ",
     );
 }
+
+#[test]
+fn a_leader_that_cannot_be_reached_is_given_a_part_of_the_time_only() {
+    check(
+        "
+        start voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
+            persist epoch=5 leader=2 voted=-
+            to 2: fetch epoch=5 at=10@4 hw=0
+            news leader=2@5
+        answer 2 ok leader=2
+            to 2: fetch epoch=5 at=10@4 hw=0
+        fail 2 NETWORK_EXCEPTION
+            to boot: fetch epoch=5 at=10@4 hw=0
+        fail boot NETWORK_EXCEPTION
+        tick 400
+            to 2: fetch epoch=5 at=10@4 hw=0
+        tick 350
+            to 2: pre-vote epoch=5 end=10@4
+            to 3: pre-vote epoch=5 end=10@4
+        ",
+    );
+    check(
+        "
+        start voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
+            persist epoch=5 leader=2 voted=-
+            to 2: fetch epoch=5 at=10@4 hw=0
+            news leader=2@5
+        fail 2 NETWORK_EXCEPTION
+            to boot: fetch epoch=5 at=10@4 hw=0
+        fail boot NETWORK_EXCEPTION
+        tick 400
+            to 2: fetch epoch=5 at=10@4 hw=0
+        answer 2 ok leader=2
+            to 2: fetch epoch=5 at=10@4 hw=0
+        tick 1999
+        tick 1
+            to 2: pre-vote epoch=5 end=10@4
+            to 3: pre-vote epoch=5 end=10@4
+        ",
+    );
+}
