@@ -38,4 +38,4 @@ pub use handle::{ControllerHandle, RequestContext};
 pub use principal::Principal;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

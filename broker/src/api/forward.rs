@@ -221,3 +221,63 @@ fn opened(cx: &RequestContext, mut data: Bytes) -> Result<Reply, Failure> {
     frame.push_bytes(body);
     Ok(frame.finish().map_or(Reply::Close, Reply::Frame))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use kafka_shared::protocol::header::{RequestHeader, parse_request_header};
+
+    use super::*;
+    use crate::{controller::tests::frames::recorded, network::ConnectionInfo};
+
+    fn context(header: RequestHeader) -> RequestContext {
+        RequestContext {
+            header,
+            connection: Arc::new(ConnectionInfo {
+                id: 1,
+                listener: "PLAINTEXT".into(),
+                local_addr: "127.0.0.1:9092".parse().unwrap(),
+                // As a dual-stack socket shows a client of IPv4.
+                peer_addr: "[::ffff:127.0.0.1]:5000".parse().unwrap(),
+                client_software: OnceLock::new(),
+            }),
+            received_at: Instant::now(),
+        }
+    }
+
+    #[test]
+    fn a_clients_request_is_sealed_as_apache_kafkas_brokers_seal_it() {
+        let mut frame = recorded("Envelope", "req")[0].clone();
+        parse_request_header(&mut frame).unwrap();
+        let theirs: EnvelopeRequest = codec::decode_request(&mut frame, 0).unwrap();
+        let mut inner = theirs.request_data.clone();
+        let header = parse_request_header(&mut inner).unwrap();
+        let Ok(ours) = sealed(&context(header), &Principal::anonymous(), &inner) else {
+            panic!("it can't be sealed")
+        };
+        assert_eq!(ours, theirs);
+    }
+
+    #[test]
+    fn an_answer_that_belongs_to_another_request_is_not_passed_on() {
+        let header = RequestHeader {
+            api_key: ApiKey::CreateTopics as i16,
+            api_version: 7,
+            correlation_id: 3,
+            client_id: None,
+        };
+        let cx = context(header);
+        let open = |data: &'static [u8]| opened(&cx, Bytes::from_static(data));
+        let Ok(Reply::Frame(frame)) = open(b"\0\0\0\x03\0body") else {
+            panic!("it is the answer")
+        };
+        assert_eq!(
+            &frame.to_bytes().unwrap()[..],
+            b"\0\0\0\x09\0\0\0\x03\0body"
+        );
+        for other in [&b"\0\0\0\x04\0body"[..], b"\0\0\0\x03", b"\0\0", b""] {
+            assert!(open(other).is_err(), "{other:?}");
+        }
+    }
+}

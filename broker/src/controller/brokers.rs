@@ -12,6 +12,7 @@ use kafka_protocol::messages::{
     UnregisterBrokerRequest, UnregisterBrokerResponse,
 };
 use kafka_shared::error::{ApiError, ErrorCode};
+use kafka_shared::protocol::messages::cordoned_log_dirs;
 use kafka_shared::schema::metadata::{
     BrokerRegistrationChangeRecord, MetadataRecord, ProducerIdsRecord, RegisterBrokerRecord,
     RegisterControllerRecord, RegisteredEndpoint, RegisteredFeature, UnregisterBrokerRecord,
@@ -23,7 +24,7 @@ use super::partitions::BrokerChange;
 use super::state::{Cx, Outcome, QuorumController};
 use crate::metadata::cluster::FeatureRange;
 use crate::metadata::features::{KRAFT_VERSION, METADATA_VERSION};
-use crate::metadata::records::DIRECTORY_ASSIGNMENT_SINCE;
+use crate::metadata::records::{CORDONED_DIRECTORIES_SINCE, DIRECTORY_ASSIGNMENT_SINCE};
 use crate::metadata::topics::directory_id;
 
 /// How many producer ids a broker gets at once.
@@ -273,6 +274,7 @@ impl QuorumController {
             heartbeats.end_session(id);
         }
         self.log_dirs_offline(id, epoch, &request.offline_log_dirs, &mut records);
+        self.log_dirs_cordoned(id, epoch, request, &mut records)?;
         let response = BrokerHeartbeatResponse::default()
             .with_is_caught_up(request.current_metadata_offset >= register_offset)
             .with_is_fenced(next.is_fenced())
@@ -350,6 +352,31 @@ impl QuorumController {
         records.push(registration_change(id, epoch, |record| {
             record.log_dirs = left
         }));
+    }
+
+    fn log_dirs_cordoned(
+        &self,
+        id: i32,
+        epoch: i64,
+        request: &BrokerHeartbeatRequest,
+        records: &mut Vec<MetadataRecord>,
+    ) -> Result<(), ApiError> {
+        let cordoned = cordoned_log_dirs(request)
+            .map_err(|error| ApiError::new(ErrorCode::INVALID_REQUEST, error.to_string()))?;
+        let (Some(cordoned), Some(broker)) = (cordoned, self.image.cluster.broker(id)) else {
+            return Ok(());
+        };
+        if self.metadata_version() < CORDONED_DIRECTORIES_SINCE {
+            return Ok(());
+        }
+        let set = |dirs: &[Uuid]| dirs.iter().copied().collect::<BTreeSet<_>>();
+        let known = broker.cordoned_directories.as_deref().map(set);
+        if known != Some(set(&cordoned)) {
+            records.push(registration_change(id, epoch, |record| {
+                record.cordoned_log_dirs = Some(cordoned);
+            }));
+        }
+        Ok(())
     }
 
     /// Fences the broker whose session has ended, if there is one.

@@ -14,6 +14,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kafka_protocol::messages::BrokerHeartbeatRequest;
 use kafka_shared::error::{ApiError, ErrorCode};
 use kafka_shared::schema::metadata::{
     AbortTransactionRecord, BeginTransactionRecord, ConfigRecord, EndTransactionRecord,
@@ -294,6 +295,20 @@ impl Active {
         };
         let outcome = decide(&self.controller, &cx, &mut self.heartbeats)?;
         self.append(outcome)
+    }
+
+    /// Notes that a broker was heard of, and nothing else.
+    pub(super) fn late_heartbeat(&mut self, request: &BrokerHeartbeatRequest) {
+        let (id, epoch) = (request.broker_id.0, request.broker_epoch);
+        if self.controller.check_broker_epoch(id, epoch).is_ok() {
+            tracing::warn!(
+                broker = id,
+                "a heartbeat has waited too long: the controller is behind"
+            );
+            let now_ms = self.clock.monotonic_ms();
+            self.heartbeats.contact(id, epoch, now_ms);
+            self.heartbeats.touch(id, request.current_metadata_offset);
+        }
     }
 
     fn append<T>(&mut self, outcome: Outcome<T>) -> Result<Decided<T>, ApiError> {

@@ -27,7 +27,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::driver::{Command, Decided};
+use super::driver::{Active, Command, Decided};
 use super::error_response::ErrorResponse;
 use super::features::{kraft_version_upgrade, update_failed};
 use super::heartbeat::Heartbeats;
@@ -127,12 +127,16 @@ impl ControllerHandle {
         decide: impl FnOnce(&QuorumController, &Cx<'_>, &mut Heartbeats) -> Result<Outcome<T>, ApiError>
         + Send
         + 'static,
+        late: impl FnOnce(&mut Active) + Send + 'static,
     ) -> Result<T, ApiError> {
         let is_forwarded = cx.is_forwarded;
         let (sender, receiver) = oneshot::channel();
         let command: Command = Box::new(move |active| {
             // Nobody waits any more: the deadline has passed while the request was queued.
             if sender.is_closed() {
+                if let Ok(active) = active {
+                    late(active);
+                }
                 return;
             }
             let decided = active.and_then(|active| active.decide(is_forwarded, decide));
@@ -170,6 +174,22 @@ impl ControllerHandle {
                 Ok(decided.response)
             }
         }
+    }
+
+    /// BrokerHeartbeat. One that has waited for too long still shows that the broker is there.
+    pub async fn broker_heartbeat(
+        &self,
+        cx: &RequestContext,
+        request: BrokerHeartbeatRequest,
+    ) -> BrokerHeartbeatResponse {
+        let request = Arc::new(request);
+        let (on_time, late) = (Arc::clone(&request), Arc::clone(&request));
+        let decide = move |controller: &QuorumController, cx: &Cx<'_>, hearts: &mut Heartbeats| {
+            controller.broker_heartbeat(cx, hearts, &on_time)
+        };
+        let late = move |active: &mut Active| active.late_heartbeat(&late);
+        let answered = self.call(cx, cx.timeout, decide, late).await;
+        answered.unwrap_or_else(|error| request.error_response(&error))
     }
 
     /// UpdateFeatures. `results` names every feature, which versions from 2 on leave out.
@@ -252,7 +272,7 @@ macro_rules! requests {
                     let _ = (&$decide_cx, &$heartbeats);
                     $decide
                 };
-                match self.call(cx, timeout, decide).await {
+                match self.call(cx, timeout, decide, |_| {}).await {
                     Ok(response) => response,
                     Err(error) => request.error_response(&error),
                 }
@@ -326,12 +346,6 @@ requests! {
     register_controller(ControllerRegistrationRequest) -> ControllerRegistrationResponse,
         timeout |cx, _request| cx.timeout,
         decide |controller, _cx, _heartbeats, request| controller.register_controller(&request);
-    /// BrokerHeartbeat.
-    broker_heartbeat(BrokerHeartbeatRequest) -> BrokerHeartbeatResponse,
-        timeout |cx, _request| cx.timeout,
-        decide |controller, cx, heartbeats, request| {
-            controller.broker_heartbeat(cx, heartbeats, &request)
-        };
     /// UnregisterBroker.
     unregister_broker(UnregisterBrokerRequest) -> UnregisterBrokerResponse,
         timeout |cx, _request| cx.timeout,

@@ -9,6 +9,7 @@ use super::state::Cx;
 use super::testing::CLUSTER_ID;
 use crate::metadata::ConfigResource;
 
+pub(crate) mod frames;
 mod script;
 
 use script::{Script, check, directory, text};

@@ -51,6 +51,9 @@ use crate::{
 /// Most events that wait for the task; each of them says only that there is something to look at.
 const EVENTS_MAX: usize = 16;
 
+/// How often a refusal is heard again in the hope that the metadata tells its reason.
+const UNEXPLAINED_REFUSALS_MAX: u32 = 8;
+
 /// What the broker says of itself.
 #[derive(Debug, Clone)]
 pub(super) struct Registration {
@@ -150,6 +153,7 @@ impl Lifecycle {
             broker_epoch: -1,
             offline: BTreeMap::new(),
             was_refused: false,
+            unexplained_refusals: 0,
             standing: sender,
             parts,
         };
@@ -298,6 +302,7 @@ struct Task {
     /// Lost directories: since when they are, and whether the controller knows.
     offline: BTreeMap<Uuid, (i64, bool)>,
     was_refused: bool,
+    unexplained_refusals: u32,
     standing: watch::Sender<Standing>,
 }
 
@@ -533,6 +538,14 @@ impl Task {
             ErrorCode::REQUEST_TIMED_OUT => {
                 debug!("no controller took the registration yet");
                 return self.machine.timed_out(now_ms);
+            }
+            // The refusal may be quicker than the metadata that explains it.
+            ErrorCode::UNSUPPORTED_VERSION
+                if self.parts.metadata.image().features.metadata_version == 0
+                    && self.unexplained_refusals < UNEXPLAINED_REFUSALS_MAX =>
+            {
+                self.unexplained_refusals += 1;
+                return self.machine.failed(now_ms);
             }
             ErrorCode::UNSUPPORTED_VERSION => format!(
                 "the cluster uses features that this broker does not have: {}",

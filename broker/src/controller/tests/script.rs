@@ -143,7 +143,7 @@ impl Script {
     }
 
     /// Decides, applies and shows the records, and gives the response.
-    fn decide<T>(
+    pub(super) fn decide<T>(
         &mut self,
         decide: impl FnOnce(&QuorumController, &Cx<'_>, &mut Heartbeats) -> Result<Outcome<T>, ApiError>,
     ) -> Option<T> {
