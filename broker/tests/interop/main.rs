@@ -14,6 +14,7 @@ mod clients;
 mod crash;
 mod files;
 mod folders;
+mod lifecycle;
 mod load;
 mod mixed;
 #[allow(dead_code, reason = "the benchmark against Apache Kafka uses the rest")]
@@ -77,6 +78,7 @@ fn main() {
     cases.extend(quorum::cases());
     cases.extend(versions::cases());
     cases.extend(replication::cases());
+    cases.extend(lifecycle::cases());
     if !filters.is_empty() {
         cases.retain(|case| filters.iter().any(|f| case.name.contains(f.as_str())));
     }

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 
 use crate::{apache, shell};
 
-const CLUSTER_ID: &str = "6X8g3nShT-eMCtK--X86sw";
+pub const CLUSTER_ID: &str = "6X8g3nShT-eMCtK--X86sw";
 
 /// Whose program a node runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl Drop for Node {
     }
 }
 
-/// See the module's documentation. The controller is an Apache node of its own, with id 100.
+/// See the module's documentation. The controller is a node of its own, with id 100.
 #[derive(Debug)]
 pub struct Mixed {
     nodes: BTreeMap<i32, Node>,
@@ -98,6 +98,16 @@ const CONTROLLER: i32 = 100;
 impl Mixed {
     /// Starts brokers with these ids; `settings` are lines of server.properties for all of them.
     pub fn start(brokers: &[(i32, Kind)], settings: &str) -> anyhow::Result<Self> {
+        Self::start_under(Kind::Apache, brokers, settings)
+    }
+
+    /// As [`Self::start`], under a controller of one's choice. Apache Kafka's tool formats all
+    /// folders, whoever works on them.
+    pub fn start_under(
+        controller: Kind,
+        brokers: &[(i32, Kind)],
+        settings: &str,
+    ) -> anyhow::Result<Self> {
         let mut cluster = Self {
             nodes: BTreeMap::new(),
             folder: tempfile::tempdir()?,
@@ -105,7 +115,7 @@ impl Mixed {
         let controller_port = shell::free_port()?;
         cluster.add(
             CONTROLLER,
-            Kind::Apache,
+            controller,
             controller_port,
             controller_port,
             settings,
@@ -205,6 +215,11 @@ impl Mixed {
 
     pub fn kind(&self, id: i32) -> Kind {
         self.nodes[&id].kind
+    }
+
+    /// `host:port` of the controller.
+    pub fn controller(&self) -> String {
+        format!("127.0.0.1:{}", self.nodes[&CONTROLLER].port)
     }
 
     pub fn bootstrap(&self) -> String {

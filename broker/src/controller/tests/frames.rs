@@ -19,7 +19,7 @@ pub(crate) fn recorded(name: &str, direction: &str) -> Vec<Bytes> {
     let mut frames = Vec::new();
     while let (Some(title), Some(hex)) = (lines.next(), lines.next()) {
         let mut words = title.split(' ');
-        if words.next() == Some(name) && words.last() == Some(direction) {
+        if words.next() == Some(name) && words.next_back() == Some(direction) {
             let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
             frames.push((0..hex.len()).step_by(2).map(byte).collect());
         }
