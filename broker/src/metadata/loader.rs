@@ -446,3 +446,6 @@ fn clean(config: &LoaderConfig, log: &dyn CommittedLog, now_ms: i64) -> Result<(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -99,6 +99,11 @@ impl Download {
         self.id
     }
 
+    /// The file in which it gathers.
+    pub fn part(&self) -> &Path {
+        &self.part
+    }
+
     /// Appends what came.
     ///
     /// # Errors

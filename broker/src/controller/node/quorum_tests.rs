@@ -587,3 +587,24 @@ async fn voters_come_and_go_until_none_of_the_first_is_left() {
     assert_eq!(quorum.running[&2].node.raft.voters().ids(), [2, 3]);
     quorum.assert_same_images().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_controller_that_may_join_becomes_a_voter_by_itself() {
+    let joining = |config: &mut NodeConfig| {
+        sessions_never_end(config);
+        config.auto_join_enable = true;
+    };
+    let mut quorum = started(&[1], false, joining).await;
+    quorum.create("alone").await;
+    quorum.add_port(2);
+    quorum.format(2, None);
+    quorum.start(2).await;
+    within(async {
+        while quorum.running[&1].node.raft.voters().ids() != [1, 2] {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    quorum.create("both").await;
+    quorum.assert_same_images().await;
+}

@@ -481,15 +481,17 @@ impl Thread {
         if download.id() != id {
             return Err(missing());
         }
+        // One that was damaged on its way must not get the name: every start would fail on it.
+        let content = match snapshot::read_file(download.part()) {
+            Ok(content) => content,
+            Err(error) => {
+                download.discard();
+                return Err(StoreError(error.to_string()));
+            }
+        };
         download
             .complete(dir)
             .map_err(io_error("complete a snapshot"))?;
-        let file_id = snapshot::SnapshotId {
-            end_offset: id.end_offset,
-            epoch: id.epoch,
-        };
-        let content =
-            snapshot::read(dir, file_id).map_err(|error| StoreError(error.to_string()))?;
         self.shared.store.restart_at(id.end_offset)?;
         let records = QuorumRecords {
             kraft_version: content.kraft.kraft_version,
