@@ -158,7 +158,7 @@ pub fn groups(cluster: &mut Cluster) -> anyhow::Result<()> {
         ("consumer-one", "consumer", "stable", 1),
     ] {
         // The members read on until they are at the end.
-        let lag: i64 = if id == "stopped" { 400 } else { 0 };
+        let lag: i64 = if id == "stopped" { 500 - 6 * 16 } else { 0 };
         terminal.keys(":groups enter")?;
         terminal.wait_until(
             &format!("{id} is {state} with a lag of {lag}"),
