@@ -299,6 +299,7 @@ impl FetcherTask {
             return;
         }
         let (mut appends, mut diverging, mut out_of_range) = (Vec::new(), Vec::new(), Vec::new());
+        let mut is_missed = false;
         for topic in response.responses {
             for answered in topic.partitions {
                 let key = PartitionKey {
@@ -315,6 +316,8 @@ impl FetcherTask {
                 let Some(partition) = self.partitions.get(&key) else {
                     continue;
                 };
+                let is_append = matches!(verdict, Verdict::Append(_));
+                is_missed |= answer.error == ErrorCode::NONE && !is_append;
                 match verdict {
                     Verdict::Nothing => {}
                     Verdict::Append(wanted) => appends.push(Append {
@@ -332,6 +335,9 @@ impl FetcherTask {
                     Verdict::OutOfRange(wanted) => out_of_range.push((key, wanted)),
                 }
             }
+        }
+        if is_missed {
+            self.state.restart_session();
         }
         self.append_all(appends).await;
         for (key, wanted, leader_epoch_end) in diverging {
