@@ -44,8 +44,8 @@ const START_WAIT_MS: u64 = 30_000;
 /// How long the members may take to leave their groups.
 const LEAVE_WAIT_MS: u64 = 3_000;
 
-/// How long the brokers may take to shut down before they are killed.
-const STOP_WAIT_MS: u64 = 5_000;
+/// How long the brokers may take to shut down before they are killed: their data goes anyway.
+const STOP_WAIT_MS: u64 = 1_500;
 
 const POLL_MS: u64 = 25;
 

@@ -122,16 +122,19 @@ impl ClusterLayout {
             ("default.replication.factor", replicas.clone()),
             ("min.insync.replicas", min_isr.to_owned()),
             ("offsets.topic.replication.factor", replicas.clone()),
-            ("transaction.state.log.replication.factor", replicas.clone()),
-            ("transaction.state.log.min.isr", min_isr.to_owned()),
-            ("share.coordinator.state.topic.replication.factor", replicas),
-            ("share.coordinator.state.topic.min.isr", min_isr.to_owned()),
             // A developer's group has its members at once; waiting for more only costs time.
             ("group.initial.rebalance.delay.ms", "0".to_owned()),
         ];
         let mut properties = Properties::new();
         for (key, value) in usual {
             properties.set(key, value);
+        }
+        // Kafka's own numbers are right where there are enough nodes for them.
+        if self.nodes.len() < REPLICAS_MAX {
+            for topic in ["transaction.state.log", "share.coordinator.state.topic"] {
+                properties.set(format!("{topic}.replication.factor"), replicas.clone());
+                properties.set(format!("{topic}.min.isr"), min_isr);
+            }
         }
         if let Some(rack) = &node.rack {
             properties.set("broker.rack", rack.clone());

@@ -58,6 +58,11 @@ impl Drop for Local {
     }
 }
 
+/// Where the ports of a test begin; tests that run at the same time keep clear of each other.
+fn port_of(test: u32) -> String {
+    (20_000 + std::process::id() % 500 * 20 + test * 10).to_string()
+}
+
 fn of(brokers: &[Value], field: &str) -> Vec<String> {
     let text = |value: &Value| value.as_str().map_or(value.to_string(), str::to_owned);
     brokers.iter().map(|broker| text(&broker[field])).collect()
@@ -82,7 +87,9 @@ fn three_nodes_share_partitions_and_bear_the_loss_of_one() {
     let local = Local::new();
     // Short, so that a loss shows soon.
     let settings = ["--set", "broker.session.timeout.ms=3000"];
-    let mut start = vec!["start", "dev", "--brokers", "3", "--racks", "a,b,c"];
+    let port = port_of(0);
+    let mut start = vec!["start", "dev", "--brokers", "3", "--port", &port];
+    start.extend(["--racks", "a,b,c"]);
     start.extend(settings);
     let started = local.brokers(&start, 0);
     assert_eq!(of(&started, "name"), ["dev/1", "dev/2", "dev/3"]);
@@ -167,7 +174,8 @@ fn three_nodes_share_partitions_and_bear_the_loss_of_one() {
 #[test]
 fn a_node_whose_port_is_taken_is_told_and_the_others_run() {
     let local = Local::new();
-    let started = local.brokers(&["start", "dev", "--brokers", "3"], 0);
+    let port = port_of(1);
+    let started = local.brokers(&["start", "dev", "--brokers", "3", "--port", &port], 0);
     local.brokers(&["stop", "dev"], 0);
     let port = started[1]["port"].as_u64().expect("a port");
     let taken = std::net::TcpListener::bind(format!("127.0.0.1:{port}")).expect("it is free");
