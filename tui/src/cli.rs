@@ -24,7 +24,7 @@ use kafka_shared::time::SystemClock;
 use kafka_shared::types::Endpoint;
 
 use crate::cluster::{ClusterClient, ConnectOptions};
-use crate::local::daemon::DaemonArgs;
+use crate::local::daemon::{DaemonArgs, FormatArgs};
 use crate::model::{ClusterSnapshot, Fault, FaultKind, Update};
 use crate::output::{EXIT_CODES, Format, Printable, error_text, exit_code};
 
@@ -77,12 +77,18 @@ pub enum Command {
     /// Run the broker that this program holds, in the foreground
     #[command(hide = true)]
     Daemon(DaemonArgs),
+    /// Format the data folders of a broker
+    #[command(name = "daemon-format", hide = true)]
+    DaemonFormat(FormatArgs),
     #[command(flatten)]
     Scripted(Scripted),
 }
 
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
+    /// How many brokers
+    #[arg(long, default_value_t = 3, value_parser = brokers)]
+    pub brokers: usize,
     /// Open no screens: print the address and run until interrupted
     #[arg(long)]
     pub headless: bool,
@@ -346,11 +352,25 @@ pub struct GoalArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum LocalCommand {
-    /// Start a broker on this machine, made anew if there is none of that name
+    /// Start a broker or a cluster on this machine, made anew if there is none of that name
+    ///
+    /// Of a cluster NAME, all nodes are meant by NAME and one node by NAME/ID, here and in all
+    /// other commands.
     Start {
         #[arg(default_value = crate::local::DEFAULT_NAME)]
         name: String,
-        /// The one it had, or the first free one from 9092 on
+        /// So many make a new cluster
+        #[arg(long, value_name = "N", value_parser = brokers)]
+        brokers: Option<usize>,
+        /// Racks for the brokers of a new cluster, dealt out in turn
+        #[arg(
+            long,
+            value_name = "RACK,...",
+            value_delimiter = ',',
+            requires = "brokers"
+        )]
+        racks: Vec<String>,
+        /// Of the first broker. The one it had, or the first free one from 9092 on
         #[arg(long)]
         port: Option<u16>,
         /// A setting as in server.properties; may be given more than once
@@ -367,6 +387,16 @@ pub enum LocalCommand {
         /// Kill it, as a crash would
         #[arg(long)]
         force: bool,
+    },
+    /// Hold a broker where it stands, as if its machine had stopped
+    Pause {
+        #[arg(default_value = crate::local::DEFAULT_NAME)]
+        name: String,
+    },
+    /// Let a paused broker go on
+    Resume {
+        #[arg(default_value = crate::local::DEFAULT_NAME)]
+        name: String,
     },
     /// Show the brokers of this machine
     Status { name: Option<String> },
@@ -390,6 +420,14 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("it must have the form KEY=VALUE".to_owned()),
+    }
+}
+
+fn brokers(text: &str) -> Result<usize, String> {
+    let most = crate::local::NODES_MAX;
+    match text.parse() {
+        Ok(n) if (1..=most).contains(&n) => Ok(n),
+        _ => Err(format!("from 1 to {most}")),
     }
 }
 

@@ -1,9 +1,9 @@
-//! A cluster to look at: a local broker in a temporary folder, topics, live producers, and three
+//! A cluster to look at: local brokers in a temporary folder, topics, live producers, and three
 //! consumer groups of which one keeps up, one lags and one has members that come and go.
 //!
-//! Leaving it stops everything it started and removes the folder. The broker is a child that ends
-//! when its standard input ends, so that it goes even when this program is killed, and then
-//! removes the folder itself.
+//! Leaving it stops everything it started and removes the folder. The brokers are children that
+//! end when their standard input ends, so that they go even when this program is killed, and then
+//! remove their folders themselves.
 
 mod assignor;
 mod consumers;
@@ -13,7 +13,7 @@ mod producers;
 
 use std::fs::File;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{ClusterClient, ConnectOptions};
-use crate::local::{Program, arguments, command, free_port};
+use crate::local::{
+    ClusterLayout, Job, LOG_FILE, PROPERTIES_FILE, Ports, Program, command, format_node, write_node,
+};
 use crate::model::{Fault, FaultKind};
 use crate::ops::CreateTopic;
 
@@ -36,16 +38,21 @@ pub use member::{MemberOptions, Progress, run_member};
 
 const HOST: &str = "127.0.0.1";
 
-/// How long the broker may take until it answers.
-const START_WAIT_MS: u64 = 20_000;
+/// How long the brokers may take until they answer.
+const START_WAIT_MS: u64 = 30_000;
 
 /// How long the members may take to leave their groups.
 const LEAVE_WAIT_MS: u64 = 3_000;
 
-/// How long the broker may take to shut down before it is killed.
-const STOP_WAIT_MS: u64 = 5_000;
+/// How long the brokers may take to shut down before they are killed: their data goes anyway.
+const STOP_WAIT_MS: u64 = 1_500;
 
 const POLL_MS: u64 = 25;
+
+const RACKS: [&str; 3] = ["rack-a", "rack-b", "rack-c"];
+
+/// Quick to form groups, so that there is something to see at once.
+const SETTINGS: [(&str, &str); 1] = [("group.initial.rebalance.delay.ms", "500")];
 
 /// A topic: name, partitions, settings.
 type TopicPlan = (&'static str, i32, &'static [(&'static str, &'static str)]);
@@ -65,32 +72,35 @@ const TOPICS: [TopicPlan; 5] = [
 /// A running demo. [`Demo::stop`] ends it in order; dropping it ends it at once.
 #[derive(Debug)]
 pub struct Demo {
-    // Fields are dropped in this order: the broker ends before its folder is removed.
-    broker: BrokerChild,
+    // Fields are dropped in this order: the brokers end before their folder is removed.
+    brokers: Vec<BrokerChild>,
     folder: DemoFolder,
-    endpoint: Endpoint,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// The broker's process; killed when it is dropped.
+/// A broker's process; killed when it is dropped.
 #[derive(Debug)]
-struct BrokerChild(Child);
+struct BrokerChild {
+    process: Child,
+    endpoint: Endpoint,
+    log: PathBuf,
+}
 
 impl Drop for BrokerChild {
     fn drop(&mut self) {
         // Errors mean that it has ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
 impl Demo {
-    /// Starts the broker, makes the topics and starts producers and consumers.
+    /// Starts so many brokers, makes the topics and starts producers and consumers.
     ///
     /// # Errors
-    /// When the broker does not come up; everything started so far is stopped.
-    pub async fn start(program: &Program) -> Result<Self, Fault> {
+    /// When a broker does not come up; everything started so far is stopped.
+    pub async fn start(program: &Program, brokers: usize) -> Result<Self, Fault> {
         let what = "start the demo";
         let folder = DemoFolder::new().map_err(|error| {
             Fault::new(
@@ -99,13 +109,13 @@ impl Demo {
                 format!("make a temporary folder: {error}"),
             )
         })?;
-        let port =
-            free_port().ok_or_else(|| Fault::new(FaultKind::Failed, what, "no port is free"))?;
-        let broker = BrokerChild(spawn(what, folder.path(), port, program)?);
+        let racks = RACKS.map(str::to_owned);
+        let racks = if brokers > 1 { &racks[..] } else { &[] };
+        let settings = SETTINGS.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let layout = ClusterLayout::new(what, brokers, racks, &settings, Ports::Any)?;
         let mut demo = Self {
-            broker,
+            brokers: spawn_all(what, folder.path(), &layout, program).await?,
             folder,
-            endpoint: Endpoint::new(HOST, port),
             stop: CancellationToken::new(),
             tasks: Vec::new(),
         };
@@ -115,9 +125,10 @@ impl Demo {
         Ok(demo)
     }
 
-    /// Where the broker listens.
-    pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+    /// Where the brokers listen.
+    pub fn bootstrap(&self) -> Vec<Endpoint> {
+        let brokers = self.brokers.iter();
+        brokers.map(|broker| broker.endpoint.clone()).collect()
     }
 
     /// Everything that the demo keeps on disk.
@@ -125,17 +136,20 @@ impl Demo {
         self.folder.path()
     }
 
-    /// Lets the members leave, stops the broker and removes the folder.
+    /// Lets the members leave, stops the brokers and removes the folder.
     pub async fn stop(mut self) {
         self.stop.cancel();
         let tasks = std::mem::take(&mut self.tasks);
         let ended = futures_util::future::join_all(tasks);
-        // Who does not leave in time is cut off by the end of the broker.
+        // Who does not leave in time is cut off by the end of the brokers.
         let _ = tokio::time::timeout(Duration::from_millis(LEAVE_WAIT_MS), ended).await;
-        // The end of its input asks the broker to shut down.
-        drop(self.broker.0.stdin.take());
+        for broker in &mut self.brokers {
+            // The end of its input asks the broker to shut down.
+            drop(broker.process.stdin.take());
+        }
         for _ in 0..STOP_WAIT_MS / POLL_MS {
-            if !matches!(self.broker.0.try_wait(), Ok(None)) {
+            let mut brokers = self.brokers.iter_mut();
+            if brokers.all(|broker| !matches!(broker.process.try_wait(), Ok(None))) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
@@ -143,35 +157,35 @@ impl Demo {
     }
 
     fn client(&self, client_id: &str) -> ClusterClient {
-        client(&self.endpoint, client_id)
+        client(self.bootstrap(), client_id)
     }
 
+    /// Waits until every broker answers and knows all the others.
     async fn wait_until_ready(&mut self, what: &str) -> Result<(), Fault> {
         let clock = SystemClock::new();
         let started = clock.monotonic();
+        let n_brokers = self.brokers.len();
         while clock.monotonic().saturating_sub(started) < Duration::from_millis(START_WAIT_MS) {
-            if let Ok(Some(status)) = self.broker.0.try_wait() {
-                let log = std::fs::read_to_string(self.log()).unwrap_or_default();
-                let last: Vec<&str> = log.lines().rev().take(5).collect();
-                let last: Vec<&str> = last.into_iter().rev().collect();
-                let why = format!("the broker ended with {status}\n{}", last.join("\n"));
-                return Err(Fault::new(FaultKind::Failed, what, why));
+            let mut n_ready = 0;
+            for broker in &mut self.brokers {
+                if let Ok(Some(status)) = broker.process.try_wait() {
+                    let log = std::fs::read_to_string(&broker.log).unwrap_or_default();
+                    let last: Vec<&str> = log.lines().rev().take(5).collect();
+                    let last: Vec<&str> = last.into_iter().rev().collect();
+                    let why = format!("a broker ended with {status}\n{}", last.join("\n"));
+                    return Err(Fault::new(FaultKind::Failed, what, why));
+                }
+                let client = client(vec![broker.endpoint.clone()], "kafka-tui-demo");
+                let answer = client.metadata().await;
+                n_ready += usize::from(answer.is_ok_and(|m| m.brokers.len() == n_brokers));
             }
-            let answer = self.client("kafka-tui-demo").metadata().await;
-            if answer.is_ok_and(|metadata| !metadata.brokers.is_empty()) {
+            if n_ready == n_brokers {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
         }
-        let why = format!(
-            "the broker does not answer after {} s",
-            START_WAIT_MS / 1000
-        );
+        let why = format!("not all brokers are ready after {} s", START_WAIT_MS / 1000);
         Err(Fault::new(FaultKind::Failed, what, why))
-    }
-
-    fn log(&self) -> std::path::PathBuf {
-        self.folder.path().join("broker.log")
     }
 
     async fn create_topics(&self) -> Result<(), Fault> {
@@ -181,7 +195,7 @@ impl Demo {
             let create = CreateTopic {
                 name: name.to_owned(),
                 partitions: Some(partitions),
-                replication_factor: Some(1),
+                replication_factor: None,
                 configs: configs.iter().map(own).collect(),
                 ..CreateTopic::default()
             };
@@ -197,7 +211,7 @@ impl Demo {
             self.tasks.push(task::spawn("demo-producer", work));
         }
         for plan in consumers::PLANS {
-            let work = consumers::run(self.endpoint.clone(), plan, self.stop.clone());
+            let work = consumers::run(self.bootstrap(), plan, self.stop.clone());
             self.tasks.push(task::spawn("demo-consumer", work));
         }
     }
@@ -210,28 +224,55 @@ impl Drop for Demo {
 }
 
 /// A session of its own: a member's long polls hold up nobody else.
-fn client(endpoint: &Endpoint, client_id: &str) -> ClusterClient {
-    let mut options = ConnectOptions::new(vec![endpoint.clone()]);
+fn client(bootstrap: Vec<Endpoint>, client_id: &str) -> ClusterClient {
+    let mut options = ConnectOptions::new(bootstrap);
     options.client_id = client_id.to_owned();
     options.connect_timeout_ms = 2_000;
     ClusterClient::new(options, Arc::new(SystemClock::new()))
 }
 
-fn spawn(what: &str, folder: &Path, port: u16, program: &Program) -> Result<Child, Fault> {
-    let failed = |why: String| Fault::new(FaultKind::Failed, what, why);
-    // Quick to form groups, so that there is something to see at once.
-    let settings = [(
-        "group.initial.rebalance.delay.ms".to_owned(),
-        "500".to_owned(),
-    )];
-    let log = File::create(folder.join("broker.log")).map_err(|error| failed(error.to_string()))?;
-    let second = log.try_clone().map_err(|error| failed(error.to_string()))?;
-    let mut command = command(program).map_err(|error| failed(error.to_string()))?;
-    command.args(arguments(&folder.join("data"), port, &settings));
+/// Makes the nodes' folders and starts them all.
+async fn spawn_all(
+    what: &'static str,
+    folder: &Path,
+    layout: &ClusterLayout,
+    program: &Program,
+) -> Result<Vec<BrokerChild>, Fault> {
+    let (folder, layout, program) = (folder.to_owned(), layout.clone(), program.clone());
+    let spawned = task::spawn_blocking("demo-spawn", move || {
+        let mut brokers = Vec::new();
+        for node in &layout.nodes {
+            let own = folder.join(format!("node-{}", node.id));
+            write_node(&layout, node.id, &own).map_err(|error| failed(what, error))?;
+            format_node(what, &own, &layout, &program)?;
+            brokers.push(BrokerChild {
+                process: spawn(what, &folder, &own, &program)?,
+                endpoint: Endpoint::new(HOST, node.port),
+                log: own.join(LOG_FILE),
+            });
+        }
+        Ok(brokers)
+    });
+    spawned
+        .await
+        .unwrap_or_else(|_| Err(failed(what, "the task broke: see the log")))
+}
+
+fn failed(what: &str, why: impl ToString) -> Fault {
+    Fault::new(FaultKind::Failed, what, why.to_string())
+}
+
+fn spawn(what: &str, folder: &Path, own: &Path, program: &Program) -> Result<Child, Fault> {
+    let log = File::create(own.join(LOG_FILE)).map_err(|error| failed(what, error))?;
+    let second = log.try_clone().map_err(|error| failed(what, error))?;
+    let mut command = command(program, Job::Start).map_err(|error| failed(what, error))?;
+    command.arg("--config").arg(own.join(PROPERTIES_FILE));
     if *program == Program::Own {
         command
             .arg("--until-stdin-ends")
             .arg("--remove-after")
+            .arg(own)
+            .arg("--remove-empty-after")
             .arg(folder);
     }
     command
@@ -241,7 +282,7 @@ fn spawn(what: &str, folder: &Path, port: u16, program: &Program) -> Result<Chil
         .stderr(second);
     command
         .spawn()
-        .map_err(|error| failed(format!("start the broker: {error}")))
+        .map_err(|error| failed(what, format!("start a broker: {error}")))
 }
 
 #[cfg(test)]

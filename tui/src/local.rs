@@ -5,13 +5,19 @@
 //! that it outlives the terminal it was started from; the program itself is its executable (see
 //! `daemon`), or another `kafka-broker` that is named.
 //!
+//! Several nodes can make one cluster: `NAME` is its folder then, with `cluster.json` (see
+//! [`layout`]) and a folder for each node, which is called `NAME/ID` and is otherwise a broker like
+//! any other.
+//!
 //! Invariants:
 //! - A process is signalled only if it is the one that was started: its id and its start time must
 //!   match what `state.json` says, so that a recycled id hits nobody.
 //! - `state.json` is replaced as a whole, never half-written.
 //! - Deleting refuses while the broker runs, and removes only a folder that holds a `state.json`.
 
+mod cluster;
 pub mod daemon;
+mod layout;
 mod process;
 mod start;
 
@@ -24,16 +30,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Fault, FaultKind};
 
+pub use cluster::{ClusterOptions, Outcomes};
+pub(crate) use cluster::{format_node, write_node};
+pub use layout::NODES_MAX;
+pub(crate) use layout::{ClusterLayout, Ports};
 pub use process::ProcessIdentity;
+pub(crate) use start::{Job, command};
 pub use start::{Program, StartOptions};
-pub(crate) use start::{arguments, command, free_port};
 
 /// The name of a broker when none is given.
 pub const DEFAULT_NAME: &str = "default";
 
 const STATE_FILE: &str = "state.json";
-const LOG_FILE: &str = "broker.log";
+pub(crate) const LOG_FILE: &str = "broker.log";
 const DATA_FOLDER: &str = "data";
+const CLUSTER_FILE: &str = "cluster.json";
+pub(crate) const PROPERTIES_FILE: &str = "server.properties";
 
 /// Longer names make paths that some systems refuse.
 const NAME_CHARS_MAX: usize = 64;
@@ -43,6 +55,8 @@ const NAME_CHARS_MAX: usize = 64;
 #[serde(rename_all = "snake_case")]
 pub enum LocalStatus {
     Running,
+    /// Held where it stands: it answers nobody.
+    Paused,
     Stopped,
 }
 
@@ -50,6 +64,7 @@ impl fmt::Display for LocalStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Running => "running",
+            Self::Paused => "paused",
             Self::Stopped => "stopped",
         })
     }
@@ -58,9 +73,14 @@ impl fmt::Display for LocalStatus {
 /// One local broker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LocalBroker {
+    /// `CLUSTER/ID` for a node of a cluster.
     pub name: String,
+    /// `None`: it is a cluster on its own.
+    pub cluster: Option<String>,
+    pub node_id: i32,
+    pub rack: Option<String>,
     pub status: LocalStatus,
-    /// While it runs.
+    /// While it runs, or is paused.
     pub pid: Option<i32>,
     pub host: String,
     pub port: u16,
@@ -69,6 +89,51 @@ pub struct LocalBroker {
     pub folder: PathBuf,
     pub log_file: PathBuf,
     pub data_folder: PathBuf,
+    /// A node of a cluster has one.
+    pub properties_file: Option<PathBuf>,
+}
+
+/// One broker's place on this machine, whether it was ever started or not.
+#[derive(Clone, Debug)]
+struct Site {
+    name: String,
+    folder: PathBuf,
+    /// The cluster whose node it is.
+    node: Option<(String, layout::NodeLayout)>,
+    /// As it was left by the last start.
+    state: Option<State>,
+}
+
+impl Site {
+    /// `None` where there is no such broker.
+    fn broker(&self) -> Option<LocalBroker> {
+        let state = self.state.as_ref();
+        let node = self.node.as_ref();
+        let port = state
+            .map(|state| state.port)
+            .or(node.map(|(_, node)| node.port))?;
+        let process = state.map(|state| &state.process).filter(|p| p.is_alive());
+        let status = match process {
+            None => LocalStatus::Stopped,
+            Some(process) if process.is_paused() => LocalStatus::Paused,
+            Some(_) => LocalStatus::Running,
+        };
+        Some(LocalBroker {
+            name: self.name.clone(),
+            cluster: node.map(|(cluster, _)| cluster.clone()),
+            node_id: node.map_or(1, |(_, node)| node.id),
+            rack: node.and_then(|(_, node)| node.rack.clone()),
+            status,
+            pid: process.map(|process| process.pid),
+            host: start::HOST.to_owned(),
+            port,
+            started_ms: state.map_or(0, |state| state.started_ms),
+            log_file: self.folder.join(LOG_FILE),
+            data_folder: self.folder.join(DATA_FOLDER),
+            properties_file: node.map(|_| self.folder.join(PROPERTIES_FILE)),
+            folder: self.folder.clone(),
+        })
+    }
 }
 
 impl LocalBroker {
@@ -145,23 +210,55 @@ impl LocalBrokers {
         serde_json::from_str(&text).ok()
     }
 
-    fn broker(name: &str, folder: PathBuf, state: &State) -> LocalBroker {
-        let pid = state.process.is_alive().then_some(state.process.pid);
-        LocalBroker {
-            name: name.to_owned(),
-            status: if pid.is_some() {
-                LocalStatus::Running
-            } else {
-                LocalStatus::Stopped
-            },
-            pid,
-            host: start::HOST.to_owned(),
-            port: state.port,
-            started_ms: state.started_ms,
-            log_file: folder.join(LOG_FILE),
-            data_folder: folder.join(DATA_FOLDER),
+    fn read_layout(folder: &Path) -> Option<ClusterLayout> {
+        let text = fs::read_to_string(folder.join(CLUSTER_FILE)).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// The place of a broker on its own, or of the node `CLUSTER/ID`.
+    fn site(&self, name: &str) -> Result<Site, Fault> {
+        let Some((cluster, id)) = name.split_once('/') else {
+            let folder = self.folder(name)?;
+            return Ok(Site {
+                name: name.to_owned(),
+                state: Self::read_state(&folder),
+                folder,
+                node: None,
+            });
+        };
+        let folder = self.folder(cluster)?;
+        let layout = Self::read_layout(&folder);
+        let node = layout.and_then(|layout| {
+            let mut nodes = layout.nodes.into_iter();
+            nodes.find(|node| node.id.to_string() == id)
+        });
+        let node = node.ok_or_else(|| not_found(name))?;
+        Ok(Self::site_of_node(cluster, &folder, node))
+    }
+
+    fn site_of_node(cluster: &str, folder: &Path, node: layout::NodeLayout) -> Site {
+        let name = format!("{cluster}/{}", node.id);
+        let folder = folder.join(format!("node-{}", node.id));
+        Site {
+            name,
+            state: Self::read_state(&folder),
             folder,
+            node: Some((cluster.to_owned(), node)),
         }
+    }
+
+    /// The brokers that a name stands for: itself, or the nodes of the cluster of that name.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none.
+    pub fn members(&self, name: &str) -> Result<Vec<String>, Fault> {
+        if !name.contains('/')
+            && let Some(layout) = Self::read_layout(&self.folder(name)?)
+        {
+            let nodes = layout.nodes.iter();
+            return Ok(nodes.map(|node| format!("{name}/{}", node.id)).collect());
+        }
+        Ok(vec![self.get(name)?.name])
     }
 
     /// All brokers, by name.
@@ -179,8 +276,12 @@ impl LocalBrokers {
         for entry in entries {
             let entry = entry.map_err(|error| io_fault(what, &self.root, &error))?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if let Some(state) = Self::read_state(&entry.path()) {
-                brokers.push(Self::broker(&name, entry.path(), &state));
+            if let Some(layout) = Self::read_layout(&entry.path()) {
+                let nodes = layout.nodes.into_iter();
+                let sites = nodes.map(|node| Self::site_of_node(&name, &entry.path(), node));
+                brokers.extend(sites.filter_map(|site| site.broker()));
+            } else if let Ok(site) = self.site(&name) {
+                brokers.extend(site.broker());
             }
         }
         brokers.sort_by(|a, b| a.name.cmp(&b.name));
@@ -192,22 +293,44 @@ impl LocalBrokers {
     /// # Errors
     /// `NotFound` when there is none of that name.
     pub fn get(&self, name: &str) -> Result<LocalBroker, Fault> {
-        let folder = self.folder(name)?;
-        let state = Self::read_state(&folder).ok_or_else(|| {
-            let why = format!("there is no local broker \"{name}\"");
-            Fault::not_found("find the local broker", why)
-                .with_hint("`kafka-tui local status` lists them")
-        })?;
-        Ok(Self::broker(name, folder, &state))
+        self.site(name)?.broker().ok_or_else(|| not_found(name))
     }
 
     fn process_to_signal(&self, name: &str) -> Result<Option<ProcessIdentity>, Fault> {
-        let folder = self.folder(name)?;
         self.get(name)?;
-        let state = Self::read_state(&folder);
-        Ok(state
-            .map(|state| state.process)
-            .filter(ProcessIdentity::is_alive))
+        let process = self.site(name)?.state.map(|state| state.process);
+        Ok(process.filter(ProcessIdentity::is_alive))
+    }
+
+    /// Holds a broker where it stands, as if its machine had stopped: its connections stay open and
+    /// nobody answers.
+    ///
+    /// # Errors
+    /// `NotFound`; refused when it does not run.
+    pub fn pause(&self, name: &str) -> Result<LocalBroker, Fault> {
+        self.hold(name, "pause", ProcessIdentity::pause)
+    }
+
+    /// Lets a paused broker go on. One that runs is a success.
+    ///
+    /// # Errors
+    /// `NotFound`; refused when it does not run.
+    pub fn resume(&self, name: &str) -> Result<LocalBroker, Fault> {
+        self.hold(name, "resume", ProcessIdentity::resume)
+    }
+
+    fn hold(
+        &self,
+        name: &str,
+        verb: &str,
+        signal: fn(&ProcessIdentity) -> io::Result<()>,
+    ) -> Result<LocalBroker, Fault> {
+        let what = format!("{verb} the local broker \"{name}\"");
+        let process = self.process_to_signal(name)?;
+        let process = process.ok_or_else(|| Fault::refused(&*what, "it does not run"))?;
+        signal(&process)
+            .map_err(|error| Fault::new(FaultKind::Failed, &what, error.to_string()))?;
+        self.get(name)
     }
 
     /// Asks a broker to shut down and waits until it has. A broker that does not run is a success.
@@ -253,17 +376,29 @@ impl LocalBrokers {
         self.get(name)
     }
 
-    /// Removes a stopped broker with its data.
+    /// Removes a stopped broker, or a stopped cluster, with its data.
     ///
     /// # Errors
-    /// `NotFound`; refused while it runs.
+    /// `NotFound`; refused while it runs, and for a single node of a cluster.
     pub fn delete(&self, name: &str) -> Result<(), Fault> {
         let what = format!("delete the local broker \"{name}\"");
-        let broker = self.get(name)?;
-        if broker.status == LocalStatus::Running {
-            return Err(Fault::refused(what, "it runs").with_hint("stop it first"));
+        if let Some((cluster, _)) = name.split_once('/') {
+            let why = "the others of its cluster count on it";
+            return Err(Fault::refused(what, why)
+                .with_hint(format!("\"{cluster}\" can be deleted as a whole")));
         }
-        fs::remove_dir_all(&broker.folder).map_err(|error| io_fault(&what, &broker.folder, &error))
+        for member in self.members(name)? {
+            if self.get(&member)?.pid.is_some() {
+                let why = if member == name {
+                    "it runs".to_owned()
+                } else {
+                    format!("{member} runs")
+                };
+                return Err(Fault::refused(what, why).with_hint("stop it first"));
+            }
+        }
+        let folder = self.folder(name)?;
+        fs::remove_dir_all(&folder).map_err(|error| io_fault(&what, &folder, &error))
     }
 
     /// The last lines of a broker's log.
@@ -275,6 +410,11 @@ impl LocalBrokers {
         tail(&broker.log_file, lines)
             .map_err(|error| io_fault("read the broker's log", &broker.log_file, &error))
     }
+}
+
+fn not_found(name: &str) -> Fault {
+    let why = format!("there is no local broker \"{name}\"");
+    Fault::not_found("find the local broker", why).with_hint("`kafka-tui local status` lists them")
 }
 
 /// No more of a log is read than this, however long its lines are.

@@ -41,6 +41,9 @@ fn main() -> ExitCode {
         // It makes a runtime of its own.
         return finish(daemon::run(args));
     }
+    if let Some(Command::DaemonFormat(args)) = &cli.command {
+        return finish(daemon::format(args));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -62,7 +65,7 @@ fn main() -> ExitCode {
             runtime.shutdown_timeout(SHUTDOWN);
             code
         }
-        Some(Command::Daemon(_)) | None => {
+        Some(Command::Daemon(_) | Command::DaemonFormat(_)) | None => {
             let code = match cli.global.bootstrap() {
                 Ok(bootstrap) => {
                     let options = cli::ui_options(bootstrap, cli.global.read_only, &cli.screens);
@@ -109,13 +112,14 @@ async fn demo(
     let stopped = stop_signal()?;
     tokio::pin!(stopped);
     let demo = tokio::select! {
-        started = Demo::start(&program) => started?,
+        started = Demo::start(&program, args.brokers) => started?,
         () = &mut stopped => return Ok(()),
     };
+    let addresses: Vec<String> = demo.bootstrap().iter().map(ToString::to_string).collect();
     let _ = writeln!(
         io.out,
-        "demo: a broker at {}, data in {}",
-        demo.endpoint(),
+        "demo: brokers at {}, data in {}",
+        addresses.join(","),
         demo.folder().display()
     );
     let _ = io.out.flush();
@@ -123,8 +127,7 @@ async fn demo(
         stopped.await;
         Ok(())
     } else {
-        let bootstrap = vec![demo.endpoint().clone()];
-        screens(cli::ui_options(bootstrap, read_only, look)).await
+        screens(cli::ui_options(demo.bootstrap(), read_only, look)).await
     };
     demo.stop().await;
     shown

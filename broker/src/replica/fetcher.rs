@@ -117,14 +117,29 @@ type FetcherId = (i32, i32);
 #[derive(Debug, Default)]
 struct Inbox {
     changes: Mutex<BTreeMap<PartitionKey, Option<Following>>>,
+    /// All that is to be fetched.
+    all: Mutex<BTreeMap<PartitionKey, Following>>,
     changed: Notify,
     stop: CancellationToken,
 }
 
 impl Inbox {
     fn tell(&self, key: PartitionKey, following: Option<Following>) {
+        match &following {
+            Some(following) => self.all.lock().insert(key, following.clone()),
+            None => self.all.lock().remove(&key),
+        };
         self.changes.lock().insert(key, following);
         self.changed.notify_one();
+    }
+
+    /// Tells a fetcher that begins anew what it has to fetch.
+    fn tell_all_again(&self) {
+        let all = self.all.lock().clone();
+        let mut changes = self.changes.lock();
+        for (key, following) in all {
+            changes.entry(key).or_insert(Some(following));
+        }
     }
 }
 

@@ -141,7 +141,8 @@ fn cluster_file(cluster: &Mixed, id: i32, name: &str) -> anyhow::Result<String> 
 
 fn administrators_work() -> anyhow::Result<()> {
     let brokers = [(1, Kind::Apache), (2, Kind::Apache)];
-    let mut cluster = Mixed::start_under(Kind::Ours, &brokers, SETTINGS)?;
+    let settings = format!("{SETTINGS}\noffsets.topic.replication.factor=2");
+    let mut cluster = Mixed::start_under(Kind::Ours, &brokers, &settings)?;
     let create = [
         "--create",
         "--topic",

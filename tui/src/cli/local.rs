@@ -1,8 +1,10 @@
 //! `local`: brokers on this machine.
 
-use crate::local::{LocalBrokers, LocalStatus, Program, StartOptions};
+use crate::local::{
+    ClusterOptions, LocalBroker, LocalBrokers, LocalStatus, Outcomes, Program, StartOptions,
+};
 use crate::model::Fault;
-use crate::output::LocalJson;
+use crate::output::{LocalJson, error_text, exit_code};
 
 use super::{GlobalArgs, Io, LocalCommand};
 
@@ -18,83 +20,117 @@ pub(super) async fn run(
     match command {
         LocalCommand::Start {
             name,
+            brokers: n_brokers,
+            racks,
             port,
             settings,
             program,
         } => {
-            let program = program.map_or(Program::Own, Program::Other);
-            let options = StartOptions {
-                port,
-                settings,
-                program,
-                ..StartOptions::default()
-            };
-            let broker = brokers.start(&name, &options).await?;
-            io.print(
-                global.output,
-                &LocalJson {
-                    brokers: vec![broker],
+            let options = ClusterOptions {
+                brokers: n_brokers,
+                racks,
+                start: StartOptions {
+                    port,
+                    settings,
+                    program: program.map_or(Program::Own, Program::Other),
+                    ..StartOptions::default()
                 },
-            );
+            };
+            let outcomes = brokers.start_all(&name, &options).await?;
+            Ok(tell(global, outcomes, io))
         }
         LocalCommand::Stop { name, force } => {
-            let broker = if force {
-                brokers.kill(&name).await?
-            } else {
-                brokers.stop(&name, STOP_WAIT_MS).await?
+            let stop = async |name: &str| {
+                if force {
+                    brokers.kill(name).await
+                } else {
+                    brokers.stop(name, STOP_WAIT_MS).await
+                }
             };
-            io.print(
-                global.output,
-                &LocalJson {
-                    brokers: vec![broker],
-                },
-            );
+            let members = brokers.members(&name)?;
+            // Together: the last nodes have no quorum to leave in order.
+            let stops = members.iter().map(|name| stop(name));
+            let results = futures_util::future::join_all(stops).await;
+            let outcomes = Outcomes::of(members.into_iter().zip(results));
+            Ok(tell(global, outcomes, io))
         }
+        LocalCommand::Pause { name } => each(global, &brokers, &name, LocalBrokers::pause, io),
+        LocalCommand::Resume { name } => each(global, &brokers, &name, LocalBrokers::resume, io),
         LocalCommand::Status { name: Some(name) } => {
-            let broker = brokers.get(&name)?;
-            let is_running = broker.status == LocalStatus::Running;
-            io.print(
-                global.output,
-                &LocalJson {
-                    brokers: vec![broker],
-                },
-            );
+            let members = brokers.members(&name)?;
+            let members: Result<Vec<LocalBroker>, Fault> =
+                members.iter().map(|name| brokers.get(name)).collect();
+            let brokers = members?;
+            let all_run = brokers.iter().all(|b| b.status == LocalStatus::Running);
+            io.print(global.output, &LocalJson { brokers });
             // For scripts: a broker that was asked for by name and does not run is a failure.
-            return Ok(u8::from(!is_running));
+            Ok(u8::from(!all_run))
         }
         LocalCommand::Status { name: None } => {
-            io.print(
-                global.output,
-                &LocalJson {
-                    brokers: brokers.list()?,
-                },
-            );
+            let brokers = brokers.list()?;
+            io.print(global.output, &LocalJson { brokers });
+            Ok(0)
         }
         LocalCommand::Logs { name, lines } => {
-            for line in brokers.log_tail(&name, lines)? {
-                io.write(&format!("{line}\n"));
-            }
-        }
-        LocalCommand::Delete { name, yes } => {
-            let broker = brokers.get(&name)?;
-            if !yes {
-                let title = format!("delete the local broker \"{name}\"");
-                let question = format!(
-                    "{title} with its data in {}\nType {name} to go on: ",
-                    broker.folder.display()
-                );
-                match (io.ask)(&question) {
-                    Some(typed) if typed.trim() == name => {}
-                    Some(_) => return Err(Fault::refused(title, "it was not confirmed")),
-                    None => {
-                        return Err(Fault::refused(title, "nobody can be asked to confirm it")
-                            .with_hint("use --yes to go on without a question"));
-                    }
+            let members = brokers.members(&name)?;
+            for member in &members {
+                if members.len() > 1 {
+                    io.write(&format!("==> {member} <==\n"));
+                }
+                for line in brokers.log_tail(member, lines)? {
+                    io.write(&format!("{line}\n"));
                 }
             }
+            Ok(0)
+        }
+        LocalCommand::Delete { name, yes } => {
+            brokers.members(&name)?;
+            if !yes {
+                confirm(&name, io)?;
+            }
             brokers.delete(&name)?;
-            io.tell(&format!("deleted {}\n", broker.folder.display()));
+            io.tell(&format!("deleted {name}\n"));
+            Ok(0)
         }
     }
-    Ok(0)
+}
+
+/// Does something with every broker that a name stands for.
+fn each(
+    global: &GlobalArgs,
+    brokers: &LocalBrokers,
+    name: &str,
+    act: fn(&LocalBrokers, &str) -> Result<LocalBroker, Fault>,
+    io: &mut Io<'_>,
+) -> Result<u8, Fault> {
+    let members = brokers.members(name)?.into_iter();
+    let results = members.map(|name| {
+        let result = act(brokers, &name);
+        (name, result)
+    });
+    Ok(tell(global, Outcomes::of(results), io))
+}
+
+/// Prints what was done and says what was not; the exit code is that of the first failure.
+fn tell(global: &GlobalArgs, outcomes: Outcomes, io: &mut Io<'_>) -> u8 {
+    let Outcomes { done, faults } = outcomes;
+    if !done.is_empty() {
+        io.print(global.output, &LocalJson { brokers: done });
+    }
+    for (_, fault) in &faults {
+        io.tell(&error_text(fault));
+    }
+    faults.first().map_or(0, |(_, fault)| exit_code(fault))
+}
+
+/// Lets somebody type the name of what is to be deleted.
+fn confirm(name: &str, io: &mut Io<'_>) -> Result<(), Fault> {
+    let title = format!("delete the local broker \"{name}\"");
+    let question = format!("{title} with its data\nType {name} to go on: ");
+    match (io.ask)(&question) {
+        Some(typed) if typed.trim() == name => Ok(()),
+        Some(_) => Err(Fault::refused(title, "it was not confirmed")),
+        None => Err(Fault::refused(title, "nobody can be asked to confirm it")
+            .with_hint("use --yes to go on without a question")),
+    }
 }

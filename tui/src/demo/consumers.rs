@@ -62,7 +62,7 @@ pub(super) const PLANS: [MemberPlan; 7] = [
 ];
 
 /// Plays one member's part until `stop`.
-pub(super) async fn run(endpoint: Endpoint, plan: MemberPlan, stop: CancellationToken) {
+pub(super) async fn run(bootstrap: Vec<Endpoint>, plan: MemberPlan, stop: CancellationToken) {
     let options = MemberOptions {
         group: plan.group.to_owned(),
         topics: plan
@@ -73,7 +73,7 @@ pub(super) async fn run(endpoint: Endpoint, plan: MemberPlan, stop: Cancellation
         records_per_second: plan.records_per_second,
     };
     while !stop.is_cancelled() {
-        let client = client(&endpoint, plan.client_id);
+        let client = client(bootstrap.clone(), plan.client_id);
         let progress = Mutex::default();
         let leave = stop.child_token();
         let stay = run_member(&client, &options, &progress, &leave);

@@ -7,7 +7,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use kafka_broker::cli::Start;
+use kafka_broker::cli::{Format, Start};
 use rustix::process::{Signal, getpid, kill_process};
 
 use crate::model::{Fault, FaultKind};
@@ -23,6 +23,31 @@ pub struct DaemonArgs {
     /// Remove this folder afterwards
     #[arg(long, value_name = "DIR")]
     pub remove_after: Option<PathBuf>,
+    /// Then remove this one, if nothing is left in it
+    #[arg(long, value_name = "DIR")]
+    pub remove_empty_after: Option<PathBuf>,
+}
+
+/// What to format.
+#[derive(Clone, Debug, Args)]
+pub struct FormatArgs {
+    #[command(flatten)]
+    format: Format,
+}
+
+/// Formats the data folders of a broker.
+///
+/// # Errors
+/// What kept it from being done.
+pub fn format(args: &FormatArgs) -> Result<(), Fault> {
+    let formatted = args.format.run();
+    formatted.map_err(|error| {
+        Fault::new(
+            FaultKind::Failed,
+            "format the data folders",
+            error.to_string(),
+        )
+    })
 }
 
 /// Runs the broker until it is told to stop. Makes its own runtime: call it outside of any.
@@ -30,6 +55,8 @@ pub struct DaemonArgs {
 /// # Errors
 /// What kept the broker from running or from stopping in order.
 pub fn run(args: &DaemonArgs) -> Result<(), Fault> {
+    // Dropped in the reverse order.
+    let _parent = args.remove_empty_after.as_deref().map(RemoveEmptyAfter);
     let _folder = args.remove_after.as_deref().map(RemoveAfter);
     if args.until_stdin_ends {
         // A thread and not a task: a read from standard input can't be cancelled, and must not
@@ -48,6 +75,16 @@ impl Drop for RemoveAfter<'_> {
     fn drop(&mut self) {
         // Whoever started this process may have removed it already.
         let _ = std::fs::remove_dir_all(self.0);
+    }
+}
+
+/// Removes a folder that nothing is left in, however the broker has ended.
+struct RemoveEmptyAfter<'a>(&'a Path);
+
+impl Drop for RemoveEmptyAfter<'_> {
+    fn drop(&mut self) {
+        // The folders of other nodes may still be there: the last one succeeds.
+        let _ = std::fs::remove_dir(self.0);
     }
 }
 

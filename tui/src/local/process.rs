@@ -39,9 +39,25 @@ impl ProcessIdentity {
         start_time(self.pid).is_some_and(|started| started == self.started)
     }
 
-    /// Asks it to end.
+    /// Whether it is held where it stands.
+    pub fn is_paused(&self) -> bool {
+        is_paused(self.pid)
+    }
+
+    /// Asks it to end. One that is held goes on, for how else could it end?
     pub(super) fn terminate(&self) -> io::Result<()> {
-        self.signal(Signal::TERM)
+        self.signal(Signal::TERM)?;
+        self.signal(Signal::CONT)
+    }
+
+    /// Holds it where it stands, as if its machine had stopped.
+    pub(super) fn pause(&self) -> io::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on.
+    pub(super) fn resume(&self) -> io::Result<()> {
+        self.signal(Signal::CONT)
     }
 
     /// Ends it.
@@ -85,6 +101,21 @@ fn start_time(pid: i32) -> Option<String> {
     } else {
         start_time_of_ps(pid)
     }
+}
+
+fn is_paused(pid: i32) -> bool {
+    let state = if cfg!(target_os = "linux") {
+        std::fs::read_to_string(format!("/proc/{pid}/stat"))
+            .ok()
+            .and_then(|stat| Some(stat.rsplit_once(')')?.1.trim().to_owned()))
+    } else {
+        Command::new("ps")
+            .args(["-o", "stat=", "-p", &pid.to_string()])
+            .output()
+            .ok()
+            .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    state.is_some_and(|state| state.starts_with('T'))
 }
 
 /// From `/proc/PID/stat`: the 22nd field, in ticks since the boot, with the boot's own id.

@@ -18,18 +18,18 @@ use crate::model::{Fault, FaultKind};
 
 use super::process::ProcessIdentity;
 use super::{
-    DATA_FOLDER, LOG_FILE, LocalBroker, LocalBrokers, LocalStatus, STATE_FILE, State, io_fault,
-    tail,
+    DATA_FOLDER, LOG_FILE, LocalBroker, LocalBrokers, LocalStatus, PROPERTIES_FILE, STATE_FILE,
+    Site, State, io_fault, not_found, tail,
 };
 
 /// Local brokers serve this machine only.
 pub(super) const HOST: &str = "127.0.0.1";
 
 /// Where ports are looked for first: Kafka's own.
-const FIRST_PORT: u16 = 9092;
+pub(super) const FIRST_PORT: u16 = 9092;
 
 /// Ports tried from there on before any free one is taken.
-const PORTS_TRIED: u16 = 50;
+pub(super) const PORTS_TRIED: u16 = 50;
 
 /// Lines of the log that are shown when a broker does not come up.
 const LOG_LINES: usize = 5;
@@ -77,22 +77,15 @@ impl LocalBrokers {
     /// When the port is taken, or the broker does not come up; its last words are in the fault.
     pub async fn start(&self, name: &str, options: &StartOptions) -> Result<LocalBroker, Fault> {
         let what = format!("start the local broker \"{name}\"");
-        let folder = self.folder(name)?;
-        let before = Self::read_state(&folder);
-        if let Some(state) = &before {
-            let broker = Self::broker(name, folder.clone(), state);
-            if broker.status == LocalStatus::Running {
-                return Ok(broker);
-            }
+        let mut site = self.site(name)?;
+        match site.broker().map(|broker| (broker.status, broker)) {
+            Some((LocalStatus::Running, broker)) => return Ok(broker),
+            Some((LocalStatus::Paused, _)) => return self.resume(name),
+            _ => {}
         }
-        let wanted = options.port.or(before.as_ref().map(|state| state.port));
-        let settings = match before {
-            Some(state) if options.settings.is_empty() => state.settings,
-            _ => options.settings.clone(),
-        };
-        let port = choose_port(&what, wanted)?;
+        let (port, settings, arguments) = site.arguments(&what, options)?;
+        let folder = site.folder.clone();
         fs::create_dir_all(&folder).map_err(|error| io_fault(&what, &folder, &error))?;
-        let arguments = arguments(&folder.join(DATA_FOLDER), port, &settings);
         let mut child = spawn(&what, &folder, arguments, &options.program)?;
         let pid = i32::try_from(child.id()).unwrap_or(-1);
         let identity =
@@ -104,9 +97,38 @@ impl LocalBrokers {
             started_ms,
             process: identity,
         };
-        write_state(&folder, &state).map_err(|error| io_fault(&what, &folder, &error))?;
+        write_json(&folder, STATE_FILE, &state)
+            .map_err(|error| io_fault(&what, &folder, &error))?;
+        site.state = Some(state);
         wait_until_ready(&what, &folder, &mut child, port, options.wait_ms).await?;
-        Ok(Self::broker(name, folder, &state))
+        site.broker().ok_or_else(|| not_found(name))
+    }
+}
+
+impl Site {
+    /// The port, settings and arguments of the next start.
+    #[allow(clippy::type_complexity, reason = "one caller takes it apart at once")]
+    fn arguments(
+        &self,
+        what: &str,
+        options: &StartOptions,
+    ) -> Result<(u16, Vec<(String, String)>, Vec<OsString>), Fault> {
+        if let Some((_, node)) = &self.node {
+            let port = choose_port(what, Some(node.port))?;
+            choose_port(what, Some(node.controller_port))?;
+            let properties = self.folder.join(PROPERTIES_FILE);
+            let arguments = vec!["--config".into(), properties.into()];
+            return Ok((port, Vec::new(), arguments));
+        }
+        let before = self.state.as_ref();
+        let wanted = options.port.or(before.map(|state| state.port));
+        let settings = match before {
+            Some(state) if options.settings.is_empty() => state.settings.clone(),
+            _ => options.settings.clone(),
+        };
+        let port = choose_port(what, wanted)?;
+        let arguments = arguments(&self.folder.join(DATA_FOLDER), port, &settings);
+        Ok((port, settings, arguments))
     }
 }
 
@@ -126,13 +148,13 @@ pub(super) fn choose_port(what: &str, wanted: Option<u16>) -> Result<u16, Fault>
 }
 
 /// A port that nobody uses now, as the system chooses it.
-pub(crate) fn free_port() -> Option<u16> {
+fn free_port() -> Option<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
     listener.local_addr().ok().map(|address| address.port())
 }
 
 /// The arguments that make a broker a cluster of its own on one port of this machine.
-pub(crate) fn arguments(data: &Path, port: u16, settings: &[(String, String)]) -> Vec<OsString> {
+pub(super) fn arguments(data: &Path, port: u16, settings: &[(String, String)]) -> Vec<OsString> {
     let mut arguments = vec![
         OsString::from("--data-dir"),
         data.as_os_str().to_owned(),
@@ -163,8 +185,8 @@ fn spawn(
     let second = log
         .try_clone()
         .map_err(|error| io_fault(what, &log_path, &error))?;
-    let mut command =
-        command(program).map_err(|error| Fault::new(FaultKind::Failed, what, error.to_string()))?;
+    let mut command = command(program, Job::Start)
+        .map_err(|error| Fault::new(FaultKind::Failed, what, error.to_string()))?;
     command.args(arguments);
     // A group of its own: an interrupt key in the terminal is not for the broker.
     command
@@ -178,35 +200,39 @@ fn spawn(
     })
 }
 
-/// The command that runs a broker, without its configuration.
-pub(crate) fn command(program: &Program) -> std::io::Result<Command> {
-    let mut command = match program {
-        Program::Own => Command::new(std::env::current_exe()?),
-        Program::Other(path) => Command::new(path),
+/// What a broker's program is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Job {
+    Start,
+    Format,
+}
+
+/// The command that starts a broker or formats its folders, without its configuration.
+pub(crate) fn command(program: &Program, job: Job) -> std::io::Result<Command> {
+    let (mut command, verb) = match (program, job) {
+        (Program::Own, Job::Start) => (Command::new(std::env::current_exe()?), "daemon"),
+        (Program::Own, Job::Format) => (Command::new(std::env::current_exe()?), "daemon-format"),
+        (Program::Other(path), Job::Start) => (Command::new(path), "start"),
+        (Program::Other(path), Job::Format) => (Command::new(path), "format"),
     };
-    command.arg(if *program == Program::Own {
-        "daemon"
-    } else {
-        "start"
-    });
+    command.arg(verb);
     // What it says goes into a file, where colours are noise.
     command.env("NO_COLOR", "1");
     Ok(command)
 }
 
-/// Writes the state beside the old one and puts it in its place.
-fn write_state(folder: &Path, state: &State) -> std::io::Result<()> {
-    let text = serde_json::to_string_pretty(state)?;
-    let mut file = tempfile_in(folder)?;
-    file.1.write_all(text.as_bytes())?;
-    file.1.sync_all()?;
-    rename(&file.0, &folder.join(STATE_FILE))
-}
-
-fn tempfile_in(folder: &Path) -> std::io::Result<(PathBuf, fs::File)> {
-    let path = folder.join(format!("{STATE_FILE}.{}", std::process::id()));
-    let file = fs::File::create(&path)?;
-    Ok((path, file))
+/// Writes a document beside the old one and puts it in its place.
+pub(super) fn write_json(
+    folder: &Path,
+    name: &str,
+    document: &impl serde::Serialize,
+) -> std::io::Result<()> {
+    let text = serde_json::to_string_pretty(document)?;
+    let path = folder.join(format!("{name}.{}", std::process::id()));
+    let mut file = fs::File::create(&path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    rename(&path, &folder.join(name))
 }
 
 #[allow(
@@ -247,14 +273,20 @@ async fn wait_until_ready(
 
 /// Whether the broker tells its metadata.
 async fn answers(port: u16) -> bool {
+    !brokers_seen_by(port).await.is_empty()
+}
+
+/// The ids of the brokers that the one at this port tells of; none when it does not answer.
+pub(super) async fn brokers_seen_by(port: u16) -> Vec<i32> {
     let mut options = ConnectOptions::new(vec![Endpoint::new(HOST, port)]);
     options.connect_timeout_ms = 1_000;
     options.request_timeout_ms = 1_000;
     let client = ClusterClient::new(options, Arc::new(SystemClock::new()));
-    client
-        .metadata()
-        .await
-        .is_ok_and(|metadata| !metadata.brokers.is_empty())
+    let metadata = client.metadata().await;
+    let brokers = metadata
+        .map(|metadata| metadata.brokers)
+        .unwrap_or_default();
+    brokers.into_iter().map(|broker| broker.id).collect()
 }
 
 /// A fault with the last lines of the broker's log.

@@ -108,13 +108,15 @@ fn unknown_and_impossible_names_are_refused() {
         brokers.get("default").unwrap_err().kind,
         FaultKind::NotFound
     );
-    for name in ["", "..", "a/b", "a b", &"x".repeat(65)] {
+    for name in ["", "..", "../1", "/1", "a b", &"x".repeat(65)] {
         assert_eq!(
             brokers.get(name).unwrap_err().kind,
             FaultKind::Refused,
             "{name}"
         );
     }
+    let node = brokers.get("a/1").unwrap_err();
+    assert_eq!(node.kind, FaultKind::NotFound, "there is no such cluster");
     fs::create_dir_all(root.path().join("not yet/foreign")).unwrap();
     let fault = brokers.delete("foreign").unwrap_err();
     assert_eq!(
@@ -195,4 +197,89 @@ fn the_end_of_a_long_log_is_read_without_the_rest() {
         tail(&log, usize::MAX).unwrap().len() < 1_100,
         "only the end was read"
     );
+}
+
+#[test]
+fn nodes_of_a_cluster_have_ports_of_their_own_and_name_each_other() {
+    let racks = ["a".to_owned(), "b".to_owned()];
+    let settings = [("log.retention.hours".to_owned(), "1".to_owned())];
+    let layout = ClusterLayout::new("start", 3, &racks, &settings, Ports::Any).unwrap();
+    let ports = layout
+        .nodes
+        .iter()
+        .flat_map(|n| [n.port, n.controller_port]);
+    let ports: std::collections::BTreeSet<u16> = ports.collect();
+    assert_eq!(ports.len(), 6);
+    let text = layout.properties(&layout.nodes[2], Path::new("/a folder/node-3"));
+    let read = kafka_shared::config::properties::Properties::parse(&text).unwrap();
+    let controllers: Vec<String> = layout
+        .nodes
+        .iter()
+        .map(|node| format!("127.0.0.1:{}", node.controller_port))
+        .collect();
+    let expected = [
+        ("process.roles", "broker,controller"),
+        ("node.id", "3"),
+        (
+            "controller.quorum.bootstrap.servers",
+            &*controllers.join(","),
+        ),
+        ("log.dirs", "/a folder/node-3"),
+        ("broker.rack", "a"),
+        ("default.replication.factor", "3"),
+        ("min.insync.replicas", "2"),
+        ("log.retention.hours", "1"),
+    ];
+    for (key, value) in expected {
+        assert_eq!(read.get(key), Some(value), "{key}");
+    }
+    let voters = layout.initial_controllers();
+    for (voter, node) in voters.split(',').zip(&layout.nodes) {
+        let (endpoint, directory) = voter.rsplit_once(':').unwrap();
+        let expected = format!("{}@127.0.0.1:{}", node.id, node.controller_port);
+        assert_eq!((endpoint, directory), (&*expected, &*node.directory_id));
+    }
+}
+
+#[test]
+fn two_nodes_ask_for_no_more_than_they_have() {
+    let layout = ClusterLayout::new("start", 2, &[], &[], Ports::Any).unwrap();
+    let text = layout.properties(&layout.nodes[0], Path::new("/data"));
+    assert!(text.contains("\ndefault.replication.factor=2\n"), "{text}");
+    assert!(text.contains("\nmin.insync.replicas=1\n"), "{text}");
+    assert!(!text.contains("broker.rack"), "{text}");
+}
+
+#[test]
+fn a_wanted_port_in_use_is_refused_for_a_cluster_too() {
+    let used = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = used.local_addr().unwrap().port();
+    let ports = Ports::From(port);
+    let fault = ClusterLayout::new("start", 3, &[], &[], ports).unwrap_err();
+    assert_eq!(fault.why, format!("port {port} is in use"));
+    let fault = ClusterLayout::new("start", 3, &[], &[], Ports::From(u16::MAX)).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Refused);
+}
+
+#[test]
+fn a_paused_process_is_told_and_still_ends_when_it_is_stopped() {
+    let root = tempfile::tempdir().unwrap();
+    let brokers = LocalBrokers::new(root.path());
+    let mut child = sleeper();
+    write(&brokers, "mine", ProcessIdentity::of(pid(&child)).unwrap());
+    assert_eq!(brokers.pause("mine").unwrap().name, "mine");
+    runtime().block_on(async {
+        for _ in 0..200 {
+            if brokers.get("mine").unwrap().status == LocalStatus::Paused {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        assert_eq!(brokers.get("mine").unwrap().status, LocalStatus::Paused);
+        let stopped = brokers.stop("mine", 5_000).await.unwrap();
+        assert_eq!(stopped.status, LocalStatus::Stopped);
+    });
+    assert_eq!(brokers.resume("mine").unwrap_err().why, "it does not run");
+    // It was reaped when it was stopped.
+    let _ = child.wait();
 }

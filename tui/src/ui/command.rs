@@ -312,10 +312,11 @@ pub const COMMANDS: &[Command] = &[
     command(Id::ShowOverridden, Scope::Configs, "overridden", &[Char('o')], "show only what differs from the default, or all").hint("own only"),
 
     command(Id::StartLocal, Scope::Local, "start", &[Char('n')], "start a local broker, new or stopped").writes().hint("start"),
-    command(Id::StopLocal, Scope::Local, "stop", &[Char('x')], "stop the selected broker").writes().hint("stop"),
-    command(Id::KillLocal, Scope::Local, "kill", &[Char('K')], "kill -9 the selected broker").writes().hint("kill"),
+    command(Id::StopLocal, Scope::Local, "stop", &[Char('x')], "stop the marked brokers or the selected one").writes().hint("stop"),
+    command(Id::KillLocal, Scope::Local, "kill", &[Char('K')], "kill -9 the marked brokers or the selected one").writes().hint("kill"),
+    command(Id::Pause, Scope::Local, "pause", &[Char('p')], "hold the marked brokers or the selected one where they stand, or let them go on").writes().hint("pause"),
     command(Id::LocalLog, Scope::Local, "log", &[Char('o')], "show the log of the selected broker").hint("log"),
-    command(Id::Delete, Scope::Local, "delete", &[Char('D')], "delete a stopped broker's data").writes().hint("delete"),
+    command(Id::Delete, Scope::Local, "delete", &[Char('D')], "delete a stopped broker or cluster with its data").writes().hint("delete"),
 
     command(Id::Connect, Scope::Start, "connect", &[Char('c')], "connect to a cluster: host:port,…").takes(Argument::Text).hint("connect"),
     command(Id::StartLocal, Scope::Start, "start", &[Char('n')], "start a local broker and connect to it").writes().hint("start a broker"),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use kafka_shared::types::Endpoint;
 
 use crate::cluster::{Interest, ReadMessages};
-use crate::local::LocalBroker;
+use crate::local::{LocalBroker, Outcomes};
 use crate::model::{Fault, Message, ReadReport, Taken, Update};
 use crate::ops::{Plan, Report, Verification};
 
@@ -49,19 +49,28 @@ pub enum Answer {
     Tailed(Vec<Result<Message, Fault>>),
     TailEnded(Option<Fault>),
     Local(Result<Vec<LocalBroker>, Fault>),
-    LocalStarted(Result<LocalBroker, Fault>),
-    /// Stopped, killed or deleted, in words.
+    LocalStarted(Result<Outcomes, Fault>),
+    /// Stopped, killed, paused, resumed or deleted, in words.
     LocalDone(Result<String, Fault>),
     /// The last lines of the log of the broker of that name.
     LocalLog(Result<(String, Vec<String>), Fault>),
 }
 
-/// What is done with a local broker, by name.
+/// What is done with local brokers, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LocalAction {
-    Start(String),
-    Stop(String),
-    Kill(String),
+    /// A broker, or a cluster with all its nodes; made anew if there is none of that name.
+    Start {
+        name: String,
+        /// Of a new cluster.
+        brokers: Option<usize>,
+        racks: Vec<String>,
+    },
+    Stop(Vec<String>),
+    Kill(Vec<String>),
+    Pause(Vec<String>),
+    Resume(Vec<String>),
+    /// A broker on its own, or a whole cluster.
     Delete(String),
     Log(String),
 }

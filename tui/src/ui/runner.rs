@@ -19,7 +19,7 @@ use tokio::task::AbortHandle;
 use crate::cluster::{
     ClusterClient, ConnectOptions, Interest, PollIntervals, Poller, PollerHandle,
 };
-use crate::local::{LocalBroker, LocalBrokers, StartOptions};
+use crate::local::{ClusterOptions, LocalBroker, LocalBrokers, Outcomes, StartOptions};
 use crate::model::{Fault, FaultKind};
 use crate::ops::{self, Plan, Verification};
 use crate::ui::event::{Answer, Effect, Event, JobId, LocalAction, SessionId};
@@ -248,17 +248,36 @@ async fn local(action: LocalAction) -> Answer {
         Err(fault) => return Answer::LocalDone(Err(fault)),
     };
     match action {
-        LocalAction::Start(name) => {
-            let options = StartOptions::default();
-            Answer::LocalStarted(brokers.start(&name, &options).await)
+        LocalAction::Start {
+            name,
+            brokers: n_brokers,
+            racks,
+        } => {
+            let options = ClusterOptions {
+                brokers: n_brokers,
+                racks,
+                start: StartOptions::default(),
+            };
+            Answer::LocalStarted(brokers.start_all(&name, &options).await)
         }
-        LocalAction::Stop(name) => {
-            let stopped = brokers.stop(&name, STOP_WAIT_MS).await;
-            Answer::LocalDone(stopped.map(|_| format!("{name} has stopped")))
+        LocalAction::Stop(names) => {
+            // Together: the last nodes of a cluster have no quorum to leave in order.
+            let stops = names.iter().map(|name| brokers.stop(name, STOP_WAIT_MS));
+            let results = futures_util::future::join_all(stops).await;
+            told("stopped", names, results)
         }
-        LocalAction::Kill(name) => {
-            let killed = brokers.kill(&name).await;
-            Answer::LocalDone(killed.map(|_| format!("{name} is killed; its data is kept")))
+        LocalAction::Kill(names) => {
+            let kills = names.iter().map(|name| brokers.kill(name));
+            let results = futures_util::future::join_all(kills).await;
+            told("killed; the data is kept", names, results)
+        }
+        LocalAction::Pause(names) => {
+            let results: Vec<_> = names.iter().map(|name| brokers.pause(name)).collect();
+            told("paused", names, results)
+        }
+        LocalAction::Resume(names) => {
+            let results: Vec<_> = names.iter().map(|name| brokers.resume(name)).collect();
+            told("resumed", names, results)
         }
         LocalAction::Delete(name) => {
             let deleted = task::spawn_blocking("ui-local-delete", move || {
@@ -277,6 +296,13 @@ async fn local(action: LocalAction) -> Answer {
             Answer::LocalLog(result.unwrap_or_else(|_| Err(broken("read a broker's log"))))
         }
     }
+}
+
+/// What was done with brokers, in words: "a, b: stopped".
+fn told(what: &str, names: Vec<String>, results: Vec<Result<LocalBroker, Fault>>) -> Answer {
+    let all = names.join(", ");
+    let outcomes = Outcomes::of(names.into_iter().zip(results));
+    Answer::LocalDone(outcomes.all().map(|_| format!("{all}: {what}")))
 }
 
 async fn within<T>(what: &str, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod groups;
+mod local_cluster;
 mod messages;
 mod produce;
 mod screens;

@@ -329,7 +329,13 @@ impl LeaderLink for LoopLink {
         request: FetchRequest,
         version: i16,
     ) -> BoxFuture<'_, Result<FetchResponse, LinkError>> {
-        Box::pin(self.call(async move |replicas| fetch_in_memory(replicas, version, request).await))
+        Box::pin(async move {
+            let fetch = async move |replicas: &ReplicaManager| {
+                fetch_in_memory(replicas, version, request).await
+            };
+            let answer = self.call(fetch).await?;
+            answer.ok_or_else(|| LinkError("the connection was closed".to_owned()))
+        })
     }
 
     fn list_offsets(

@@ -122,7 +122,15 @@ async fn partitions_go_on_when_the_number_of_fetchers_changes() {
     cluster.create_topic("t", 2, &assignments);
     let follower = cluster.replicas(2).unwrap();
     for (n_wanted, n_running) in [(1, 1), (4, 4), (2, 2)] {
-        follower.fetchers().resize(n_wanted);
+        cluster.configure(
+            &ConfigResource::broker(2),
+            "num.replica.fetchers",
+            Some(&n_wanted.to_string()),
+        );
+        until("the setting is known", || {
+            follower.fetchers().n_fetchers() == n_running
+        })
+        .await;
         for partition in 0..8 {
             cluster.settled("t", partition).await;
             let records = batch(&["a", "b"]);

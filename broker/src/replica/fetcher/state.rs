@@ -267,6 +267,12 @@ impl FetcherState {
         verdict
     }
 
+    /// Begins the session anew with the next request: an answer was not taken over, and the leader
+    /// would not tell again what it has told, such as the high watermark.
+    pub fn restart_session(&mut self) {
+        self.session.on_failure();
+    }
+
     /// Looks at the answer for one partition.
     pub fn judge(&mut self, key: PartitionKey, answer: Answer, now_ms: i64) -> Verdict {
         let (Some(partition), Some(&wanted)) = (self.partitions.get(&key), self.session.sent(&key))

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use kafka_protocol::messages::fetch_request::{
     FetchPartition, FetchTopic, ForgottenTopic, ReplicaState,
 };
@@ -38,7 +39,8 @@ const REFRESH_MS: i64 = 1000;
 /// While a throttled partition waits for its quota.
 const THROTTLED_REFRESH_MS: i64 = 100;
 
-/// Fetches from one leader until it is told to stop.
+/// Fetches from one leader until it is told to stop. What is being done to a log then is ended
+/// first. A fetcher that panics begins anew: its partitions must not fall behind for good.
 pub(super) async fn run(
     context: Arc<FetcherContext>,
     leader: LeaderEndpoint,
@@ -46,19 +48,31 @@ pub(super) async fn run(
     inbox: Arc<Inbox>,
 ) {
     let client_id = format!("broker-{}-fetcher-{number}", context.node_id);
-    let fetcher = FetcherTask {
-        link: context.links.open(&leader, client_id),
-        state: FetcherState::new(context.config.backoff_ms),
-        partitions: HashMap::new(),
-        refreshed_ms: context.clock.monotonic_ms(),
-        context,
-        leader,
-        inbox: Arc::clone(&inbox),
-        is_failing: false,
-    };
-    tokio::select! {
-        () = inbox.stop.cancelled() => {}
-        () = fetcher.run() => {}
+    loop {
+        let fetcher = FetcherTask {
+            link: context.links.open(&leader, client_id.clone()),
+            state: FetcherState::new(context.config.backoff_ms),
+            partitions: HashMap::new(),
+            refreshed_ms: context.clock.monotonic_ms(),
+            context: Arc::clone(&context),
+            leader: leader.clone(),
+            inbox: Arc::clone(&inbox),
+            is_failing: false,
+        };
+        if AssertUnwindSafe(fetcher.run()).catch_unwind().await.is_ok() {
+            return;
+        }
+        tracing::error!(
+            leader = leader.id,
+            number,
+            "a fetcher panicked and begins anew"
+        );
+        inbox.tell_all_again();
+        let backoff_ms = u64::try_from(context.config.backoff_ms).unwrap_or(0);
+        tokio::select! {
+            () = inbox.stop.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_millis(backoff_ms)) => {}
+        }
     }
 }
 
@@ -107,7 +121,8 @@ struct FetcherTask {
 
 impl FetcherTask {
     async fn run(mut self) {
-        loop {
+        let inbox = Arc::clone(&self.inbox);
+        while !inbox.stop.is_cancelled() {
             self.take_changes();
             self.truncate_new_ones().await;
             self.refresh();
@@ -162,6 +177,7 @@ impl FetcherTask {
         let wait_ms = due_ms.min(refresh_ms) - self.now_ms();
         let wait = Duration::from_millis(u64::try_from(wait_ms.max(1)).unwrap_or(1));
         tokio::select! {
+            () = self.inbox.stop.cancelled() => {}
             () = self.inbox.changed.notified() => {}
             () = tokio::time::sleep(wait) => {}
         }
@@ -198,7 +214,11 @@ impl FetcherTask {
     async fn fetch(&mut self, request: &SessionRequest) {
         let version = fetch_version(self.context.metadata.image().features.metadata_version);
         let request = self.request(request, version);
-        match self.link.fetch(request, version).await {
+        let answer = tokio::select! {
+            () = self.inbox.stop.cancelled() => return,
+            answer = self.link.fetch(request, version) => answer,
+        };
+        match answer {
             Ok(response) => {
                 self.is_failing = false;
                 self.process(response).await;
@@ -279,6 +299,7 @@ impl FetcherTask {
             return;
         }
         let (mut appends, mut diverging, mut out_of_range) = (Vec::new(), Vec::new(), Vec::new());
+        let mut is_missed = false;
         for topic in response.responses {
             for answered in topic.partitions {
                 let key = PartitionKey {
@@ -295,6 +316,8 @@ impl FetcherTask {
                 let Some(partition) = self.partitions.get(&key) else {
                     continue;
                 };
+                let is_append = matches!(verdict, Verdict::Append(_));
+                is_missed |= answer.error == ErrorCode::NONE && !is_append;
                 match verdict {
                     Verdict::Nothing => {}
                     Verdict::Append(wanted) => appends.push(Append {
@@ -312,6 +335,9 @@ impl FetcherTask {
                     Verdict::OutOfRange(wanted) => out_of_range.push((key, wanted)),
                 }
             }
+        }
+        if is_missed {
+            self.state.restart_session();
         }
         self.append_all(appends).await;
         for (key, wanted, leader_epoch_end) in diverging {
@@ -489,14 +515,14 @@ impl FetcherTask {
             .with_replica_id(BrokerId(self.context.node_id))
             .with_topics(vec![topic]);
         let version = list_offsets_version(metadata_version);
-        let response = self
-            .link
-            .list_offsets(request, version)
-            .await
-            .map_err(|error| {
-                tracing::info!(leader = self.leader.id, %error, "can't ask the leader for offsets");
-                ErrorCode::NETWORK_EXCEPTION
-            })?;
+        let answer = tokio::select! {
+            () = self.inbox.stop.cancelled() => return Err(ErrorCode::NETWORK_EXCEPTION),
+            answer = self.link.list_offsets(request, version) => answer,
+        };
+        let response = answer.map_err(|error| {
+            tracing::info!(leader = self.leader.id, %error, "can't ask the leader for offsets");
+            ErrorCode::NETWORK_EXCEPTION
+        })?;
         let answered = response
             .topics
             .iter()

@@ -129,13 +129,14 @@ impl Printable for LocalJson {
         if self.brokers.is_empty() {
             return "there is no local broker; `kafka-tui local start` makes one\n".to_owned();
         }
-        let mut table = Table::new(&["NAME", "STATE", ">PID", "ADDRESS", "FOLDER"]);
+        let mut table = Table::new(&["NAME", "STATE", ">PID", "ADDRESS", "RACK", "FOLDER"]);
         for broker in &self.brokers {
             table.row([
                 broker.name.clone(),
                 broker.status.to_string(),
                 or_dash(broker.pid),
                 broker.address(),
+                or_dash(broker.rack.as_deref()),
                 broker.folder.display().to_string(),
             ]);
         }

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::Span;
 
 use super::{cells, topics};
-use crate::local::{DEFAULT_NAME, LocalBroker, LocalStatus};
+use crate::local::{DEFAULT_NAME, LocalBroker, LocalStatus, NODES_MAX};
 use crate::model::Fault;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
@@ -37,6 +37,7 @@ const COLUMNS: &[Column<LocalBroker>] = &[
         |row, _| Key::Int(i64::from(row.status != LocalStatus::Running)),
         |row, cx| match row.status {
             LocalStatus::Running => Span::styled("running", cx.theme.good),
+            LocalStatus::Paused => Span::styled("paused", cx.theme.warn),
             LocalStatus::Stopped => cells::dim("stopped", cx),
         },
     ),
@@ -58,11 +59,24 @@ const COLUMNS: &[Column<LocalBroker>] = &[
         },
     ),
     Column::text(
+        "RACK",
+        8,
+        2,
+        |row, _| Key::text(row.rack.as_deref().unwrap_or_default()),
+        |row, cx| match &row.rack {
+            Some(rack) => cells::foreign(rack, cx),
+            None => cells::dim(format::NONE, cx),
+        },
+    ),
+    Column::text(
         "STARTED",
         19,
         2,
         |row, _| Key::Int(row.started_ms),
         |row, cx| {
+            if row.started_ms == 0 {
+                return cells::dim(format::NONE, cx);
+            }
             let text = format::timestamp_ms(row.started_ms);
             cells::dim(text.get(..19).map_or(text.clone(), str::to_owned), cx)
         },
@@ -109,41 +123,86 @@ impl Local {
         vec![Step::Effect(Effect::Local { job, action })]
     }
 
-    /// Starts the selected stopped broker, or asks for the name of a new one.
+    /// Starts the selected stopped broker, with its cluster if nothing of that runs, or asks for a
+    /// new one. The argument is `NAME [BROKERS [RACK,…]]`.
     fn start(&mut self, argument: &str, cx: &Cx<'_>) -> Vec<Step> {
         let stopped = self
             .list
             .selected_row()
             .filter(|row| row.status == LocalStatus::Stopped)
-            .map(|row| row.name.clone());
-        let name = match (argument, stopped) {
-            ("", Some(name)) => name,
+            .map(|row| self.to_start(row));
+        let action = match (argument, stopped) {
+            ("", Some(name)) => Ok(LocalAction::Start {
+                name,
+                brokers: None,
+                racks: Vec::new(),
+            }),
             ("", None) => {
-                let taken = |name: &str| self.list.rows().iter().any(|row| row.name == name);
-                let free = (2..)
-                    .map(|n| format!("broker-{n}"))
-                    .find(|name| !taken(name));
-                let first = (!taken(DEFAULT_NAME)).then(|| DEFAULT_NAME.to_owned());
-                let name = first.or(free).unwrap_or_default();
-                return vec![Step::Dialog(Box::new(new_broker_form(&name)))];
+                return vec![Step::Dialog(Box::new(new_broker_form(&self.free_name())))];
             }
-            (name, _) => name.to_owned(),
+            (argument, _) => parse_start(argument),
         };
-        let what = format!("starting {name} …");
-        self.act(LocalAction::Start(name), what, cx)
+        match action {
+            Ok(action) => {
+                let LocalAction::Start { name, .. } = &action else {
+                    return Vec::new();
+                };
+                let what = format!("starting {name} …");
+                self.act(action, what, cx)
+            }
+            Err(why) => vec![Step::Say(Toast::bad(why))],
+        }
+    }
+
+    /// A node alone has no quorum: with all others stopped its whole cluster is meant.
+    fn to_start(&self, row: &LocalBroker) -> String {
+        let is_stopped = |of: &String| {
+            let rows = self.list.rows().iter();
+            let mut nodes = rows.filter(|row| row.cluster.as_ref() == Some(of));
+            nodes.all(|node| node.status == LocalStatus::Stopped)
+        };
+        let cluster = row.cluster.as_ref().filter(|cluster| is_stopped(cluster));
+        cluster.unwrap_or(&row.name).clone()
+    }
+
+    fn free_name(&self) -> String {
+        let taken = |name: &str| {
+            let mut rows = self.list.rows().iter();
+            rows.any(|row| row.name == name || row.cluster.as_deref() == Some(name))
+        };
+        let free = (2..)
+            .map(|n| format!("broker-{n}"))
+            .find(|name| !taken(name));
+        let first = (!taken(DEFAULT_NAME)).then(|| DEFAULT_NAME.to_owned());
+        first.or(free).unwrap_or_default()
+    }
+
+    /// The addresses of a broker and of the others of its cluster, itself first.
+    fn bootstrap(&self, row: &LocalBroker) -> String {
+        let others = self.list.rows().iter().filter(|other| {
+            other.cluster.is_some() && other.cluster == row.cluster && other.name != row.name
+        });
+        addresses([row].into_iter().chain(others))
+    }
+
+    fn chosen(&self, are_wanted: impl Fn(LocalStatus) -> bool) -> Vec<String> {
+        let rows = self.list.chosen().into_iter();
+        let wanted = rows.filter(|row| are_wanted(row.status));
+        wanted.map(|row| row.name.clone()).collect()
     }
 
     fn on_done(&mut self, answer: Option<Answer>, cx: &Cx<'_>) -> Vec<Step> {
         self.doing = None;
         match answer {
-            Some(Answer::LocalStarted(Ok(broker))) => {
-                let text = format!(
-                    "{} runs at {}: enter connects",
-                    broker.name,
-                    broker.address()
-                );
-                vec![Step::Say(Toast::good(text))]
-            }
+            Some(Answer::LocalStarted(Ok(outcomes))) => match outcomes.all() {
+                Ok(brokers) => {
+                    let names: Vec<&str> = brokers.iter().map(|b| &*b.name).collect();
+                    let at = addresses(&brokers);
+                    let text = format!("{}: runs at {at}: enter connects", names.join(", "));
+                    vec![Step::Say(Toast::good(text))]
+                }
+                Err(fault) => vec![Step::Say(Toast::fault(&fault))],
+            },
             Some(Answer::LocalDone(Ok(text))) => vec![Step::Say(Toast::good(text))],
             Some(Answer::LocalLog(Ok((name, lines)))) => {
                 let text = lines.join("\n");
@@ -162,20 +221,62 @@ impl Local {
     }
 }
 
+/// Whether there is a process.
+fn is_there(status: LocalStatus) -> bool {
+    status != LocalStatus::Stopped
+}
+
+/// Addresses as one connects to them.
+pub(super) fn addresses<'a>(brokers: impl IntoIterator<Item = &'a LocalBroker>) -> String {
+    let addresses: Vec<String> = brokers.into_iter().map(LocalBroker::address).collect();
+    addresses.join(",")
+}
+
+/// `NAME [BROKERS [RACK,…]]`.
+fn parse_start(argument: &str) -> Result<LocalAction, String> {
+    let mut words = argument.split_whitespace();
+    let name = words.next().unwrap_or_default().to_owned();
+    let brokers = words.next().map(parse_brokers).transpose()?;
+    let racks = words.next().unwrap_or_default().split(',');
+    let racks = racks.filter(|rack| !rack.is_empty());
+    Ok(LocalAction::Start {
+        name,
+        brokers,
+        racks: racks.map(str::to_owned).collect(),
+    })
+}
+
+fn parse_brokers(text: &str) -> Result<usize, String> {
+    let n = text.parse().ok().filter(|n| (1..=NODES_MAX).contains(n));
+    n.ok_or_else(|| format!("brokers: from 1 to {NODES_MAX}"))
+}
+
 fn new_broker_form(name: &str) -> Form {
     let note = "its folder and its settings are kept under this name";
-    let fields = vec![Field::text("name", name, note)];
-    Form::new(
-        "start a new local broker",
-        fields,
-        |values, _| match values.get(0) {
-            "" => Err(Wrong::new(0, "it needs a name")),
-            name => Ok(vec![
-                Step::Close,
-                Step::Run(Id::StartLocal, name.to_owned()),
-            ]),
-        },
-    )
+    let fields = vec![
+        Field::text("name", name, note),
+        Field::text("brokers", "1", "3 or more make a cluster that bears a loss"),
+        Field::text("racks", "", "a,b,c: dealt out in turn; may stay empty"),
+    ];
+    Form::new("start new local brokers", fields, |values, _| {
+        let (name, brokers) = (values.get(0), values.get(1));
+        if name.is_empty() {
+            return Err(Wrong::new(0, "it needs a name"));
+        }
+        if name.contains(char::is_whitespace) {
+            return Err(Wrong::new(
+                0,
+                "letters, digits, '-' and '_' can be in a name",
+            ));
+        }
+        let brokers = parse_brokers(brokers).map_err(|why| Wrong::new(1, why))?;
+        let racks: String = values.get(2).split_whitespace().collect();
+        let argument = format!("{name} {brokers} {racks}");
+        Ok(vec![
+            Step::Close,
+            Step::Run(Id::StartLocal, argument.trim().to_owned()),
+        ])
+    })
 }
 
 fn delete_form(name: &str) -> Form {
@@ -259,7 +360,7 @@ impl Screen for Local {
     fn refusal(&self, command: Id, _cx: &Cx<'_>) -> Option<String> {
         let is_ours = matches!(
             command,
-            Id::StartLocal | Id::StopLocal | Id::KillLocal | Id::LocalLog | Id::Delete
+            Id::StartLocal | Id::StopLocal | Id::KillLocal | Id::Pause | Id::LocalLog | Id::Delete
         );
         if !is_ours {
             return None;
@@ -267,14 +368,25 @@ impl Screen for Local {
         if let Some((_, what)) = &self.doing {
             return Some(format!("{what} first"));
         }
-        let row = self.list.selected_row();
-        match (command, row.map(|row| row.status)) {
-            (Id::StartLocal, _) => None,
-            (_, None) => Some("there is no local broker".to_owned()),
-            (Id::StopLocal | Id::KillLocal, Some(LocalStatus::Stopped)) => {
+        if command == Id::StartLocal {
+            return None;
+        }
+        let Some(row) = self.list.selected_row() else {
+            return Some("there is no local broker".to_owned());
+        };
+        match command {
+            Id::StopLocal | Id::KillLocal | Id::Pause if self.chosen(is_there).is_empty() => {
                 Some("it does not run".to_owned())
             }
-            (Id::Delete, Some(LocalStatus::Running)) => Some("stop it first".to_owned()),
+            Id::Delete => {
+                let of = |other: &&LocalBroker| {
+                    other.name == row.name
+                        || (row.cluster.is_some() && other.cluster == row.cluster)
+                };
+                let mut rows = self.list.rows().iter().filter(of);
+                let runs = rows.find(|other| is_there(other.status))?;
+                Some(format!("stop {} first", runs.name))
+            }
             _ => None,
         }
     }
@@ -285,26 +397,46 @@ impl Screen for Local {
         }
         let row = self.list.selected_row()?.clone();
         let name = row.name.clone();
+        // A single node can't be deleted.
+        let whole = row.cluster.clone().unwrap_or_else(|| name.clone());
         Some(match command {
-            Id::Open if row.status == LocalStatus::Running => vec![Step::Connect(row.address())],
+            Id::Open if row.status == LocalStatus::Running => {
+                vec![Step::Connect(self.bootstrap(&row))]
+            }
+            Id::Open if row.status == LocalStatus::Paused => {
+                vec![Step::Say(Toast::info("it is paused: p lets it go on"))]
+            }
             Id::Open => vec![Step::Say(Toast::info("it does not run: n starts it"))],
             Id::StopLocal => {
-                let what = format!("stopping {name} …");
-                self.act(LocalAction::Stop(name), what, cx)
+                let names = self.chosen(is_there);
+                let what = format!("stopping {} …", names.join(", "));
+                self.act(LocalAction::Stop(names), what, cx)
             }
             Id::KillLocal => {
-                let what = format!("killing {name} …");
-                self.act(LocalAction::Kill(name), what, cx)
+                let names = self.chosen(is_there);
+                let what = format!("killing {} …", names.join(", "));
+                self.act(LocalAction::Kill(names), what, cx)
+            }
+            Id::Pause => {
+                let running = self.chosen(|status| status == LocalStatus::Running);
+                if running.is_empty() {
+                    let paused = self.chosen(is_there);
+                    let what = format!("resuming {} …", paused.join(", "));
+                    self.act(LocalAction::Resume(paused), what, cx)
+                } else {
+                    let what = format!("pausing {} …", running.join(", "));
+                    self.act(LocalAction::Pause(running), what, cx)
+                }
             }
             Id::LocalLog => {
                 let what = format!("reading the log of {name} …");
                 self.act(LocalAction::Log(name), what, cx)
             }
-            Id::Delete if argument == name => {
-                let what = format!("deleting {name} …");
-                self.act(LocalAction::Delete(name), what, cx)
+            Id::Delete if argument == whole => {
+                let what = format!("deleting {whole} …");
+                self.act(LocalAction::Delete(whole), what, cx)
             }
-            Id::Delete => vec![Step::Dialog(Box::new(delete_form(&name)))],
+            Id::Delete => vec![Step::Dialog(Box::new(delete_form(&whole)))],
             Id::Copy => topics::copy(&row.address(), cx),
             _ => return None,
         })

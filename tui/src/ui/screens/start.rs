@@ -4,6 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::forms;
+use super::local::addresses;
 use crate::local::DEFAULT_NAME;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
@@ -44,7 +45,10 @@ impl Screen for Start {
         }
         self.starting = None;
         match answer.take() {
-            Some(Answer::LocalStarted(Ok(broker))) => vec![Step::Connect(broker.address())],
+            Some(Answer::LocalStarted(Ok(outcomes))) => match outcomes.all() {
+                Ok(brokers) => vec![Step::Connect(addresses(&brokers))],
+                Err(fault) => vec![Step::Say(Toast::fault(&fault))],
+            },
             Some(Answer::LocalStarted(Err(fault))) => vec![Step::Say(Toast::fault(&fault))],
             _ => Vec::new(),
         }
@@ -63,7 +67,11 @@ impl Screen for Start {
             Id::StartLocal => {
                 let job = cx.new_job();
                 self.starting = Some(job);
-                let action = LocalAction::Start(DEFAULT_NAME.to_owned());
+                let action = LocalAction::Start {
+                    name: DEFAULT_NAME.to_owned(),
+                    brokers: None,
+                    racks: Vec::new(),
+                };
                 Some(vec![Step::Effect(Effect::Local { job, action })])
             }
             _ => None,
@@ -88,7 +96,10 @@ impl Screen for Start {
                 "n   start a broker on this machine and connect to it",
                 theme.text,
             ),
-            ("7   local brokers: start, stop, kill, log", theme.text),
+            (
+                "7   local brokers and clusters: start, stop, kill, pause, log",
+                theme.text,
+            ),
             ("", theme.text),
             ("From the shell: kafka-tui --bootstrap HOST:PORT", theme.dim),
             ("With everything moving: kafka-tui demo", theme.dim),

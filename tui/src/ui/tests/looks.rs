@@ -600,7 +600,7 @@ fn start_page_help_palette_and_jump() {
 
       c   connect to a cluster by the address of one of its brokers
       n   start a broker on this machine and connect to it
-      7   local brokers: start, stop, kill, log
+      7   local brokers and clusters: start, stop, kill, pause, log
 
       From the shell: kafka-tui --bootstrap HOST:PORT
       With everything moving: kafka-tui demo

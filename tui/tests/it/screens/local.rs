@@ -1,9 +1,16 @@
-//! Local brokers: started from the page without a cluster, stopped, started again, killed.
+//! Local brokers: started from the page without a cluster, stopped, started again, killed; a cluster
+//! of three from a form, of which one is paused and killed.
+
+use std::sync::{Mutex, PoisonError};
 
 use super::*;
 
+/// Brokers take the first free ports: two tests that look for them at once would take each other's.
+static PORTS: Mutex<()> = Mutex::new(());
+
 #[test]
 fn a_local_broker_is_started_looked_into_stopped_killed_and_deleted() -> anyhow::Result<()> {
+    let _ports = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir()?;
     let state = folder.path().to_str().context("a path in UTF-8")?;
     let variables = [("XDG_STATE_HOME", state)];
@@ -16,7 +23,7 @@ fn a_local_broker_is_started_looked_into_stopped_killed_and_deleted() -> anyhow:
     terminal.keys("o")?;
     terminal.wait_for("ready")?;
     terminal.keys("esc x")?;
-    terminal.wait_for("has stopped")?;
+    terminal.wait_for("default: stopped")?;
     terminal.wait_until("stopped", |terminal| {
         terminal
             .row("default")
@@ -26,7 +33,7 @@ fn a_local_broker_is_started_looked_into_stopped_killed_and_deleted() -> anyhow:
     terminal.wait_for("running")?;
     terminal.wait_while("starting")?;
     terminal.keys("K")?;
-    terminal.wait_for("is killed")?;
+    terminal.wait_for("default: killed")?;
     terminal.wait_until("stopped", |terminal| {
         terminal
             .row("default")
@@ -40,5 +47,66 @@ fn a_local_broker_is_started_looked_into_stopped_killed_and_deleted() -> anyhow:
     terminal.keys("ctrl-c")?;
     let status = terminal.wait_for_end()?;
     assert!(status.success(), "{status}");
+    Ok(())
+}
+
+/// Kills what a test that failed has left.
+struct Nodes<'a>(&'a str);
+
+impl Drop for Nodes<'_> {
+    fn drop(&mut self) {
+        let stop = ["local", "stop", "trio", "--force"];
+        let mut command = std::process::Command::new(program());
+        // There is nothing to kill where all went well.
+        let _ = command.args(stop).env("XDG_STATE_HOME", self.0).output();
+    }
+}
+
+#[test]
+fn three_nodes_are_a_cluster_that_shows_the_loss_of_one_and_its_return() -> anyhow::Result<()> {
+    let _ports = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir()?;
+    let state = folder.path().to_str().context("a path in UTF-8")?;
+    let variables = [("XDG_STATE_HOME", state)];
+    let _nodes = Nodes(state);
+    let mut terminal = Terminal::start(program(), &[], &variables, WIDE)?;
+    terminal.wait_for("No cluster yet")?;
+    terminal.keys("7")?;
+    terminal.wait_for("there is no local broker")?;
+    terminal.keys("n")?;
+    terminal.wait_for("start new local brokers")?;
+    // ctrl-u empties the field.
+    terminal.keys("ctrl-u trio tab ctrl-u 3 tab a,b,c enter")?;
+    terminal.wait_for("trio/1, trio/2, trio/3: runs at")?;
+    let row = |terminal: &Terminal, name: &str, state: &str| {
+        terminal.row(name).is_some_and(|row| row[1] == state)
+    };
+    for name in ["trio/1", "trio/2", "trio/3"] {
+        terminal.wait_until(name, |terminal| row(terminal, name, "running"))?;
+    }
+    terminal.keys("enter")?;
+    terminal.wait_for("3 brokers")?;
+    terminal.keys("6")?;
+    terminal.wait_for("LOG END")?;
+    for id in ["1", "2", "3"] {
+        terminal.wait_until("a voter", |terminal| {
+            terminal
+                .row(id)
+                .is_some_and(|row| matches!(&*row[1], "leader" | "voter"))
+        })?;
+    }
+    // A node that is killed is missed, and is back when it was started again.
+    terminal.keys("7")?;
+    terminal.wait_until("trio/1", |terminal| row(terminal, "trio/1", "running"))?;
+    terminal.keys("K")?;
+    terminal.wait_for("trio/1: killed")?;
+    terminal.keys("2")?;
+    terminal.wait_for("fenced")?;
+    terminal.keys("7")?;
+    terminal.wait_until("stopped", |terminal| row(terminal, "trio/1", "stopped"))?;
+    terminal.keys("n")?;
+    terminal.wait_for("trio/1: runs at")?;
+    terminal.keys("2")?;
+    terminal.wait_while("fenced")?;
     Ok(())
 }

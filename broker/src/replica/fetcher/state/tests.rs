@@ -15,7 +15,7 @@ fn key(partition: i32) -> PartitionKey {
 /// are numbers; the leader keeps a session 7. The commands:
 /// - `add P epoch=E end=N [last=L] [hw=H]`, `remove P`, `tick MS`, `throttle P…`;
 /// - `ask`: the next request, as `P@offset/epoch/last`, forgotten ones as `-P`;
-/// - `answer P… [session=S] [error=CODE]`: the answer as a whole; `lost`: there is none;
+/// - `answer P… [session=S] [error=CODE]`: the answer as a whole; `lost`: there is none; `restart`;
 /// - `judge P [error=CODE] [diverging=E/N]`;
 /// - `appended P end=N [last=L] [hw=H]`, `truncated P end=N [last=L]`, `truncations`.
 fn run(script: &str) -> String {
@@ -65,6 +65,10 @@ fn run(script: &str) -> String {
             }
             "lost" => {
                 state.on_failure(now);
+                continue;
+            }
+            "restart" => {
+                state.restart_session();
                 continue;
             }
             "ask" => match state.request(now, |tp| throttled.contains(&tp.partition)) {
@@ -361,6 +365,28 @@ fn a_throttled_partition_is_left_out_unless_it_is_in_sync() {
          ask: 7/1 0@6/3/3 -1
          answer: Process
          ask: 7/2 1@6/3/3",
+    );
+}
+
+#[test]
+fn after_an_answer_that_was_not_taken_over_the_leader_tells_everything_again() {
+    check(
+        "add 0 epoch=3 end=5 last=2
+         add 1 epoch=3 end=5 last=2
+         ask
+         answer 0 1
+         ask
+         add 0 epoch=4 end=5 last=2
+         answer 0
+         judge 0
+         restart
+         ask",
+        "ask: 0/0 0@5/3/2 1@5/3/2
+         answer: Process
+         ask: 7/1
+         answer: Process
+         judge: nothing
+         ask: 7/0 1@5/3/2 0@5/4/2",
     );
 }
 
