@@ -115,6 +115,8 @@ const PURE: &[&str] = &[
 
 /// The shells among them.
 const SHELLS: &[&str] = &[
+    "broker/src/controller/channel.rs",
+    "broker/src/controller/channel/link.rs",
     "broker/src/controller/driver.rs",
     "broker/src/controller/handle.rs",
     "broker/src/controller/node.rs",
