@@ -493,3 +493,6 @@ pub fn bootstrap_level(records: &[MetadataRecord], feature: &str) -> i16 {
     };
     records.iter().rev().find_map(level).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;
