@@ -19,7 +19,6 @@ const LINES_MAX: usize = 700;
 const LONGER: &[(&str, usize)] = &[
     ("broker/src/coordinator/group/tests.rs", 802),
     ("broker/src/replica/cluster_tests/cluster.rs", 717),
-    ("broker/tests/interop/quorum.rs", 725),
     ("shared/src/client/tests.rs", 770),
     ("tui/src/ui/app.rs", 815),
     ("tui/src/ui/screens/messages.rs", 710),
