@@ -308,7 +308,7 @@ impl LocalBrokers {
     /// # Errors
     /// `NotFound`; refused when it does not run.
     pub fn pause(&self, name: &str) -> Result<LocalBroker, Fault> {
-        self.hold(name, "pause", ProcessIdentity::pause)
+        self.hold(name, "pause", ProcessIdentity::pause, LocalStatus::Paused)
     }
 
     /// Lets a paused broker go on. One that runs is a success.
@@ -316,7 +316,12 @@ impl LocalBrokers {
     /// # Errors
     /// `NotFound`; refused when it does not run.
     pub fn resume(&self, name: &str) -> Result<LocalBroker, Fault> {
-        self.hold(name, "resume", ProcessIdentity::resume)
+        self.hold(
+            name,
+            "resume",
+            ProcessIdentity::resume,
+            LocalStatus::Running,
+        )
     }
 
     fn hold(
@@ -324,13 +329,19 @@ impl LocalBrokers {
         name: &str,
         verb: &str,
         signal: fn(&ProcessIdentity) -> io::Result<()>,
+        outcome: LocalStatus,
     ) -> Result<LocalBroker, Fault> {
         let what = format!("{verb} the local broker \"{name}\"");
         let process = self.process_to_signal(name)?;
         let process = process.ok_or_else(|| Fault::refused(&*what, "it does not run"))?;
         signal(&process)
             .map_err(|error| Fault::new(FaultKind::Failed, &what, error.to_string()))?;
-        self.get(name)
+        let mut broker = self.get(name)?;
+        // The signal can't be refused, but the kernel may show the state of before for a moment.
+        if process.is_alive() {
+            broker.status = outcome;
+        }
+        Ok(broker)
     }
 
     /// Asks a broker to shut down and waits until it has. A broker that does not run is a success.
