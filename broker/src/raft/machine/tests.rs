@@ -3,5 +3,7 @@
 mod elections;
 mod follower;
 mod leader;
+mod roles;
 mod script;
+mod transcript;
 mod voter_changes;

@@ -72,8 +72,7 @@ fn a_former_leader_neither_votes_nor_leads_again_in_its_epoch() {
         "
         start voters=1,2,3 epoch=5 leader=1 log=0@4 end=10
             persist epoch=5 leader=1 voted=-
-            to 2: end epoch=5 preferred=[]
-            to 3: end epoch=5 preferred=[]
+            to 2, 3: end epoch=5 preferred=[]
             news leader=-@5
         ask-vote 2 5 10@4
             reply 1: refused leader=1@5
@@ -85,8 +84,7 @@ fn a_former_leader_neither_votes_nor_leads_again_in_its_epoch() {
         tick 2000
             to 3: end epoch=5 preferred=[]
             persist epoch=6 leader=- voted=-
-            to 2: pre-vote epoch=6 end=10@4
-            to 3: pre-vote epoch=6 end=10@4
+            to 2, 3: pre-vote epoch=6 end=10@4
             news leader=-@6
         ",
     );
@@ -98,8 +96,7 @@ fn a_former_candidate_stands_in_its_epoch_again_and_a_follower_follows() {
         "
         start voters=1,2,3 epoch=5 voted=1 log=0@4 end=10
             persist epoch=5 leader=- voted=1
-            to 2: vote epoch=5 end=10@4
-            to 3: vote epoch=5 end=10@4
+            to 2, 3: vote epoch=5 end=10@4
             news leader=-@5
         ",
     );
@@ -147,19 +144,16 @@ fn a_majority_that_would_vote_makes_a_candidate_and_one_that_votes_a_leader() {
             to boot: fetch epoch=5 at=10@4 hw=0
             news leader=-@5
         tick 2000
-            to 2: pre-vote epoch=5 end=10@4
-            to 3: pre-vote epoch=5 end=10@4
+            to 2, 3: pre-vote epoch=5 end=10@4
         answer 2 granted
             persist epoch=6 leader=- voted=1
-            to 2: vote epoch=6 end=10@4
-            to 3: vote epoch=6 end=10@4
+            to 2, 3: vote epoch=6 end=10@4
             news leader=-@6
         answer 3 granted
             persist epoch=6 leader=1 voted=-
             lead epoch=6 from=10
             write leader 1 of [1, 2, 3] by [1, 3], level 1, voters [1, 2, 3]
-            to 2: begin epoch=6
-            to 3: begin epoch=6
+            to 2, 3: begin epoch=6
             news leader=1@6
         append 11
         fetch 2 6 10@4
@@ -177,10 +171,7 @@ fn a_majority_that_would_vote_makes_a_candidate_and_one_that_votes_a_leader() {
             to boot: fetch epoch=5 at=10@4 hw=0
             news leader=-@5
         tick 2000
-            to 2: pre-vote epoch=5 end=10@4
-            to 3: pre-vote epoch=5 end=10@4
-            to 4: pre-vote epoch=5 end=10@4
-            to 5: pre-vote epoch=5 end=10@4
+            to 2, 3, 4, 5: pre-vote epoch=5 end=10@4
         answer 2 granted
         answer 3 refused
         answer 4 refused
@@ -194,17 +185,12 @@ fn a_majority_that_would_vote_makes_a_candidate_and_one_that_votes_a_leader() {
 fn a_candidate_that_loses_asks_again_before_it_stands_again() {
     check(
         "
-        start voters=1,2,3 epoch=5 voted=1 log=0@4 end=10
-            persist epoch=5 leader=- voted=1
-            to 2: vote epoch=5 end=10@4
-            to 3: vote epoch=5 end=10@4
-            news leader=-@5
+        candidate voters=1,2,3 epoch=5 log=0@4 end=10
         answer 2 refused
         answer 3 refused
         tick 1000
         tick 1000
-            to 2: pre-vote epoch=5 end=10@4
-            to 3: pre-vote epoch=5 end=10@4
+            to 2, 3: pre-vote epoch=5 end=10@4
         ",
     );
 }
@@ -213,17 +199,12 @@ fn a_candidate_that_loses_asks_again_before_it_stands_again() {
 fn a_voter_without_pre_votes_makes_a_candidate_at_once() {
     check(
         "
-        start voters=1,2,3 epoch=5 log=0@4 end=10
-            persist epoch=5 leader=- voted=-
-            to boot: fetch epoch=5 at=10@4 hw=0
-            news leader=-@5
+        unattached voters=1,2,3 epoch=5 log=0@4 end=10
         tick 2000
-            to 2: pre-vote epoch=5 end=10@4
-            to 3: pre-vote epoch=5 end=10@4
+            to 2, 3: pre-vote epoch=5 end=10@4
         fail 2 UNSUPPORTED_VERSION
             persist epoch=6 leader=- voted=1
-            to 2: vote epoch=6 end=10@4
-            to 3: vote epoch=6 end=10@4
+            to 2, 3: vote epoch=6 end=10@4
             news leader=-@6
         fail 3 UNSUPPORTED_VERSION
         tick 19
@@ -237,17 +218,13 @@ fn a_voter_without_pre_votes_makes_a_candidate_at_once() {
 fn a_follower_that_hears_nothing_asks_for_votes_and_goes_back_when_it_loses() {
     check(
         "
-        start voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
-            persist epoch=5 leader=2 voted=-
-            to 2: fetch epoch=5 at=10@4 hw=0
-            news leader=2@5
+        follower voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
         answer 2 ok leader=2 hw=10
             commit 10
             to 2: fetch epoch=5 at=10@4 hw=10
         tick 1999
         tick 1
-            to 2: pre-vote epoch=5 end=10@4
-            to 3: pre-vote epoch=5 end=10@4
+            to 2, 3: pre-vote epoch=5 end=10@4
         answer 2 refused leader=2
         answer 3 refused leader=2
             to 2: fetch epoch=5 at=10@4 hw=10
@@ -259,10 +236,7 @@ fn a_follower_that_hears_nothing_asks_for_votes_and_goes_back_when_it_loses() {
 fn one_vote_per_epoch_and_only_for_a_log_that_holds_all_that_can_be_committed() {
     check(
         "
-        start voters=1,2,3 epoch=5 log=0@4 end=10
-            persist epoch=5 leader=- voted=-
-            to boot: fetch epoch=5 at=10@4 hw=0
-            news leader=-@5
+        unattached voters=1,2,3 epoch=5 log=0@4 end=10
         ask-vote 2 5 9@4
             reply 1: refused leader=-@5
         ask-vote 2 5 20@3
@@ -298,10 +272,7 @@ fn one_vote_per_epoch_and_only_for_a_log_that_holds_all_that_can_be_committed() 
 fn a_pre_vote_costs_nothing_and_changes_nothing() {
     check(
         "
-        start voters=1,2,3 epoch=5 voted=3 log=0@4 end=10
-            persist epoch=5 leader=- voted=3
-            to boot: fetch epoch=5 at=10@4 hw=0
-            news leader=-@5
+        unattached voters=1,2,3 epoch=5 voted=3 log=0@4 end=10
         ask-vote 2 5 10@4 pre
             reply 1: granted leader=-@5
         ask-vote 2 5 9@4 pre
@@ -325,10 +296,7 @@ fn a_pre_vote_costs_nothing_and_changes_nothing() {
 fn a_follower_refuses_as_long_as_it_hears_of_its_leader() {
     check(
         "
-        start voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
-            persist epoch=5 leader=2 voted=-
-            to 2: fetch epoch=5 at=10@4 hw=0
-            news leader=2@5
+        follower voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
         ask-vote 3 5 10@4 pre
             reply 1: granted leader=2@5
         ask-vote 3 5 10@4
@@ -347,11 +315,7 @@ fn a_follower_refuses_as_long_as_it_hears_of_its_leader() {
     );
     check(
         "
-        start voters=1,2,3 epoch=5 voted=1 log=0@4 end=10
-            persist epoch=5 leader=- voted=1
-            to 2: vote epoch=5 end=10@4
-            to 3: vote epoch=5 end=10@4
-            news leader=-@5
+        candidate voters=1,2,3 epoch=5 log=0@4 end=10
         ask-vote 3 5 10@4
             reply 1: refused leader=-@5
         ask-vote 3 5 10@4 pre
@@ -360,8 +324,7 @@ fn a_follower_refuses_as_long_as_it_hears_of_its_leader() {
             persist epoch=5 leader=1 voted=-
             lead epoch=5 from=10
             write leader 1 of [1, 2, 3] by [1, 2], level 1, voters [1, 2, 3]
-            to 2: begin epoch=5
-            to 3: begin epoch=5
+            to 2, 3: begin epoch=5
             news leader=1@5
         ask-vote 3 5 10@4 pre
             reply 3: refused leader=1@5
@@ -375,10 +338,7 @@ fn a_follower_refuses_as_long_as_it_hears_of_its_leader() {
 fn a_leader_is_followed_from_the_epoch_on_that_it_begins() {
     check(
         "
-        start voters=1,2,3 epoch=5 log=0@4 end=10
-            persist epoch=5 leader=- voted=-
-            to boot: fetch epoch=5 at=10@4 hw=0
-            news leader=-@5
+        unattached voters=1,2,3 epoch=5 log=0@4 end=10
         begin 2 4
             reply 1: FENCED_LEADER_EPOCH leader=-@5
         begin -1 5
@@ -407,77 +367,26 @@ fn a_leader_is_followed_from_the_epoch_on_that_it_begins() {
 
 #[test]
 fn the_preferred_successor_stands_at_once_and_the_others_later() {
-    check(
-        "
-        start voters=1,2,3,4 epoch=5 leader=2 log=0@4 end=10
-            persist epoch=5 leader=2 voted=-
-            to 2: fetch epoch=5 at=10@4 hw=0
-            news leader=2@5
-        end 2 5 1,3,4
-            reply 1: ok leader=2@5
-            to 2: pre-vote epoch=5 end=10@4
-            to 3: pre-vote epoch=5 end=10@4
-            to 4: pre-vote epoch=5 end=10@4
-        ",
-    );
-    check(
-        "
-        start voters=1,2,3,4 epoch=5 leader=2 log=0@4 end=10
-            persist epoch=5 leader=2 voted=-
-            to 2: fetch epoch=5 at=10@4 hw=0
-            news leader=2@5
-        end 2 5 3,1,4
-            reply 1: ok leader=2@5
-        tick 249
-        tick 1
-            to 2: pre-vote epoch=5 end=10@4
-            to 3: pre-vote epoch=5 end=10@4
-            to 4: pre-vote epoch=5 end=10@4
-        ",
-    );
-    check(
-        "
-        start voters=1,2,3,4 epoch=5 leader=2 log=0@4 end=10
-            persist epoch=5 leader=2 voted=-
-            to 2: fetch epoch=5 at=10@4 hw=0
-            news leader=2@5
-        end 2 5 3,4,1
-            reply 1: ok leader=2@5
-        tick 499
-        tick 1
-            to 2: pre-vote epoch=5 end=10@4
-            to 3: pre-vote epoch=5 end=10@4
-            to 4: pre-vote epoch=5 end=10@4
-        ",
-    );
-    check(
-        "
-        start voters=1,2,3,4 epoch=5 leader=2 log=0@4 end=10
-            persist epoch=5 leader=2 voted=-
-            to 2: fetch epoch=5 at=10@4 hw=0
-            news leader=2@5
+    let cases = [
+        ("1,3,4", None),
+        ("3,1,4", Some(250)),
+        ("3,4,1", Some(500)),
+        ("3,4", Some(1_000)),
+        ("", None),
+    ];
+    for (preferred, wait_ms) in cases {
+        let wait = wait_ms.map(|ms| format!("tick {}\n        tick 1", ms - 1));
+        let wait = wait.unwrap_or_default();
+        check(&format!(
+            "
+        follower voters=1,2,3,4 epoch=5 leader=2 log=0@4 end=10
         end 2 4 1
             reply 1: FENCED_LEADER_EPOCH leader=2@5
-        end 2 5 3,4
+        end 2 5 {preferred}
             reply 2: ok leader=2@5
-        tick 999
-        tick 1
-            to 2: pre-vote epoch=5 end=10@4
-            to 3: pre-vote epoch=5 end=10@4
-            to 4: pre-vote epoch=5 end=10@4
-        ",
-    );
-    check(
+        {wait}
+            to 2, 3, 4: pre-vote epoch=5 end=10@4
         "
-        start voters=1,2,3,4 epoch=5 leader=2 log=0@4 end=10
-            persist epoch=5 leader=2 voted=-
-            to 2: fetch epoch=5 at=10@4 hw=0
-            news leader=2@5
-        end 2 5
-            reply 1: ok leader=2@5
-            to 2: pre-vote epoch=5 end=10@4
-            to 3: pre-vote epoch=5 end=10@4
-            to 4: pre-vote epoch=5 end=10@4
-        ",
-    );
+        ));
+    }
 }

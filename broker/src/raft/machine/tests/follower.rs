@@ -6,10 +6,7 @@ use super::script::check;
 fn a_follower_appends_flushes_and_only_then_fetches_on() {
     check(
         "
-        start voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
-            persist epoch=5 leader=2 voted=-
-            to 2: fetch epoch=5 at=10@4 hw=0
-            news leader=2@5
+        follower voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
         answer 2 ok leader=2 records=10-12@5 hw=8
             append 12 and flush
             commit 8
@@ -98,18 +95,14 @@ fn whoever_knows_the_leader_leads_to_it() {
 fn a_follower_asks_others_while_its_leader_does_not_answer() {
     check(
         "
-        start voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
-            persist epoch=5 leader=2 voted=-
-            to 2: fetch epoch=5 at=10@4 hw=0
-            news leader=2@5
+        follower voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
         answer 2 BROKER_NOT_AVAILABLE
             to boot: fetch epoch=5 at=10@4 hw=0
         answer boot NOT_LEADER_OR_FOLLOWER 5 leader=2
         tick 20
             to 2: fetch epoch=5 at=10@4 hw=0
         tick 1980
-            to 2: pre-vote epoch=5 end=10@4
-            to 3: pre-vote epoch=5 end=10@4
+            to 2, 3: pre-vote epoch=5 end=10@4
         ",
     );
 }
@@ -118,10 +111,7 @@ fn a_follower_asks_others_while_its_leader_does_not_answer() {
 fn a_log_that_diverges_is_cut_off_but_never_below_the_high_watermark() {
     check(
         "
-        start voters=1,2,3 epoch=9 leader=2 log=0@1,5@4,8@6 end=10
-            persist epoch=9 leader=2 voted=-
-            to 2: fetch epoch=9 at=10@6 hw=0
-            news leader=2@9
+        follower voters=1,2,3 epoch=9 leader=2 log=0@1,5@4,8@6 end=10
         answer 2 ok leader=2 diverge=9@5
             truncate 8
             to 2: fetch epoch=9 at=8@4 hw=0
@@ -141,10 +131,7 @@ fn a_log_that_diverges_is_cut_off_but_never_below_the_high_watermark() {
     );
     check(
         "
-        start voters=1,2,3 epoch=9 leader=2 log=0@1,5@4,8@6 end=10
-            persist epoch=9 leader=2 voted=-
-            to 2: fetch epoch=9 at=10@6 hw=0
-            news leader=2@9
+        follower voters=1,2,3 epoch=9 leader=2 log=0@1,5@4,8@6 end=10
         answer 2 ok leader=2 diverge=9@6
             truncate 9
             to 2: fetch epoch=9 at=9@6 hw=0
@@ -159,18 +146,7 @@ fn a_log_that_diverges_is_cut_off_but_never_below_the_high_watermark() {
 fn an_epoch_without_records_does_not_hold_up_a_former_leader() {
     check(
         "
-        start voters=1,2,3 epoch=5 voted=1 log=0@4 end=10
-            persist epoch=5 leader=- voted=1
-            to 2: vote epoch=5 end=10@4
-            to 3: vote epoch=5 end=10@4
-            news leader=-@5
-        answer 2 granted
-            persist epoch=5 leader=1 voted=-
-            lead epoch=5 from=10
-            write leader 1 of [1, 2, 3] by [1, 2], level 1, voters [1, 2, 3]
-            to 2: begin epoch=5
-            to 3: begin epoch=5
-            news leader=1@5
+        leader voters=1,2,3 epoch=5 log=0@4 end=10
         begin 2 6
             persist epoch=6 leader=2 voted=-
             step down epoch=5
@@ -191,10 +167,7 @@ fn an_epoch_without_records_does_not_hold_up_a_former_leader() {
 fn a_snapshot_is_fetched_piece_by_piece_and_takes_the_place_of_the_log() {
     check(
         "
-        start voters=1,2,3 epoch=9 leader=2 log=0@1 end=3
-            persist epoch=9 leader=2 voted=-
-            to 2: fetch epoch=9 at=3@1 hw=0
-            news leader=2@9
+        follower voters=1,2,3 epoch=9 leader=2 log=0@1 end=3
         answer 2 ok leader=2 snapshot=8@4
             create snapshot 8@4
             to 2: fetch snapshot 8@4 from 0
@@ -215,10 +188,7 @@ fn a_snapshot_is_fetched_piece_by_piece_and_takes_the_place_of_the_log() {
     );
     check(
         "
-        start voters=1,2,3 epoch=9 leader=2 log=0@1 end=3
-            persist epoch=9 leader=2 voted=-
-            to 2: fetch epoch=9 at=3@1 hw=0
-            news leader=2@9
+        follower voters=1,2,3 epoch=9 leader=2 log=0@1 end=3
         answer 2 ok leader=2 snapshot=8@4
             create snapshot 8@4
             to 2: fetch snapshot 8@4 from 0
@@ -248,10 +218,7 @@ fn a_snapshot_is_fetched_piece_by_piece_and_takes_the_place_of_the_log() {
     );
     check(
         "
-        start voters=1,2,3 epoch=9 leader=2 log=5@4 end=9 snapshot=5@3
-            persist epoch=9 leader=2 voted=-
-            to 2: fetch epoch=9 at=9@4 hw=5
-            news leader=2@9
+        follower voters=1,2,3 epoch=9 leader=2 log=5@4 end=9 snapshot=5@3
         answer 2 ok leader=2 snapshot=4@3
             fault
             to boot: fetch epoch=9 at=9@4 hw=5
@@ -263,10 +230,7 @@ fn a_snapshot_is_fetched_piece_by_piece_and_takes_the_place_of_the_log() {
 fn a_node_goes_down_when_nobody_needs_it() {
     check(
         "
-        start voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
-            persist epoch=5 leader=2 voted=-
-            to 2: fetch epoch=5 at=10@4 hw=0
-            news leader=2@5
+        follower voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
         shutdown 1000
             done
         tick 5000
@@ -283,24 +247,12 @@ fn a_node_goes_down_when_nobody_needs_it() {
     );
     check(
         "
-        start voters=1,2,3 epoch=5 voted=1 log=0@4 end=10
-            persist epoch=5 leader=- voted=1
-            to 2: vote epoch=5 end=10@4
-            to 3: vote epoch=5 end=10@4
-            news leader=-@5
-        answer 2 granted
-            persist epoch=5 leader=1 voted=-
-            lead epoch=5 from=10
-            write leader 1 of [1, 2, 3] by [1, 2], level 1, voters [1, 2, 3]
-            to 2: begin epoch=5
-            to 3: begin epoch=5
-            news leader=1@5
+        leader voters=1,2,3 epoch=5 log=0@4 end=10
         fetch 2 5 10@4 wait=5000
         shutdown 1000
             step down epoch=5
             reply 1: NOT_LEADER_OR_FOLLOWER leader=1@5 hw=-1
-            to 2: end epoch=5 preferred=[2, 3]
-            to 3: end epoch=5 preferred=[2, 3]
+            to 2, 3: end epoch=5 preferred=[2, 3]
             news leader=-@5
         fetch 3 5 10@4
             reply 2: NOT_LEADER_OR_FOLLOWER leader=1@5 hw=-1
@@ -314,10 +266,7 @@ fn a_node_goes_down_when_nobody_needs_it() {
     );
     check(
         "
-        start voters=1,2,3 epoch=5 log=0@4 end=10
-            persist epoch=5 leader=- voted=-
-            to boot: fetch epoch=5 at=10@4 hw=0
-            news leader=-@5
+        unattached voters=1,2,3 epoch=5 log=0@4 end=10
         shutdown 1000
         tick 999
         tick 1
@@ -326,22 +275,16 @@ fn a_node_goes_down_when_nobody_needs_it() {
     );
     check(
         "
-        start voters=1,2,3 epoch=5 voted=1 log=0@4 end=10
-            persist epoch=5 leader=- voted=1
-            to 2: vote epoch=5 end=10@4
-            to 3: vote epoch=5 end=10@4
-            news leader=-@5
+        candidate voters=1,2,3 epoch=5 log=0@4 end=10
         shutdown 5000
         tick 3000
-            to 2: vote epoch=5 end=10@4
-            to 3: vote epoch=5 end=10@4
+            to 2, 3: vote epoch=5 end=10@4
         answer 2 granted
             persist epoch=5 leader=1 voted=-
             lead epoch=5 from=10
             write leader 1 of [1, 2, 3] by [1, 2], level 1, voters [1, 2, 3]
             step down epoch=5
-            to 2: end epoch=5 preferred=[2, 3]
-            to 3: end epoch=5 preferred=[2, 3]
+            to 2, 3: end epoch=5 preferred=[2, 3]
         tick 2000
             done
         ",
@@ -352,24 +295,12 @@ fn a_node_goes_down_when_nobody_needs_it() {
 fn a_controller_that_cannot_go_on_resigns() {
     check(
         "
-        start voters=1,2,3 epoch=5 voted=1 log=0@4 end=10
-            persist epoch=5 leader=- voted=1
-            to 2: vote epoch=5 end=10@4
-            to 3: vote epoch=5 end=10@4
-            news leader=-@5
-        answer 2 granted
-            persist epoch=5 leader=1 voted=-
-            lead epoch=5 from=10
-            write leader 1 of [1, 2, 3] by [1, 2], level 1, voters [1, 2, 3]
-            to 2: begin epoch=5
-            to 3: begin epoch=5
-            news leader=1@5
+        leader voters=1,2,3 epoch=5 log=0@4 end=10
         fetch 3 5 10@4 wait=0
             reply 1: ok leader=1@5 hw=-1
         resign
             step down epoch=5
-            to 2: end epoch=5 preferred=[3, 2]
-            to 3: end epoch=5 preferred=[3, 2]
+            to 2, 3: end epoch=5 preferred=[3, 2]
             news leader=-@5
         ",
     );
@@ -379,10 +310,7 @@ fn a_controller_that_cannot_go_on_resigns() {
 fn what_contradicts_this_node_is_not_believed() {
     check(
         "
-        start voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
-            persist epoch=5 leader=2 voted=-
-            to 2: fetch epoch=5 at=10@4 hw=0
-            news leader=2@5
+        follower voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
         answer 2 NOT_LEADER_OR_FOLLOWER 5 leader=3
             fault
             to boot: fetch epoch=5 at=10@4 hw=0
@@ -407,10 +335,7 @@ fn what_contradicts_this_node_is_not_believed() {
 fn the_last_epoch_is_no_reason_to_break() {
     check(
         "
-        start voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
-            persist epoch=5 leader=2 voted=-
-            to 2: fetch epoch=5 at=10@4 hw=0
-            news leader=2@5
+        follower voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
         ask-vote 4 2147483647 10@4
             persist epoch=2147483647 leader=- voted=-
             persist epoch=2147483647 leader=- voted=4
@@ -418,14 +343,12 @@ fn the_last_epoch_is_no_reason_to_break() {
             to boot: fetch epoch=2147483647 at=10@4 hw=0
             news leader=-@2147483647
         tick 3000
-            to 2: pre-vote epoch=2147483647 end=10@4
-            to 3: pre-vote epoch=2147483647 end=10@4
+            to 2, 3: pre-vote epoch=2147483647 end=10@4
         answer 2 granted
             fault
             to boot: fetch epoch=2147483647 at=10@4 hw=0
         tick 3000
-            to 2: pre-vote epoch=2147483647 end=10@4
-            to 3: pre-vote epoch=2147483647 end=10@4
+            to 2, 3: pre-vote epoch=2147483647 end=10@4
         ",
     );
 }
@@ -434,13 +357,9 @@ fn the_last_epoch_is_no_reason_to_break() {
 fn late_answers_are_not_heard() {
     check(
         "
-        start voters=1,2,3 epoch=5 log=0@4 end=10
-            persist epoch=5 leader=- voted=-
-            to boot: fetch epoch=5 at=10@4 hw=0
-            news leader=-@5
+        unattached voters=1,2,3 epoch=5 log=0@4 end=10
         tick 2000
-            to 2: pre-vote epoch=5 end=10@4
-            to 3: pre-vote epoch=5 end=10@4
+            to 2, 3: pre-vote epoch=5 end=10@4
         begin 2 5
             persist epoch=5 leader=2 voted=-
             reply 1: ok leader=2@5
@@ -456,10 +375,7 @@ fn late_answers_are_not_heard() {
 fn a_leader_that_cannot_be_reached_is_given_a_part_of_the_time_only() {
     check(
         "
-        start voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
-            persist epoch=5 leader=2 voted=-
-            to 2: fetch epoch=5 at=10@4 hw=0
-            news leader=2@5
+        follower voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
         answer 2 ok leader=2
             to 2: fetch epoch=5 at=10@4 hw=0
         fail 2 NETWORK_EXCEPTION
@@ -468,16 +384,12 @@ fn a_leader_that_cannot_be_reached_is_given_a_part_of_the_time_only() {
         tick 400
             to 2: fetch epoch=5 at=10@4 hw=0
         tick 350
-            to 2: pre-vote epoch=5 end=10@4
-            to 3: pre-vote epoch=5 end=10@4
+            to 2, 3: pre-vote epoch=5 end=10@4
         ",
     );
     check(
         "
-        start voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
-            persist epoch=5 leader=2 voted=-
-            to 2: fetch epoch=5 at=10@4 hw=0
-            news leader=2@5
+        follower voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
         fail 2 NETWORK_EXCEPTION
             to boot: fetch epoch=5 at=10@4 hw=0
         fail boot NETWORK_EXCEPTION
@@ -487,8 +399,7 @@ fn a_leader_that_cannot_be_reached_is_given_a_part_of_the_time_only() {
             to 2: fetch epoch=5 at=10@4 hw=0
         tick 1999
         tick 1
-            to 2: pre-vote epoch=5 end=10@4
-            to 3: pre-vote epoch=5 end=10@4
+            to 2, 3: pre-vote epoch=5 end=10@4
         ",
     );
 }

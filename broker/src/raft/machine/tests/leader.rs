@@ -6,18 +6,7 @@ use super::script::check;
 fn a_leader_tells_its_voters_until_they_fetch() {
     check(
         "
-        start voters=1,2,3 epoch=5 voted=1 log=0@4 end=10
-            persist epoch=5 leader=- voted=1
-            to 2: vote epoch=5 end=10@4
-            to 3: vote epoch=5 end=10@4
-            news leader=-@5
-        answer 2 granted
-            persist epoch=5 leader=1 voted=-
-            lead epoch=5 from=10
-            write leader 1 of [1, 2, 3] by [1, 2], level 1, voters [1, 2, 3]
-            to 2: begin epoch=5
-            to 3: begin epoch=5
-            news leader=1@5
+        leader voters=1,2,3 epoch=5 log=0@4 end=10
         answer 3 ok
         fetch 2 5 10@4 wait=0
             reply 1: ok leader=1@5 hw=-1
@@ -43,29 +32,16 @@ fn a_leader_tells_its_voters_until_they_fetch() {
 fn a_leader_that_no_majority_fetches_from_resigns() {
     check(
         "
-        start voters=1,2,3 epoch=5 voted=1 log=0@4 end=10
-            persist epoch=5 leader=- voted=1
-            to 2: vote epoch=5 end=10@4
-            to 3: vote epoch=5 end=10@4
-            news leader=-@5
-        answer 2 granted
-            persist epoch=5 leader=1 voted=-
-            lead epoch=5 from=10
-            write leader 1 of [1, 2, 3] by [1, 2], level 1, voters [1, 2, 3]
-            to 2: begin epoch=5
-            to 3: begin epoch=5
-            news leader=1@5
+        leader voters=1,2,3 epoch=5 log=0@4 end=10
         fetch 2 5 10@4 wait=0
             reply 1: ok leader=1@5 hw=-1
         tick 2999
-            to 2: begin epoch=5
-            to 3: begin epoch=5
+            to 2, 3: begin epoch=5
         fetch 9 5 10@4 wait=0
             reply 2: ok leader=1@5 hw=-1
         tick 1
             step down epoch=5
-            to 2: end epoch=5 preferred=[2, 3]
-            to 3: end epoch=5 preferred=[2, 3]
+            to 2, 3: end epoch=5 preferred=[2, 3]
             news leader=-@5
         answer 2 ok leader=1
         fail 3 NETWORK_EXCEPTION
@@ -74,8 +50,7 @@ fn a_leader_that_no_majority_fetches_from_resigns() {
         tick 2000
             to 3: end epoch=5 preferred=[2, 3]
             persist epoch=6 leader=- voted=-
-            to 2: pre-vote epoch=6 end=10@5
-            to 3: pre-vote epoch=6 end=10@5
+            to 2, 3: pre-vote epoch=6 end=10@5
             news leader=-@6
         ",
     );
@@ -85,18 +60,7 @@ fn a_leader_that_no_majority_fetches_from_resigns() {
 fn a_leader_that_sees_a_greater_epoch_steps_down() {
     check(
         "
-        start voters=1,2,3 epoch=5 voted=1 log=0@4 end=10
-            persist epoch=5 leader=- voted=1
-            to 2: vote epoch=5 end=10@4
-            to 3: vote epoch=5 end=10@4
-            news leader=-@5
-        answer 2 granted
-            persist epoch=5 leader=1 voted=-
-            lead epoch=5 from=10
-            write leader 1 of [1, 2, 3] by [1, 2], level 1, voters [1, 2, 3]
-            to 2: begin epoch=5
-            to 3: begin epoch=5
-            news leader=1@5
+        leader voters=1,2,3 epoch=5 log=0@4 end=10
         append 11
         fetch 3 5 11@5 wait=500
         ask-vote 3 7 11@5 key=1
@@ -112,18 +76,7 @@ fn a_leader_that_sees_a_greater_epoch_steps_down() {
     );
     check(
         "
-        start voters=1,2,3 epoch=5 voted=1 log=0@4 end=10
-            persist epoch=5 leader=- voted=1
-            to 2: vote epoch=5 end=10@4
-            to 3: vote epoch=5 end=10@4
-            news leader=-@5
-        answer 2 granted
-            persist epoch=5 leader=1 voted=-
-            lead epoch=5 from=10
-            write leader 1 of [1, 2, 3] by [1, 2], level 1, voters [1, 2, 3]
-            to 2: begin epoch=5
-            to 3: begin epoch=5
-            news leader=1@5
+        leader voters=1,2,3 epoch=5 log=0@4 end=10
         answer 3 FENCED_LEADER_EPOCH 8 leader=2
             persist epoch=8 leader=2 voted=-
             step down epoch=5
@@ -137,18 +90,7 @@ fn a_leader_that_sees_a_greater_epoch_steps_down() {
 fn only_a_record_of_the_leaders_own_epoch_commits_and_only_once_a_majority_has_flushed_it() {
     check(
         "
-        start voters=1,2,3 epoch=5 voted=1 log=0@4 end=10
-            persist epoch=5 leader=- voted=1
-            to 2: vote epoch=5 end=10@4
-            to 3: vote epoch=5 end=10@4
-            news leader=-@5
-        answer 2 granted
-            persist epoch=5 leader=1 voted=-
-            lead epoch=5 from=10
-            write leader 1 of [1, 2, 3] by [1, 2], level 1, voters [1, 2, 3]
-            to 2: begin epoch=5
-            to 3: begin epoch=5
-            news leader=1@5
+        leader voters=1,2,3 epoch=5 log=0@4 end=10
         append 12
         fetch 2 5 10@4
             reply 1: ok leader=1@5 hw=-1 records from 10
@@ -168,21 +110,7 @@ fn only_a_record_of_the_leaders_own_epoch_commits_and_only_once_a_majority_has_f
     );
     check(
         "
-        start voters=1,2,3,4 epoch=5 voted=1
-            persist epoch=5 leader=- voted=1
-            to 2: vote epoch=5 end=0@0
-            to 3: vote epoch=5 end=0@0
-            to 4: vote epoch=5 end=0@0
-            news leader=-@5
-        answer 2 granted
-        answer 3 granted
-            persist epoch=5 leader=1 voted=-
-            lead epoch=5 from=0
-            write leader 1 of [1, 2, 3, 4] by [1, 2, 3], level 1, voters [1, 2, 3, 4]
-            to 2: begin epoch=5
-            to 3: begin epoch=5
-            to 4: begin epoch=5
-            news leader=1@5
+        leader voters=1,2,3,4 epoch=5
         append 5
         flush 5
         fetch 2 5 5@5
@@ -201,10 +129,7 @@ fn only_a_record_of_the_leaders_own_epoch_commits_and_only_once_a_majority_has_f
 fn a_fetch_that_is_not_the_leaders_business_gets_an_error() {
     check(
         "
-        start voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
-            persist epoch=5 leader=2 voted=-
-            to 2: fetch epoch=5 at=10@4 hw=0
-            news leader=2@5
+        follower voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
         fetch 3 5 10@4
             reply 1: NOT_LEADER_OR_FOLLOWER leader=2@5 hw=-1
         fetch 3 4 10@4
@@ -217,19 +142,14 @@ fn a_fetch_that_is_not_the_leaders_business_gets_an_error() {
     );
     check(
         "
-        start voters=1,2,3 epoch=5 voted=1 log=0@4 end=10
-            persist epoch=5 leader=- voted=1
-            to 2: vote epoch=5 end=10@4
-            to 3: vote epoch=5 end=10@4
-            news leader=-@5
+        candidate voters=1,2,3 epoch=5 log=0@4 end=10
         fetch 3 5 10@4
             reply 1: NOT_LEADER_OR_FOLLOWER leader=-@5 hw=-1
         answer 2 granted
             persist epoch=5 leader=1 voted=-
             lead epoch=5 from=10
             write leader 1 of [1, 2, 3] by [1, 2], level 1, voters [1, 2, 3]
-            to 2: begin epoch=5
-            to 3: begin epoch=5
+            to 2, 3: begin epoch=5
             news leader=1@5
         fetch 3 4 10@4
             reply 2: FENCED_LEADER_EPOCH leader=1@5 hw=-1
@@ -249,18 +169,7 @@ fn a_fetch_that_is_not_the_leaders_business_gets_an_error() {
 fn a_fetch_waits_for_records_for_the_high_watermark_or_for_its_time() {
     check(
         "
-        start voters=1,2,3 epoch=5 voted=1 log=0@4 end=10
-            persist epoch=5 leader=- voted=1
-            to 2: vote epoch=5 end=10@4
-            to 3: vote epoch=5 end=10@4
-            news leader=-@5
-        answer 2 granted
-            persist epoch=5 leader=1 voted=-
-            lead epoch=5 from=10
-            write leader 1 of [1, 2, 3] by [1, 2], level 1, voters [1, 2, 3]
-            to 2: begin epoch=5
-            to 3: begin epoch=5
-            news leader=1@5
+        leader voters=1,2,3 epoch=5 log=0@4 end=10
         append 11
         fetch 2 5 11@5
         fetch 9 5 11@5
@@ -289,18 +198,7 @@ fn a_fetch_waits_for_records_for_the_high_watermark_or_for_its_time() {
 fn a_log_that_diverges_is_told_where() {
     check(
         "
-        start voters=1,2,3 epoch=9 voted=1 log=0@1,5@4,8@6 end=10
-            persist epoch=9 leader=- voted=1
-            to 2: vote epoch=9 end=10@6
-            to 3: vote epoch=9 end=10@6
-            news leader=-@9
-        answer 2 granted
-            persist epoch=9 leader=1 voted=-
-            lead epoch=9 from=10
-            write leader 1 of [1, 2, 3] by [1, 2], level 1, voters [1, 2, 3]
-            to 2: begin epoch=9
-            to 3: begin epoch=9
-            news leader=1@9
+        leader voters=1,2,3 epoch=9 log=0@1,5@4,8@6 end=10
         append 12
         fetch 2 9 4@1 wait=0
             reply 1: ok leader=1@9 hw=-1 records from 4
@@ -330,18 +228,7 @@ fn a_log_that_diverges_is_told_where() {
 fn a_replica_that_is_behind_the_log_gets_a_snapshot() {
     check(
         "
-        start voters=1,2,3 epoch=9 voted=1 log=8@6 end=10 snapshot=8@4
-            persist epoch=9 leader=- voted=1
-            to 2: vote epoch=9 end=10@6
-            to 3: vote epoch=9 end=10@6
-            news leader=-@9
-        answer 2 granted
-            persist epoch=9 leader=1 voted=-
-            lead epoch=9 from=10
-            write leader 1 of [1, 2, 3] by [1, 2]
-            to 2: begin epoch=9
-            to 3: begin epoch=9
-            news leader=1@9
+        leader voters=1,2,3 epoch=9 log=8@6 end=10 snapshot=8@4
         fetch 2 9 0@0
             reply 1: ok leader=1@9 hw=-1 snapshot=8@4
         fetch 2 9 7@4
@@ -378,18 +265,7 @@ fn a_replica_that_is_behind_the_log_gets_a_snapshot() {
     );
     check(
         "
-        start voters=1,2,3 epoch=9 voted=1 log=0@4 end=10
-            persist epoch=9 leader=- voted=1
-            to 2: vote epoch=9 end=10@4
-            to 3: vote epoch=9 end=10@4
-            news leader=-@9
-        answer 2 granted
-            persist epoch=9 leader=1 voted=-
-            lead epoch=9 from=10
-            write leader 1 of [1, 2, 3] by [1, 2], level 1, voters [1, 2, 3]
-            to 2: begin epoch=9
-            to 3: begin epoch=9
-            news leader=1@9
+        leader voters=1,2,3 epoch=9 log=0@4 end=10
         fetch 2 9 0@0 wait=0
             reply 1: ok leader=1@9 hw=-1 records from 0
         snapshot 5@4
@@ -407,28 +283,15 @@ fn a_replica_that_is_behind_the_log_gets_a_snapshot() {
 fn a_download_counts_as_a_sign_of_life() {
     check(
         "
-        start voters=1,2,3 epoch=9 voted=1 log=8@6 end=10 snapshot=8@4
-            persist epoch=9 leader=- voted=1
-            to 2: vote epoch=9 end=10@6
-            to 3: vote epoch=9 end=10@6
-            news leader=-@9
-        answer 2 granted
-            persist epoch=9 leader=1 voted=-
-            lead epoch=9 from=10
-            write leader 1 of [1, 2, 3] by [1, 2]
-            to 2: begin epoch=9
-            to 3: begin epoch=9
-            news leader=1@9
+        leader voters=1,2,3 epoch=9 log=8@6 end=10 snapshot=8@4
         tick 2999
-            to 2: begin epoch=9
-            to 3: begin epoch=9
+            to 2, 3: begin epoch=9
         fetch-snapshot 3 9 8@4 0
             reply 1: ok 100 bytes from 0
         tick 2
         tick 2998
             step down epoch=9
-            to 2: end epoch=9 preferred=[2, 3]
-            to 3: end epoch=9 preferred=[2, 3]
+            to 2, 3: end epoch=9 preferred=[2, 3]
             news leader=-@9
         ",
     );
@@ -438,18 +301,7 @@ fn a_download_counts_as_a_sign_of_life() {
 fn a_leader_makes_room_for_the_greater_epoch_of_a_replica() {
     check(
         "
-        start voters=1,2,3 epoch=5 voted=1 log=0@4 end=10
-            persist epoch=5 leader=- voted=1
-            to 2: vote epoch=5 end=10@4
-            to 3: vote epoch=5 end=10@4
-            news leader=-@5
-        answer 2 granted
-            persist epoch=5 leader=1 voted=-
-            lead epoch=5 from=10
-            write leader 1 of [1, 2, 3] by [1, 2], level 1, voters [1, 2, 3]
-            to 2: begin epoch=5
-            to 3: begin epoch=5
-            news leader=1@5
+        leader voters=1,2,3 epoch=5 log=0@4 end=10
         fetch 9 8 10@4
             reply 1: UNKNOWN_LEADER_EPOCH leader=1@5 hw=-1
             persist epoch=8 leader=- voted=-

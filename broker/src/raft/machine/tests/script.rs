@@ -17,6 +17,9 @@
 //!                   [diverge=END@EPOCH] [snapshot=END@EPOCH] [size=N] [bytes=N] [levels=MIN-MAX]`
 //! fail PEER ERROR
 //! ```
+//!
+//! What goes to several peers in a row is one line. A script may begin with a role instead of
+//! with `start`: see [`super::roles`].
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -28,7 +31,8 @@ use super::super::super::quorum_records::{QuorumRecord, QuorumRecords};
 use super::super::super::quorum_state::ElectionState;
 use super::super::super::rpc::*;
 use super::super::super::voters::{ReplicaKey, VoterEndpoint, VoterNode, VoterSet};
-use super::super::{Config, ControlRecord, Input, Output, Peer, Raft, Start};
+use super::super::{Config, Input, Output, Peer, Raft, Start};
+use super::{roles, transcript};
 
 pub(super) fn key(id: i32) -> ReplicaKey {
     ReplicaKey {
@@ -62,14 +66,14 @@ fn voters(ids: &str, is_static: bool) -> VoterSet {
 }
 
 /// The words of a line: plain ones by position, `name=value` by name.
-struct Words<'a>(Vec<&'a str>);
+pub(super) struct Words<'a>(pub(super) Vec<&'a str>);
 
 impl<'a> Words<'a> {
     fn at(&self, idx: usize) -> Option<&'a str> {
         self.0.get(idx).copied().filter(|word| !word.contains('='))
     }
 
-    fn named(&self, name: &str) -> Option<&'a str> {
+    pub(super) fn named(&self, name: &str) -> Option<&'a str> {
         let value = |word: &&'a str| word.strip_prefix(name)?.strip_prefix('=');
         self.0.iter().find_map(value)
     }
@@ -86,14 +90,14 @@ impl<'a> Words<'a> {
         self.at(idx).unwrap().parse().unwrap()
     }
 
-    fn number(&self, name: &str, default: i64) -> i64 {
+    pub(super) fn number(&self, name: &str, default: i64) -> i64 {
         self.named(name)
             .map_or(default, |value| value.parse().unwrap())
     }
 }
 
 /// `OFFSET@EPOCH`
-fn at(text: &str) -> LogEnd {
+pub(super) fn at(text: &str) -> LogEnd {
     let (offset, epoch) = text.split_once('@').unwrap();
     LogEnd {
         end_offset: offset.parse().unwrap(),
@@ -129,14 +133,6 @@ fn error(name: &str) -> ErrorCode {
     ];
     let found = all.into_iter().find(|code| code.name() == name);
     found.unwrap_or_else(|| panic!("{name} is not in the list"))
-}
-
-fn name(error: ErrorCode) -> &'static str {
-    if error == ErrorCode::NONE {
-        "ok"
-    } else {
-        error.name()
-    }
 }
 
 pub(super) struct Script {
@@ -378,6 +374,7 @@ impl Script {
     }
 
     fn outputs(&mut self) {
+        let mut said = Vec::new();
         while let Some(output) = self.raft.as_mut().unwrap().poll_output() {
             if let Output::Send {
                 correlation_id,
@@ -388,7 +385,10 @@ impl Script {
             {
                 self.sent.insert(*to, (*correlation_id, request.clone()));
             }
-            writeln!(self.out, "    {}", text(&output)).unwrap();
+            said.push(output);
+        }
+        for line in transcript::lines(&said) {
+            writeln!(self.out, "    {line}").unwrap();
         }
     }
 }
@@ -509,178 +509,18 @@ fn request(words: &Words<'_>) -> Request {
     }
 }
 
-fn ids<'a>(keys: impl IntoIterator<Item = &'a ReplicaKey>) -> Vec<i32> {
-    keys.into_iter().map(|key| key.id).collect()
-}
-
-fn end(end: LogEnd) -> String {
-    format!("{}@{}", end.end_offset, end.last_epoch)
-}
-
-fn leader(leader: &CurrentLeader) -> String {
-    let id = leader.id.map_or("-".to_owned(), |id| id.to_string());
-    let place = if leader.id.is_some() && leader.endpoints.is_empty() {
-        "?"
-    } else {
-        ""
-    };
-    format!("leader={id}{place}@{}", leader.epoch)
-}
-
-fn text(output: &Output) -> String {
-    match output {
-        Output::PersistElection {
-            election,
-            static_voters,
-        } => {
-            let or_dash = |id: Option<i32>| id.map_or("-".to_owned(), |id| id.to_string());
-            let (leader, voted) = (election.leader_id, election.voted.map(|voted| voted.id));
-            let version = if static_voters.is_some() { " v0" } else { "" };
-            format!(
-                "persist epoch={} leader={} voted={}{version}",
-                election.epoch,
-                or_dash(leader),
-                or_dash(voted)
-            )
-        }
-        Output::Send { to, request, .. } => {
-            let to = match to {
-                Peer::Node(id) => id.to_string(),
-                Peer::Bootstrap(_) => "boot".into(),
-            };
-            format!("to {to}: {}", request_text(request))
-        }
-        Output::Reply { token, response } => format!("reply {token}: {}", response_text(response)),
-        Output::UpgradeReply { error, .. } => format!("upgrade: {}", name(*error)),
-        Output::BecomeLeader {
-            epoch,
-            epoch_start_offset,
-        } => format!("lead epoch={epoch} from={epoch_start_offset}"),
-        Output::AppendControl { records, .. } => {
-            let records: Vec<_> = records.iter().map(control_text).collect();
-            format!("write {}", records.join(", "))
-        }
-        Output::StepDown { epoch } => format!("step down epoch={epoch}"),
-        Output::LeaderChanged(news) => format!("news {}", leader(news)),
-        Output::HighWatermark(offset) => format!("commit {offset}"),
-        Output::AppendFetched {
-            end_offset, flush, ..
-        } => format!(
-            "append {end_offset}{}",
-            if *flush { " and flush" } else { "" }
-        ),
-        Output::Flush => "flush".into(),
-        Output::Truncate { end_offset } => format!("truncate {end_offset}"),
-        Output::CreateSnapshot(id) => format!("create snapshot {}@{}", id.end_offset, id.epoch),
-        Output::AppendSnapshot { .. } => "append to snapshot".into(),
-        Output::DropSnapshot(id) => format!("drop snapshot {}@{}", id.end_offset, id.epoch),
-        Output::InstallSnapshot(id) => format!("install snapshot {}@{}", id.end_offset, id.epoch),
-        Output::Fault(_) => "fault".into(),
-        Output::ShutdownDone => "done".into(),
-    }
-}
-
-fn control_text(record: &ControlRecord) -> String {
-    match record {
-        ControlRecord::LeaderChange {
-            leader_id,
-            voters,
-            granting_voters,
-        } => format!("leader {leader_id} of {voters:?} by {granting_voters:?}"),
-        ControlRecord::Quorum(QuorumRecord::KRaftVersion(level)) => format!("level {level}"),
-        ControlRecord::Quorum(QuorumRecord::Voters(voters)) => format!("voters {:?}", voters.ids()),
-    }
-}
-
-fn request_text(request: &Request) -> String {
-    match request {
-        Request::Vote(request) => format!(
-            "{} epoch={} end={}",
-            if request.pre_vote { "pre-vote" } else { "vote" },
-            request.epoch,
-            end(request.log)
-        ),
-        Request::BeginQuorumEpoch(request) => format!("begin epoch={}", request.epoch),
-        Request::EndQuorumEpoch(request) => {
-            let preferred = ids(&request.preferred_candidates);
-            format!("end epoch={} preferred={preferred:?}", request.epoch)
-        }
-        Request::Fetch(request) => format!(
-            "fetch epoch={} at={}@{} hw={}",
-            request.epoch, request.fetch_offset, request.last_fetched_epoch, request.high_watermark
-        ),
-        Request::FetchSnapshot(request) => {
-            let id = request.snapshot_id;
-            format!(
-                "fetch snapshot {}@{} from {}",
-                id.end_offset, id.epoch, request.position
-            )
-        }
-        Request::AddRaftVoter(request) => format!("add {}", request.voter.id),
-        Request::RemoveRaftVoter(request) => format!("remove {}", request.voter.id),
-        Request::UpdateRaftVoter(request) => format!("update {}", request.voter.id),
-        Request::ApiVersions => "api versions".into(),
-    }
-}
-
-fn response_text(response: &Response) -> String {
-    match response {
-        Response::Vote(response) => {
-            let is_error = response.error != ErrorCode::NONE;
-            let outcome = if response.vote_granted {
-                "granted"
-            } else {
-                "refused"
-            };
-            let outcome = if is_error {
-                response.error.name()
-            } else {
-                outcome
-            };
-            format!("{outcome} {}", leader(&response.leader))
-        }
-        Response::BeginQuorumEpoch(response) | Response::EndQuorumEpoch(response) => {
-            format!("{} {}", name(response.error), leader(&response.leader))
-        }
-        Response::Fetch(response) => {
-            let mut text = format!("{} {}", name(response.error), leader(&response.leader));
-            write!(text, " hw={}", response.high_watermark).unwrap();
-            if let Some(epoch) = response.diverging_epoch {
-                write!(text, " diverge={}@{}", epoch.end_offset, epoch.epoch).unwrap();
-            }
-            if let Some(id) = response.snapshot_id {
-                write!(text, " snapshot={}@{}", id.end_offset, id.epoch).unwrap();
-            }
-            if let FetchRecords::Read { from, .. } = response.records {
-                write!(text, " records from {from}").unwrap();
-            }
-            text
-        }
-        Response::FetchSnapshot(response) => {
-            let piece = format!("{} bytes from {}", response.bytes, response.position);
-            format!("{} {piece}", name(response.error))
-        }
-        Response::AddRaftVoter(response) | Response::RemoveRaftVoter(response) => {
-            name(response.error).to_owned()
-        }
-        Response::UpdateRaftVoter(response) => {
-            format!("{} {}", name(response.error), leader(&response.leader))
-        }
-        Response::ApiVersions(_) => "api versions".into(),
-    }
-}
-
 /// Runs the inputs of a script and compares all of it.
 #[track_caller]
 pub(super) fn check(script: &str) {
     let lines = script.lines().filter(|line| !line.trim().is_empty());
     let lines: Vec<_> = lines
         .map(|line| line.strip_prefix("        ").unwrap_or(line).trim_end())
+        .flat_map(roles::expanded)
         .collect();
     let inputs: Vec<_> = lines
         .iter()
         .filter(|line| !line.starts_with(' '))
-        .copied()
+        .map(String::as_str)
         .collect();
     let found = Script::run(&inputs.join("\n"));
     assert_eq!(found, lines.join("\n") + "\n", "\n{found}");

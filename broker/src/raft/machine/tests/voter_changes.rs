@@ -6,10 +6,7 @@ use super::script::check;
 fn voters_are_in_force_once_they_are_in_the_log_and_come_back_when_they_are_cut_off() {
     check(
         "
-        start voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
-            persist epoch=5 leader=2 voted=-
-            to 2: fetch epoch=5 at=10@4 hw=0
-            news leader=2@5
+        follower voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
         answer 2 ok leader=2 records=10-11@5:1,2,3,4
             append 11 and flush
             to 2: fetch epoch=5 at=11@5 hw=0
@@ -17,19 +14,16 @@ fn voters_are_in_force_once_they_are_in_the_log_and_come_back_when_they_are_cut_
             append 12 and flush
             to 2: fetch epoch=5 at=12@5 hw=0
         tick 2000
-            to 2: pre-vote epoch=5 end=12@5
-            to 4: pre-vote epoch=5 end=12@5
+            to 2, 4: pre-vote epoch=5 end=12@5
         answer 4 granted
             persist epoch=6 leader=- voted=1
-            to 2: vote epoch=6 end=12@5
-            to 4: vote epoch=6 end=12@5
+            to 2, 4: vote epoch=6 end=12@5
             news leader=-@6
         answer 2 granted
             persist epoch=6 leader=1 voted=-
             lead epoch=6 from=12
             write leader 1 of [1, 2, 4] by [1, 2]
-            to 2: begin epoch=6
-            to 4: begin epoch=6
+            to 2, 4: begin epoch=6
             news leader=1@6
         answer 4 ok 7 leader=2
             persist epoch=7 leader=2 voted=-
@@ -40,9 +34,7 @@ fn voters_are_in_force_once_they_are_in_the_log_and_come_back_when_they_are_cut_
             truncate 11
             to 2: fetch epoch=7 at=11@5 hw=0
         tick 2000
-            to 2: pre-vote epoch=7 end=11@5
-            to 3: pre-vote epoch=7 end=11@5
-            to 4: pre-vote epoch=7 end=11@5
+            to 2, 3, 4: pre-vote epoch=7 end=11@5
         ",
     );
 }
@@ -51,13 +43,7 @@ fn voters_are_in_force_once_they_are_in_the_log_and_come_back_when_they_are_cut_
 fn a_voter_is_added_after_it_was_probed_and_has_caught_up() {
     check(
         "
-        start voters=1
-            persist epoch=0 leader=- voted=-
-            persist epoch=1 leader=- voted=1
-            persist epoch=1 leader=1 voted=-
-            lead epoch=1 from=0
-            write leader 1 of [1] by [1], level 1, voters [1]
-            news leader=1@1
+        lone-leader
         add 2 late
             reply 1: REQUEST_TIMED_OUT
         append 3 level=1 voters=1
@@ -108,13 +94,7 @@ fn a_voter_is_added_after_it_was_probed_and_has_caught_up() {
     );
     check(
         "
-        start voters=1
-            persist epoch=0 leader=- voted=-
-            persist epoch=1 leader=- voted=1
-            persist epoch=1 leader=1 voted=-
-            lead epoch=1 from=0
-            write leader 1 of [1] by [1], level 1, voters [1]
-            news leader=1@1
+        lone-leader
         append 3 level=1 voters=1
         flush 3
             commit 3
@@ -146,16 +126,7 @@ fn a_voter_is_added_after_it_was_probed_and_has_caught_up() {
 fn a_leader_that_is_removed_goes_when_that_is_committed() {
     check(
         "
-        start voters=1,2 epoch=5 voted=1
-            persist epoch=5 leader=- voted=1
-            to 2: vote epoch=5 end=0@0
-            news leader=-@5
-        answer 2 granted
-            persist epoch=5 leader=1 voted=-
-            lead epoch=5 from=0
-            write leader 1 of [1, 2] by [1, 2], level 1, voters [1, 2]
-            to 2: begin epoch=5
-            news leader=1@5
+        leader voters=1,2 epoch=5
         remove 1
             reply 1: REQUEST_TIMED_OUT
         append 3 level=1 voters=1,2
@@ -187,25 +158,8 @@ fn a_leader_that_is_removed_goes_when_that_is_committed() {
 
 #[test]
 fn what_waits_for_a_change_hears_of_the_end_of_the_leadership_or_of_its_time() {
-    check(
+    let ends = [
         "
-        start voters=1,2 epoch=5 voted=1
-            persist epoch=5 leader=- voted=1
-            to 2: vote epoch=5 end=0@0
-            news leader=-@5
-        answer 2 granted
-            persist epoch=5 leader=1 voted=-
-            lead epoch=5 from=0
-            write leader 1 of [1, 2] by [1, 2], level 1, voters [1, 2]
-            to 2: begin epoch=5
-            news leader=1@5
-        append 3 level=1 voters=1,2
-        flush 3
-        fetch 2 5 3@5 wait=0
-            commit 3
-            reply 1: ok leader=1@5 hw=3
-        remove 2
-            write voters [1]
         tick 1999
         tick 1
             reply 2: REQUEST_TIMED_OUT
@@ -213,26 +167,7 @@ fn what_waits_for_a_change_hears_of_the_end_of_the_leadership_or_of_its_time() {
         flush 4
             commit 4
         ",
-    );
-    check(
         "
-        start voters=1,2 epoch=5 voted=1
-            persist epoch=5 leader=- voted=1
-            to 2: vote epoch=5 end=0@0
-            news leader=-@5
-        answer 2 granted
-            persist epoch=5 leader=1 voted=-
-            lead epoch=5 from=0
-            write leader 1 of [1, 2] by [1, 2], level 1, voters [1, 2]
-            to 2: begin epoch=5
-            news leader=1@5
-        append 3 level=1 voters=1,2
-        flush 3
-        fetch 2 5 3@5 wait=0
-            commit 3
-            reply 1: ok leader=1@5 hw=3
-        remove 2
-            write voters [1]
         begin 2 6
             persist epoch=6 leader=2 voted=-
             step down epoch=5
@@ -241,17 +176,29 @@ fn what_waits_for_a_change_hears_of_the_end_of_the_leadership_or_of_its_time() {
             to 2: fetch epoch=6 at=3@5 hw=3
             news leader=2@6
         ",
-    );
+    ];
+    for end in ends {
+        check(&format!(
+            "
+        leader voters=1,2 epoch=5
+        append 3 level=1 voters=1,2
+        flush 3
+        fetch 2 5 3@5 wait=0
+            commit 3
+            reply 1: ok leader=1@5 hw=3
+        remove 2
+            write voters [1]
+        {end}
+        "
+        ));
+    }
 }
 
 #[test]
 fn a_former_voter_stands_while_its_removal_may_be_taken_back() {
     check(
         "
-        start voters=1,2 epoch=5 leader=2 log=0@4 end=10
-            persist epoch=5 leader=2 voted=-
-            to 2: fetch epoch=5 at=10@4 hw=0
-            news leader=2@5
+        follower voters=1,2 epoch=5 leader=2 log=0@4 end=10
         answer 2 ok leader=2 records=10-11@5:2
             append 11 and flush
             to 2: fetch epoch=5 at=11@5 hw=0
@@ -279,10 +226,7 @@ fn a_former_voter_stands_while_its_removal_may_be_taken_back() {
     );
     check(
         "
-        start voters=1,2 epoch=5 leader=2 log=0@4 end=10
-            persist epoch=5 leader=2 voted=-
-            to 2: fetch epoch=5 at=10@4 hw=0
-            news leader=2@5
+        follower voters=1,2 epoch=5 leader=2 log=0@4 end=10
         answer 2 ok leader=2 records=10-11@5:2 hw=11
             append 11 and flush
             commit 11
@@ -297,13 +241,7 @@ fn a_former_voter_stands_while_its_removal_may_be_taken_back() {
 fn a_voter_tells_the_leader_when_it_has_moved() {
     check(
         "
-        start voters=1
-            persist epoch=0 leader=- voted=-
-            persist epoch=1 leader=- voted=1
-            persist epoch=1 leader=1 voted=-
-            lead epoch=1 from=0
-            write leader 1 of [1] by [1], level 1, voters [1]
-            news leader=1@1
+        lone-leader
         append 3 level=1 voters=1
         flush 3
             commit 3
@@ -353,15 +291,13 @@ fn a_static_quorum_gets_dynamic_once_all_voters_have_told_of_themselves() {
         "
         start voters=1,2,3 static epoch=5 voted=1
             persist epoch=5 leader=- voted=1 v0
-            to 2: vote epoch=5 end=0@0
-            to 3: vote epoch=5 end=0@0
+            to 2, 3: vote epoch=5 end=0@0
             news leader=-@5
         answer 2 granted
             persist epoch=5 leader=1 voted=- v0
             lead epoch=5 from=0
             write leader 1 of [1, 2, 3] by [1, 2]
-            to 2: begin epoch=5
-            to 3: begin epoch=5
+            to 2, 3: begin epoch=5
             news leader=1@5
         append 1
         flush 1
@@ -439,8 +375,7 @@ fn a_controller_joins_by_itself_if_it_may() {
             append 4 and flush
             to 2: fetch epoch=3 at=4@3 hw=3
         tick 2000
-            to 2: pre-vote epoch=3 end=4@3
-            to 3: pre-vote epoch=3 end=4@3
+            to 2, 3: pre-vote epoch=3 end=4@3
         ",
     );
 }
@@ -449,10 +384,7 @@ fn a_controller_joins_by_itself_if_it_may() {
 fn voters_right_at_the_end_of_a_snapshot_are_cut_off_and_those_of_before_are_back() {
     check(
         "
-        start voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
-            persist epoch=5 leader=2 voted=-
-            to 2: fetch epoch=5 at=10@4 hw=0
-            news leader=2@5
+        follower voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
         answer 2 ok leader=2 records=10-11@5:1,2,3,4 hw=10
             append 11 and flush
             commit 10
@@ -462,8 +394,7 @@ fn voters_right_at_the_end_of_a_snapshot_are_cut_off_and_those_of_before_are_bac
             truncate 10
             to 2: fetch epoch=5 at=10@4 hw=10
         tick 2000
-            to 2: pre-vote epoch=5 end=10@4
-            to 3: pre-vote epoch=5 end=10@4
+            to 2, 3: pre-vote epoch=5 end=10@4
         ",
     );
 }
