@@ -17,6 +17,7 @@
 //!
 //! Kafka: `KafkaApis.scala`, `ControllerApis.scala`, `ApiMessageType.java` (4.3).
 
+mod acls;
 mod add_raft_voter;
 mod alter_configs;
 mod api_versions;
@@ -27,6 +28,7 @@ mod create_topics;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
@@ -34,6 +36,7 @@ mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
 mod describe_topic_partitions;
+mod describe_user_scram_credentials;
 mod end_quorum_epoch;
 mod envelope;
 mod fetch;
@@ -268,6 +271,12 @@ apis! {
         |b, _, r: InitProducerIdRequest| answer init_producer_id::handle(b, &r).await;
     OffsetForLeaderEpoch 2..=4,
         |b, _, r: OffsetForLeaderEpochRequest| answer offset_for_leader_epoch::handle(b, &r);
+    DescribeAcls 1..=3,
+        |_, _, r: DescribeAclsRequest| answer acls::describe(&r);
+    CreateAcls 1..=3,
+        |_, _, r: CreateAclsRequest| forward;
+    DeleteAcls 1..=3,
+        |_, _, r: DeleteAclsRequest| forward;
     DescribeConfigs 1..=4,
         |b, _, r: DescribeConfigsRequest| answer describe_configs::handle(b, &r);
     AlterConfigs 0..=2,
@@ -290,6 +299,15 @@ apis! {
     OffsetDelete 0..=0,
         |b, _, r: OffsetDeleteRequest|
             answer offset_delete::handle(&b.groups, &b.image(), &r).await;
+    DescribeClientQuotas 0..=1,
+        |b, _, r: DescribeClientQuotasRequest| answer describe_client_quotas::handle(&b.image(), &r);
+    AlterClientQuotas 0..=1,
+        |_, _, r: AlterClientQuotasRequest| forward;
+    DescribeUserScramCredentials 0..=0,
+        |b, _, r: DescribeUserScramCredentialsRequest|
+            answer describe_user_scram_credentials::handle(&b.image(), &r);
+    AlterUserScramCredentials 0..=0,
+        |_, _, r: AlterUserScramCredentialsRequest| forward;
     DescribeQuorum 0..=2,
         |_, _, r: DescribeQuorumRequest| forward;
     UpdateFeatures 0..=2,

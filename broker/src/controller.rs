@@ -24,8 +24,10 @@ pub mod partition_change;
 pub mod partitions;
 pub mod placement;
 pub mod principal;
+pub mod quotas;
 pub mod random;
 pub mod reassignment;
+pub mod scram;
 pub mod state;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -30,6 +30,8 @@ mod lifecycle;
 mod listeners;
 mod periodic;
 mod settings;
+mod unenforced;
+
 #[cfg(test)]
 mod tests;
 

@@ -14,8 +14,8 @@ use kafka_protocol::messages::*;
 use kafka_shared::protocol::messages::AddRaftVoterRequest;
 
 use super::{
-    Api, ListenerKind, Node, add_raft_voter, allowed, answer, api_versions, decode, delete_topics,
-    describe_cluster, describe_configs, describe_quorum, envelope,
+    Api, ListenerKind, Node, acls, add_raft_voter, allowed, answer, api_versions, decode,
+    delete_topics, describe_cluster, describe_configs, describe_quorum, envelope,
     quorum_rpc::{QuorumCx, QuorumRpc, serve},
 };
 use crate::{
@@ -131,6 +131,12 @@ controller_apis! {
             answer cx.controller.create_topics(&cx.asker(n, Some(r.timeout_ms)), r).await;
     DeleteTopics 1..=6 forwardable,
         |n, cx, r: DeleteTopicsRequest| answer delete_topics::handle(n, cx, r).await;
+    DescribeAcls 1..=3,
+        |_, _, r: DescribeAclsRequest| answer acls::describe(&r);
+    CreateAcls 1..=3 forwardable,
+        |_, _, r: CreateAclsRequest| answer acls::alter(&r);
+    DeleteAcls 1..=3 forwardable,
+        |_, _, r: DeleteAclsRequest| answer acls::alter(&r);
     DescribeConfigs 1..=4,
         |n, _, r: DescribeConfigsRequest| answer describe_configs::handle(n, &r);
     AlterConfigs 0..=2 forwardable,
@@ -155,6 +161,12 @@ controller_apis! {
             .controller
             .list_partition_reassignments(&cx.asker(n, Some(r.timeout_ms)), r)
             .await;
+    AlterClientQuotas 0..=1 forwardable,
+        |n, cx, r: AlterClientQuotasRequest|
+            answer cx.controller.alter_client_quotas(&cx.asker(n, None), r).await;
+    AlterUserScramCredentials 0..=0 forwardable,
+        |n, cx, r: AlterUserScramCredentialsRequest|
+            answer cx.controller.alter_user_scram_credentials(&cx.asker(n, None), r).await;
     Vote 0..=2,
         |n, cx, r: VoteRequest| reply quorum(n, cx, r).await;
     BeginQuorumEpoch 0..=1,

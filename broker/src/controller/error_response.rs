@@ -2,25 +2,34 @@
 //!
 //! Kafka: `getErrorResponse` of `common/requests/*Request.java` (4.3).
 
+use std::collections::BTreeSet;
+
+use kafka_protocol::messages::alter_client_quotas_response as client_quotas;
 use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse as LegacyResult;
 use kafka_protocol::messages::alter_partition_reassignments_response::{
     ReassignablePartitionResponse, ReassignableTopicResponse,
 };
+use kafka_protocol::messages::alter_user_scram_credentials_response::AlterUserScramCredentialsResult;
+use kafka_protocol::messages::create_acls_response::AclCreationResult;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
+use kafka_protocol::messages::delete_acls_response::DeleteAclsFilterResult;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaElectionResult};
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{
     AddRaftVoterResponse, AllocateProducerIdsRequest, AllocateProducerIdsResponse,
-    AlterConfigsRequest, AlterConfigsResponse, AlterPartitionReassignmentsRequest,
-    AlterPartitionReassignmentsResponse, AlterPartitionRequest, AlterPartitionResponse,
+    AlterClientQuotasRequest, AlterClientQuotasResponse, AlterConfigsRequest, AlterConfigsResponse,
+    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, AlterPartitionRequest,
+    AlterPartitionResponse, AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse,
     AssignReplicasToDirsRequest, AssignReplicasToDirsResponse, BrokerHeartbeatRequest,
     BrokerHeartbeatResponse, BrokerRegistrationRequest, BrokerRegistrationResponse,
-    ControllerRegistrationRequest, ControllerRegistrationResponse, CreatePartitionsRequest,
-    CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest,
-    DeleteTopicsResponse, DescribeQuorumRequest, DescribeQuorumResponse, ElectLeadersRequest,
-    ElectLeadersResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+    ControllerRegistrationRequest, ControllerRegistrationResponse, CreateAclsRequest,
+    CreateAclsResponse, CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest,
+    CreateTopicsResponse, DeleteAclsRequest, DeleteAclsResponse, DeleteTopicsRequest,
+    DeleteTopicsResponse, DescribeAclsRequest, DescribeAclsResponse, DescribeQuorumRequest,
+    DescribeQuorumResponse, ElectLeadersRequest, ElectLeadersResponse,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
     ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse, RemoveRaftVoterRequest,
     RemoveRaftVoterResponse, UnregisterBrokerRequest, UnregisterBrokerResponse,
     UpdateFeaturesRequest, UpdateFeaturesResponse,
@@ -69,6 +78,7 @@ code_only! {
 code_and_message! {
     AddRaftVoterRequest => AddRaftVoterResponse,
     ControllerRegistrationRequest => ControllerRegistrationResponse,
+    DescribeAclsRequest => DescribeAclsResponse,
     ListPartitionReassignmentsRequest => ListPartitionReassignmentsResponse,
     RemoveRaftVoterRequest => RemoveRaftVoterResponse,
     UnregisterBrokerRequest => UnregisterBrokerResponse,
@@ -78,6 +88,62 @@ code_and_message! {
 impl ErrorResponse for DescribeQuorumRequest {
     fn error_response(&self, error: &ApiError) -> DescribeQuorumResponse {
         DescribeQuorumResponse::default().with_error_code(error.code.0)
+    }
+}
+
+impl ErrorResponse for AlterClientQuotasRequest {
+    fn error_response(&self, error: &ApiError) -> AlterClientQuotasResponse {
+        let entries = self.entries.iter().map(|entry| {
+            let part =
+                |part: &kafka_protocol::messages::alter_client_quotas_request::EntityData| {
+                    client_quotas::EntityData::default()
+                        .with_entity_type(own(part.entity_type.as_str()))
+                        .with_entity_name(part.entity_name.as_deref().map(own))
+                };
+            client_quotas::EntryData::default()
+                .with_entity(entry.entity.iter().map(part).collect())
+                .with_error_code(error.code.0)
+                .with_error_message(error_message(error))
+        });
+        AlterClientQuotasResponse::default().with_entries(entries.collect())
+    }
+}
+
+impl ErrorResponse for AlterUserScramCredentialsRequest {
+    fn error_response(&self, error: &ApiError) -> AlterUserScramCredentialsResponse {
+        let deleted = self.deletions.iter().map(|deletion| deletion.name.as_str());
+        let upserted = self
+            .upsertions
+            .iter()
+            .map(|upsertion| upsertion.name.as_str());
+        // Each user once.
+        let users: BTreeSet<_> = deleted.chain(upserted).collect();
+        let result = |user: &str| {
+            AlterUserScramCredentialsResult::default()
+                .with_user(own(user))
+                .with_error_code(error.code.0)
+                .with_error_message(error_message(error))
+        };
+        let results = users.into_iter().map(result).collect();
+        AlterUserScramCredentialsResponse::default().with_results(results)
+    }
+}
+
+impl ErrorResponse for CreateAclsRequest {
+    fn error_response(&self, error: &ApiError) -> CreateAclsResponse {
+        let result = AclCreationResult::default()
+            .with_error_code(error.code.0)
+            .with_error_message(error_message(error));
+        CreateAclsResponse::default().with_results(vec![result; self.creations.len()])
+    }
+}
+
+impl ErrorResponse for DeleteAclsRequest {
+    fn error_response(&self, error: &ApiError) -> DeleteAclsResponse {
+        let result = DeleteAclsFilterResult::default()
+            .with_error_code(error.code.0)
+            .with_error_message(error_message(error));
+        DeleteAclsResponse::default().with_filter_results(vec![result; self.filters.len()])
     }
 }
 

@@ -10,17 +10,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::messages::{
-    AllocateProducerIdsRequest, AllocateProducerIdsResponse, AlterConfigsRequest,
-    AlterConfigsResponse, AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
-    AlterPartitionRequest, AlterPartitionResponse, AssignReplicasToDirsRequest,
-    AssignReplicasToDirsResponse, BrokerHeartbeatRequest, BrokerHeartbeatResponse,
-    BrokerRegistrationRequest, BrokerRegistrationResponse, ControllerRegistrationRequest,
-    ControllerRegistrationResponse, CreatePartitionsRequest, CreatePartitionsResponse,
-    CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
-    ElectLeadersRequest, ElectLeadersResponse, IncrementalAlterConfigsRequest,
-    IncrementalAlterConfigsResponse, ListPartitionReassignmentsRequest,
-    ListPartitionReassignmentsResponse, UnregisterBrokerRequest, UnregisterBrokerResponse,
-    UpdateFeaturesRequest, UpdateFeaturesResponse,
+    AllocateProducerIdsRequest, AllocateProducerIdsResponse, AlterClientQuotasRequest,
+    AlterClientQuotasResponse, AlterConfigsRequest, AlterConfigsResponse,
+    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, AlterPartitionRequest,
+    AlterPartitionResponse, AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse,
+    AssignReplicasToDirsRequest, AssignReplicasToDirsResponse, BrokerHeartbeatRequest,
+    BrokerHeartbeatResponse, BrokerRegistrationRequest, BrokerRegistrationResponse,
+    ControllerRegistrationRequest, ControllerRegistrationResponse, CreatePartitionsRequest,
+    CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest,
+    DeleteTopicsResponse, ElectLeadersRequest, ElectLeadersResponse,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+    ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse, UnregisterBrokerRequest,
+    UnregisterBrokerResponse, UpdateFeaturesRequest, UpdateFeaturesResponse,
 };
 use kafka_shared::error::{ApiError, ErrorCode};
 use parking_lot::Mutex;
@@ -304,6 +305,17 @@ requests! {
     alter_configs(AlterConfigsRequest) -> AlterConfigsResponse,
         timeout |cx, _request| cx.timeout,
         decide |controller, cx, _heartbeats, request| controller.alter_configs(cx, &request);
+    /// AlterClientQuotas.
+    alter_client_quotas(AlterClientQuotasRequest) -> AlterClientQuotasResponse,
+        timeout |cx, _request| cx.timeout,
+        decide |controller, _cx, _heartbeats, request| controller.alter_client_quotas(&request);
+    /// AlterUserScramCredentials.
+    alter_user_scram_credentials(AlterUserScramCredentialsRequest)
+        -> AlterUserScramCredentialsResponse,
+        timeout |cx, _request| cx.timeout,
+        decide |controller, _cx, _heartbeats, request| {
+            Ok(controller.alter_user_scram_credentials(&request))
+        };
     /// ElectLeaders.
     elect_leaders(ElectLeadersRequest) -> ElectLeadersResponse,
         timeout |_cx, request| request_timeout(request.timeout_ms),

@@ -6,15 +6,16 @@
 //! Kafka: `AbstractResponse.errorCounts`, `NodeToControllerRequestThread.java` (4.3).
 
 use kafka_protocol::messages::{
-    AddRaftVoterResponse, AllocateProducerIdsResponse, AlterConfigsResponse,
-    AlterPartitionReassignmentsResponse, AlterPartitionResponse, ApiVersionsResponse,
-    AssignReplicasToDirsResponse, BeginQuorumEpochResponse, BrokerHeartbeatResponse,
-    BrokerRegistrationResponse, ControllerRegistrationResponse, CreatePartitionsResponse,
-    CreateTopicsResponse, DeleteTopicsResponse, DescribeClusterResponse, DescribeConfigsResponse,
-    DescribeQuorumResponse, ElectLeadersResponse, EndQuorumEpochResponse, EnvelopeResponse,
-    FetchSnapshotResponse, IncrementalAlterConfigsResponse, ListPartitionReassignmentsResponse,
-    RemoveRaftVoterResponse, UnregisterBrokerResponse, UpdateFeaturesResponse,
-    UpdateRaftVoterResponse, VoteResponse,
+    AddRaftVoterResponse, AllocateProducerIdsResponse, AlterClientQuotasResponse,
+    AlterConfigsResponse, AlterPartitionReassignmentsResponse, AlterPartitionResponse,
+    AlterUserScramCredentialsResponse, ApiVersionsResponse, AssignReplicasToDirsResponse,
+    BeginQuorumEpochResponse, BrokerHeartbeatResponse, BrokerRegistrationResponse,
+    ControllerRegistrationResponse, CreateAclsResponse, CreatePartitionsResponse,
+    CreateTopicsResponse, DeleteAclsResponse, DeleteTopicsResponse, DescribeAclsResponse,
+    DescribeClusterResponse, DescribeConfigsResponse, DescribeQuorumResponse, ElectLeadersResponse,
+    EndQuorumEpochResponse, EnvelopeResponse, FetchSnapshotResponse,
+    IncrementalAlterConfigsResponse, ListPartitionReassignmentsResponse, RemoveRaftVoterResponse,
+    UnregisterBrokerResponse, UpdateFeaturesResponse, UpdateRaftVoterResponse, VoteResponse,
 };
 use kafka_shared::error::ErrorCode;
 
@@ -43,20 +44,25 @@ macro_rules! codes {
 codes! {
     AddRaftVoterResponse: |r| says_so(r.error_code);
     AllocateProducerIdsResponse: |r| says_so(r.error_code);
+    AlterClientQuotasResponse: |r| r.entries.iter().any(|e| says_so(e.error_code));
     AlterConfigsResponse: |r| r.responses.iter().any(|r| says_so(r.error_code));
     AlterPartitionReassignmentsResponse: |r| says_so(r.error_code)
         || r.responses.iter().flat_map(|t| &t.partitions).any(|p| says_so(p.error_code));
     AlterPartitionResponse: |r| says_so(r.error_code)
         || r.topics.iter().flat_map(|t| &t.partitions).any(|p| says_so(p.error_code));
+    AlterUserScramCredentialsResponse: |r| r.results.iter().any(|u| says_so(u.error_code));
     ApiVersionsResponse: |r| says_so(r.error_code);
     AssignReplicasToDirsResponse: |r| says_so(r.error_code);
     BeginQuorumEpochResponse: |r| says_so(r.error_code);
     BrokerHeartbeatResponse: |r| says_so(r.error_code);
     BrokerRegistrationResponse: |r| says_so(r.error_code);
     ControllerRegistrationResponse: |r| says_so(r.error_code);
+    CreateAclsResponse: |r| r.results.iter().any(|a| says_so(a.error_code));
     CreatePartitionsResponse: |r| r.results.iter().any(|r| says_so(r.error_code));
     CreateTopicsResponse: |r| r.topics.iter().any(|t| says_so(t.error_code));
+    DeleteAclsResponse: |r| r.filter_results.iter().any(|f| says_so(f.error_code));
     DeleteTopicsResponse: |r| r.responses.iter().any(|t| says_so(t.error_code));
+    DescribeAclsResponse: |r| says_so(r.error_code);
     DescribeClusterResponse: |r| says_so(r.error_code);
     DescribeConfigsResponse: |r| r.results.iter().any(|r| says_so(r.error_code));
     DescribeQuorumResponse: |r| says_so(r.error_code);

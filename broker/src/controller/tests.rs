@@ -11,6 +11,7 @@ use crate::metadata::ConfigResource;
 
 pub(crate) mod frames;
 mod script;
+mod security;
 
 use script::{Script, check, directory, text};
 

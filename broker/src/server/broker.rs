@@ -15,6 +15,7 @@ use super::{
     lifecycle::{Lifecycle, Parts, Registration},
     periodic::Periodic,
     settings,
+    unenforced::Unenforced,
 };
 use crate::{
     api,
@@ -268,6 +269,7 @@ async fn add_publishers(
     let adding = task::spawn_blocking("first-metadata", move || {
         metadata.add_publisher(replicas as _);
         metadata.add_publisher(Arc::new(GroupCoordinatorPublisher::new(groups, node_id)));
+        metadata.add_publisher(Arc::new(Unenforced));
     });
     Ok(adding.await?)
 }

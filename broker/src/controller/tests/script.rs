@@ -123,7 +123,7 @@ impl Script {
         script
     }
 
-    fn apply(&mut self, records: &[MetadataRecord]) {
+    pub(super) fn apply(&mut self, records: &[MetadataRecord]) {
         self.controller
             .replay(self.next_offset, records, &mut self.heartbeats)
             .unwrap();
