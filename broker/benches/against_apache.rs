@@ -22,11 +22,13 @@
 #[allow(dead_code, reason = "the interoperability tests use the rest")]
 mod apache;
 #[path = "against_apache/load.rs"]
+#[allow(dead_code, reason = "the benchmark of clusters uses the rest")]
 mod load;
 #[path = "../tests/interop/ours.rs"]
 #[allow(dead_code, reason = "the interoperability tests use the rest")]
 mod ours;
 #[path = "against_apache/process.rs"]
+#[allow(dead_code, reason = "the benchmark of clusters uses the rest")]
 mod process;
 #[path = "../tests/interop/shell.rs"]
 #[allow(dead_code, reason = "the interoperability tests use the rest")]

@@ -11,12 +11,12 @@ use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
-    FetchRequest, FetchResponse, ProduceRequest, ProduceResponse, TopicName,
+    CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, ProduceRequest, ProduceResponse,
+    TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 use kafka_shared::error::{ApiError, ErrorCode};
-use kafka_shared::protocol::{ApiKey, codec, header};
+use kafka_shared::protocol::{ApiKey, Request, codec, header};
 use kafka_shared::record::batch::{Batch, batches};
 use kafka_shared::record::builder::BatchBuilder;
 use kafka_shared::record::iter::records;
@@ -25,7 +25,7 @@ use crate::shell::Stopwatch;
 
 /// The Java producer's `batch.size` and its requests in flight.
 const BATCH_BYTES: usize = 16 * 1024;
-const IN_FLIGHT: usize = 5;
+pub const IN_FLIGHT: usize = 5;
 const PRODUCE: i16 = 9;
 const FETCH: i16 = 12;
 const CREATE_TOPICS: i16 = 5;
@@ -49,7 +49,7 @@ impl Load {
         self.requests() * (self.records_per_batch() * self.record_bytes) as u64
     }
 
-    fn records_per_batch(&self) -> usize {
+    pub fn records_per_batch(&self) -> usize {
         (BATCH_BYTES / (self.record_bytes + 10)).max(1)
     }
 
@@ -68,7 +68,7 @@ pub struct Connection {
 
 impl Connection {
     pub fn open(address: &str) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        let stream = TcpStream::connect(address).with_context(|| address.to_owned())?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         let buffer = BytesMut::new();
@@ -82,7 +82,7 @@ impl Connection {
         Ok(Self { stream, buffer })
     }
 
-    fn send(&mut self, frame: &[u8]) -> anyhow::Result<()> {
+    pub fn send(&mut self, frame: &[u8]) -> anyhow::Result<()> {
         Ok(self.stream.write_all(frame)?)
     }
 
@@ -100,19 +100,38 @@ impl Connection {
         Ok(body)
     }
 
+    /// The answer to a request in this version.
+    pub fn ask<R: Request>(&mut self, request: &R, version: i16) -> anyhow::Result<R::Response> {
+        let frame = codec::encode_request_frame(request, version, 0, Some(CLIENT_ID))?;
+        self.send(&frame)?;
+        let mut body = self.receive(R::KEY, version)?;
+        Ok(codec::decode_response(&mut body, version)?)
+    }
+
     /// Creates the topic and writes a record to each of its partitions, which says that they work.
     pub fn create_topic(&mut self, name: &str, partitions: i32) -> anyhow::Result<()> {
+        self.create_replicated_topic(name, partitions, 1)?;
+        for partition in 0..partitions {
+            self.produce_until_acknowledged(name, partition)?;
+        }
+        Ok(())
+    }
+
+    /// Creates the topic, and writes nothing yet.
+    pub fn create_replicated_topic(
+        &mut self,
+        name: &str,
+        partitions: i32,
+        replication_factor: i16,
+    ) -> anyhow::Result<()> {
         let topic = CreatableTopic::default()
             .with_name(topic_name(name))
             .with_num_partitions(partitions)
-            .with_replication_factor(1);
+            .with_replication_factor(replication_factor);
         let request = CreateTopicsRequest::default()
             .with_topics(vec![topic])
             .with_timeout_ms(30_000);
-        let frame = codec::encode_request_frame(&request, CREATE_TOPICS, 0, Some(CLIENT_ID))?;
-        self.send(&frame)?;
-        let mut body = self.receive(ApiKey::CreateTopics, CREATE_TOPICS)?;
-        let response: CreateTopicsResponse = codec::decode_response(&mut body, CREATE_TOPICS)?;
+        let response = self.ask(&request, CREATE_TOPICS)?;
         let topic = response.topics.first().context("no topic in the answer")?;
         let error = ErrorCode(topic.error_code);
         ensure!(
@@ -120,20 +139,14 @@ impl Connection {
             "CreateTopics answered {}",
             error.name()
         );
-        for partition in 0..partitions {
-            self.produce_until_acknowledged(name, partition)?;
-        }
         Ok(())
     }
 
-    fn delete_topic(&mut self, name: &str) -> anyhow::Result<()> {
+    pub fn delete_topic(&mut self, name: &str) -> anyhow::Result<()> {
         let request = DeleteTopicsRequest::default()
             .with_topic_names(vec![topic_name(name)])
             .with_timeout_ms(30_000);
-        let frame = codec::encode_request_frame(&request, DELETE_TOPICS, 0, Some(CLIENT_ID))?;
-        self.send(&frame)?;
-        let mut body = self.receive(ApiKey::DeleteTopics, DELETE_TOPICS)?;
-        let response: DeleteTopicsResponse = codec::decode_response(&mut body, DELETE_TOPICS)?;
+        let response = self.ask(&request, DELETE_TOPICS)?;
         let topic = response.responses.first();
         let error = ErrorCode(topic.context("no topic in the answer")?.error_code);
         ensure!(
@@ -146,7 +159,11 @@ impl Connection {
 
     /// A partition's leader may answer later than CreateTopics: in Apache Kafka the metadata reach
     /// the part that leads partitions last.
-    fn produce_until_acknowledged(&mut self, topic: &str, partition: i32) -> anyhow::Result<()> {
+    pub fn produce_until_acknowledged(
+        &mut self,
+        topic: &str,
+        partition: i32,
+    ) -> anyhow::Result<()> {
         let watch = Stopwatch::start();
         loop {
             match self.produce_one(topic, partition) {
@@ -160,12 +177,13 @@ impl Connection {
 
     /// One record of 100 bytes with acks=all.
     pub fn produce_one(&mut self, topic: &str, partition: i32) -> anyhow::Result<()> {
-        let frame = produce_frame(topic, partition, batch(100, 1)?)?;
+        let frame = produce_frame(topic, &[partition], &batch(100, 1)?)?;
         self.send(&frame)?;
         self.acknowledged()
     }
 
-    fn acknowledged(&mut self) -> anyhow::Result<()> {
+    /// The next answer to a produce request, which must be without errors.
+    pub fn acknowledged(&mut self) -> anyhow::Result<()> {
         let body = &mut self.receive(ApiKey::Produce, PRODUCE)?;
         let response: ProduceResponse = codec::decode_response(body, PRODUCE)?;
         for partition in response
@@ -187,12 +205,12 @@ fn is_retriable(error: &anyhow::Error) -> bool {
     refused.is_some_and(|refused| refused.code.is_retriable())
 }
 
-fn topic_name(name: &str) -> TopicName {
+pub fn topic_name(name: &str) -> TopicName {
     TopicName(StrBytes::from_string(name.to_owned()))
 }
 
 /// A batch of `count` records whose values have `record_bytes` bytes that do not repeat.
-fn batch(record_bytes: usize, count: usize) -> anyhow::Result<Bytes> {
+pub fn batch(record_bytes: usize, count: usize) -> anyhow::Result<Bytes> {
     let mut builder = BatchBuilder::new();
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for _ in 0..count {
@@ -209,13 +227,16 @@ fn batch(record_bytes: usize, count: usize) -> anyhow::Result<Bytes> {
     Ok(builder.build())
 }
 
-fn produce_frame(topic: &str, partition: i32, records: Bytes) -> anyhow::Result<Bytes> {
-    let data = PartitionProduceData::default()
-        .with_index(partition)
-        .with_records(Some(records));
+/// A request that writes the same records to each of the partitions.
+pub fn produce_frame(topic: &str, partitions: &[i32], records: &Bytes) -> anyhow::Result<Bytes> {
+    let data = partitions.iter().map(|partition| {
+        PartitionProduceData::default()
+            .with_index(*partition)
+            .with_records(Some(records.clone()))
+    });
     let topic = TopicProduceData::default()
         .with_name(topic_name(topic))
-        .with_partition_data(vec![data]);
+        .with_partition_data(data.collect());
     let request = ProduceRequest::default()
         .with_acks(-1)
         .with_timeout_ms(30_000)
@@ -240,7 +261,7 @@ impl Session {
         producer.create_topic(&load.topic, load.partitions)?;
         let records = batch(load.record_bytes, load.records_per_batch())?;
         let frames = (0..load.partitions)
-            .map(|partition| produce_frame(&load.topic, partition, records.clone()))
+            .map(|partition| produce_frame(&load.topic, &[partition], &records))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             load: load.clone(),
@@ -354,14 +375,7 @@ impl Connection {
             .with_max_bytes(50 << 20)
             .with_session_epoch(-1)
             .with_topics(vec![topic]);
-        self.send(&codec::encode_request_frame(
-            &request,
-            FETCH,
-            0,
-            Some(CLIENT_ID),
-        )?)?;
-        let mut body = self.receive(ApiKey::Fetch, FETCH)?;
-        let response: FetchResponse = codec::decode_response(&mut body, FETCH)?;
+        let response = self.ask(&request, FETCH)?;
         let partitions = response.responses.into_iter().flat_map(|t| t.partitions);
         let mut found = Vec::new();
         let mut errors = vec![ErrorCode(response.error_code)];
@@ -398,8 +412,13 @@ pub struct Paced {
 
 impl Paced {
     pub fn open(address: &str, topic: &str) -> anyhow::Result<Self> {
-        let mut producer = Connection::open(address)?;
-        producer.create_topic(topic, 1)?;
+        Connection::open(address)?.create_topic(topic, 1)?;
+        Self::of_topic(address, topic)
+    }
+
+    /// For a topic that is led there, whose one partition holds one record.
+    pub fn of_topic(address: &str, topic: &str) -> anyhow::Result<Self> {
+        let producer = Connection::open(address)?;
         let consumer = Consumer::open(address, topic, 1)?;
         Ok(Self { producer, consumer })
     }
@@ -451,7 +470,7 @@ fn send_paced(producer: &mut Connection, topic: &str, total: u64) -> anyhow::Res
         value[..16].copy_from_slice(&sent_at.as_nanos().to_be_bytes());
         let mut builder = BatchBuilder::new();
         builder.append(now_ms(), None, Some(&value), &[])?;
-        producer.send(&produce_frame(topic, 0, builder.build())?)?;
+        producer.send(&produce_frame(topic, &[0], &builder.build())?)?;
     }
     Ok(())
 }

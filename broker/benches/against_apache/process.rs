@@ -27,6 +27,15 @@ impl CpuTime {
         })
     }
 
+    /// Of several processes together.
+    pub fn of_all(pids: impl IntoIterator<Item = u32>) -> anyhow::Result<Self> {
+        let mut ticks = 0;
+        for pid in pids {
+            ticks += Self::of(pid)?.ticks;
+        }
+        Ok(Self { ticks })
+    }
+
     pub fn seconds_since(self, earlier: Self) -> f64 {
         let ticks = self.ticks.saturating_sub(earlier.ticks);
         ticks as f64 / TICKS_PER_SECOND

@@ -128,6 +128,31 @@ pub fn java(pom: &str, classes: Option<&Path>) -> anyhow::Result<Command> {
     Ok(command)
 }
 
+/// A `java` command with the heap, the collector and the switches of Kafka's own start script.
+pub fn server_java() -> anyhow::Result<Command> {
+    let mut command = Command::new("java");
+    let jars = jars("pom.xml")?;
+    command.args([
+        "-server",
+        "-Xms1g",
+        "-Xmx1g",
+        "-XX:+UseG1GC",
+        "-XX:MaxGCPauseMillis=20",
+    ]);
+    command.args([
+        "-XX:InitiatingHeapOccupancyPercent=35",
+        "-XX:+ExplicitGCInvokesConcurrent",
+        "-XX:MaxInlineLevel=15",
+        "-Djava.awt.headless=true",
+    ]);
+    command.arg(format!(
+        "-Dlog4j2.configurationFile={}",
+        jars.join("log4j2.yaml").display()
+    ));
+    command.arg("-cp").arg(format!("{}/*", jars.display()));
+    Ok(command)
+}
+
 /// Makes the archive of the classes that the tools load, once: it halves the CPU time of each of
 /// their many starts. One tool runs against `bootstrap` for it. A Java that cannot make one goes
 /// without.
@@ -189,27 +214,7 @@ impl Apache {
     /// A node with the heap, the collector and the switches of Kafka's own start script, and
     /// `key=value` settings beside those that every node gets.
     pub fn start_as_server(settings: &[&str]) -> anyhow::Result<Self> {
-        let mut command = Command::new("java");
-        let jars = jars("pom.xml")?;
-        command.args([
-            "-server",
-            "-Xms1g",
-            "-Xmx1g",
-            "-XX:+UseG1GC",
-            "-XX:MaxGCPauseMillis=20",
-        ]);
-        command.args([
-            "-XX:InitiatingHeapOccupancyPercent=35",
-            "-XX:+ExplicitGCInvokesConcurrent",
-            "-XX:MaxInlineLevel=15",
-            "-Djava.awt.headless=true",
-        ]);
-        command.arg(format!(
-            "-Dlog4j2.configurationFile={}",
-            jars.join("log4j2.yaml").display()
-        ));
-        command.arg("-cp").arg(format!("{}/*", jars.display()));
-        Self::start_with(command, settings)
+        Self::start_with(server_java()?, settings)
     }
 
     fn start_with(mut command: Command, settings: &[&str]) -> anyhow::Result<Self> {

@@ -16,8 +16,9 @@ const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
 const RECORDS_PER_CODEC: usize = 100;
 const MEMBERS: usize = 3;
 
-#[derive(Debug, Clone, Copy)]
-enum Client {
+/// A client library and its program under `clients`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StockClient {
     Java,
     JavaNewest,
     Librdkafka,
@@ -28,18 +29,8 @@ enum Client {
 }
 
 pub fn cases() -> Vec<Case> {
-    use Client::*;
-    let resuming = [
-        Java,
-        JavaNewest,
-        Librdkafka,
-        KafkaPython,
-        KafkaJs,
-        Franz,
-        Sarama,
-    ]
-    .into_iter()
-    .map(|client| {
+    use StockClient::*;
+    let resuming = StockClient::ALL.into_iter().map(|client| {
         Case::new(
             format!("client {client:?}: codecs, group of three, restart"),
             move || all_codecs_then_group_then_restart(client),
@@ -57,7 +48,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// There are no transactions yet; a producer that wants one must know so without waiting.
-fn transaction_is_refused_at_once(client: Client) -> anyhow::Result<()> {
+fn transaction_is_refused_at_once(client: StockClient) -> anyhow::Result<()> {
     const LONGEST_MS: u64 = 5_000;
     let broker = Ours::start()?;
     let output = client.call(&["transact", &broker.bootstrap(), "unused"])?;
@@ -69,7 +60,7 @@ fn transaction_is_refused_at_once(client: Client) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn all_codecs_then_group_then_restart(client: Client) -> anyhow::Result<()> {
+fn all_codecs_then_group_then_restart(client: StockClient) -> anyhow::Result<()> {
     let mut broker = Ours::start_with(&["num.partitions=6"])?;
     let boot = broker.bootstrap();
     let topic = "every-codec";
@@ -106,7 +97,7 @@ fn create_topic(boot: &str, topic: &str) -> anyhow::Result<()> {
 
 /// Three members read the topic from where the group stands; they must see just `expected`, once.
 fn read_by_group(
-    client: Client,
+    client: StockClient,
     boot: &str,
     topic: &str,
     expected: std::ops::Range<usize>,
@@ -149,14 +140,30 @@ fn read_by_group(
     Ok(())
 }
 
-impl Client {
+impl StockClient {
+    pub const ALL: [Self; 7] = [
+        Self::Java,
+        Self::JavaNewest,
+        Self::Librdkafka,
+        Self::KafkaPython,
+        Self::KafkaJs,
+        Self::Franz,
+        Self::Sarama,
+    ];
+
+    /// Whether the producer of its program is idempotent.
+    pub fn is_idempotent(self) -> bool {
+        self != Self::KafkaJs
+    }
+
     fn call(self, args: &[&str]) -> anyhow::Result<String> {
         let mut command = self.command()?;
         command.args(args);
         shell::run(&mut command, None, Duration::from_secs(120))?.success()
     }
 
-    fn command(self) -> anyhow::Result<Command> {
+    /// Its program; built at the first call.
+    pub fn command(self) -> anyhow::Result<Command> {
         Ok(match self {
             Self::Java => java("pom.xml")?,
             Self::JavaNewest => java("pom-newest.xml")?,

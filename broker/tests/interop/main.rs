@@ -22,7 +22,10 @@ mod ours;
 mod quorum;
 mod replication;
 mod shell;
+mod through;
 mod tools;
+#[allow(dead_code, reason = "the benchmark of clusters uses the rest")]
+mod trio;
 mod versions;
 
 use std::collections::VecDeque;
@@ -79,6 +82,7 @@ fn main() {
     cases.extend(versions::cases());
     cases.extend(replication::cases());
     cases.extend(lifecycle::cases());
+    cases.extend(through::cases());
     if !filters.is_empty() {
         cases.retain(|case| filters.iter().any(|f| case.name.contains(f.as_str())));
     }

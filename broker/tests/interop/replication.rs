@@ -64,21 +64,30 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// What the tests ask of a cluster.
-struct Admin {
-    runtime: tokio::runtime::Runtime,
-    client: Client,
+pub struct Admin {
+    pub runtime: tokio::runtime::Runtime,
+    pub client: Client,
 }
 
 impl Admin {
     fn new(cluster: &Mixed) -> anyhow::Result<Self> {
+        Self::at(&cluster.bootstrap())
+    }
+
+    pub fn at(bootstrap: &str) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Runtime::new()?;
-        let config = client_config(&cluster.bootstrap());
+        let config = client_config(bootstrap);
         let client = runtime.block_on(Client::connect(config))?;
         Ok(Self { runtime, client })
     }
 
     /// Creates a topic with one partition per list of replicas.
-    fn create(&self, topic: &str, min_isr: usize, assignments: &[&[i32]]) -> anyhow::Result<()> {
+    pub fn create(
+        &self,
+        topic: &str,
+        min_isr: usize,
+        assignments: &[&[i32]],
+    ) -> anyhow::Result<()> {
         let assign = |(idx, replicas): (i32, &&[i32])| {
             CreatableReplicaAssignment::default()
                 .with_partition_index(idx)
@@ -123,12 +132,17 @@ impl Admin {
             .context("a partition of the topic")
     }
 
-    fn leader(&self, topic: &str, partition: i32) -> anyhow::Result<i32> {
+    pub fn leader(&self, topic: &str, partition: i32) -> anyhow::Result<i32> {
         Ok(self.partition(topic, partition)?.leader_id.0)
     }
 
     /// Waits until that many replicas are in sync.
-    fn until_in_sync(&self, topic: &str, partition: i32, n_in_sync: usize) -> anyhow::Result<()> {
+    pub fn until_in_sync(
+        &self,
+        topic: &str,
+        partition: i32,
+        n_in_sync: usize,
+    ) -> anyhow::Result<()> {
         let mut seen = None;
         let done = shell::wait_until(Duration::from_secs(60), || {
             let found = self.partition(topic, partition);
@@ -146,7 +160,7 @@ impl Admin {
     }
 
     /// Makes a replica the first one, and has it elected. Returns whether it leads then.
-    fn move_leader(&self, topic: &str, partition: i32, to: i32) -> anyhow::Result<bool> {
+    pub fn move_leader(&self, topic: &str, partition: i32, to: i32) -> anyhow::Result<bool> {
         let replicas = self.partition(topic, partition)?.replica_nodes;
         let mut order = vec![BrokerId(to)];
         order.extend(replicas.into_iter().filter(|id| id.0 != to));

@@ -5,13 +5,15 @@ import org.apache.kafka.clients.consumer.*;
 import org.apache.kafka.clients.producer.*;
 import org.apache.kafka.common.serialization.*;
 
-/** The stock Java client; see README.md for the two commands. */
+/** The stock Java client; see README.md for the commands. */
 public class Stock {
     public static void main(String[] a) throws Exception {
         if (a[0].equals("produce")) {
             produce(a[1], a[2], a[3], Integer.parseInt(a[4]), Integer.parseInt(a[5]));
         } else if (a[0].equals("transact")) {
             transact(a[1]);
+        } else if (a[0].equals("through")) {
+            through(a[1], a[2], a[3], Integer.parseInt(a[4]));
         } else {
             group(a[1], a[2], a[3], Integer.parseInt(a[4]), Integer.parseInt(a[5]));
         }
@@ -91,5 +93,90 @@ public class Stock {
         StringBuilder line = new StringBuilder("values");
         values.stream().sorted().forEach(v -> line.append(' ').append(v));
         System.out.println(line);
+    }
+
+    /** Produces and consumes until standard input ends, and until what was acknowledged has been read. */
+    static void through(String boot, String topic, String group, int members) throws Exception {
+        Set<Integer> acked = ConcurrentHashMap.newKeySet(), seen = ConcurrentHashMap.newKeySet();
+        Queue<String> failed = new ConcurrentLinkedQueue<>();
+        var stopped = new CountDownLatch(1);
+        var flushed = new CountDownLatch(1);
+        thread(() -> { while (System.in.read() >= 0) {} stopped.countDown(); });
+        thread(() -> {
+            Properties p = new Properties();
+            p.put("bootstrap.servers", boot);
+            p.put("acks", "all");
+            try (var producer = new KafkaProducer<>(p, new StringSerializer(), new StringSerializer())) {
+                for (int i = 0; !stopped.await(20, TimeUnit.MILLISECONDS); i++) {
+                    int n = i;
+                    producer.send(new ProducerRecord<>(topic, "k" + n, "" + n), (m, e) -> {
+                        if (e == null) acked.add(n); else failed.add(n + ":" + e.getClass().getSimpleName());
+                    });
+                }
+            }
+            flushed.countDown();
+        });
+        var complete = new CountDownLatch(1);
+        var allCommitted = new CountDownLatch(members);
+        List<Thread> consumers = new ArrayList<>();
+        for (int m = 0; m < members; m++) {
+            consumers.add(thread(() -> {
+                Properties p = new Properties();
+                p.put("bootstrap.servers", boot);
+                p.put("group.id", group);
+                p.put("group.protocol", "classic");
+                p.put("auto.offset.reset", "earliest");
+                p.put("enable.auto.commit", "false");
+                try (var c = new KafkaConsumer<>(p, new StringDeserializer(), new StringDeserializer())) {
+                    c.subscribe(List.of(topic));
+                    boolean committed = false;
+                    while (complete.getCount() > 0 || !committed) {
+                        var records = c.poll(Duration.ofMillis(100));
+                        for (var r : records) seen.add(Integer.parseInt(r.value()));
+                        try {
+                            c.commitSync();
+                            committed = true;
+                        } catch (CommitFailedException | org.apache.kafka.common.errors.RetriableException e) {
+                            // The group rebalances, or its coordinator moves: the next commit says as much.
+                            committed = false;
+                        }
+                    }
+                    // Nobody leaves, which begins a rebalance, before all have committed.
+                    allCommitted.countDown();
+                    allCommitted.await();
+                }
+            }));
+        }
+        while (!flushed.await(100, TimeUnit.MILLISECONDS) || !seen.containsAll(acked)) {
+            System.out.println("at " + acked.size() + " " + seen.size());
+        }
+        complete.countDown();
+        for (Thread c : consumers) c.join();
+        print("failed", failed);
+        print("acked", acked);
+        print("seen", seen);
+    }
+
+    static void print(String name, Collection<?> values) {
+        StringBuilder line = new StringBuilder(name);
+        for (var v : values) line.append(' ').append(v);
+        System.out.println(line);
+    }
+
+    interface Work { void run() throws Exception; }
+
+    /** An error ends the program. */
+    static Thread thread(Work work) {
+        Thread t = new Thread(() -> {
+            try {
+                work.run();
+            } catch (Throwable e) {
+                e.printStackTrace();
+                Runtime.getRuntime().halt(1);
+            }
+        });
+        t.setDaemon(true);
+        t.start();
+        return t;
     }
 }

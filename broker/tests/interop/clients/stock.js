@@ -1,4 +1,4 @@
-// KafkaJS; see README.md for the two commands.
+// KafkaJS; see README.md for the commands.
 const { Kafka, CompressionTypes, CompressionCodecs, logLevel } = require('kafkajs')
 CompressionCodecs[CompressionTypes.Snappy] = require('kafkajs-snappy')
 const lz4 = require('lz4-napi')
@@ -14,7 +14,7 @@ CompressionCodecs[CompressionTypes.ZSTD] = () => ({
 
 const CODECS = { none: 'None', gzip: 'GZIP', snappy: 'Snappy', lz4: 'LZ4', zstd: 'ZSTD' }
 const [command, boot, topic, ...rest] = process.argv.slice(2)
-const kafka = new Kafka({ clientId: 'stock', brokers: [boot], logLevel: logLevel.ERROR })
+const kafka = new Kafka({ clientId: 'stock', brokers: boot.split(','), logLevel: logLevel.ERROR })
 
 async function produce(codec, from, count) {
   const producer = kafka.producer({ idempotent: true, maxInFlightRequests: 1 })
@@ -55,5 +55,51 @@ async function group(name, count, members) {
   console.log('values', ...values.sort((a, b) => a - b))
 }
 
-const run = zstd.init().then(() => command === 'produce' ? produce(rest[0], +rest[1], +rest[2]) : group(rest[0], +rest[1], +rest[2]))
+// Produces and consumes until standard input ends, and until what was acknowledged has been read.
+async function through(name, members) {
+  const acked = new Set(), seen = new Set(), failed = []
+  let stopped = false
+  process.stdin.on('data', () => {}).on('end', () => { stopped = true })
+  const pause = (ms) => new Promise((r) => setTimeout(r, ms))
+  const producer = kafka.producer({ retry: { retries: 60, maxRetryTime: 2000 } })
+  await producer.connect()
+  const produceAll = (async () => {
+    for (let n = 0; !stopped; n++) {
+      try {
+        await producer.send({ topic, messages: [{ key: `k${n}`, value: `${n}` }], acks: -1 })
+        acked.add(n)
+      } catch (e) {
+        failed.push(`${n}:${e.name}`)
+      }
+      await pause(20)
+    }
+  })()
+  const consumers = []
+  for (let n = 0; n < members; n++) {
+    const consumer = kafka.consumer({ groupId: name, maxWaitTimeInMs: 100, rebalanceTimeout: 10000,
+      retry: { retries: 60, maxRetryTime: 2000, restartOnFailure: async () => true } })
+    await consumer.connect()
+    await consumer.subscribe({ topic, fromBeginning: true })
+    await consumer.run({ eachMessage: async ({ message }) => { seen.add(Number(message.value.toString())) } })
+    consumers.push(consumer)
+  }
+  let produced = false
+  produceAll.then(() => { produced = true })
+  while (!produced || ![...acked].every((n) => seen.has(n))) {
+    console.log('at', acked.size, seen.size)
+    await pause(100)
+  }
+  await pause(500) // The last batch is committed when it is through.
+  for (const c of consumers) await c.disconnect()
+  await producer.disconnect()
+  console.log('failed', ...failed)
+  console.log('acked', ...acked)
+  console.log('seen', ...seen)
+}
+
+const run = zstd.init().then(() => {
+  if (command === 'produce') return produce(rest[0], +rest[1], +rest[2])
+  if (command === 'through') return through(rest[0], +rest[1])
+  return group(rest[0], +rest[1], +rest[2])
+})
 run.then(() => process.exit(0), (e) => { console.error(e); process.exit(1) })

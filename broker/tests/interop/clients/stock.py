@@ -47,7 +47,7 @@ def transact():
 
 
 class Member:
-    """One consumer of the group: poll() gives values, has_assignment() tells whether it owns partitions."""
+    """One consumer of the group: poll() gives values and commits then, has_assignment() tells whether it owns partitions."""
 
     def __init__(self, group):
         if LIBRARY == "rdkafka":
@@ -67,13 +67,17 @@ class Member:
     def poll(self):
         if LIBRARY == "rdkafka":
             messages = [m for m in self.consumer.consume(100, 0.1) if m.error() is None]
+            yield from (int(m.value()) for m in messages)
             if messages:
-                self.consumer.commit(asynchronous=False)
-            return [int(m.value()) for m in messages]
+                self.commit()
+            return
         batches = self.consumer.poll(timeout_ms=100)
+        yield from (int(r.value) for batch in batches.values() for r in batch)
         if batches:
-            self.consumer.commit()
-        return [int(r.value) for batch in batches.values() for r in batch]
+            self.commit()
+
+    def commit(self):
+        self.consumer.commit(**({"asynchronous": False} if LIBRARY == "rdkafka" else {}))
 
     def has_assignment(self):
         return bool(self.consumer.assignment())
@@ -87,7 +91,7 @@ def group(name, count, members):
         member = Member(name)
         quiet_since = None
         while time.monotonic() < deadline:
-            got = member.poll()
+            got = list(member.poll())
             assigned[n] = assigned[n] or member.has_assignment()
             values.extend(got)
             per_member[n] += len(got)
@@ -109,9 +113,115 @@ def group(name, count, members):
     print("values", *sorted(values))
 
 
+def sender(acked, failed):
+    """Two functions: send(n) and end()."""
+    if LIBRARY == "rdkafka":
+        from confluent_kafka import Producer
+
+        producer = Producer({"bootstrap.servers": BOOT, "acks": "all", "enable.idempotence": True, "linger.ms": 5})
+
+        def send(n):
+            def delivered(error, _):
+                failed.append(f"{n}:{error.name()}") if error else acked.add(n)
+
+            producer.produce(TOPIC, key=f"k{n}", value=str(n), on_delivery=delivered)
+            producer.poll(0)
+
+        return send, lambda: producer.flush(120)
+    from kafka import KafkaProducer
+
+    producer = KafkaProducer(bootstrap_servers=BOOT, acks="all", enable_idempotence=True)
+
+    def send(n):
+        future = producer.send(TOPIC, key=f"k{n}".encode(), value=str(n).encode())
+        future.add_callback(lambda _: acked.add(n))
+        future.add_errback(lambda e: failed.append(f"{n}:{type(e).__name__}"))
+
+    return send, lambda: producer.close(120)
+
+
+def is_passing(error):
+    """Whether a commit failed because the group rebalances or its coordinator moves."""
+    if LIBRARY == "rdkafka":
+        from confluent_kafka import KafkaError as E
+
+        code = error.args[0].code()
+        fenced = (E.ILLEGAL_GENERATION, E.REBALANCE_IN_PROGRESS, E.UNKNOWN_MEMBER_ID, E._NO_OFFSET, E._STATE)
+        moved = (E.NOT_COORDINATOR, E.COORDINATOR_LOAD_IN_PROGRESS, E.COORDINATOR_NOT_AVAILABLE)
+        return code in fenced + moved or code in (E._TRANSPORT, E._TIMED_OUT, E.REQUEST_TIMED_OUT, E._WAIT_COORD)
+    from kafka.errors import CommitFailedError
+
+    return isinstance(error, CommitFailedError) or getattr(error, "retriable", False)
+
+
+def through(name, members):
+    """Produces and consumes until standard input ends, and until what was acknowledged has been read."""
+    acked, seen, failed = set(), set(), []
+    stopped, complete = threading.Event(), threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), stopped.set()), daemon=True).start()
+    errors, all_committed = [], threading.Barrier(members)
+
+    def produce_all():
+        send, end = sender(acked, failed)
+        n = 0
+        while not stopped.wait(0.02):
+            send(n)
+            n += 1
+        end()
+
+    def consume():
+        member = Member(name)
+        committed = False
+        while not (complete.is_set() and committed):
+            try:
+                committed = False
+                for value in member.poll():
+                    seen.add(value)
+                committed = True
+                if complete.is_set():
+                    member.commit()
+            except Exception as error:
+                if not is_passing(error):
+                    raise
+                # Nothing was read since the last commit.
+                committed = LIBRARY == "rdkafka" and error.args[0].name() == "_NO_OFFSET"
+        # Nobody leaves, which begins a rebalance, before all have committed.
+        all_committed.wait(60)
+        member.consumer.close()
+
+    def guarded(work):
+        def run():
+            try:
+                work()
+            except BaseException as error:
+                errors.append(repr(error))
+                complete.set()
+                stopped.set()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        return thread
+
+    producing = guarded(produce_all)
+    consuming = [guarded(consume) for _ in range(members)]
+    while not errors and (producing.is_alive() or not acked <= seen):
+        print("at", len(acked), len(seen), flush=True)
+        time.sleep(0.1)
+    complete.set()
+    for t in consuming + [producing]:
+        t.join()
+    if errors:
+        raise SystemExit("\n".join(errors))
+    print("failed", *failed)
+    print("acked", *acked)
+    print("seen", *seen)
+
+
 if COMMAND == "produce":
     produce(sys.argv[5], int(sys.argv[6]), int(sys.argv[7]))
 elif COMMAND == "transact":
     transact()
+elif COMMAND == "through":
+    through(sys.argv[5], int(sys.argv[6]))
 else:
     group(sys.argv[5], int(sys.argv[6]), int(sys.argv[7]))
