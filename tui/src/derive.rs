@@ -9,6 +9,7 @@
 //!   definition is named at the function; where it misleads, the better number stands beside it.
 
 mod balance;
+mod feed;
 mod health;
 mod lag;
 mod progress;
@@ -20,6 +21,7 @@ pub use balance::{
     BrokerBalance, ClusterBalance, CmakPercents, Spread, TopicBalance, broker_balances,
     cluster_balance, cmak, topic_balance,
 };
+pub use feed::Before;
 pub use health::{HealthCounts, PartitionHealth, cluster_health, partition_health, topic_health};
 pub use lag::{
     GroupLag, GroupTotals, Lag, LagUnknown, PartitionLag, group_lag, group_totals, topic_groups,

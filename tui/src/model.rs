@@ -14,6 +14,7 @@
 mod broker;
 mod config;
 mod group;
+mod happening;
 mod message;
 mod quorum;
 mod reassignment;
@@ -27,6 +28,7 @@ pub use group::{
     Committed, CommittedPartition, Group, GroupDescription, GroupKind, GroupState, Groups, Member,
     TopicAssignment,
 };
+pub use happening::{Absences, Feed, Happening, Subject, Weight};
 pub use message::{Header, Message, ReadReport, ReadStop};
 pub use quorum::{FeatureLevel, Features, Quorum, QuorumReplica};
 pub use reassignment::{Assignment, OngoingReassignment, Reassignments};

@@ -18,7 +18,8 @@ use kafka_shared::types::Endpoint;
 use tui_input::Input;
 
 use crate::cluster::{Interest, PollIntervals};
-use crate::model::{ClusterSnapshot, Fault, Taken, TopicPartition, Update};
+use crate::derive;
+use crate::model::{ClusterSnapshot, Fault, Feed, Taken, TopicPartition, Update};
 use crate::ops::{self, Action, Report};
 use crate::ui::command::{self, Command, Id, Scope};
 use crate::ui::cx::Cx;
@@ -48,6 +49,7 @@ const DEPTH_MAX: usize = 20;
 #[derive(Debug)]
 pub struct World {
     pub snapshot: ClusterSnapshot,
+    pub feed: Feed,
     pub now: Taken,
     pub theme: Theme,
     pub read_only: bool,
@@ -58,6 +60,7 @@ impl World {
     pub fn cx(&self) -> Cx<'_> {
         Cx {
             snapshot: &self.snapshot,
+            feed: &self.feed,
             now: self.now,
             theme: &self.theme,
             read_only: self.read_only,
@@ -125,6 +128,7 @@ impl App {
         let mut app = Self {
             world: World {
                 snapshot: ClusterSnapshot::default(),
+                feed: Feed::default(),
                 now,
                 theme: options.theme,
                 read_only: options.read_only,
@@ -257,7 +261,11 @@ impl App {
             }
         }
         self.changed = self.changed.and(Changed::of(&update));
+        let before = derive::Before::of(&self.world.snapshot, &update);
         self.world.snapshot.apply(update, at);
+        let (snapshot, feed) = (&self.world.snapshot, &mut self.world.feed);
+        let told = before.happenings(snapshot, &mut feed.absences, at);
+        feed.add(told);
         self.dirty = true;
     }
 
@@ -340,6 +348,7 @@ impl App {
 
     fn connect(&mut self, bootstrap: Vec<Endpoint>, effects: &mut Vec<Effect>) {
         self.world.snapshot = ClusterSnapshot::default();
+        self.world.feed = Feed::default();
         self.session = Session {
             id: self.session.id + 1,
             bootstrap,
@@ -568,6 +577,7 @@ impl App {
             Id::Groups => with_filter(Place::Groups),
             Id::Reassignments => vec![Step::Go(Place::Reassignments)],
             Id::Quorum => vec![Step::Go(Place::Quorum)],
+            Id::Changes => with_filter(Place::Changes),
             Id::Local => vec![Step::Go(Place::Local)],
             Id::Topic | Id::Group | Id::Broker | Id::Messages | Id::Configs => {
                 self.named_place(command, argument)

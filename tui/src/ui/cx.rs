@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use crate::model::{ClusterSnapshot, Taken};
+use crate::model::{ClusterSnapshot, Feed, Taken};
 use crate::ui::event::JobId;
 use crate::ui::theme::Theme;
 
@@ -10,6 +10,8 @@ use crate::ui::theme::Theme;
 #[derive(Debug, Clone, Copy)]
 pub struct Cx<'a> {
     pub snapshot: &'a ClusterSnapshot,
+    /// What happened since the cluster has been looked at.
+    pub feed: &'a Feed,
     pub now: Taken,
     pub theme: &'a Theme,
     pub read_only: bool,
@@ -51,9 +53,10 @@ pub mod tests {
             monotonic_ms: 0,
             wall_ms: 0,
         };
-        let jobs = Cell::new(0);
+        let (jobs, feed) = (Cell::new(0), Feed::default());
         call(&Cx {
             snapshot: &snapshot,
+            feed: &feed,
             now,
             theme: &theme,
             read_only: false,

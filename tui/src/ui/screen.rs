@@ -31,6 +31,7 @@ pub enum Place {
     Reassign(Moving),
     Reassignments,
     Quorum,
+    Changes,
     Configs(ConfigResource),
     Local,
 }

@@ -4,6 +4,7 @@
 mod broker;
 mod brokers;
 mod cells;
+mod changes;
 mod configs;
 mod forms;
 mod group;
@@ -38,6 +39,7 @@ pub fn open(place: Place, _cx: &Cx<'_>) -> Box<dyn Screen> {
         Place::Reassign(moving) => Box::new(reassign::Wizard::new(moving)),
         Place::Reassignments => Box::new(reassignments::ReassignmentsScreen::new()),
         Place::Quorum => Box::new(quorum::QuorumScreen::new()),
+        Place::Changes => Box::new(changes::Changes::new()),
         Place::Configs(resource) => Box::new(configs::ConfigsScreen::new(resource)),
         Place::Local => Box::new(local::Local::new()),
     }

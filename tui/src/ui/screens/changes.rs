@@ -1,0 +1,235 @@
+//! What happened since the cluster has been looked at: leaders, replicas in sync, brokers, topics,
+//! settings, groups, the quorum. The newest comes first.
+
+use std::sync::Arc;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::Span;
+
+use super::{cells, topics};
+use crate::model::{Happening, Subject, Weight};
+use crate::ui::command::{Id, Scope};
+use crate::ui::cx::Cx;
+use crate::ui::format;
+use crate::ui::screen::{Changed, Part, Place, Screen, Step};
+use crate::ui::widgets::frame;
+use crate::ui::widgets::list::{Column, Filter, Key, List, Named, Rows};
+
+/// One happening, by its number.
+pub struct Row {
+    number: String,
+    at: i64,
+    happening: Arc<Happening>,
+}
+
+impl Named for Row {
+    fn name(&self) -> &str {
+        &self.number
+    }
+
+    fn matches(&self, filter: &Filter) -> bool {
+        filter.accepts(&self.happening.text)
+    }
+}
+
+fn style(weight: Weight, cx: &Cx<'_>) -> Style {
+    match weight {
+        Weight::Good => cx.theme.good,
+        Weight::Info => cx.theme.text,
+        Weight::Warning => cx.theme.warn,
+        Weight::Bad => cx.theme.bad,
+    }
+}
+
+/// How a weight is told without colours.
+fn sign(weight: Weight) -> &'static str {
+    match weight {
+        Weight::Good => "+",
+        Weight::Info => " ",
+        Weight::Warning => "!",
+        Weight::Bad => "!!",
+    }
+}
+
+/// Milliseconds between the look that saw it and the one before.
+fn within_ms(happening: &Happening) -> Option<i64> {
+    let after = happening.after?;
+    Some(happening.at.monotonic_ms.saturating_sub(after.monotonic_ms))
+}
+
+const COLUMNS: &[Column<Row>] = &[
+    Column::text(
+        "SEEN",
+        9,
+        0,
+        |row, _| Key::Int(row.at),
+        |row, cx| cells::dim(format::clock_ms(row.happening.at.wall_ms), cx),
+    ),
+    Column::number(
+        "WITHIN",
+        8,
+        2,
+        |row, _| Key::int(within_ms(&row.happening)),
+        |row, cx| match within_ms(&row.happening) {
+            Some(ms) => cells::dim(format::duration_ms(ms), cx),
+            None => cells::dim(format::UNKNOWN, cx),
+        },
+    ),
+    Column::text(
+        "",
+        2,
+        0,
+        |row, _| Key::Int(row.happening.weight as i64),
+        |row, cx| Span::styled(sign(row.happening.weight), style(row.happening.weight, cx)),
+    ),
+    Column::rest(
+        "WHAT HAPPENED",
+        40,
+        0,
+        |row, _| Key::text(&row.happening.text),
+        |row, cx| {
+            let text = format::clean(&row.happening.text).into_owned();
+            Span::styled(text, style(row.happening.weight, cx))
+        },
+    ),
+];
+
+/// The screen.
+#[derive(Debug)]
+pub struct Changes {
+    list: List<Row>,
+    /// The number of the newest happening that has a row.
+    n_shown: u64,
+}
+
+impl Changes {
+    pub fn new() -> Self {
+        Self {
+            list: List::sorted_by(COLUMNS, 0, true),
+            n_shown: 0,
+        }
+    }
+}
+
+/// Where a happening leads.
+fn place(subject: &Subject) -> Place {
+    match subject {
+        Subject::Cluster => Place::Overview,
+        Subject::Broker(id) => Place::Broker(*id),
+        Subject::Topic(name) => Place::Topic(name.to_string()),
+        Subject::Group(id) => Place::Group(id.to_string()),
+        Subject::Quorum => Place::Quorum,
+        Subject::Reassignments => Place::Reassignments,
+    }
+}
+
+impl Screen for Changes {
+    fn place(&self) -> Place {
+        Place::Changes
+    }
+
+    fn title(&self) -> String {
+        "changes".to_owned()
+    }
+
+    fn scopes(&self) -> &'static [Scope] {
+        &[Scope::Changes, Scope::List]
+    }
+
+    fn parts(&self, cx: &Cx<'_>) -> Vec<Part> {
+        vec![Part::of("metadata", &cx.snapshot.metadata)]
+    }
+
+    fn interest(&self, _cx: &Cx<'_>) -> crate::cluster::Interest {
+        crate::cluster::Interest {
+            all_groups: true,
+            ..Default::default()
+        }
+    }
+
+    fn list(&mut self) -> Option<&mut dyn Rows> {
+        Some(&mut self.list)
+    }
+
+    fn list_ref(&self) -> Option<&dyn Rows> {
+        Some(&self.list)
+    }
+
+    fn on_data(&mut self, cx: &Cx<'_>, changed: Changed) {
+        if cx.feed.n_told() == self.n_shown && changed != Changed::ALL {
+            return;
+        }
+        self.n_shown = cx.feed.n_told();
+        let newest = i64::try_from(self.n_shown).unwrap_or(i64::MAX);
+        let numbered = cx.feed.iter().rev().zip(0_i64..);
+        let rows = numbered.map(|(happening, back)| Row {
+            number: (newest - back).to_string(),
+            at: newest - back,
+            happening: Arc::clone(happening),
+        });
+        self.list.set_rows(rows.collect(), cx);
+    }
+
+    fn run(&mut self, command: Id, _argument: &str, cx: &Cx<'_>) -> Option<Vec<Step>> {
+        let row = self.list.selected_row()?;
+        Some(match command {
+            Id::Open => vec![Step::Push(place(&row.happening.subject))],
+            Id::Copy => {
+                let partitions = row.happening.partitions.iter();
+                let names: Vec<String> = partitions.map(ToString::to_string).collect();
+                let text = format!("{} {}", row.happening.text, names.join(" "));
+                topics::copy(text.trim_end(), cx)
+            }
+            _ => return None,
+        })
+    }
+
+    fn draw(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
+        if self.list.rows().is_empty() {
+            let since = cx.snapshot.metadata.taken();
+            let text = match since {
+                Some(_) => "nothing has changed since this cluster is looked at",
+                None => "reading …",
+            };
+            frame::text(
+                text,
+                cx.theme.dim,
+                area.x + 1,
+                area.y + 1,
+                area.width - 2,
+                buffer,
+            );
+            return;
+        }
+        // The partitions of the selected one, where it names more than the line does.
+        let named = self
+            .list
+            .selected_row()
+            .map(|row| &row.happening.partitions);
+        let named = named.filter(|partitions| partitions.len() > 3 && area.height > 12);
+        let below = if named.is_some() { 4 } else { 0 };
+        let rows = Rect {
+            height: area.height - below,
+            ..area
+        };
+        self.list.draw(cx, true, rows, buffer);
+        let Some(partitions) = named else {
+            return;
+        };
+        let names: Vec<String> = partitions
+            .iter()
+            .take(200)
+            .map(|key| format::clean(&key.to_string()).into_owned())
+            .collect();
+        let lines = format::wrap(&names.join(" "), usize::from(area.width.saturating_sub(2)));
+        for (line, y) in lines
+            .iter()
+            .take(usize::from(below - 1))
+            .zip(rows.bottom() + 1..)
+        {
+            frame::text(line, cx.theme.dim, area.x + 1, y, area.width - 2, buffer);
+        }
+    }
+}
