@@ -15,6 +15,7 @@ mod broker;
 mod config;
 mod group;
 mod happening;
+mod history;
 mod message;
 mod quorum;
 mod reassignment;
@@ -29,6 +30,7 @@ pub use group::{
     TopicAssignment,
 };
 pub use happening::{Absences, Feed, Happening, Subject, Weight};
+pub use history::{History, Moment};
 pub use message::{Header, Message, ReadReport, ReadStop};
 pub use quorum::{FeatureLevel, Features, Quorum, QuorumReplica};
 pub use reassignment::{Assignment, OngoingReassignment, Reassignments};

@@ -10,8 +10,11 @@
 //!   updates came.
 //! - Answers go to all dialogs and screens; only who knows the number of the job takes them.
 
+mod time_travel;
+
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent, MouseEventKind};
 use kafka_shared::types::Endpoint;
@@ -19,7 +22,7 @@ use tui_input::Input;
 
 use crate::cluster::{Interest, PollIntervals};
 use crate::derive;
-use crate::model::{ClusterSnapshot, Fault, Feed, Taken, TopicPartition, Update};
+use crate::model::{ClusterSnapshot, Fault, Feed, History, Moment, Taken, TopicPartition, Update};
 use crate::ops::{self, Action, Report};
 use crate::ui::command::{self, Command, Id, Scope};
 use crate::ui::cx::Cx;
@@ -50,6 +53,9 @@ const DEPTH_MAX: usize = 20;
 pub struct World {
     pub snapshot: ClusterSnapshot,
     pub feed: Feed,
+    pub history: History,
+    /// The moment that is looked at instead of the present.
+    pub past: Option<Arc<Moment>>,
     pub now: Taken,
     pub theme: Theme,
     pub read_only: bool,
@@ -59,9 +65,13 @@ pub struct World {
 impl World {
     pub fn cx(&self) -> Cx<'_> {
         Cx {
-            snapshot: &self.snapshot,
+            snapshot: self
+                .past
+                .as_ref()
+                .map_or(&self.snapshot, |past| &past.snapshot),
             feed: &self.feed,
-            now: self.now,
+            now: self.past.as_ref().map_or(self.now, |past| past.at),
+            is_past: self.past.is_some(),
             theme: &self.theme,
             read_only: self.read_only,
             jobs: &self.jobs,
@@ -129,6 +139,8 @@ impl App {
             world: World {
                 snapshot: ClusterSnapshot::default(),
                 feed: Feed::default(),
+                history: History::default(),
+                past: None,
                 now,
                 theme: options.theme,
                 read_only: options.read_only,
@@ -260,12 +272,18 @@ impl App {
                 }
             }
         }
-        self.changed = self.changed.and(Changed::of(&update));
+        let is_metadata = matches!(&update, Update::Metadata(Ok(_)));
+        if self.world.past.is_none() {
+            self.changed = self.changed.and(Changed::of(&update));
+        }
         let before = derive::Before::of(&self.world.snapshot, &update);
         self.world.snapshot.apply(update, at);
         let (snapshot, feed) = (&self.world.snapshot, &mut self.world.feed);
         let told = before.happenings(snapshot, &mut feed.absences, at);
         feed.add(told);
+        if is_metadata {
+            self.world.history.note(&self.world.snapshot, at);
+        }
         self.dirty = true;
     }
 
@@ -300,7 +318,9 @@ impl App {
             // The countdown to the next attempt.
             None => (self.session.n_failures > 0).then_some(1_000),
         };
-        let soonest = [toast, data].into_iter().flatten().min()?;
+        // How long ago it was that is looked at.
+        let past = self.world.past.as_ref().map(|_| 1_000);
+        let soonest = [toast, data, past].into_iter().flatten().min()?;
         Some(u64::try_from(soonest.max(10)).unwrap_or(10))
     }
 
@@ -349,6 +369,8 @@ impl App {
     fn connect(&mut self, bootstrap: Vec<Endpoint>, effects: &mut Vec<Effect>) {
         self.world.snapshot = ClusterSnapshot::default();
         self.world.feed = Feed::default();
+        self.world.history = History::default();
+        self.world.past = None;
         self.session = Session {
             id: self.session.id + 1,
             bootstrap,
@@ -578,6 +600,8 @@ impl App {
             Id::Reassignments => vec![Step::Go(Place::Reassignments)],
             Id::Quorum => vec![Step::Go(Place::Quorum)],
             Id::Changes => with_filter(Place::Changes),
+            Id::Earlier | Id::Later | Id::At | Id::Now => return self.travel(command.id, argument),
+            Id::Diff => time_travel::diff(&self.world, argument),
             Id::Local => vec![Step::Go(Place::Local)],
             Id::Topic | Id::Group | Id::Broker | Id::Messages | Id::Configs => {
                 self.named_place(command, argument)
@@ -752,6 +776,9 @@ impl App {
     }
 
     fn plan(&mut self, action: Action, effects: &mut Vec<Effect>) {
+        if self.world.past.is_some() {
+            return self.say(time_travel::no_change());
+        }
         match ops::plan(action, &self.world.snapshot) {
             Ok(plan) if plan.is_empty() => {
                 let why = match plan.not_done.first() {

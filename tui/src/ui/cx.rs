@@ -15,6 +15,8 @@ pub struct Cx<'a> {
     pub now: Taken,
     pub theme: &'a Theme,
     pub read_only: bool,
+    /// Whether it is an earlier moment that is looked at: nothing can be changed there.
+    pub is_past: bool,
     /// The number of the last job that was given out.
     pub jobs: &'a Cell<u64>,
 }
@@ -60,6 +62,7 @@ pub mod tests {
             now,
             theme: &theme,
             read_only: false,
+            is_past: false,
             jobs: &jobs,
         })
     }

@@ -107,6 +107,49 @@ pub fn clock_ms(ms: i64) -> String {
     text.get(11..19).map_or(text.clone(), str::to_owned)
 }
 
+/// A point in time as a person types it, in milliseconds since the epoch: `10m` ago, `13:45` today,
+/// a date, a date and time, or a timestamp as Kafka writes it.
+pub fn parse_time(text: &str, now_ms: i64) -> Option<i64> {
+    let text = text.trim();
+    let (number, unit) = text.split_at(
+        text.find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len()),
+    );
+    let unit_ms = match unit {
+        "s" => Some(1_000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        "d" => Some(86_400_000),
+        _ => None,
+    };
+    if let (Ok(n), Some(unit_ms)) = (number.parse::<i64>(), unit_ms) {
+        return now_ms.checked_sub(n.checked_mul(unit_ms)?);
+    }
+    // A long number is a timestamp as Kafka writes it.
+    if unit.is_empty() && number.len() >= 12 {
+        return number.parse().ok();
+    }
+    if let Ok(at) = text.parse::<jiff::Timestamp>() {
+        return Some(at.as_millisecond());
+    }
+    let zone = time_zone();
+    let today = jiff::Timestamp::from_millisecond(now_ms)
+        .ok()?
+        .to_zoned(zone.clone())
+        .date();
+    let civil = match text.parse::<jiff::civil::DateTime>() {
+        Ok(civil) => civil,
+        Err(_) => match text.parse::<jiff::civil::Time>() {
+            Ok(time) => today.to_datetime(time),
+            Err(_) => text
+                .parse::<jiff::civil::Date>()
+                .ok()?
+                .to_datetime(jiff::civil::Time::midnight()),
+        },
+    };
+    Some(civil.to_zoned(zone).ok()?.timestamp().as_millisecond())
+}
+
 /// Ids as Kafka's tools print them: `1,2,3`.
 pub fn ids(ids: &[i32]) -> String {
     ids.iter().map(i32::to_string).collect::<Vec<_>>().join(",")

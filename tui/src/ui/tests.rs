@@ -4,6 +4,7 @@
 mod actions;
 mod fixture;
 mod looks;
+mod past;
 
 use crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyModifiers};
 use ratatui::buffer::Buffer;

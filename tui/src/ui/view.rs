@@ -9,6 +9,7 @@ use ratatui::text::Span;
 use ratatui::widgets::{Clear, Widget};
 use unicode_width::UnicodeWidthStr;
 
+use crate::model::{Moment, Taken};
 use crate::ui::app::App;
 use crate::ui::command::{self, Scope};
 use crate::ui::dialogs::refusal;
@@ -71,12 +72,16 @@ pub fn draw(app: &App, buffer: &mut Buffer) -> Option<Position> {
 
 fn draw_header(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = &app.world.theme;
-    let snapshot = &app.world.snapshot;
+    let cx = app.world.cx();
+    let snapshot = cx.snapshot;
     let mut right: Vec<Span<'_>> = Vec::new();
     if app.world.read_only {
         right.push(Span::styled("READ-ONLY ", theme.warn));
     }
-    right.extend(freshness(app));
+    match &app.world.past {
+        Some(past) => right.push(Span::styled(as_of(past, app.world.now), theme.warn)),
+        None => right.extend(freshness(app)),
+    }
     let right_width: usize = right.iter().map(|span| span.content.width()).sum();
     let right_width = u16::try_from(right_width).unwrap_or(0).min(area.width);
     frame::line(
@@ -99,6 +104,11 @@ fn draw_header(app: &App, area: Rect, buffer: &mut Buffer) {
         ));
         let brokers = format::plural(metadata.brokers.len(), "broker");
         left.push((3, Span::styled(format!("  {brokers}"), theme.text)));
+        let fenced = metadata.brokers.iter().filter(|b| b.fenced == Some(true));
+        match fenced.count() {
+            0 => {}
+            n => left.push((3, Span::styled(format!(" ({n} fenced)"), theme.bad))),
+        }
         let controller = snapshot
             .controller_id()
             .map_or("?".to_owned(), |id| id.to_string());
@@ -130,6 +140,21 @@ fn draw_header(app: &App, area: Rect, buffer: &mut Buffer) {
         u16::try_from(room).unwrap_or(0),
         buffer,
     );
+}
+
+/// Which moment is looked at.
+fn as_of(past: &Moment, now: Taken) -> String {
+    let ago = now.monotonic_ms.saturating_sub(past.at.monotonic_ms);
+    let without = if past.is_without_offsets {
+        ", without offsets"
+    } else {
+        ""
+    };
+    format!(
+        "AS OF {}, {} ago{without} ",
+        format::clock_ms(past.at.wall_ms),
+        format::duration_ms(ago)
+    )
 }
 
 /// How fresh what is shown is; nothing while all is well.

@@ -83,5 +83,8 @@ pub fn refusal(screen: &dyn Screen, command: &command::Command, cx: &Cx<'_>) -> 
     if command.writes && cx.read_only {
         return Some("this session is read-only".to_owned());
     }
+    if command.writes && cx.is_past {
+        return Some("this is the past: :now goes back to the present".to_owned());
+    }
     screen.refusal(command.id, cx)
 }
