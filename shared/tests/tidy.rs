@@ -20,8 +20,7 @@ const LONGER: &[(&str, usize)] = &[
     ("broker/src/coordinator/group/tests.rs", 802),
     ("broker/src/replica/cluster_tests/cluster.rs", 717),
     ("shared/src/client/tests.rs", 770),
-    ("tui/src/ui/app.rs", 815),
-    ("tui/src/ui/screens/messages.rs", 710),
+    ("tui/src/ui/app.rs", 727),
     ("tui/src/ui/widgets/list.rs", 760),
 ];
 

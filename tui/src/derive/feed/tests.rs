@@ -2,7 +2,7 @@ use super::*;
 use crate::derive::test_topic;
 use crate::model::{
     Broker, Fault, FaultKind, Group, GroupKind, GroupState, Member, OngoingReassignment,
-    QuorumReplica,
+    QuorumReplica, Topic,
 };
 
 fn at(ms: i64) -> Taken {
