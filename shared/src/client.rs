@@ -3,6 +3,8 @@
 //! - [`Connection`]: one socket, many requests under way, versions negotiated, every wait bounded.
 //! - [`Client`]: finds nodes, the controller, coordinators and leaders, keeps one connection to
 //!   each node, and learns from answers that say "not here".
+//! - [`Security`]: TLS and SASL, from parts or from Kafka's own client properties.
+//! - [`ClusterGuard`]: no change goes to another cluster than the one that is meant.
 //! - [`ClientError`]: which step failed, and what to do about it.
 //!
 //! `client/messenger.rs` is the part of a connection without a socket; `client/routing.rs` the
@@ -11,32 +13,31 @@
 //! This is no consumer and no producer: there are no groups to join and no batches to fill. Callers
 //! build requests (kafka-protocol's structs) and read responses.
 
+mod authenticate;
 mod cluster;
 mod connection;
 mod error;
+mod guard;
 mod messenger;
 mod negotiation;
 mod routing;
+pub mod security;
+mod stream;
 
 #[cfg(test)]
 mod tests;
+
+use std::sync::Arc;
 
 use crate::types::Endpoint;
 
 pub use cluster::{Client, Route};
 pub use connection::{Connection, SendOptions};
 pub use error::{ClientError, Step};
+pub use guard::ClusterGuard;
 pub use negotiation::ApiVersions;
 pub use routing::{Cluster, CoordinatorType, Node};
-
-/// How a connection is protected. There is one kind today; TLS and SASL are further ones, and take
-/// their places between connecting and asking for the versions.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Security {
-    #[default]
-    Plaintext,
-}
+pub use security::{Sasl, Security};
 
 /// What every connection needs to know.
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ pub struct ConnectionConfig {
     pub software_name: String,
     pub software_version: String,
     pub security: Security,
+    /// Asked before every change, where there is one.
+    pub guard: Option<Arc<ClusterGuard>>,
     /// For resolving, connecting, securing and negotiating, all together.
     pub connect_timeout_ms: u64,
     /// For one request, from the call to the answer, unless the call says otherwise.
@@ -63,7 +66,8 @@ impl Default for ConnectionConfig {
             client_id: "kafka-shared".to_owned(),
             software_name: env!("CARGO_PKG_NAME").to_owned(),
             software_version: env!("CARGO_PKG_VERSION").to_owned(),
-            security: Security::Plaintext,
+            security: Security::default(),
+            guard: None,
             connect_timeout_ms: 10_000,
             request_timeout_ms: 30_000,
             response_bytes_max: 128 * 1024 * 1024,

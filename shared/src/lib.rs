@@ -3,9 +3,13 @@
 pub mod client;
 pub mod config;
 pub mod error;
+pub mod http;
 pub mod protocol;
 pub mod record;
+pub mod sasl;
 pub mod schema;
+pub mod secret;
 pub mod task;
 pub mod time;
+pub mod tls;
 pub mod types;

@@ -2,6 +2,7 @@
 //!
 //! Errors are cheap to clone, because a lost connection fails every request on it in the same way.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::RangeInclusive;
 
@@ -43,10 +44,18 @@ pub enum ClientError {
     Resolve { endpoint: Endpoint, reason: String },
     #[error("cannot connect to {endpoint}: {reason}")]
     Connect { endpoint: Endpoint, reason: String },
-    #[error("the TLS handshake with {endpoint} failed: {reason}")]
-    Tls { endpoint: Endpoint, reason: String },
-    #[error("{endpoint} refused the authentication: {reason}")]
-    Sasl { endpoint: Endpoint, reason: String },
+    #[error("TLS with {endpoint}: {reason}")]
+    Tls {
+        endpoint: Endpoint,
+        reason: String,
+        advice: String,
+    },
+    #[error("SASL with {endpoint}: {reason}")]
+    Sasl {
+        endpoint: Endpoint,
+        reason: String,
+        advice: String,
+    },
     #[error("{endpoint} did not tell which API versions it speaks: {reason}")]
     ApiVersions { endpoint: Endpoint, reason: String },
     #[error("no answer from {endpoint} within {timeout_ms} ms ({step})")]
@@ -81,8 +90,20 @@ pub enum ClientError {
     #[error("{what}: {error}")]
     Api { what: String, error: ApiError },
     /// No server that is known can be reached; what was wrong with each.
-    #[error("no broker can be reached: {}", Joined(.failures))]
+    #[error("{}", Joined(.failures))]
     NoBroker { failures: Vec<ClientError> },
+    /// A change was not sent, because the broker is not of the cluster that is meant.
+    #[error(
+        "{endpoint} belongs to cluster {}, not {expected}: this is not the cluster {}",
+        .found.as_deref().unwrap_or("unknown"),
+        if *.is_saved { "you saved" } else { "this session began with" }
+    )]
+    OtherCluster {
+        endpoint: Endpoint,
+        expected: String,
+        found: Option<String>,
+        is_saved: bool,
+    },
     #[error("the cluster has no node {id}")]
     UnknownNode { id: i32 },
 }
@@ -102,8 +123,11 @@ struct Joined<'a>(&'a [ClientError]);
 
 impl fmt::Display for Joined<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("no bootstrap server was given");
+        match self.0 {
+            [] => return f.write_str("no broker can be reached: no bootstrap server was given"),
+            // It says itself which step failed.
+            [only] => return only.fmt(f),
+            _ => f.write_str("no broker can be reached: ")?,
         }
         for (index, error) in self.0.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
@@ -115,14 +139,17 @@ impl fmt::Display for Joined<'_> {
 
 impl ClientError {
     /// What a person can do about it.
-    pub fn hint(&self) -> &'static str {
-        match self {
+    pub fn hint(&self) -> Cow<'_, str> {
+        Cow::Borrowed(match self {
             ClientError::Resolve { .. } => "check the spelling of the host name and the DNS",
             ClientError::Connect { .. } => {
                 "check that a broker runs there, that the port is right and no firewall is between"
             }
-            ClientError::Tls { .. } => "check the certificates, and that the port is a TLS one",
-            ClientError::Sasl { .. } => "check the mechanism, the user name and the password",
+            ClientError::Tls { advice, .. } | ClientError::Sasl { advice, .. } => advice,
+            ClientError::OtherCluster { is_saved: true, .. } => {
+                "nothing was changed; check the addresses, or remove the cluster and add it again"
+            }
+            ClientError::OtherCluster { .. } => "nothing was changed; connect again to go on",
             ClientError::ApiVersions { .. } => {
                 "check that this is a Kafka broker's port, and that it wants neither TLS nor SASL"
             }
@@ -130,18 +157,27 @@ impl ClientError {
                 step: Step::ApiVersions,
                 ..
             } => "check that this is a Kafka broker's port, and that it wants neither TLS nor SASL",
+            ClientError::Timeout {
+                step: Step::Tls, ..
+            } => {
+                "it accepts connections and does not answer in TLS: check that the port speaks TLS"
+            }
             ClientError::Timeout { .. } => "the broker is busy or cut off; try again",
+            ClientError::Closed { reason, .. } if reason.ends_with("that wants SASL") => {
+                "set security.protocol and sasl.mechanism, for example with --properties FILE"
+            }
             ClientError::Closed { .. } => "the broker was stopped, or closes idle connections",
             ClientError::Protocol { .. } => "check that this is a Kafka broker",
             ClientError::Unsupported { .. } => "the broker is too old or too new for this",
             ClientError::Encode { .. } => "the broker is too old for what was asked",
             ClientError::Api { error, .. } if error.code.is_retriable() => "try again later",
             ClientError::Api { .. } => "the broker's log says more",
-            ClientError::NoBroker { failures } => failures
-                .first()
-                .map_or("give a bootstrap server, as host:port", ClientError::hint),
+            ClientError::NoBroker { failures } => match failures.first() {
+                Some(first) => return first.hint(),
+                None => "give a bootstrap server, as host:port",
+            },
             ClientError::UnknownNode { .. } => "the node may be down; list the brokers",
-        }
+        })
     }
 
     /// Whether the same may succeed when it is tried again, with no change by anybody.
@@ -157,6 +193,7 @@ impl ClientError {
             ClientError::Tls { .. }
             | ClientError::Sasl { .. }
             | ClientError::ApiVersions { .. }
+            | ClientError::OtherCluster { .. }
             | ClientError::Protocol { .. }
             | ClientError::Unsupported { .. }
             | ClientError::Encode { .. } => false,

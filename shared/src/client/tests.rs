@@ -3,6 +3,8 @@
 //! A [`Script`] decides what the server does with each request; the server speaks frames and
 //! headers and nothing else. No test sleeps: what has to take time is a deadline of the client's.
 
+mod secured;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -539,11 +541,7 @@ async fn bootstrap_servers_are_tried_in_order_until_one_answers() {
     );
 
     let error = Client::connect(config(&[&dead])).await.unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with("no broker can be reached: cannot connect to")
-    );
+    assert!(error.to_string().starts_with("cannot connect to"));
     assert!(error.is_retriable());
     let error = Client::connect(config(&[])).await.unwrap_err();
     assert!(error.to_string().ends_with("no bootstrap server was given"));
