@@ -10,6 +10,9 @@
 //! Requests wait in line at the broker, which handles one at a time for each connection: a long
 //! poll should have a connection of its own.
 
+mod io;
+mod link;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,29 +20,24 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, MetadataRequest};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{OnceCell, mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::io::Io;
+use self::link::{Link, Via, renew};
 use super::ConnectionConfig;
-use super::authenticate::{self, Exchange};
+use super::authenticate;
 use super::error::{ClientError, Step};
 use super::messenger::Messenger;
 use super::negotiation::{Answer, ApiVersions, Negotiation};
-use super::stream::{Reader, Stream, Writer};
-use crate::protocol::frame::{FrameBuffer, FrameError};
+use super::stream::Stream;
+use crate::protocol::frame::FrameBuffer;
 use crate::protocol::{Request, api, codec};
 use crate::task;
-use crate::tls::{Tls, TlsFault};
+use crate::tls::TlsFault;
 use crate::types::Endpoint;
-
-/// Where the correlation id stands in a request's frame: after the length, the key and the version.
-const CORRELATION_ID: std::ops::Range<usize> = 8..12;
-
-/// No more frames are taken from callers while so many wait for the socket.
-const UNSENT_FRAMES_MAX: usize = 16;
 
 /// How a request is to be sent, where it differs from the usual.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,10 +47,6 @@ pub struct SendOptions {
     /// Instead of the configured time-out. For a long poll: its wait and some more.
     pub timeout_ms: Option<u64>,
 }
-
-/// The part of a session's life after which it is renewed, as a fraction: Kafka's clients choose a
-/// moment between this one and 0.95.
-const RENEW_AFTER: (u64, u64) = (85, 100);
 
 /// A handle to a connection; clones share it.
 #[derive(Clone, Debug)]
@@ -429,154 +423,6 @@ impl Connection {
     }
 }
 
-/// How frames get to the task.
-#[derive(Clone, Copy)]
-enum Via<'a> {
-    Commands(&'a mpsc::Sender<Command>),
-    Control(&'a mpsc::Sender<Control>),
-}
-
-/// A way to the task, up to a moment.
-struct Link<'a> {
-    shared: &'a Shared,
-    via: Via<'a>,
-    deadline: Instant,
-}
-
-impl Link<'_> {
-    async fn bytes<R: Request>(
-        &self,
-        request: &R,
-        version: i16,
-        timeout_ms: u64,
-    ) -> Result<Bytes, ClientError> {
-        let client_id = Some(self.shared.config.client_id.as_str());
-        let frame =
-            codec::encode_request_frame(request, version, 0, client_id).map_err(|error| {
-                ClientError::Encode {
-                    reason: error.to_string(),
-                }
-            })?;
-        let (waiter, answer) = oneshot::channel();
-        let command = Command {
-            key: R::KEY,
-            version,
-            frame,
-            waiter,
-        };
-        let closed = || ClientError::Closed {
-            endpoint: self.shared.endpoint.clone(),
-            reason: "it was closed before".to_owned(),
-            was_sent: false,
-        };
-        // An answer that comes later finds nobody waiting.
-        let answered = timeout_at(self.deadline, async {
-            let is_taken = match self.via {
-                Via::Commands(commands) => commands.send(command).await.is_ok(),
-                Via::Control(control) => control.send(Control::Send(command)).await.is_ok(),
-            };
-            if !is_taken {
-                return Err(closed());
-            }
-            // The task answers everybody who is left when it ends; only a call that comes at the
-            // same moment finds its command dropped.
-            answer.await.map_err(|_| closed())?
-        });
-        answered.await.unwrap_or_else(|_| {
-            self.shared.is_usable.store(false, Ordering::Release);
-            let (endpoint, step) = (self.shared.endpoint.clone(), Step::Request(R::KEY));
-            Err(ClientError::Timeout {
-                endpoint,
-                step,
-                timeout_ms,
-            })
-        })
-    }
-}
-
-impl Exchange for Link<'_> {
-    async fn exchange<R: Request>(
-        &self,
-        request: &R,
-        version: i16,
-    ) -> Result<R::Response, ClientError> {
-        let timeout_ms = self.shared.config.connect_timeout_ms;
-        let body = self.bytes(request, version, timeout_ms).await;
-        let advice = "the broker's log says more".to_owned();
-        let mut body = body.map_err(|error| match error {
-            ClientError::Closed { reason, .. } | ClientError::Protocol { reason, .. } => {
-                self.fail(reason, advice.clone())
-            }
-            ClientError::Timeout {
-                endpoint,
-                timeout_ms,
-                ..
-            } => ClientError::Timeout {
-                endpoint,
-                step: Step::Sasl,
-                timeout_ms,
-            },
-            other => other,
-        })?;
-        let decoded = codec::decode_response(&mut body, version);
-        decoded.map_err(|error| self.fail(error.to_string(), advice))
-    }
-
-    fn authenticate_version(&self) -> i16 {
-        authenticate::version_of(&self.shared.versions)
-    }
-
-    fn fail(&self, reason: String, advice: String) -> ClientError {
-        ClientError::Sasl {
-            endpoint: self.shared.endpoint.clone(),
-            reason,
-            advice,
-        }
-    }
-}
-
-/// Renews the session whenever most of its life is over, until the connection ends. Nothing else
-/// is sent meanwhile; what was sent before is answered before.
-async fn renew(shared: Arc<Shared>, control: mpsc::Sender<Control>, mut lifetime_ms: u64) {
-    let Some(sasl) = shared.config.security.sasl.clone() else {
-        return;
-    };
-    loop {
-        let (part, whole) = RENEW_AFTER;
-        let due = deadline_in(lifetime_ms / whole * part + lifetime_ms % whole * part / whole);
-        tokio::select! {
-            () = sleep_until(due) => {}
-            () = control.closed() => return,
-        }
-        if control.send(Control::Hold).await.is_err() {
-            return;
-        }
-        let link = Link {
-            shared: &shared,
-            via: Via::Control(&control),
-            deadline: deadline_in(shared.config.request_timeout_ms),
-        };
-        let renewed = timeout_at(link.deadline, authenticate::authenticate(&link, &sasl)).await;
-        let next = match renewed {
-            Ok(Ok(next)) => next,
-            failed => {
-                // What comes next goes over a new connection, which tells what is wrong.
-                shared.is_usable.store(false, Ordering::Release);
-                let endpoint = &shared.endpoint;
-                tracing::warn!(%endpoint, ?failed, "the session could not be renewed");
-                None
-            }
-        };
-        if control.send(Control::Release).await.is_err() {
-            return;
-        }
-        match next {
-            Some(next) => lifetime_ms = next,
-            None => return,
-        }
-    }
-}
-
 /// The moment after `timeout_ms`; of longer times than a day, the moment after a day, because the
 /// clock has an end.
 pub(super) fn deadline_in(timeout_ms: u64) -> Instant {
@@ -650,195 +496,4 @@ async fn connect_socket(
         endpoint: endpoint.clone(),
         reason: failure,
     })
-}
-
-/// The task's state.
-struct Io {
-    endpoint: Endpoint,
-    tls: Option<Tls>,
-    has_sasl: bool,
-    read: Reader,
-    write: Writer,
-    /// Bytes may still stand in the buffers of TLS.
-    must_flush: bool,
-    /// Answers that have come; the first is that about the versions.
-    n_answers: u64,
-    commands: mpsc::Receiver<Command>,
-    controls: mpsc::Receiver<Control>,
-    /// No commands are taken.
-    is_held: bool,
-    frames: FrameBuffer,
-    unsent: VecDeque<BytesMut>,
-    messenger: Messenger<Waiter>,
-    /// Cancelled when no handle is left.
-    abandoned: CancellationToken,
-    is_usable: Arc<AtomicBool>,
-}
-
-/// Why the task ends.
-enum End {
-    NoHandleLeft,
-    Lost(String),
-    Tls(TlsFault),
-    Violation(String),
-}
-
-impl Io {
-    async fn run(mut self) {
-        let end = loop {
-            if let Err(end) = self.turn().await {
-                break end;
-            }
-        };
-        self.is_usable.store(false, Ordering::Release);
-        let endpoint = self.endpoint.clone();
-        let (in_flight, queued) = match end {
-            End::NoHandleLeft => return,
-            End::Lost(reason) => {
-                tracing::debug!(%endpoint, reason, "connection lost");
-                let lost = |was_sent| {
-                    let (endpoint, reason) = (endpoint.clone(), reason.clone());
-                    ClientError::Closed {
-                        endpoint,
-                        reason,
-                        was_sent,
-                    }
-                };
-                (lost(true), lost(false))
-            }
-            End::Tls(TlsFault { reason, advice }) => {
-                let error = ClientError::Tls {
-                    endpoint,
-                    reason,
-                    advice,
-                };
-                (error.clone(), error)
-            }
-            End::Violation(reason) => {
-                tracing::warn!(%endpoint, reason, "protocol violation");
-                let queued = ClientError::Closed {
-                    endpoint: endpoint.clone(),
-                    reason: reason.clone(),
-                    was_sent: false,
-                };
-                (ClientError::Protocol { endpoint, reason }, queued)
-            }
-        };
-        self.commands.close();
-        for waiter in self.messenger.drain() {
-            // A caller that has gone away needs no answer.
-            let _ = waiter.send(Err(in_flight.clone()));
-        }
-        while let Ok(command) = self.commands.try_recv() {
-            let _ = command.waiter.send(Err(queued.clone()));
-        }
-    }
-
-    /// Waits for the next thing to happen and does what it asks for.
-    async fn turn(&mut self) -> Result<(), End> {
-        let has_room = self.messenger.has_room() && self.unsent.len() < UNSENT_FRAMES_MAX;
-        let must_write = self.must_flush || !self.unsent.is_empty();
-        tokio::select! {
-            command = self.commands.recv(), if has_room && !self.is_held => {
-                self.accept(command.ok_or(End::NoHandleLeft)?);
-            }
-            Some(control) = self.controls.recv(), if has_room => match control {
-                Control::Hold => self.is_held = true,
-                Control::Release => self.is_held = false,
-                Control::Send(command) => self.accept(command),
-            },
-            result = self.read.read_buf(self.frames.space()) => match result {
-                Ok(0) => return Err(self.closed()),
-                Ok(_) => self.received()?,
-                Err(error) => return Err(self.lost(&error)),
-            },
-            result = write_some(&mut self.write, &mut self.unsent), if must_write => match result {
-                Ok(has_more) => self.must_flush = has_more,
-                Err(error) => return Err(self.lost(&error)),
-            },
-            () = self.abandoned.cancelled() => return Err(End::NoHandleLeft),
-        }
-        Ok(())
-    }
-
-    fn lost(&self, error: &std::io::Error) -> End {
-        match self.tls.as_ref().and_then(|tls| tls.explain(error)) {
-            Some(fault) => End::Tls(fault),
-            None if error.kind() == std::io::ErrorKind::UnexpectedEof => self.closed(),
-            None => End::Lost(error.to_string()),
-        }
-    }
-
-    fn closed(&self) -> End {
-        let is_refused = self.n_answers == 1 && !self.has_sasl;
-        End::Lost(match is_refused {
-            true => {
-                "the broker closed it at the first request, as one does that wants SASL".to_owned()
-            }
-            false => "the broker closed it".to_owned(),
-        })
-    }
-
-    fn accept(&mut self, command: Command) {
-        let Command {
-            key,
-            version,
-            mut frame,
-            waiter,
-        } = command;
-        // Its caller has given up while it stood in line.
-        if waiter.is_closed() {
-            return;
-        }
-        let correlation_id = self.messenger.begin(key, version, waiter);
-        frame[CORRELATION_ID].copy_from_slice(&correlation_id.to_be_bytes());
-        self.unsent.push_back(frame);
-    }
-
-    /// What begins like no frame often tells what it is instead.
-    fn no_frame(&self, error: &FrameError) -> End {
-        let length_bytes = match error {
-            FrameError::TooLarge { length_bytes, .. } if self.n_answers == 0 => *length_bytes,
-            _ => return End::Violation(error.to_string()),
-        };
-        match (length_bytes >> 16, length_bytes) {
-            // A record of TLS: an alert or a handshake, of version 3.x.
-            (0x1503 | 0x1603, _) => End::Tls(TlsFault {
-                reason: "the port speaks TLS, and this connection does not".to_owned(),
-                advice: "set security.protocol to SSL or SASL_SSL".to_owned(),
-            }),
-            (_, 0x4854_5450) => End::Violation("it answers in HTTP".to_owned()),
-            _ => End::Violation(error.to_string()),
-        }
-    }
-
-    fn received(&mut self) -> Result<(), End> {
-        loop {
-            let frame = self.frames.next_frame();
-            let Some(frame) = frame.map_err(|error| self.no_frame(&error))? else {
-                return Ok(());
-            };
-            self.n_answers += 1;
-            let (waiter, body) = self.messenger.answer(frame).map_err(End::Violation)?;
-            // Nobody may be waiting any more.
-            let _ = waiter.send(Ok(body));
-        }
-    }
-}
-
-/// Writes from the first frame that isn't sent, and lets go of it when it is; after the last one,
-/// what stands in buffers. The answer is whether something may still stand there. Nothing is lost
-/// when the future is dropped: what was written is gone from the frame, the rest is still there.
-async fn write_some(write: &mut Writer, unsent: &mut VecDeque<BytesMut>) -> std::io::Result<bool> {
-    let Some(frame) = unsent.front_mut() else {
-        write.flush().await?;
-        return Ok(false);
-    };
-    if write.write_buf(frame).await? == 0 {
-        return Err(std::io::ErrorKind::WriteZero.into());
-    }
-    if frame.is_empty() {
-        unsent.pop_front();
-    }
-    Ok(matches!(write, Writer::Tls(_)))
 }
