@@ -12,6 +12,7 @@ mod apache;
 mod checks;
 mod clients;
 mod crash;
+mod failover;
 mod files;
 mod folders;
 mod lifecycle;
@@ -73,6 +74,7 @@ fn main() {
 
     let mut cases = VecDeque::new();
     cases.extend(crash::cases());
+    cases.extend(failover::cases());
     cases.extend(checks::cases());
     cases.extend(tools::cases());
     cases.extend(clients::cases());
