@@ -33,6 +33,7 @@ pub mod state;
 pub(crate) mod testing;
 pub mod topic_deletion;
 pub mod topics;
+mod watch;
 
 pub use channel::{ChannelConfig, ControllerChannel};
 pub use config::{ConfigValidator, ControllerConfig, EffectiveConfig};

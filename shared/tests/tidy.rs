@@ -134,6 +134,7 @@ const SHELLS: &[&str] = &[
     "broker/src/controller/driver.rs",
     "broker/src/controller/handle.rs",
     "broker/src/controller/node.rs",
+    "broker/src/controller/watch.rs",
 ];
 
 const IMPURE: &[&str] = &[

@@ -19,7 +19,7 @@ use kafka_shared::schema::metadata::{
 };
 use uuid::Uuid;
 
-use super::heartbeat::{BrokerState, Heartbeats};
+use super::heartbeat::{Absence, BrokerState, Heartbeats, Sighting};
 use super::partitions::BrokerChange;
 use super::state::{Cx, Outcome, QuorumController};
 use crate::metadata::cluster::FeatureRange;
@@ -386,6 +386,25 @@ impl QuorumController {
         let mut records = Vec::new();
         self.fence_broker(id, broker.epoch, &mut records);
         Some(Outcome::sequence(records, id))
+    }
+
+    /// Fences a broker that is not there, if there is one. `sight` says what is seen of a broker
+    /// (id and epoch) beside its heartbeats. A broker that listens nowhere any more may register
+    /// again at once.
+    pub fn fence_absent_broker(
+        &self,
+        cx: &Cx<'_>,
+        heartbeats: &mut Heartbeats,
+        sight: impl Fn(i32, i64) -> Sighting,
+    ) -> Option<Outcome<(i32, Absence)>> {
+        let (id, absence) = heartbeats.absent_broker(cx.now_ms, sight)?;
+        let broker = self.image.cluster.broker(id)?;
+        let mut records = Vec::new();
+        self.fence_broker(id, broker.epoch, &mut records);
+        if absence == Absence::Refused {
+            heartbeats.end_session(id);
+        }
+        Some(Outcome::sequence(records, (id, absence)))
     }
 
     /// UnregisterBroker.

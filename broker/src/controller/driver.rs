@@ -5,8 +5,8 @@
 //! holds up nobody but those who wait for it.
 //!
 //! Timers, none of which ends a decision: a NoOpRecord after idleness, so that the high watermark
-//! and with it time-outs of others move; brokers that have gone silent; partitions whose preferred
-//! leader is back; partitions without leader whose topics allow an unclean one.
+//! and with it time-outs of others move; brokers that are not there any more; partitions whose
+//! preferred leader is back; partitions without leader whose topics allow an unclean one.
 //!
 //! Kafka: `controller/QuorumController.java`, `controller/ActivationRecordsGenerator.java` (4.3).
 
@@ -27,9 +27,10 @@ use uuid::Uuid;
 
 use super::config::{ConfigValidator, ControllerConfig};
 use super::handle::ControllerHandle;
-use super::heartbeat::Heartbeats;
+use super::heartbeat::{Absence, Heartbeats, Sighting};
 use super::random::Random;
 use super::state::{Cx, Outcome, QuorumController};
+use super::watch::Watch;
 use crate::metadata::batches::encode_batches;
 use crate::metadata::features::{ELR_VERSION, METADATA_VERSION};
 use crate::metadata::format::bootstrap_level;
@@ -81,6 +82,7 @@ pub(super) fn start(
     let (sender, commands) = mpsc::channel(QUEUE_LENGTH);
     let (active_sender, active) = watch::channel(false);
     let handle = raft.without_stop();
+    let watch = Watch::start(config.node_id, &metadata, Arc::clone(&clock));
     let driver = Driver {
         config,
         validator,
@@ -91,6 +93,9 @@ pub(super) fn start(
         commands,
         active: None,
         is_active: active_sender,
+        watch,
+        is_look_due: false,
+        last_leader: None,
     };
     let task = task::spawn("controller", driver.run());
     ControllerHandle::new(sender, metadata, &handle, active, task)
@@ -106,6 +111,11 @@ struct Driver {
     commands: mpsc::Receiver<Command>,
     active: Option<Active>,
     is_active: watch::Sender<bool>,
+    watch: Watch,
+    /// It may be found at once that a broker is absent.
+    is_look_due: bool,
+    /// The node that led last, if it was not this one.
+    last_leader: Option<i32>,
 }
 
 impl Driver {
@@ -124,6 +134,7 @@ impl Driver {
                     None => break,
                 },
                 changed = status.changed() => if changed.is_err() { break },
+                () = self.watch.is_gone() => self.is_look_due = true,
                 () = tokio::time::sleep(timer) => {}
             }
             self.run_timers();
@@ -146,6 +157,10 @@ impl Driver {
 
     /// Becomes active, or no longer is, as Raft says.
     async fn follow(&mut self, status: &Status) {
+        let leader_id = status.leader.leader_id;
+        if leader_id >= 0 && leader_id != self.config.node_id {
+            self.last_leader = Some(leader_id);
+        }
         if self.active.as_ref().map(|active| active.epoch) == status.leading_epoch {
             return;
         }
@@ -157,8 +172,12 @@ impl Driver {
             return;
         };
         match self.activate(epoch, status.activation_offset).await {
-            Ok(active) => {
+            Ok(mut active) => {
+                if let Some(id) = self.last_leader.take() {
+                    active.heartbeats.led_before(id);
+                }
                 self.active = Some(active);
+                self.is_look_due = true;
                 self.is_active.send_replace(true);
             }
             Err(error) => tracing::error!(%error, epoch, "the controller can't become active"),
@@ -220,7 +239,8 @@ impl Driver {
         let next_ms = noop_ms
             .min(active.next_balance_ms)
             .min(active.next_unclean_ms)
-            .min(active.heartbeats.next_check_ms().unwrap_or(i64::MAX));
+            .min(active.heartbeats.next_check_ms().unwrap_or(i64::MAX))
+            .min(active.heartbeats.next_look_ms().unwrap_or(i64::MAX));
         let wait_ms = next_ms
             .saturating_sub(self.clock.monotonic_ms())
             .clamp(1, 60_000);
@@ -254,18 +274,13 @@ impl Driver {
             };
             active.next_unclean_ms = now_ms.saturating_add(interval_ms);
         }
-        if active
-            .heartbeats
+        let hearts = &active.heartbeats;
+        let mut deadlines = hearts
             .next_check_ms()
-            .is_some_and(|check_ms| check_ms <= now_ms)
-        {
-            // One at a time, so that the next election sees the effect of this one.
-            let fenced = active.run_timer_with_cx(|controller, cx, heartbeats| {
-                controller.fence_stale_broker(cx, heartbeats)
-            });
-            if let Some(id) = fenced {
-                tracing::warn!(broker = id, "fenced a broker whose session has timed out");
-            }
+            .into_iter()
+            .chain(hearts.next_look_ms());
+        if std::mem::take(&mut self.is_look_due) || deadlines.any(|at_ms| at_ms <= now_ms) {
+            active.fence_absent_brokers(&self.watch);
         }
         let idle_ms = self.config.metadata_max_idle_interval_ms;
         if idle_ms > 0 && active.last_append_ms.saturating_add(idle_ms) <= now_ms {
@@ -276,6 +291,26 @@ impl Driver {
 }
 
 impl Active {
+    /// One at a time, so that the next election sees the effect of the one before.
+    fn fence_absent_brokers(&mut self, watch: &Watch) {
+        self.heartbeats.looked(self.clock.monotonic_ms());
+        let raft = self.raft.clone();
+        let sight = |id, epoch| Sighting {
+            fetched_ms: raft.last_fetch_ms(id),
+            ..watch.sighting(id, epoch)
+        };
+        while let Some((id, absence)) = self.run_timer_with_cx(|controller, cx, heartbeats| {
+            controller.fence_absent_broker(cx, heartbeats, sight)
+        }) {
+            let why = match absence {
+                Absence::Session => "whose session has timed out",
+                Absence::Refused => "that listens nowhere any more",
+                Absence::Silent => "that is silent and answers nothing",
+            };
+            tracing::warn!(broker = id, "fenced a broker {why}");
+        }
+    }
+
     /// Decides, and queues what was decided.
     pub(super) fn decide<T>(
         &mut self,
@@ -377,7 +412,7 @@ impl Active {
 
     fn run_timer_with_cx<T>(
         &mut self,
-        decide: impl FnOnce(&QuorumController, &Cx<'_>, &Heartbeats) -> Option<Outcome<T>>,
+        decide: impl FnOnce(&QuorumController, &Cx<'_>, &mut Heartbeats) -> Option<Outcome<T>>,
     ) -> Option<T> {
         let decided = self.decide(true, |controller, cx, heartbeats| {
             decide(controller, cx, heartbeats).ok_or(ApiError::from(ErrorCode::NONE))

@@ -15,10 +15,14 @@
 //!
 //! Kafka: `controller/BrokerHeartbeatManager.java`, `controller/BrokerHeartbeatTracker.java` (4.3).
 
+mod absence;
+
 use std::collections::BTreeMap;
 
 use kafka_protocol::messages::BrokerHeartbeatRequest;
 
+pub(crate) use self::absence::watch_interval_ms;
+pub use self::absence::{Absence, Sighting};
 use crate::metadata::{BrokerRegistration, MetadataImage};
 
 /// Where a broker stands.
@@ -49,6 +53,10 @@ struct Broker {
     last_contact_ms: Option<i64>,
     /// Since when it is expected to be heard of.
     expected_since_ms: i64,
+    /// The last contact was with the controller of before, if there was one.
+    is_assumed: bool,
+    /// It was that controller.
+    has_led: bool,
 }
 
 impl Broker {
@@ -61,8 +69,14 @@ impl Broker {
 #[derive(Debug, Default)]
 pub struct Heartbeats {
     brokers: BTreeMap<i32, Broker>,
+    /// The node of this controller.
+    node_id: i32,
     session_timeout_ms: i64,
     now_ms: i64,
+    /// When it was last looked who is absent.
+    looked_ms: i64,
+    /// Until when this node may have been unable to hear anybody.
+    held_up_until_ms: i64,
 }
 
 impl Heartbeats {
@@ -70,8 +84,11 @@ impl Heartbeats {
     pub fn new(image: &MetadataImage, node_id: i32, session_timeout_ms: i64, now_ms: i64) -> Self {
         let mut heartbeats = Self {
             brokers: BTreeMap::new(),
+            node_id,
             session_timeout_ms,
             now_ms,
+            looked_ms: now_ms,
+            held_up_until_ms: i64::MIN,
         };
         for broker in image.cluster.brokers.values() {
             heartbeats.registration_changed(broker.id, None, Some(broker));
@@ -79,10 +96,18 @@ impl Heartbeats {
             // this one has replaced, so its session is over. Waiting for it to expire would keep a
             // single node that was killed from serving for as long as the session time-out.
             if !broker.fenced && broker.id != node_id {
-                heartbeats.contact(broker.id, broker.epoch, now_ms);
+                heartbeats.assume(broker.id, broker.epoch, now_ms);
             }
         }
         heartbeats
+    }
+
+    /// Takes a broker for one that was just heard of.
+    fn assume(&mut self, id: i32, epoch: i64, now_ms: i64) {
+        self.contact(id, epoch, now_ms);
+        if let Some(broker) = self.brokers.get_mut(&id) {
+            broker.is_assumed = true;
+        }
     }
 
     /// Takes over a change of the registration.
@@ -106,6 +131,8 @@ impl Heartbeats {
             controlled_shutdown_offset: -1,
             last_contact_ms: None,
             expected_since_ms: self.now_ms,
+            is_assumed: false,
+            has_led: false,
         });
         broker.fenced = new.fenced;
         if new.fenced {
@@ -120,6 +147,7 @@ impl Heartbeats {
             && broker.epoch == epoch
         {
             broker.last_contact_ms = Some(now_ms);
+            broker.is_assumed = false;
         }
     }
 

@@ -487,12 +487,24 @@ enum Event {
 }
 
 /// How long it took from the event on, in milliseconds.
-#[derive(Debug)]
 struct Figures {
+    /// The longest time without an acknowledged write, of all partitions.
     writes: i64,
-    elected: u128,
-    created: u128,
+    /// Until a new controller was known, and until it had created a topic.
+    controller: Option<(u128, u128)>,
+    /// From the node's return until all replicas are in sync and led as before.
     back: u128,
+}
+
+impl std::fmt::Display for Figures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "writes went on after {} ms", self.writes)?;
+        if let Some((elected, created)) = self.controller {
+            write!(f, ", new controller after {elected} ms")?;
+            write!(f, ", topic created after {created} ms")?;
+        }
+        write!(f, "; back in sync {} ms after its return", self.back)
+    }
 }
 
 /// One event that befalls the node with the active controller, or another one.
@@ -516,7 +528,7 @@ async fn befall(
         Event::Pause => trio.signal(victim, rustix::process::Signal::STOP)?,
     }
     let alive: Vec<i32> = IDS.into_iter().filter(|id| *id != victim).collect();
-    let (mut elected, mut created) = (0, 0);
+    let mut times = None;
     if on_controller {
         let mut asker = Asker::new(trio.endpoints());
         until("a new controller", async || {
@@ -524,7 +536,7 @@ async fn befall(
             leader.is_some_and(|leader| leader != victim)
         })
         .await?;
-        elected = started.elapsed().as_millis();
+        let elected = started.elapsed().as_millis();
         let mut attempt = 0;
         until("a topic is created", async || {
             attempt += 1;
@@ -532,7 +544,7 @@ async fn befall(
             asker.create(alive[attempt % 2], topic).await
         })
         .await?;
-        created = started.elapsed().as_millis();
+        times = Some((elected, started.elapsed().as_millis()));
     }
     load.go_on(20).await?;
     let seen = load.end().await;
@@ -546,8 +558,7 @@ async fn befall(
     settle(trio).await?;
     Ok(Figures {
         writes: writes.unwrap_or(0),
-        elected,
-        created,
+        controller: times,
         back: returned.elapsed().as_millis(),
     })
 }
@@ -604,7 +615,7 @@ async fn measure(trio: &mut Trio, rounds: usize) -> anyhow::Result<()> {
             } else {
                 "another node"
             };
-            println!("     {kind:?} {event:?} of {whom}: {figures:?} ms");
+            println!("     {kind:?} {event:?} of {whom}: {figures}");
         }
     }
     let restarted = rolling_restart(trio).await?;

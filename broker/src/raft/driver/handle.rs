@@ -190,6 +190,12 @@ impl RaftHandle {
         info
     }
 
+    /// When a node last fetched the log from this one, which leads; by the clock that was given at
+    /// the start. `None` if it didn't.
+    pub fn last_fetch_ms(&self, id: i32) -> Option<i64> {
+        self.shared.raft.lock().last_fetch_ms(id)
+    }
+
     /// The voters in force, with their endpoints; static ones too.
     pub fn voters(&self) -> VoterSet {
         self.shared.raft.lock().voters().clone()

@@ -52,7 +52,21 @@ impl Raft {
         if is_granted && !request.pre_vote && self.voted.is_none() {
             self.give_vote(now_ms, request.candidate);
         }
+        if !is_granted && request.pre_vote {
+            self.ask_again(request.candidate);
+        }
         Ok(is_granted)
+    }
+
+    /// A voter that asks for pre-votes hears of no leader itself, whatever it has answered before.
+    ///
+    /// Differs from Kafka, where an answer stands for the whole election: of two followers that
+    /// notice one after the other that the leader is gone, the first may be the only one that can
+    /// win, and would begin anew only after an election time-out and a fetch time-out.
+    fn ask_again(&mut self, voter: ReplicaKey) {
+        if let Role::Prospective(role) = &mut self.role {
+            role.votes.reopen(voter);
+        }
     }
 
     /// A leader is a good reason to refuse, as long as this node hears of it.

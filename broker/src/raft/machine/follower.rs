@@ -395,7 +395,11 @@ impl Raft {
     }
 
     fn reset_fetch_timeout(&mut self, now_ms: i64) {
-        let deadline_ms = now_ms.saturating_add(self.config.fetch_timeout_ms);
+        self.leader_heard(now_ms, self.config.fetch_timeout_ms);
+    }
+
+    fn leader_heard(&mut self, now_ms: i64, patience_ms: i64) {
+        let deadline_ms = now_ms.saturating_add(patience_ms);
         if let Role::Follower(role) = &mut self.role {
             role.fetch_deadline_ms = deadline_ms;
             role.has_fetched = true;
@@ -431,6 +435,7 @@ impl Raft {
         if response.error != ErrorCode::NONE || !matches!(self.role, Role::Follower(_)) {
             return false;
         }
+        let mut patience_ms = self.config.fetch_timeout_ms;
         let is_good = if let Some(epoch) = response.diverging_epoch {
             self.truncate(epoch)
         } else if let Some(id) = response.snapshot_id {
@@ -439,14 +444,28 @@ impl Raft {
             if let FetchRecords::Fetched(fetched) = &response.records {
                 self.append_fetched(correlation_id, fetched);
             }
+            if response.high_watermark <= self.log.end_offset {
+                patience_ms = self.patience_ms();
+            }
             let high_watermark = response.high_watermark.min(self.log.end_offset);
             self.advance_local_high_watermark(high_watermark);
             true
         };
         if is_good {
-            self.reset_fetch_timeout(now_ms);
+            self.leader_heard(now_ms, patience_ms);
         }
         is_good
+    }
+
+    /// How long a follower that has all that is committed waits for the leader.
+    ///
+    /// Differs from Kafka, where it is the whole fetch time-out. A leader parks a fetch for a known
+    /// time, and what it then sends is little, so silence tells more of it than while there is a
+    /// lot to fetch. The pre-vote sees to it that a leader that others hear of stays.
+    fn patience_ms(&self) -> i64 {
+        let timeout_ms = self.config.fetch_timeout_ms;
+        let after_park_ms = timeout_ms.saturating_mul(3) / 8;
+        timeout_ms.min(after_park_ms.saturating_add(i64::from(self.config.fetch_max_wait_ms)))
     }
 
     /// A node can't be reached. If it is the leader, it may be gone.

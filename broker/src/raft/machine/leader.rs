@@ -404,6 +404,21 @@ impl Raft {
         }
     }
 
+    /// When a node last fetched from this leader; `None` for never, or if this node doesn't lead.
+    pub fn last_fetch_ms(&self, id: i32) -> Option<i64> {
+        let Role::Leader(leader) = &self.role else {
+            return None;
+        };
+        let of_node = |key: &ReplicaKey| key.id == id;
+        let voter = leader.voters.get(&id).into_iter();
+        let observers = leader.observers.iter().filter(|(key, _)| of_node(key));
+        voter
+            .chain(observers.map(|(_, replica)| replica))
+            .map(|replica| replica.progress.last_fetch_ms)
+            .max()
+            .filter(|at_ms| *at_ms >= 0)
+    }
+
     /// The state for those who describe the quorum. Times are those of the inputs.
     pub fn info(&self, now_ms: i64) -> QuorumInfo {
         let mut info = QuorumInfo {

@@ -94,6 +94,16 @@ impl Votes {
         }
     }
 
+    /// Forgets that the voter has refused.
+    pub(super) fn reopen(&mut self, voter: ReplicaKey) {
+        if let Some((key, vote)) = self.0.get_mut(&voter.id)
+            && key.matches(voter)
+            && *vote == Some(false)
+        {
+            *vote = None;
+        }
+    }
+
     pub(super) fn granting(&self) -> Vec<i32> {
         let granted = self.0.iter().filter(|(_, (_, vote))| *vote == Some(true));
         granted.map(|(id, _)| *id).collect()
