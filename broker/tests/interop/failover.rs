@@ -6,8 +6,6 @@
 //! no time is a condition: they are the machine's too.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -36,11 +34,11 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use crate::Case;
 use crate::load::name;
-use crate::mixed::{CLUSTER_ID, Kind};
-use crate::{Case, apache, shell};
+use crate::mixed::Kind;
+use crate::trio::{IDS, Jvm, Trio};
 
-const IDS: [i32; 3] = [1, 2, 3];
 const TOPIC: &str = "t";
 /// Who asks a node that is paused soon asks another one.
 const PATIENCE_MS: u64 = 300;
@@ -59,159 +57,9 @@ pub fn cases() -> Vec<Case> {
     .collect()
 }
 
-/// One of three nodes with both roles.
-struct Node {
-    port: u16,
-    folder: PathBuf,
-    process: Option<Child>,
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            shell::kill(&mut process);
-        }
-    }
-}
-
-struct Trio {
-    kind: Kind,
-    nodes: BTreeMap<i32, Node>,
-    folder: tempfile::TempDir,
-}
-
-impl Trio {
-    fn start(kind: Kind) -> anyhow::Result<Self> {
-        let mut trio = Self {
-            kind,
-            nodes: BTreeMap::new(),
-            folder: tempfile::tempdir()?,
-        };
-        let ports: Vec<(u16, u16)> = IDS
-            .iter()
-            .map(|_| Ok((shell::free_port()?, shell::free_port()?)))
-            .collect::<anyhow::Result<_>>()?;
-        let voters: Vec<String> = (IDS.iter().zip(&ports))
-            .map(|(id, (_, controller))| format!("{id}@127.0.0.1:{controller}"))
-            .collect();
-        for (id, (port, controller)) in IDS.into_iter().zip(ports) {
-            let folder = trio.folder.path().join(format!("node-{id}"));
-            std::fs::create_dir_all(&folder)?;
-            let text = format!(
-                "process.roles=broker,controller\nnode.id={id}\nlog.dirs={}\n\
-                 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-                 controller.quorum.voters={}\ncontroller.listener.names=CONTROLLER\n\
-                 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n",
-                folder.join("data").display(),
-                voters.join(",")
-            );
-            let properties = folder.join("server.properties");
-            std::fs::write(&properties, text)?;
-            let properties = properties.display().to_string();
-            let format = ["format", "-t", CLUSTER_ID, "-c", &properties];
-            match kind {
-                Kind::Apache => {
-                    let format = format.map(str::to_owned);
-                    apache::tool("kafka-storage", &format, None)?.success()?;
-                }
-                Kind::Ours => {
-                    let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-broker"));
-                    shell::run(command.args(format), None, DEADLINE)?.success()?;
-                }
-            }
-            let node = Node {
-                port,
-                folder,
-                process: None,
-            };
-            trio.nodes.insert(id, node);
-        }
-        for id in IDS {
-            trio.spawn(id)?;
-        }
-        for id in IDS {
-            trio.wait_for(id)?;
-        }
-        Ok(trio)
-    }
-
-    fn node(&mut self, id: i32) -> &mut Node {
-        self.nodes.get_mut(&id).expect("one of three")
-    }
-
-    fn spawn(&mut self, id: i32) -> anyhow::Result<()> {
-        let kind = self.kind;
-        let node = self.node(id);
-        let properties = node.folder.join("server.properties");
-        let mut command = match kind {
-            Kind::Apache => {
-                let mut command = apache::java("pom.xml", None)?;
-                command.arg("kafka.Kafka").arg(properties);
-                command
-            }
-            Kind::Ours => {
-                let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-broker"));
-                command.arg("start").arg("--config").arg(properties);
-                command
-            }
-        };
-        let log = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(node.folder.join("server.log"))?;
-        let command = command.stdin(Stdio::null()).stdout(log.try_clone()?);
-        node.process = Some(command.stderr(log).spawn().context("start a node")?);
-        Ok(())
-    }
-
-    fn wait_for(&mut self, id: i32) -> anyhow::Result<()> {
-        let port = self.node(id).port;
-        let is_up = shell::wait_until(DEADLINE, || shell::listens(port));
-        ensure!(is_up, "node {id} did not start");
-        Ok(())
-    }
-
-    fn kill(&mut self, id: i32) {
-        if let Some(mut process) = self.node(id).process.take() {
-            shell::kill(&mut process);
-        }
-    }
-
-    fn stop(&mut self, id: i32) -> anyhow::Result<()> {
-        match self.node(id).process.take() {
-            Some(mut process) => shell::terminate(&mut process, DEADLINE),
-            None => Ok(()),
-        }
-    }
-
-    fn signal(&mut self, id: i32, signal: rustix::process::Signal) -> anyhow::Result<()> {
-        let process = self.node(id).process.as_ref().context("the node runs")?;
-        Ok(rustix::process::kill_process(
-            rustix::process::Pid::from_child(process),
-            signal,
-        )?)
-    }
-
-    fn endpoints(&self) -> BTreeMap<i32, Endpoint> {
-        let endpoint = |(id, node): (&i32, &Node)| {
-            let endpoint = Endpoint {
-                host: "127.0.0.1".into(),
-                port: node.port,
-            };
-            (*id, endpoint)
-        };
-        self.nodes.iter().map(endpoint).collect()
-    }
-
-    fn logs(&self) -> String {
-        let tail = |(id, node): (&i32, &Node)| {
-            let log = std::fs::read_to_string(node.folder.join("server.log")).unwrap_or_default();
-            let lines: Vec<&str> = log.lines().rev().take(60).collect();
-            let lines: Vec<&str> = lines.into_iter().rev().collect();
-            format!("--- node {id}\n{}\n", lines.join("\n"))
-        };
-        self.nodes.iter().map(tail).collect()
-    }
+fn endpoints(trio: &Trio) -> BTreeMap<i32, Endpoint> {
+    let endpoint = |id| (id, trio.address(id).parse().expect("an address"));
+    IDS.map(endpoint).into()
 }
 
 /// Connections to the nodes; one that doesn't answer in time is given up.
@@ -433,7 +281,7 @@ async fn until(what: &str, mut is_done: impl AsyncFnMut() -> bool) -> anyhow::Re
 
 /// Every node leads the partition of its own and knows all three in sync.
 async fn settle(trio: &Trio) -> anyhow::Result<i32> {
-    let mut asker = Asker::new(trio.endpoints());
+    let mut asker = Asker::new(endpoints(trio));
     let mut seen = String::new();
     let mut controller = None;
     let settled = until("all are in sync, each leads one", async || {
@@ -517,7 +365,7 @@ async fn befall(
     let controller = settle(trio).await?;
     let other = IDS[(usize::try_from(controller).unwrap_or(0)) % 3];
     let victim = if on_controller { controller } else { other };
-    let load = Load::start(&trio.endpoints());
+    let load = Load::start(&endpoints(trio));
     load.go_on(50).await?;
     for seen in &load.seen {
         seen.lock().longest_gap_ms = 0;
@@ -525,12 +373,12 @@ async fn befall(
     let started = Instant::now();
     match event {
         Event::Kill => trio.kill(victim),
-        Event::Pause => trio.signal(victim, rustix::process::Signal::STOP)?,
+        Event::Pause => trio.pause(victim)?,
     }
     let alive: Vec<i32> = IDS.into_iter().filter(|id| *id != victim).collect();
     let mut times = None;
     if on_controller {
-        let mut asker = Asker::new(trio.endpoints());
+        let mut asker = Asker::new(endpoints(trio));
         until("a new controller", async || {
             let leader = asker.quorum_leader(alive[0]).await;
             leader.is_some_and(|leader| leader != victim)
@@ -551,10 +399,10 @@ async fn befall(
     let writes = seen.iter().map(|seen| seen.longest_gap_ms).max();
     match event {
         Event::Kill => trio.spawn(victim)?,
-        Event::Pause => trio.signal(victim, rustix::process::Signal::CONT)?,
+        Event::Pause => trio.resume(victim)?,
     }
     let returned = Instant::now();
-    trio.wait_for(victim)?;
+    trio.wait_up(victim)?;
     settle(trio).await?;
     Ok(Figures {
         writes: writes.unwrap_or(0),
@@ -565,7 +413,7 @@ async fn befall(
 
 async fn rolling_restart(trio: &mut Trio) -> anyhow::Result<String> {
     settle(trio).await?;
-    let load = Load::start(&trio.endpoints());
+    let load = Load::start(&endpoints(trio));
     load.go_on(100).await?;
     let mut stops = Vec::new();
     for id in IDS {
@@ -574,7 +422,7 @@ async fn rolling_restart(trio: &mut Trio) -> anyhow::Result<String> {
         stops.push(started.elapsed().as_millis());
         load.go_on(20).await?;
         trio.spawn(id)?;
-        trio.wait_for(id)?;
+        trio.wait_up(id)?;
         settle(trio).await?;
         load.go_on(100).await?;
     }
@@ -592,13 +440,13 @@ async fn rolling_restart(trio: &mut Trio) -> anyhow::Result<String> {
 }
 
 async fn measure(trio: &mut Trio, rounds: usize) -> anyhow::Result<()> {
-    let mut asker = Asker::new(trio.endpoints());
+    let mut asker = Asker::new(endpoints(trio));
     let topic = topic_of(TOPIC.into(), &[[1, 2, 3], [2, 3, 1], [3, 1, 2]], 2);
     until("the topic is there", async || {
         asker.create(1, topic.clone()).await || asker.partition(1, 2).await.is_some()
     })
     .await?;
-    let kind = trio.kind;
+    let kind = trio.kind(1);
     for round in 0..rounds {
         for (idx, (event, on_controller)) in [
             (Event::Kill, false),
@@ -626,7 +474,7 @@ async fn measure(trio: &mut Trio, rounds: usize) -> anyhow::Result<()> {
 fn run(kind: Kind) -> anyhow::Result<()> {
     let rounds = std::env::var("FAILOVER_ROUNDS").ok();
     let rounds = rounds.and_then(|n| n.parse().ok()).unwrap_or(1);
-    let mut trio = Trio::start(kind)?;
+    let mut trio = Trio::start([kind; 3], Jvm::Small, "")?;
     let runtime = tokio::runtime::Runtime::new()?;
     let measured = runtime.block_on(measure(&mut trio, rounds));
     measured.with_context(|| trio.logs())

@@ -236,18 +236,14 @@ fn a_follower_that_hears_nothing_asks_for_votes_and_goes_back_when_it_loses() {
 fn a_follower_that_is_behind_waits_longer_for_the_leader() {
     check(
         "
-        start voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
-            persist epoch=5 leader=2 voted=-
-            to 2: fetch epoch=5 at=10@4 hw=0
-            news leader=2@5
+        follower voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
         answer 2 ok leader=2 records=10-12@5 hw=20
             append 12 and flush
             commit 12
             to 2: fetch epoch=5 at=12@5 hw=12
         tick 1999
         tick 1
-            to 2: pre-vote epoch=5 end=12@5
-            to 3: pre-vote epoch=5 end=12@5
+            to 2, 3: pre-vote epoch=5 end=12@5
         ",
     );
 }
@@ -256,24 +252,19 @@ fn a_follower_that_is_behind_waits_longer_for_the_leader() {
 fn who_has_refused_is_asked_again_when_it_looks_for_a_leader_itself() {
     check(
         "
-        start voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
-            persist epoch=5 leader=2 voted=-
-            to 2: fetch epoch=5 at=10@4 hw=0
-            news leader=2@5
+        follower voters=1,2,3 epoch=5 leader=2 log=0@4 end=10
         answer 2 ok leader=2 hw=10
             commit 10
             to 2: fetch epoch=5 at=10@4 hw=10
         tick 1250
-            to 2: pre-vote epoch=5 end=10@4
-            to 3: pre-vote epoch=5 end=10@4
+            to 2, 3: pre-vote epoch=5 end=10@4
         answer 3 refused leader=2
         ask-vote 3 5 9@4 pre
             reply 1: refused leader=2@5
             to 3: pre-vote epoch=5 end=10@4
         answer 3 granted leader=2
             persist epoch=6 leader=- voted=1
-            to 2: vote epoch=6 end=10@4
-            to 3: vote epoch=6 end=10@4
+            to 2, 3: vote epoch=6 end=10@4
             news leader=-@6
         ",
     );
