@@ -11,9 +11,11 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use regex::Regex;
 
-use crate::Case;
+use crate::mixed::Kind;
 use crate::ours::Ours;
 use crate::shell::{self, client_programs};
+use crate::trio::{Jvm, Trio};
+use crate::{Case, through};
 
 /// A check's client and name, and what it waits for where it need not pass yet.
 #[derive(Debug, PartialEq)]
@@ -24,15 +26,45 @@ struct Check {
 }
 
 pub fn cases() -> Vec<Case> {
+    use Kind::{Apache, Ours as OurNode};
     let script = script();
     if !script.is_file() {
         println!("SKIPPED: stock clients' checks: no {}", script.display());
         return Vec::new();
     }
-    vec![Case::new(
+    let on_one = script.clone();
+    let mut cases = vec![Case::new(
         "clients' checks beside the repository",
-        move || all_but_the_listed_pass(&script),
-    )]
+        move || {
+            let broker = Ours::start()?;
+            all_but_the_listed_pass(&on_one, &broker.bootstrap())
+        },
+    )];
+    let clusters = [
+        ("three of our nodes", [OurNode; 3], true),
+        (
+            "two of Apache's nodes and one of ours",
+            [OurNode, Apache, Apache],
+            false,
+        ),
+        (
+            "one of Apache's nodes and two of ours",
+            [Apache, OurNode, OurNode],
+            false,
+        ),
+    ];
+    for (name, kinds, is_usual) in clusters {
+        let script = script.clone();
+        if is_usual || through::rounds().is_some() {
+            let name = format!("clients' checks beside the repository, on {name}");
+            cases.push(Case::new(name, move || {
+                let trio = Trio::start(kinds, Jvm::Small, "group.initial.rebalance.delay.ms=0")?;
+                let outcome = all_but_the_listed_pass(&script, &trio.address(1));
+                outcome.with_context(|| trio.logs())
+            }));
+        }
+    }
+    cases
 }
 
 fn script() -> PathBuf {
@@ -42,13 +74,12 @@ fn script() -> PathBuf {
     }
 }
 
-fn all_but_the_listed_pass(script: &Path) -> anyhow::Result<()> {
+fn all_but_the_listed_pass(script: &Path, bootstrap: &str) -> anyhow::Result<()> {
     let list = client_programs().join("checks.txt");
     let checks = parse_list(&std::fs::read_to_string(&list)?)
         .with_context(|| format!("read {}", list.display()))?;
-    let broker = Ours::start()?;
     let mut command = Command::new(script);
-    command.arg(broker.bootstrap());
+    command.arg(bootstrap);
     let output = shell::run(&mut command, None, Duration::from_secs(900))?;
     let (failures, notes) = judge(&checks, &output.stdout);
     for note in notes {

@@ -14,8 +14,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use kafka_protocol::messages::alter_partition_reassignments_request::{
+    ReassignablePartition, ReassignableTopic,
+};
 use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
-use kafka_protocol::messages::{DescribeQuorumRequest, GroupId, OffsetFetchRequest};
+use kafka_protocol::messages::{
+    AlterPartitionReassignmentsRequest, BrokerId, DescribeQuorumRequest, ElectLeadersRequest,
+    GroupId, OffsetFetchRequest,
+};
 use kafka_protocol::protocol::StrBytes;
 use kafka_shared::client::{Client, CoordinatorType, Route, SendOptions};
 use kafka_shared::error::ErrorCode;
@@ -55,7 +61,8 @@ enum Step {
     KillController,
     /// kill -9 of the node that leads the most, which is where [`Step::MoveAll`] went.
     KillLeader,
-    /// A node hangs until another one leads.
+    /// The node that leads the most hangs until others lead. Some clients wait for it for minutes, so
+    /// it returns before they have to go on.
     PauseLeader,
     /// All partitions, also those of the coordinators, are led by another node.
     MoveAll,
@@ -64,8 +71,7 @@ enum Step {
 pub fn cases() -> Vec<Case> {
     use Kind::{Apache, Ours};
     use Step::{Kill, KillController, KillLeader, MoveAll, PauseLeader, Restart, RestartAll};
-    let rounds = std::env::var("KAFKA_INTEROP_THROUGH").ok();
-    let rounds: Option<usize> = rounds.and_then(|rounds| rounds.parse().ok());
+    let rounds = rounds();
     let plan = |short: Vec<Step>| match rounds {
         None => short,
         Some(rounds) => {
@@ -96,6 +102,11 @@ pub fn cases() -> Vec<Case> {
             plan(vec![MoveAll, Restart(3), Kill(2)]),
         ),
     ]
+}
+
+/// How many rounds of everything are wanted; `None` is the usual, short run.
+pub fn rounds() -> Option<usize> {
+    std::env::var("KAFKA_INTEROP_THROUGH").ok()?.parse().ok()
 }
 
 /// A client's program and what it has said so far.
@@ -312,19 +323,20 @@ fn carry_out(
         Step::PauseLeader => {
             let id = busiest(admin)?;
             trio.pause(id)?;
-            let went_on = all_go_on(running);
+            let is_led_by_others = || {
+                let mut leaders = (all_partitions().into_iter())
+                    .map(|(topic, partition)| admin.leader(&topic, partition).unwrap_or(id));
+                leaders.all(|leader| leader >= 0 && leader != id)
+            };
+            let moved = shell::wait_until(ON_WITHIN, is_led_by_others);
             trio.resume(id)?;
-            went_on?;
+            ensure!(moved, "node {id} hangs, and still leads");
+            all_go_on(running)?;
             until_whole(admin)
         }
         Step::MoveAll => {
             let to = IDS[usize::try_from(busiest(admin)?)? % IDS.len()];
-            for (topic, partition) in all_partitions() {
-                ensure!(
-                    admin.move_leader(&topic, partition, to)?,
-                    "{topic}-{partition} does not move to {to}"
-                );
-            }
+            move_all(admin, to)?;
             all_go_on(running)
         }
     }
@@ -354,6 +366,47 @@ fn all_partitions() -> Vec<(String, i32)> {
 fn until_whole(admin: &Admin) -> anyhow::Result<()> {
     (all_partitions().iter())
         .try_for_each(|(topic, partition)| admin.until_in_sync(topic, *partition, IDS.len()))
+}
+
+/// Makes a node the first replica of all partitions, and has it elected.
+fn move_all(admin: &Admin, to: i32) -> anyhow::Result<()> {
+    let mut order = vec![BrokerId(to)];
+    order.extend(IDS.into_iter().filter(|id| *id != to).map(BrokerId));
+    let mut reassigned: BTreeMap<String, Vec<ReassignablePartition>> = BTreeMap::new();
+    for (topic, partition) in all_partitions() {
+        let partition = ReassignablePartition::default()
+            .with_partition_index(partition)
+            .with_replicas(Some(order.clone()));
+        reassigned.entry(topic).or_default().push(partition);
+    }
+    let topics = reassigned.into_iter().map(|(topic, partitions)| {
+        ReassignableTopic::default()
+            .with_name(name(&topic))
+            .with_partitions(partitions)
+    });
+    let reassign = AlterPartitionReassignmentsRequest::default()
+        .with_timeout_ms(10_000)
+        .with_topics(topics.collect());
+    let elect = ElectLeadersRequest::default()
+        .with_timeout_ms(10_000)
+        .with_election_type(0)
+        .with_topic_partitions(None);
+    let mut seen = None;
+    let moved = shell::wait_until(ON_WITHIN, || {
+        let asked = admin.runtime.block_on(async {
+            let any = admin.client.any().await?;
+            any.send(reassign.clone()).await?;
+            any.send(elect.clone()).await
+        });
+        let others = all_partitions()
+            .into_iter()
+            .find(|(topic, partition)| admin.leader(topic, *partition).ok() != Some(to));
+        let is_moved = others.is_none();
+        seen = Some((asked, others));
+        is_moved
+    });
+    ensure!(moved, "not everything is led by {to}: {seen:?}");
+    Ok(())
 }
 
 /// The node that leads the most partitions.
