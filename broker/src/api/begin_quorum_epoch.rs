@@ -3,14 +3,12 @@
 //! Kafka: `KafkaRaftClient.handleBeginQuorumEpochRequest`, KIP-595, KIP-853 (4.3).
 
 use kafka_protocol::messages::{
-    BeginQuorumEpochRequest, BeginQuorumEpochResponse, BrokerId, TopicName,
-    begin_quorum_epoch_response::{NodeEndpoint, PartitionData, TopicData},
+    BeginQuorumEpochRequest, BeginQuorumEpochResponse, begin_quorum_epoch_response::PartitionData,
 };
-use kafka_shared::{error::ErrorCode, types::METADATA_TOPIC_NAME};
+use kafka_shared::error::ErrorCode;
 
-use super::{
-    own,
-    quorum_rpc::{QuorumCx, QuorumRpc, endpoints, leader_id, metadata_partition, voter_key},
+use super::quorum_rpc::{
+    QuorumCx, QuorumRpc, endpoints, leader_response, metadata_partition, voter_key,
 };
 use crate::raft::{
     driver::Served,
@@ -20,13 +18,7 @@ use crate::raft::{
 impl QuorumRpc for BeginQuorumEpochRequest {
     fn question(&self, cx: &QuorumCx<'_>) -> Result<Request, ErrorCode> {
         cx.check_cluster(self.cluster_id.as_deref())?;
-        let partition = metadata_partition(
-            &self.topics,
-            |topic| topic.topic_name.as_str(),
-            |topic| &topic.partitions,
-            |partition| partition.partition_index,
-        )
-        .ok_or(ErrorCode::INVALID_REQUEST)?;
+        let partition = metadata_partition!(self.topics, topic_name, partition_index)?;
         Ok(Request::BeginQuorumEpoch(rpc::BeginQuorumEpochRequest {
             leader_id: partition.leader_id.0,
             epoch: partition.leader_epoch,
@@ -39,25 +31,14 @@ impl QuorumRpc for BeginQuorumEpochRequest {
         let Response::BeginQuorumEpoch(answer) = served.response else {
             return None;
         };
-        let partition = PartitionData::default()
-            .with_error_code(answer.error.0)
-            .with_leader_id(leader_id(&answer.leader))
-            .with_leader_epoch(answer.leader.epoch);
-        let topic = TopicData::default()
-            .with_topic_name(TopicName(own(METADATA_TOPIC_NAME)))
-            .with_partitions(vec![partition]);
-        let mut response = BeginQuorumEpochResponse::default().with_topics(vec![topic]);
-        if cx.version >= 1
-            && let Some((id, host, port)) = cx.address(&answer.leader)
-        {
-            response.node_endpoints.push(
-                NodeEndpoint::default()
-                    .with_node_id(BrokerId(id))
-                    .with_host(own(&host))
-                    .with_port(port),
-            );
-        }
-        Some(response)
+        let partition = PartitionData::default();
+        Some(leader_response!(
+            cx,
+            answer,
+            BeginQuorumEpochResponse,
+            begin_quorum_epoch_response,
+            partition
+        ))
     }
 
     fn failed(&self, _cx: &QuorumCx<'_>, code: ErrorCode) -> BeginQuorumEpochResponse {

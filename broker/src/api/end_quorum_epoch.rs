@@ -3,19 +3,12 @@
 //! Kafka: `KafkaRaftClient.handleEndQuorumEpochRequest`, KIP-595, KIP-853 (4.3).
 
 use kafka_protocol::messages::{
-    BrokerId, EndQuorumEpochRequest, EndQuorumEpochResponse, TopicName,
-    end_quorum_epoch_request::ReplicaInfo,
-    end_quorum_epoch_response::{NodeEndpoint, PartitionData, TopicData},
+    EndQuorumEpochRequest, EndQuorumEpochResponse, end_quorum_epoch_request::ReplicaInfo,
+    end_quorum_epoch_response::PartitionData,
 };
-use kafka_shared::{
-    error::ErrorCode,
-    types::{METADATA_TOPIC_NAME, Uuid},
-};
+use kafka_shared::{error::ErrorCode, types::Uuid};
 
-use super::{
-    own,
-    quorum_rpc::{QuorumCx, QuorumRpc, endpoints, leader_id, metadata_partition},
-};
+use super::quorum_rpc::{QuorumCx, QuorumRpc, endpoints, leader_response, metadata_partition};
 use crate::raft::{
     ReplicaKey,
     driver::Served,
@@ -25,13 +18,7 @@ use crate::raft::{
 impl QuorumRpc for EndQuorumEpochRequest {
     fn question(&self, cx: &QuorumCx<'_>) -> Result<Request, ErrorCode> {
         cx.check_cluster(self.cluster_id.as_deref())?;
-        let partition = metadata_partition(
-            &self.topics,
-            |topic| topic.topic_name.as_str(),
-            |topic| &topic.partitions,
-            |partition| partition.partition_index,
-        )
-        .ok_or(ErrorCode::INVALID_REQUEST)?;
+        let partition = metadata_partition!(self.topics, topic_name, partition_index)?;
         let preferred_candidates = if cx.version == 0 {
             let candidate = |id: &i32| ReplicaKey {
                 id: *id,
@@ -62,25 +49,14 @@ impl QuorumRpc for EndQuorumEpochRequest {
         let Response::EndQuorumEpoch(answer) = served.response else {
             return None;
         };
-        let partition = PartitionData::default()
-            .with_error_code(answer.error.0)
-            .with_leader_id(leader_id(&answer.leader))
-            .with_leader_epoch(answer.leader.epoch);
-        let topic = TopicData::default()
-            .with_topic_name(TopicName(own(METADATA_TOPIC_NAME)))
-            .with_partitions(vec![partition]);
-        let mut response = EndQuorumEpochResponse::default().with_topics(vec![topic]);
-        if cx.version >= 1
-            && let Some((id, host, port)) = cx.address(&answer.leader)
-        {
-            response.node_endpoints.push(
-                NodeEndpoint::default()
-                    .with_node_id(BrokerId(id))
-                    .with_host(own(&host))
-                    .with_port(port),
-            );
-        }
-        Some(response)
+        let partition = PartitionData::default();
+        Some(leader_response!(
+            cx,
+            answer,
+            EndQuorumEpochResponse,
+            end_quorum_epoch_response,
+            partition
+        ))
     }
 
     fn failed(&self, _cx: &QuorumCx<'_>, code: ErrorCode) -> EndQuorumEpochResponse {

@@ -7,16 +7,15 @@
 
 use bytes::Bytes;
 use kafka_protocol::messages::{
-    BrokerId, FetchSnapshotRequest, FetchSnapshotResponse, TopicName,
+    FetchSnapshotRequest, FetchSnapshotResponse,
     fetch_snapshot_response::{
         LeaderIdAndEpoch, NodeEndpoint, PartitionSnapshot, SnapshotId, TopicSnapshot,
     },
 };
-use kafka_shared::{error::ErrorCode, types::METADATA_TOPIC_NAME};
+use kafka_shared::error::ErrorCode;
 
-use super::{
-    own,
-    quorum_rpc::{QuorumCx, QuorumRpc, leader_id, metadata_partition},
+use super::quorum_rpc::{
+    QuorumCx, QuorumRpc, leader_id, metadata_partition, metadata_topic_name, node_endpoints,
 };
 use crate::raft::{
     ReplicaKey,
@@ -28,13 +27,7 @@ use crate::raft::{
 impl QuorumRpc for FetchSnapshotRequest {
     fn question(&self, cx: &QuorumCx<'_>) -> Result<Request, ErrorCode> {
         cx.check_cluster(self.cluster_id.as_deref())?;
-        let partition = metadata_partition(
-            &self.topics,
-            |topic| topic.name.as_str(),
-            |topic| &topic.partitions,
-            |partition| partition.partition,
-        )
-        .ok_or(ErrorCode::INVALID_REQUEST)?;
+        let partition = metadata_partition!(self.topics, name, partition)?;
         Ok(Request::FetchSnapshot(rpc::FetchSnapshotRequest {
             replica: ReplicaKey {
                 id: self.replica_id.0,
@@ -88,18 +81,11 @@ impl QuorumRpc for FetchSnapshotRequest {
                 .with_unaligned_records(bytes);
         }
         let topic = TopicSnapshot::default()
-            .with_name(TopicName(own(METADATA_TOPIC_NAME)))
+            .with_name(metadata_topic_name())
             .with_partitions(vec![partition]);
         let mut response = FetchSnapshotResponse::default().with_topics(vec![topic]);
-        if cx.version >= 1
-            && let Some((id, host, port)) = cx.address(&answer.leader)
-        {
-            response.node_endpoints.push(
-                NodeEndpoint::default()
-                    .with_node_id(BrokerId(id))
-                    .with_host(own(&host))
-                    .with_port(port),
-            );
+        if cx.version >= 1 {
+            response.node_endpoints = node_endpoints!(cx, answer.leader, NodeEndpoint);
         }
         Some(response)
     }

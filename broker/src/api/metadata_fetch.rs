@@ -6,7 +6,7 @@
 //! Kafka: `KafkaRaftClient.handleFetchRequest`, KIP-595, KIP-630, KIP-853, KIP-1166 (4.3).
 
 use kafka_protocol::messages::{
-    BrokerId, FetchRequest, FetchResponse, TopicName,
+    FetchRequest, FetchResponse,
     fetch_request::{FetchPartition, FetchTopic},
     fetch_response::{
         EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
@@ -18,10 +18,7 @@ use kafka_shared::{
     types::{METADATA_TOPIC_ID, METADATA_TOPIC_NAME},
 };
 
-use super::{
-    own,
-    quorum_rpc::{QuorumCx, QuorumRpc, leader_id},
-};
+use super::quorum_rpc::{QuorumCx, QuorumRpc, leader_id, metadata_topic_name, node_endpoints};
 use crate::raft::{
     ReplicaKey,
     driver::Served,
@@ -107,20 +104,13 @@ impl QuorumRpc for FetchRequest {
         }
         let mut topic = FetchableTopicResponse::default().with_partitions(vec![partition]);
         if cx.version < TOPIC_IDS_SINCE {
-            topic.topic = TopicName(own(METADATA_TOPIC_NAME));
+            topic.topic = metadata_topic_name();
         } else {
             topic.topic_id = METADATA_TOPIC_ID;
         }
         let mut response = FetchResponse::default().with_responses(vec![topic]);
-        if cx.version >= ENDPOINTS_SINCE
-            && let Some((id, host, port)) = cx.address(&answer.leader)
-        {
-            response.node_endpoints.push(
-                NodeEndpoint::default()
-                    .with_node_id(BrokerId(id))
-                    .with_host(own(&host))
-                    .with_port(i32::from(port)),
-            );
+        if cx.version >= ENDPOINTS_SINCE {
+            response.node_endpoints = node_endpoints!(cx, answer.leader, NodeEndpoint);
         }
         Some(response)
     }

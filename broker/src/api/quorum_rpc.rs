@@ -6,6 +6,10 @@
 //!
 //! Kafka: `raft/KafkaRaftClient.java`, `raft/RaftUtil.java` (4.3).
 
+use kafka_protocol::{
+    messages::{BrokerId, TopicName},
+    protocol::StrBytes,
+};
 use kafka_shared::{
     error::ErrorCode,
     protocol::Request,
@@ -73,22 +77,26 @@ pub(crate) async fn serve<R: QuorumRpc>(cx: QuorumCx<'_>, request: R) -> R::Resp
     }
 }
 
-/// The only partition of the only topic, if that is the metadata log.
-pub(crate) fn metadata_partition<'a, T, P>(
-    topics: &'a [T],
-    name: impl FnOnce(&T) -> &str,
-    partitions: impl FnOnce(&'a T) -> &'a [P],
-    index: impl FnOnce(&P) -> i32,
-) -> Option<&'a P> {
-    let [topic] = topics else { return None };
-    if name(topic) != METADATA_TOPIC_NAME {
-        return None;
-    }
-    let [partition] = partitions(topic) else {
-        return None;
-    };
-    (index(partition) == 0).then_some(partition)
+/// The only partition of the only topic, if that is the metadata log; the topic's name and the
+/// partition's index are in the given fields.
+///
+/// # Errors
+/// INVALID_REQUEST
+macro_rules! metadata_partition {
+    ($topics:expr, $name:ident, $index:ident) => {{
+        let partition = match &$topics[..] {
+            [topic] if topic.$name == $crate::api::quorum_rpc::metadata_topic_name() => {
+                match &topic.partitions[..] {
+                    [partition] if partition.$index == 0 => Some(partition),
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        partition.ok_or(kafka_shared::error::ErrorCode::INVALID_REQUEST)
+    }};
 }
+pub(crate) use metadata_partition;
 
 /// The voter that a request is meant for, if it says so.
 pub(crate) fn voter_key(id: i32, directory_id: Uuid) -> Option<ReplicaKey> {
@@ -110,7 +118,50 @@ macro_rules! endpoints {
 }
 pub(crate) use endpoints;
 
+/// The leader's address as a response has it, in its own type; none if it isn't known.
+macro_rules! node_endpoints {
+    ($cx:expr, $leader:expr, $endpoint:path) => {{
+        let endpoint = $cx.address(&$leader).map(|(id, host, port)| {
+            <$endpoint>::default()
+                .with_node_id(id.into())
+                .with_host($crate::api::own(&host))
+                .with_port(port.into())
+        });
+        endpoint.into_iter().collect::<Vec<_>>()
+    }};
+}
+pub(crate) use node_endpoints;
+
+/// A response that names the error and the leader in its only partition, and since version 1 the
+/// leader's address.
+macro_rules! leader_response {
+    ($cx:expr, $answer:expr, $response:ident, $module:ident, $partition:expr) => {{
+        let partition = $partition
+            .with_error_code($answer.error.0)
+            .with_leader_id($crate::api::quorum_rpc::leader_id(&$answer.leader))
+            .with_leader_epoch($answer.leader.epoch);
+        let topic = kafka_protocol::messages::$module::TopicData::default()
+            .with_topic_name($crate::api::quorum_rpc::metadata_topic_name())
+            .with_partitions(vec![partition]);
+        let mut response = kafka_protocol::messages::$response::default().with_topics(vec![topic]);
+        if $cx.version >= 1 {
+            response.node_endpoints = $crate::api::quorum_rpc::node_endpoints!(
+                $cx,
+                $answer.leader,
+                kafka_protocol::messages::$module::NodeEndpoint
+            );
+        }
+        response
+    }};
+}
+pub(crate) use leader_response;
+
+/// The name of the metadata log as messages have it.
+pub(crate) fn metadata_topic_name() -> TopicName {
+    TopicName(StrBytes::from_static_str(METADATA_TOPIC_NAME))
+}
+
 /// The leader's id as messages have it.
-pub(crate) fn leader_id(leader: &CurrentLeader) -> kafka_protocol::messages::BrokerId {
-    kafka_protocol::messages::BrokerId(leader.id.unwrap_or(-1))
+pub(crate) fn leader_id(leader: &CurrentLeader) -> BrokerId {
+    BrokerId(leader.id.unwrap_or(-1))
 }

@@ -2,16 +2,10 @@
 //!
 //! Kafka: `KafkaRaftClient.handleVoteRequest`, KIP-595, KIP-853, KIP-996 (4.3).
 
-use kafka_protocol::messages::{
-    BrokerId, TopicName, VoteRequest, VoteResponse,
-    vote_response::{NodeEndpoint, PartitionData, TopicData},
-};
-use kafka_shared::{error::ErrorCode, types::METADATA_TOPIC_NAME};
+use kafka_protocol::messages::{VoteRequest, VoteResponse, vote_response::PartitionData};
+use kafka_shared::error::ErrorCode;
 
-use super::{
-    own,
-    quorum_rpc::{QuorumCx, QuorumRpc, leader_id, metadata_partition, voter_key},
-};
+use super::quorum_rpc::{QuorumCx, QuorumRpc, leader_response, metadata_partition, voter_key};
 use crate::raft::{
     ReplicaKey,
     driver::Served,
@@ -21,13 +15,7 @@ use crate::raft::{
 impl QuorumRpc for VoteRequest {
     fn question(&self, cx: &QuorumCx<'_>) -> Result<Request, ErrorCode> {
         cx.check_cluster(self.cluster_id.as_deref())?;
-        let partition = metadata_partition(
-            &self.topics,
-            |topic| topic.topic_name.as_str(),
-            |topic| &topic.partitions,
-            |partition| partition.partition_index,
-        )
-        .ok_or(ErrorCode::INVALID_REQUEST)?;
+        let partition = metadata_partition!(self.topics, topic_name, partition_index)?;
         Ok(Request::Vote(rpc::VoteRequest {
             candidate: ReplicaKey {
                 id: partition.replica_id.0,
@@ -47,26 +35,14 @@ impl QuorumRpc for VoteRequest {
         let Response::Vote(answer) = served.response else {
             return None;
         };
-        let partition = PartitionData::default()
-            .with_error_code(answer.error.0)
-            .with_leader_id(leader_id(&answer.leader))
-            .with_leader_epoch(answer.leader.epoch)
-            .with_vote_granted(answer.vote_granted);
-        let topic = TopicData::default()
-            .with_topic_name(TopicName(own(METADATA_TOPIC_NAME)))
-            .with_partitions(vec![partition]);
-        let mut response = VoteResponse::default().with_topics(vec![topic]);
-        if cx.version >= 1
-            && let Some((id, host, port)) = cx.address(&answer.leader)
-        {
-            response.node_endpoints.push(
-                NodeEndpoint::default()
-                    .with_node_id(BrokerId(id))
-                    .with_host(own(&host))
-                    .with_port(port),
-            );
-        }
-        Some(response)
+        let partition = PartitionData::default().with_vote_granted(answer.vote_granted);
+        Some(leader_response!(
+            cx,
+            answer,
+            VoteResponse,
+            vote_response,
+            partition
+        ))
     }
 
     fn failed(&self, _cx: &QuorumCx<'_>, code: ErrorCode) -> VoteResponse {
