@@ -73,6 +73,7 @@ code_only! {
     AssignReplicasToDirsRequest => AssignReplicasToDirsResponse,
     BrokerHeartbeatRequest => BrokerHeartbeatResponse,
     BrokerRegistrationRequest => BrokerRegistrationResponse,
+    DescribeQuorumRequest => DescribeQuorumResponse,
 }
 
 code_and_message! {
@@ -83,12 +84,6 @@ code_and_message! {
     RemoveRaftVoterRequest => RemoveRaftVoterResponse,
     UnregisterBrokerRequest => UnregisterBrokerResponse,
     UpdateFeaturesRequest => UpdateFeaturesResponse,
-}
-
-impl ErrorResponse for DescribeQuorumRequest {
-    fn error_response(&self, error: &ApiError) -> DescribeQuorumResponse {
-        DescribeQuorumResponse::default().with_error_code(error.code.0)
-    }
 }
 
 impl ErrorResponse for AlterClientQuotasRequest {

@@ -42,49 +42,34 @@ pub trait ReplicationChannel: Send + Sync {
     ) -> BoxFuture<'_, AssignReplicasToDirsResponse>;
 }
 
-impl ReplicationChannel for ControllerChannel {
-    fn alter_partition(
-        &self,
-        request: AlterPartitionRequest,
-    ) -> BoxFuture<'_, AlterPartitionResponse> {
-        Box::pin(async move {
-            let cx = RequestContext::default();
-            ControllerChannel::alter_partition(self, &cx, request).await
-        })
-    }
+macro_rules! replication_channel {
+    ($channel:ident) => {
+        impl ReplicationChannel for $channel {
+            fn alter_partition(
+                &self,
+                request: AlterPartitionRequest,
+            ) -> BoxFuture<'_, AlterPartitionResponse> {
+                Box::pin(async move {
+                    let cx = RequestContext::default();
+                    $channel::alter_partition(self, &cx, request).await
+                })
+            }
 
-    fn assign_replicas_to_dirs(
-        &self,
-        request: AssignReplicasToDirsRequest,
-    ) -> BoxFuture<'_, AssignReplicasToDirsResponse> {
-        Box::pin(async move {
-            let cx = RequestContext::default();
-            ControllerChannel::assign_replicas_to_dirs(self, &cx, request).await
-        })
-    }
+            fn assign_replicas_to_dirs(
+                &self,
+                request: AssignReplicasToDirsRequest,
+            ) -> BoxFuture<'_, AssignReplicasToDirsResponse> {
+                Box::pin(async move {
+                    let cx = RequestContext::default();
+                    $channel::assign_replicas_to_dirs(self, &cx, request).await
+                })
+            }
+        }
+    };
 }
 
-impl ReplicationChannel for ControllerHandle {
-    fn alter_partition(
-        &self,
-        request: AlterPartitionRequest,
-    ) -> BoxFuture<'_, AlterPartitionResponse> {
-        Box::pin(async move {
-            let cx = RequestContext::default();
-            ControllerHandle::alter_partition(self, &cx, request).await
-        })
-    }
-
-    fn assign_replicas_to_dirs(
-        &self,
-        request: AssignReplicasToDirsRequest,
-    ) -> BoxFuture<'_, AssignReplicasToDirsResponse> {
-        Box::pin(async move {
-            let cx = RequestContext::default();
-            ControllerHandle::assign_replicas_to_dirs(self, &cx, request).await
-        })
-    }
-}
+replication_channel!(ControllerChannel);
+replication_channel!(ControllerHandle);
 
 /// What replication is started with.
 pub struct Replication {

@@ -157,13 +157,49 @@ fn current_leader(
     }
 }
 
-macro_rules! endpoints {
-    ($endpoints:expr) => {
-        $endpoints.iter().map(|endpoint| {
+/// The leader of a response: its id and epoch from the one, its address from the other.
+macro_rules! leader {
+    ($config:expr, $leader:expr, $endpoints:expr) => {{
+        let endpoints = $endpoints.iter().map(|endpoint| {
             let port = u16::try_from(endpoint.port).ok();
             (endpoint.node_id.0, endpoint.host.to_string(), port)
+        });
+        current_leader(
+            $config,
+            $leader.leader_id.0,
+            $leader.leader_epoch,
+            endpoints,
+        )
+    }};
+}
+
+/// The error, the leader and all else of the only partition of a response.
+macro_rules! only_partition {
+    ($config:expr, $response:expr) => {
+        check($response.error_code).and_then(|()| {
+            let [topic] = &$response.topics[..] else {
+                return Err(ErrorCode::INVALID_REQUEST);
+            };
+            let [partition] = &topic.partitions[..] else {
+                return Err(ErrorCode::INVALID_REQUEST);
+            };
+            let leader = leader!($config, partition, $response.node_endpoints);
+            Ok((ErrorCode(partition.error_code), leader, partition))
         })
     };
+}
+
+/// Listeners in the type of a message.
+macro_rules! listeners {
+    ($endpoints:expr, $listener:path) => {{
+        let listeners = $endpoints.iter().map(|endpoint| {
+            <$listener>::default()
+                .with_name(text(&endpoint.name))
+                .with_host(text(&endpoint.host))
+                .with_port(endpoint.port)
+        });
+        listeners.collect()
+    }};
 }
 
 fn vote(config: &TransportConfig, request: &rpc::VoteRequest, version: i16) -> VoteRequest {
@@ -183,8 +219,9 @@ fn vote(config: &TransportConfig, request: &rpc::VoteRequest, version: i16) -> V
     if version >= PRE_VOTE_SINCE {
         partition.pre_vote = request.pre_vote;
     }
+    let topic = vote_request::TopicData::default();
     message.with_topics(vec![
-        vote_request::TopicData::default()
+        topic
             .with_topic_name(topic_name())
             .with_partitions(vec![partition]),
     ])
@@ -194,21 +231,10 @@ fn voted(
     config: &TransportConfig,
     response: &VoteResponse,
 ) -> Result<rpc::VoteResponse, ErrorCode> {
-    check(response.error_code)?;
-    let [topic] = &response.topics[..] else {
-        return Err(ErrorCode::INVALID_REQUEST);
-    };
-    let [partition] = &topic.partitions[..] else {
-        return Err(ErrorCode::INVALID_REQUEST);
-    };
+    let (error, leader, partition) = only_partition!(config, response)?;
     Ok(rpc::VoteResponse {
-        error: ErrorCode(partition.error_code),
-        leader: current_leader(
-            config,
-            partition.leader_id.0,
-            partition.leader_epoch,
-            endpoints!(response.node_endpoints),
-        ),
+        error,
+        leader,
         vote_granted: partition.vote_granted,
     })
 }
@@ -228,49 +254,34 @@ fn begin_epoch(
             partition.voter_directory_id = voter.directory_id;
             message.voter_id = BrokerId(voter.id);
         }
-        let endpoint = |endpoint: &VoterEndpoint| {
-            begin_quorum_epoch_request::LeaderEndpoint::default()
-                .with_name(text(&endpoint.name))
-                .with_host(text(&endpoint.host))
-                .with_port(endpoint.port)
-        };
-        message.leader_endpoints = request.endpoints.iter().map(endpoint).collect();
+        message.leader_endpoints = listeners!(
+            request.endpoints,
+            begin_quorum_epoch_request::LeaderEndpoint
+        );
     }
+    let topic = begin_quorum_epoch_request::TopicData::default();
     message.with_topics(vec![
-        begin_quorum_epoch_request::TopicData::default()
+        topic
             .with_topic_name(topic_name())
             .with_partitions(vec![partition]),
     ])
 }
 
-macro_rules! epoch_response {
-    ($name:ident, $response:ty) => {
-        fn $name(
-            config: &TransportConfig,
-            response: &$response,
-        ) -> Result<QuorumEpochResponse, ErrorCode> {
-            check(response.error_code)?;
-            let [topic] = &response.topics[..] else {
-                return Err(ErrorCode::INVALID_REQUEST);
-            };
-            let [partition] = &topic.partitions[..] else {
-                return Err(ErrorCode::INVALID_REQUEST);
-            };
-            Ok(QuorumEpochResponse {
-                error: ErrorCode(partition.error_code),
-                leader: current_leader(
-                    config,
-                    partition.leader_id.0,
-                    partition.leader_epoch,
-                    endpoints!(response.node_endpoints),
-                ),
-            })
-        }
-    };
+fn begun(
+    config: &TransportConfig,
+    response: &BeginQuorumEpochResponse,
+) -> Result<QuorumEpochResponse, ErrorCode> {
+    let (error, leader, _) = only_partition!(config, response)?;
+    Ok(QuorumEpochResponse { error, leader })
 }
 
-epoch_response!(begun, BeginQuorumEpochResponse);
-epoch_response!(ended, EndQuorumEpochResponse);
+fn ended(
+    config: &TransportConfig,
+    response: &EndQuorumEpochResponse,
+) -> Result<QuorumEpochResponse, ErrorCode> {
+    let (error, leader, _) = only_partition!(config, response)?;
+    Ok(QuorumEpochResponse { error, leader })
+}
 
 fn end_epoch(
     config: &TransportConfig,
@@ -292,16 +303,12 @@ fn end_epoch(
                 .with_candidate_directory_id(key.directory_id)
         });
         partition.preferred_candidates = candidates.collect();
-        let endpoint = |endpoint: &VoterEndpoint| {
-            end_quorum_epoch_request::LeaderEndpoint::default()
-                .with_name(text(&endpoint.name))
-                .with_host(text(&endpoint.host))
-                .with_port(endpoint.port)
-        };
-        message.leader_endpoints = request.endpoints.iter().map(endpoint).collect();
+        message.leader_endpoints =
+            listeners!(request.endpoints, end_quorum_epoch_request::LeaderEndpoint);
     }
+    let topic = end_quorum_epoch_request::TopicData::default();
     message.with_topics(vec![
-        end_quorum_epoch_request::TopicData::default()
+        topic
             .with_topic_name(topic_name())
             .with_partitions(vec![partition]),
     ])
@@ -359,12 +366,7 @@ fn fetch_answer(
     else {
         return Err(ErrorCode::INVALID_REQUEST);
     };
-    let leader = current_leader(
-        config,
-        partition.current_leader.leader_id.0,
-        partition.current_leader.leader_epoch,
-        endpoints!(node_endpoints),
-    );
+    let leader = leader!(config, partition.current_leader, node_endpoints);
     let diverging = &partition.diverging_epoch;
     let diverging_epoch = (diverging.epoch >= 0).then_some(EpochEndOffset {
         epoch: diverging.epoch,
@@ -454,12 +456,7 @@ fn snapshot_answer(config: &TransportConfig, response: FetchSnapshotResponse) ->
     let bytes = partition.unaligned_records;
     let response = rpc::FetchSnapshotResponse {
         error: ErrorCode(partition.error_code),
-        leader: current_leader(
-            config,
-            partition.current_leader.leader_id.0,
-            partition.current_leader.leader_epoch,
-            endpoints!(node_endpoints),
-        ),
+        leader: leader!(config, partition.current_leader, node_endpoints),
         snapshot_id: (end_offset >= 0 && epoch >= 0).then_some(SnapshotId { epoch, end_offset }),
         size: partition.size,
         position: partition.position,
@@ -473,18 +470,12 @@ fn add_voter(
     request: &rpc::AddRaftVoterRequest,
     version: i16,
 ) -> AddRaftVoterRequest {
-    let listener = |endpoint: &VoterEndpoint| {
-        AddRaftVoterListener::default()
-            .with_name(text(&endpoint.name))
-            .with_host(text(&endpoint.host))
-            .with_port(endpoint.port)
-    };
     AddRaftVoterRequest {
         cluster_id: Some(text(&config.cluster_id)),
         timeout_ms: i32::try_from(config.request_timeout_ms).unwrap_or(i32::MAX),
         voter_id: request.voter.id,
         voter_directory_id: request.voter.directory_id,
-        listeners: request.endpoints.iter().map(listener).collect(),
+        listeners: listeners!(request.endpoints, AddRaftVoterListener),
         ack_when_committed: version == 0 || request.ack_when_committed,
     }
 }
@@ -493,12 +484,6 @@ fn update_voter(
     config: &TransportConfig,
     request: &rpc::UpdateRaftVoterRequest,
 ) -> UpdateRaftVoterRequest {
-    let listener = |endpoint: &VoterEndpoint| {
-        update_raft_voter_request::Listener::default()
-            .with_name(text(&endpoint.name))
-            .with_host(text(&endpoint.host))
-            .with_port(endpoint.port)
-    };
     let versions = update_raft_voter_request::KRaftVersionFeature::default()
         .with_min_supported_version(request.kraft_version_min)
         .with_max_supported_version(request.kraft_version_max);
@@ -507,7 +492,10 @@ fn update_voter(
         .with_current_leader_epoch(request.epoch)
         .with_voter_id(request.voter.id)
         .with_voter_directory_id(request.voter.directory_id)
-        .with_listeners(request.endpoints.iter().map(listener).collect())
+        .with_listeners(listeners!(
+            request.endpoints,
+            update_raft_voter_request::Listener
+        ))
         .with_k_raft_version_feature(versions)
 }
 
