@@ -4,6 +4,7 @@
 mod cluster;
 mod coordinators;
 mod movement;
+mod network;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //! broker in its own time.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +17,7 @@ use kafka_protocol::messages::create_topics_request::{
 use kafka_protocol::messages::{
     AlterPartitionRequest, AlterPartitionResponse, AssignReplicasToDirsRequest,
     AssignReplicasToDirsResponse, BrokerHeartbeatRequest, BrokerId, BrokerRegistrationRequest,
-    CreateTopicsRequest, FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse,
-    TopicName,
+    CreateTopicsRequest, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 use kafka_shared::error::{ApiError, ErrorCode};
@@ -34,7 +33,6 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::testing::{fetch_in_memory, list_offsets_in_memory};
 use crate::controller::config::ControllerConfig;
 use crate::controller::heartbeat::Heartbeats;
 use crate::controller::random::Random;
@@ -49,9 +47,10 @@ use crate::metadata::{
 };
 use crate::replica::append::{AppendEntry, Appended};
 use crate::replica::fetcher::FetcherConfig;
-use crate::replica::fetcher::link::{LeaderEndpoint, LeaderLink, LinkError, Links};
 use crate::replica::replication::{Replication, ReplicationChannel};
 use crate::replica::{Partition, ReplicaManager, ReplicaManagerConfig, testing};
+
+use super::network::{Hub, LoopLinks};
 
 fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
@@ -271,99 +270,6 @@ impl ReplicationChannel for Channel {
     }
 }
 
-/// The network: who can be reached, and which ways are cut.
-#[derive(Default)]
-pub struct Hub {
-    nodes: Mutex<HashMap<i32, (Arc<ReplicaManager>, CancellationToken)>>,
-    cut: Mutex<HashSet<(i32, i32)>>,
-}
-
-impl Hub {
-    /// Cuts all ways from and to a node.
-    pub fn isolate(&self, node: i32, others: &[i32]) {
-        let mut cut = self.cut.lock();
-        for other in others {
-            cut.insert((node, *other));
-            cut.insert((*other, node));
-        }
-    }
-
-    pub fn heal(&self) {
-        self.cut.lock().clear();
-    }
-
-    fn target(&self, from: i32, to: i32) -> Option<(Arc<ReplicaManager>, CancellationToken)> {
-        if self.cut.lock().contains(&(from, to)) {
-            return None;
-        }
-        self.nodes.lock().get(&to).cloned()
-    }
-}
-
-struct LoopLink {
-    hub: Arc<Hub>,
-    from: i32,
-    to: i32,
-}
-
-impl LoopLink {
-    async fn call<T>(&self, call: impl AsyncFnOnce(&ReplicaManager) -> T) -> Result<T, LinkError> {
-        let lost = || LinkError("the way is cut".to_owned());
-        let Some((target, gone)) = self.hub.target(self.from, self.to) else {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-            return Err(lost());
-        };
-        let answer = tokio::select! {
-            answer = call(&target) => answer,
-            () = gone.cancelled() => return Err(lost()),
-        };
-        // An answer gets lost when the way is cut meanwhile.
-        self.hub.target(self.from, self.to).ok_or_else(lost)?;
-        Ok(answer)
-    }
-}
-
-impl LeaderLink for LoopLink {
-    fn fetch(
-        &self,
-        request: FetchRequest,
-        version: i16,
-    ) -> BoxFuture<'_, Result<FetchResponse, LinkError>> {
-        Box::pin(async move {
-            let fetch = async move |replicas: &ReplicaManager| {
-                fetch_in_memory(replicas, version, request).await
-            };
-            let answer = self.call(fetch).await?;
-            answer.ok_or_else(|| LinkError("the connection was closed".to_owned()))
-        })
-    }
-
-    fn list_offsets(
-        &self,
-        request: ListOffsetsRequest,
-        version: i16,
-    ) -> BoxFuture<'_, Result<ListOffsetsResponse, LinkError>> {
-        Box::pin(
-            self.call(async move |replicas| list_offsets_in_memory(replicas, version, &request)),
-        )
-    }
-}
-
-struct LoopLinks {
-    hub: Arc<Hub>,
-    from: i32,
-}
-
-impl Links for LoopLinks {
-    fn open(&self, leader: &LeaderEndpoint, _client_id: String) -> Box<dyn LeaderLink> {
-        Box::new(LoopLink {
-            hub: Arc::clone(&self.hub),
-            from: self.from,
-            to: leader.id,
-        })
-    }
-}
-
 /// Tells the replicas of new metadata without keeping them alive.
 struct Publisher(std::sync::Weak<ReplicaManager>);
 
@@ -393,6 +299,8 @@ pub struct Cluster {
     pub hub: Arc<Hub>,
     nodes: Mutex<BTreeMap<i32, Node>>,
     dirs: BTreeMap<i32, tempfile::TempDir>,
+    clock: Arc<dyn Clock>,
+    fetch_max_bytes: i32,
     log_config: LogConfig,
     lag_max_ms: i64,
     /// The longest time that a change of the metadata takes to a broker.
@@ -402,6 +310,18 @@ pub struct Cluster {
 impl Cluster {
     /// Starts nodes 1 to `n_nodes`.
     pub async fn start(n_nodes: i32, seed: u64, log_config: LogConfig) -> Self {
+        let clock = Arc::new(SystemClock::new());
+        Self::start_with(n_nodes, seed, log_config, clock, 1 << 20).await
+    }
+
+    /// Starts nodes that go by the clock and fetch at most so many bytes at once.
+    pub async fn start_with(
+        n_nodes: i32,
+        seed: u64,
+        log_config: LogConfig,
+        clock: Arc<dyn Clock>,
+        fetch_max_bytes: i32,
+    ) -> Self {
         let cluster = Self {
             controller: Arc::new(TestController::new(seed)),
             hub: Arc::default(),
@@ -409,6 +329,8 @@ impl Cluster {
             dirs: (1..=n_nodes)
                 .map(|id| (id, tempfile::tempdir().unwrap()))
                 .collect(),
+            clock,
+            fetch_max_bytes,
             log_config,
             lag_max_ms: 400,
             metadata_delay_ms: 10,
@@ -425,7 +347,7 @@ impl Cluster {
 
     /// Starts a node on its folder; it is unfenced when this returns.
     pub async fn start_node(&self, id: i32, previous_broker_epoch: i64) {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let clock = Arc::clone(&self.clock);
         let logs = {
             let config = LogManagerConfig::new(vec![self.dir(id).to_owned()]);
             let logs = LogManager::open(config, Arc::clone(&clock)).expect("the folder is free");
@@ -441,6 +363,7 @@ impl Cluster {
                 fetcher: FetcherConfig {
                     backoff_ms: 30,
                     wait_max_ms: 50,
+                    max_bytes: self.fetch_max_bytes,
                     ..FetcherConfig::default()
                 },
                 replica_selector: crate::replica::preferred::ReplicaSelector::RackAware,
@@ -487,7 +410,7 @@ impl Cluster {
             .wait_for_offset(registered_offset, Duration::from_secs(30))
             .await
             .unwrap();
-        self.hub.nodes.lock().insert(id, (replicas, gone));
+        self.hub.add(id, replicas, gone);
         assert!(
             !self
                 .controller
@@ -497,7 +420,7 @@ impl Cluster {
 
     /// Ends a node as `kill -9` does: its files stay as they are. The controller fences it.
     pub async fn kill(&self, id: i32) {
-        self.hub.nodes.lock().remove(&id);
+        self.hub.remove(id);
         let node = self.nodes.lock().remove(&id).unwrap();
         node.gone.cancel();
         node.feed.abort();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kafka_shared::error::ErrorCode;
 use kafka_shared::schema::metadata::PartitionChangeRecord;
+use kafka_shared::time::{Clock, MockClock, SystemClock};
 
 use super::cluster::{Cluster, directory, one, until, values};
 use super::small_segments;
@@ -26,47 +27,96 @@ fn add_replica(cluster: &Cluster, topic: &str, partition: i32, replicas: &[i32])
     });
 }
 
+/// Throttles go by a wall clock that stands still until it is told to move; all else goes on.
+#[derive(Debug)]
+struct HeldWall {
+    system: SystemClock,
+    wall: MockClock,
+}
+
+impl Clock for HeldWall {
+    fn monotonic(&self) -> Duration {
+        self.system.monotonic()
+    }
+
+    fn wall_ms(&self) -> i64 {
+        self.wall.wall_ms()
+    }
+}
+
+/// A cluster whose replicas 1 and 2 of `t` hold thirty records of ten kilobytes, and whose third
+/// replica is about to fetch them, throttled to two of them a second on the side of its `leader` or
+/// of the `follower`.
+async fn throttled(side: &str) -> (Cluster, Arc<HeldWall>) {
+    let clock = Arc::new(HeldWall {
+        system: SystemClock::new(),
+        wall: MockClock::new(SystemClock::new().wall_ms()),
+    });
+    let one_fetch = 21_000;
+    let cluster = Cluster::start_with(3, 30, LogConfig::default(), clock.clone(), one_fetch).await;
+    cluster.create_topic("t", 1, &[&[1, 2]]);
+    cluster.settled("t", 0).await;
+    let broker = if side == "leader" { 1 } else { 3 };
+    let limit = format!("{side}.replication.throttled.rate");
+    cluster.configure(&ConfigResource::broker(broker), &limit, Some("20000"));
+    let replicas = format!("{side}.replication.throttled.replicas");
+    cluster.configure(&ConfigResource::topic("t"), &replicas, Some("0:1,0:3"));
+    until("the throttle is known", || {
+        let replicas = cluster.replicas(broker).unwrap();
+        let quotas = replicas.quotas();
+        quotas.leader.is_in_use() || quotas.follower.is_in_use()
+    })
+    .await;
+    for _ in 0..30 {
+        let appended = cluster.append(1, "t", 0, 1, one(&"x".repeat(10_000))).await;
+        assert_eq!(appended.error, ErrorCode::NONE);
+    }
+    // The replica in sync is not held back, though it uses up the leader's quota.
+    cluster.settled("t", 0).await;
+    add_replica(&cluster, "t", 0, &[1, 2, 3]);
+    until("the third replica is there", || {
+        cluster.partition(3, "t", 0).is_some()
+    })
+    .await;
+    (cluster, clock)
+}
+
+/// Without the throttle the third replica gets all at once.
+async fn unthrottled(cluster: &Cluster, side: &str) {
+    assert!(!cluster.controller.registration("t", 0).isr.contains(&3));
+    let replicas = format!("{side}.replication.throttled.replicas");
+    cluster.configure(&ConfigResource::topic("t"), &replicas, None);
+    cluster.settled("t", 0).await;
+    let new = cluster.partition(3, "t", 0).unwrap();
+    assert_eq!(new.log().log_end_offset(), 30);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_throttled_replica_catches_up_slowly_and_others_at_full_speed() {
-    for side in ["leader", "follower"] {
-        let cluster = Cluster::start(3, 30, LogConfig::default()).await;
-        cluster.create_topic("t", 1, &[&[1, 2]]);
-        cluster.settled("t", 0).await;
-        let limit = format!("{side}.replication.throttled.rate");
-        let throttled = format!("{side}.replication.throttled.replicas");
-        let broker = if side == "leader" { 1 } else { 3 };
-        let topic = ConfigResource::topic("t");
-        cluster.configure(&ConfigResource::broker(broker), &limit, Some("20000"));
-        cluster.configure(&topic, &throttled, Some("0:1,0:3"));
-        let quota_is_known = || {
-            let replicas = cluster.replicas(broker).unwrap();
-            let quotas = replicas.quotas();
-            quotas.leader.is_in_use() || quotas.follower.is_in_use()
-        };
-        until("the throttle is known", quota_is_known).await;
-        // Replicas in sync are not held back, though they use up the leader's quota.
-        let value = "x".repeat(10_000);
-        let started = tokio::time::Instant::now();
-        for _ in 0..30 {
-            let appended = cluster.append(1, "t", 0, ACKS_ALL, one(&value)).await;
-            assert_eq!(appended.error, ErrorCode::NONE);
-        }
-        assert!(started.elapsed() < Duration::from_secs(5), "{side}");
-        cluster.configure(&topic, "flush.messages", Some("1"));
-        add_replica(&cluster, "t", 0, &[1, 2, 3]);
-        until("the third replica is there", || {
-            cluster.partition(3, "t", 0).is_some()
+async fn a_throttled_leader_gives_a_new_replica_nothing_while_its_quota_is_used_up() {
+    let (cluster, _) = throttled("leader").await;
+    until("the new replica has been answered", || {
+        cluster.hub.n_answered(3, 1) >= 3
+    })
+    .await;
+    let new = cluster.partition(3, "t", 0).unwrap();
+    assert_eq!(new.log().log_end_offset(), 0);
+    unthrottled(&cluster, "leader").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_throttled_follower_fetches_as_much_as_its_quota_allows() {
+    let (cluster, clock) = throttled("follower").await;
+    let new = cluster.partition(3, "t", 0).unwrap();
+    // Two at once, then two for each second that has passed.
+    for expected in [2, 4, 8] {
+        until("the quota is used", || {
+            new.log().log_end_offset() >= expected
         })
         .await;
-        tokio::time::sleep(Duration::from_millis(700)).await;
-        let new = cluster.partition(3, "t", 0).unwrap();
-        let slow = new.log().log_end_offset();
-        assert!(slow < 30 || side == "follower", "{side}: {slow} at once");
-        assert!(!cluster.controller.registration("t", 0).isr.contains(&3) || slow == 30);
-        cluster.configure(&topic, &throttled, None);
-        cluster.settled("t", 0).await;
-        assert_eq!(new.log().log_end_offset(), 30);
+        assert_eq!(new.log().log_end_offset(), expected);
+        clock.wall.advance_ms(2_000);
     }
+    unthrottled(&cluster, "follower").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
