@@ -205,8 +205,8 @@ impl App {
 
     fn make_rows(&mut self) {
         let changed = std::mem::take(&mut self.changed);
-        if !changed.is_empty()
-            && let Some(screen) = self.screens.last_mut()
+        if let Some(screen) = self.screens.last_mut()
+            && changed.any(screen.shows())
         {
             screen.on_data(&self.world.cx(), changed);
         }

@@ -238,8 +238,14 @@ pub trait Screen: fmt::Debug {
         }
     }
 
-    /// Something new is known, or the screen is shown again: then all parts count as new.
-    fn on_data(&mut self, cx: &Cx<'_>, changed: Changed);
+    /// The parts of the cluster that its rows are made of.
+    fn shows(&self) -> Changed {
+        Changed::ALL
+    }
+
+    /// Something new is known of what it shows, or the screen is shown again: then all parts count
+    /// as new.
+    fn on_data(&mut self, _cx: &Cx<'_>, _changed: Changed) {}
 
     /// One of its jobs says something.
     fn on_answer(&mut self, _job: JobId, _answer: &mut Option<Answer>, _cx: &Cx<'_>) -> Vec<Step> {
@@ -267,6 +273,30 @@ pub trait Screen: fmt::Debug {
         Vec::new()
     }
 }
+
+/// The methods of a [`Screen`] that give out its list, whether to be changed or not; between two
+/// lists a field says which one has the focus.
+macro_rules! focused_list {
+    ($self:ident . $list:ident) => {
+        fn list(&mut $self) -> Option<&mut dyn crate::ui::widgets::list::Rows> {
+            Some(&mut $self.$list)
+        }
+
+        fn list_ref(&$self) -> Option<&dyn crate::ui::widgets::list::Rows> {
+            Some(&$self.$list)
+        }
+    };
+    (if $self:ident . $is_other:ident { $other:ident } else { $list:ident }) => {
+        fn list(&mut $self) -> Option<&mut dyn crate::ui::widgets::list::Rows> {
+            Some(if $self.$is_other { &mut $self.$other } else { &mut $self.$list })
+        }
+
+        fn list_ref(&$self) -> Option<&dyn crate::ui::widgets::list::Rows> {
+            Some(if $self.$is_other { &$self.$other } else { &$self.$list })
+        }
+    };
+}
+pub(crate) use focused_list;
 
 /// A box over the screen that takes all keys.
 pub trait Dialog: fmt::Debug {

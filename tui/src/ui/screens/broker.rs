@@ -11,9 +11,9 @@ use crate::model::ConfigResource;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::format;
-use crate::ui::screen::{Changed, Moving, Part, Place, Screen, Step};
+use crate::ui::screen::{Changed, Moving, Part, Place, Screen, Step, focused_list};
 use crate::ui::widgets::frame;
-use crate::ui::widgets::list::{Column, Key, List, Named, Rows};
+use crate::ui::widgets::list::{Column, Key, List, Named};
 
 /// One replica on the broker.
 pub struct Replica {
@@ -71,10 +71,7 @@ const COLUMNS: &[Column<Replica>] = &[
         9,
         0,
         |row, _| Key::int(row.size),
-        |row, cx| match row.size {
-            Some(size) => cells::plain(format::bytes(size), cx),
-            None => cells::dim(format::UNKNOWN, cx),
-        },
+        |row, cx| cells::bytes(row.size, cx),
     ),
     Column::number(
         "BEHIND",
@@ -231,18 +228,13 @@ impl Screen for BrokerScreen {
         vec![Part::of("metadata", &cx.snapshot.metadata), dirs]
     }
 
-    fn list(&mut self) -> Option<&mut dyn Rows> {
-        Some(&mut self.list)
+    focused_list!(self.list);
+
+    fn shows(&self) -> Changed {
+        SHOWN
     }
 
-    fn list_ref(&self) -> Option<&dyn Rows> {
-        Some(&self.list)
-    }
-
-    fn on_data(&mut self, cx: &Cx<'_>, changed: Changed) {
-        if !changed.any(SHOWN) {
-            return;
-        }
+    fn on_data(&mut self, cx: &Cx<'_>, _changed: Changed) {
         self.row = brokers::rows(&mut self.balances, cx)
             .into_iter()
             .find(|row| row.id == self.id);

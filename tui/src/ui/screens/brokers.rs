@@ -14,8 +14,8 @@ use crate::model::{ClusterMetadata, ConfigResource};
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::format;
-use crate::ui::screen::{Changed, Moving, Part, Place, Screen, Step};
-use crate::ui::widgets::list::{Column, Key, List, Named, Rows};
+use crate::ui::screen::{Changed, Moving, Part, Place, Screen, Step, focused_list};
+use crate::ui::widgets::list::{Column, Key, List, Named};
 
 /// One broker, or one that only its partitions still name.
 #[derive(Debug, Clone)]
@@ -162,10 +162,7 @@ const COLUMNS: &[Column<Row>] = &[
         9,
         1,
         |row, _| Key::int(row.size),
-        |row, cx| match row.size {
-            Some(size) => cells::plain(format::bytes(size), cx),
-            None => cells::dim(format::UNKNOWN, cx),
-        },
+        |row, cx| cells::bytes(row.size, cx),
     ),
     Column::number(
         "FREE",
@@ -295,18 +292,13 @@ impl Screen for Brokers {
         ]
     }
 
-    fn list(&mut self) -> Option<&mut dyn Rows> {
-        Some(&mut self.list)
+    focused_list!(self.list);
+
+    fn shows(&self) -> Changed {
+        SHOWN
     }
 
-    fn list_ref(&self) -> Option<&dyn Rows> {
-        Some(&self.list)
-    }
-
-    fn on_data(&mut self, cx: &Cx<'_>, changed: Changed) {
-        if !changed.any(SHOWN) {
-            return;
-        }
+    fn on_data(&mut self, cx: &Cx<'_>, _changed: Changed) {
         self.list.set_rows(rows(&mut self.balances, cx), cx);
     }
 

@@ -54,6 +54,14 @@ pub fn maybe(n: Option<i64>, cx: &Cx<'_>) -> Span<'static> {
     }
 }
 
+/// A size that may not be known.
+pub fn bytes(size: Option<i64>, cx: &Cx<'_>) -> Span<'static> {
+    match size {
+        Some(size) => plain(format::bytes(size), cx),
+        None => dim(format::UNKNOWN, cx),
+    }
+}
+
 /// A percentage with CMAK's colours: bad from one bound on, a warning from another.
 pub fn percent(value: u32, style: Style) -> Span<'static> {
     Span::styled(format!("{value}%"), style)

@@ -12,7 +12,7 @@ use crate::ops::{Action, AlterConfigs, ConfigChange};
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::format;
-use crate::ui::screen::{Changed, Part, Place, Screen, Step};
+use crate::ui::screen::{Changed, Part, Place, Screen, Step, focused_list};
 use crate::ui::widgets::frame;
 use crate::ui::widgets::list::{Column, Filter, Key, List, Named, Rows};
 
@@ -210,18 +210,13 @@ impl Screen for ConfigsScreen {
             .collect()
     }
 
-    fn list(&mut self) -> Option<&mut dyn Rows> {
-        Some(&mut self.list)
+    focused_list!(self.list);
+
+    fn shows(&self) -> Changed {
+        SHOWN
     }
 
-    fn list_ref(&self) -> Option<&dyn Rows> {
-        Some(&self.list)
-    }
-
-    fn on_data(&mut self, cx: &Cx<'_>, changed: Changed) {
-        if !changed.any(SHOWN) {
-            return;
-        }
+    fn on_data(&mut self, cx: &Cx<'_>, _changed: Changed) {
         let Some(configs) = cx
             .snapshot
             .configs

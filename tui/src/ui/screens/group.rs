@@ -21,7 +21,7 @@ use crate::ui::cx::Cx;
 use crate::ui::format;
 use crate::ui::screen::{Changed, Part, Place, Screen, Step};
 use crate::ui::widgets::frame;
-use crate::ui::widgets::list::{Clicked, Column, Key, List, Named, Rows};
+use crate::ui::widgets::list::{Column, Key, List, Named, Rows};
 
 /// Changes that are remembered.
 const HISTORY_MAX: usize = 200;
@@ -546,17 +546,11 @@ impl Screen for GroupScreen {
         }
     }
 
-    fn click(&mut self, x: u16, y: u16, cx: &Cx<'_>) -> Clicked {
-        match self.list() {
-            Some(list) => list.click(x, y, cx),
-            None => Clicked::Nothing,
-        }
+    fn shows(&self) -> Changed {
+        SHOWN
     }
 
-    fn on_data(&mut self, cx: &Cx<'_>, changed: Changed) {
-        if !changed.any(SHOWN) {
-            return;
-        }
+    fn on_data(&mut self, cx: &Cx<'_>, _changed: Changed) {
         if let Some(groups) = cx.snapshot.groups.get() {
             self.exists = groups.groups.contains_key(self.id.as_str()) || !groups.faults.is_empty();
         }

@@ -17,7 +17,7 @@ use crate::ops::Action;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::format;
-use crate::ui::screen::{Changed, Part, Place, Screen, Step};
+use crate::ui::screen::{Changed, Part, Place, Screen, Step, focused_list};
 use crate::ui::widgets::list::{Column, Key, List, Named, Rows};
 
 /// One group. Its lag is computed when it is drawn or sorted by, and kept until something that it
@@ -349,18 +349,13 @@ impl Screen for GroupsScreen {
         vec![groups, Part::of("offsets", &cx.snapshot.offsets)]
     }
 
-    fn list(&mut self) -> Option<&mut dyn Rows> {
-        Some(&mut self.list)
+    focused_list!(self.list);
+
+    fn shows(&self) -> Changed {
+        SHOWN
     }
 
-    fn list_ref(&self) -> Option<&dyn Rows> {
-        Some(&self.list)
-    }
-
-    fn on_data(&mut self, cx: &Cx<'_>, changed: Changed) {
-        if !changed.any(SHOWN) {
-            return;
-        }
+    fn on_data(&mut self, cx: &Cx<'_>, _changed: Changed) {
         let Some(groups) = cx.snapshot.groups.get() else {
             return;
         };

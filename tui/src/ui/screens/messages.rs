@@ -17,7 +17,7 @@ use crate::ui::cx::Cx;
 use crate::ui::dialogs::TextDialog;
 use crate::ui::event::{Answer, Effect, JobId};
 use crate::ui::format;
-use crate::ui::screen::{Changed, Part, Place, Screen, Step, Toast};
+use crate::ui::screen::{Part, Place, Screen, Step, Toast, focused_list};
 use crate::ui::widgets::form::{Field, Form, Wrong};
 use crate::ui::widgets::frame;
 use crate::ui::widgets::list::{Column, Filter, Key, List, Named, Rows};
@@ -506,15 +506,7 @@ impl Screen for Messages {
         Vec::new()
     }
 
-    fn list(&mut self) -> Option<&mut dyn Rows> {
-        Some(&mut self.list)
-    }
-
-    fn list_ref(&self) -> Option<&dyn Rows> {
-        Some(&self.list)
-    }
-
-    fn on_data(&mut self, _cx: &Cx<'_>, _changed: Changed) {}
+    focused_list!(self.list);
 
     fn on_open(&mut self, cx: &Cx<'_>) -> Vec<Step> {
         self.read(ReadFrom::End, cx)

@@ -13,9 +13,9 @@ use crate::model::{Broker, ClusterMetadata, ClusterSnapshot, Partition, Partitio
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::format;
-use crate::ui::screen::{Changed, Part, Place, Screen, Step};
+use crate::ui::screen::{Changed, Part, Place, Screen, Step, focused_list};
 use crate::ui::widgets::frame;
-use crate::ui::widgets::list::{Column, Key, List, Named, Rows};
+use crate::ui::widgets::list::{Column, Key, List, Named};
 
 /// Problems that are listed; the counts above say how many there are.
 const PROBLEMS_MAX: usize = 5_000;
@@ -569,13 +569,7 @@ impl Screen for Overview {
         ]
     }
 
-    fn list(&mut self) -> Option<&mut dyn Rows> {
-        Some(&mut self.problems)
-    }
-
-    fn list_ref(&self) -> Option<&dyn Rows> {
-        Some(&self.problems)
-    }
+    focused_list!(self.problems);
 
     fn on_data(&mut self, cx: &Cx<'_>, changed: Changed) {
         self.numbers.refresh(cx, changed);

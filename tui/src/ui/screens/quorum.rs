@@ -9,7 +9,7 @@ use crate::model::{FeatureLevel, QuorumReplica};
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::format;
-use crate::ui::screen::{Changed, Part, Place, Screen, Step};
+use crate::ui::screen::{Changed, Part, Place, Screen, Step, focused_list};
 use crate::ui::widgets::frame;
 use crate::ui::widgets::list::{Clicked, Column, Key, List, Named, Rows};
 
@@ -206,21 +206,11 @@ impl Screen for QuorumScreen {
         ]
     }
 
-    fn list(&mut self) -> Option<&mut dyn Rows> {
-        if self.features_focused {
-            Some(&mut self.features)
-        } else {
-            Some(&mut self.nodes)
-        }
-    }
-
-    fn list_ref(&self) -> Option<&dyn Rows> {
-        if self.features_focused {
-            Some(&self.features)
-        } else {
-            Some(&self.nodes)
-        }
-    }
+    focused_list!(if self.features_focused {
+        features
+    } else {
+        nodes
+    });
 
     fn click(&mut self, x: u16, y: u16, cx: &Cx<'_>) -> Clicked {
         let clicked = self.nodes.click(x, y, cx);
@@ -233,10 +223,11 @@ impl Screen for QuorumScreen {
         clicked
     }
 
-    fn on_data(&mut self, cx: &Cx<'_>, changed: Changed) {
-        if !changed.any(SHOWN) {
-            return;
-        }
+    fn shows(&self) -> Changed {
+        SHOWN
+    }
+
+    fn on_data(&mut self, cx: &Cx<'_>, _changed: Changed) {
         if let Some(quorum) = cx.snapshot.quorum.get() {
             let node = |replica: &QuorumReplica, role| Node {
                 name: replica.id.to_string(),

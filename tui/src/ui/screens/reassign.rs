@@ -19,10 +19,10 @@ use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::dialogs::TextDialog;
 use crate::ui::format;
-use crate::ui::screen::{Changed, Moving, Part, Place, Screen, Step, Toast};
+use crate::ui::screen::{Changed, Moving, Part, Place, Screen, Step, Toast, focused_list};
 use crate::ui::widgets::form::{Field, Form, Wrong};
 use crate::ui::widgets::frame;
-use crate::ui::widgets::list::{Column, Key, List, Named, Rows};
+use crate::ui::widgets::list::{Column, Key, List, Named};
 
 /// One partition that may change.
 pub struct Row {
@@ -498,18 +498,13 @@ impl Screen for Wizard {
         ]
     }
 
-    fn list(&mut self) -> Option<&mut dyn Rows> {
-        Some(&mut self.list)
+    focused_list!(self.list);
+
+    fn shows(&self) -> Changed {
+        SHOWN
     }
 
-    fn list_ref(&self) -> Option<&dyn Rows> {
-        Some(&self.list)
-    }
-
-    fn on_data(&mut self, cx: &Cx<'_>, changed: Changed) {
-        if !changed.any(SHOWN) {
-            return;
-        }
+    fn on_data(&mut self, cx: &Cx<'_>, _changed: Changed) {
         let Some(metadata) = cx.snapshot.metadata.get() else {
             return;
         };

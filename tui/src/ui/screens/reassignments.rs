@@ -11,9 +11,9 @@ use crate::ops::Action;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::format;
-use crate::ui::screen::{Changed, Part, Place, Screen, Step};
+use crate::ui::screen::{Changed, Part, Place, Screen, Step, focused_list};
 use crate::ui::widgets::frame;
-use crate::ui::widgets::list::{Column, Key, List, Named, Rows};
+use crate::ui::widgets::list::{Column, Key, List, Named};
 
 /// One partition on the move.
 pub struct Row {
@@ -158,18 +158,13 @@ impl Screen for ReassignmentsScreen {
         ]
     }
 
-    fn list(&mut self) -> Option<&mut dyn Rows> {
-        Some(&mut self.list)
+    focused_list!(self.list);
+
+    fn shows(&self) -> Changed {
+        SHOWN
     }
 
-    fn list_ref(&self) -> Option<&dyn Rows> {
-        Some(&self.list)
-    }
-
-    fn on_data(&mut self, cx: &Cx<'_>, changed: Changed) {
-        if !changed.any(SHOWN) {
-            return;
-        }
+    fn on_data(&mut self, cx: &Cx<'_>, _changed: Changed) {
         let (Some(metadata), Some(running)) =
             (cx.snapshot.metadata.get(), cx.snapshot.reassignments.get())
         else {

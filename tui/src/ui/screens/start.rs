@@ -9,7 +9,7 @@ use crate::local::DEFAULT_NAME;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::event::{Answer, Effect, JobId, LocalAction};
-use crate::ui::screen::{Changed, Place, Screen, Step, Toast};
+use crate::ui::screen::{Place, Screen, Step, Toast};
 use crate::ui::widgets::frame;
 
 /// The screen.
@@ -36,8 +36,6 @@ impl Screen for Start {
     fn scopes(&self) -> &'static [Scope] {
         &[Scope::Start]
     }
-
-    fn on_data(&mut self, _cx: &Cx<'_>, _changed: Changed) {}
 
     fn on_answer(&mut self, job: JobId, answer: &mut Option<Answer>, _cx: &Cx<'_>) -> Vec<Step> {
         if self.starting != Some(job) {

@@ -16,7 +16,7 @@ use crate::ops::Action;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::format;
-use crate::ui::screen::{Changed, Moving, Part, Place, Screen, Step};
+use crate::ui::screen::{Changed, Moving, Part, Place, Screen, Step, focused_list};
 use crate::ui::widgets::frame;
 use crate::ui::widgets::list::{Clicked, Column, Key, List, Named, Rows};
 
@@ -193,10 +193,7 @@ const COLUMNS: &[Column<Row>] = &[
         9,
         1,
         |row, _| Key::int(row.size),
-        |row, cx| match row.size {
-            Some(size) => cells::plain(format::bytes(size), cx),
-            None => cells::dim(format::UNKNOWN, cx),
-        },
+        |row, cx| cells::bytes(row.size, cx),
     ),
     Column::number(
         "RATE",
@@ -416,21 +413,11 @@ impl Screen for TopicScreen {
         ]
     }
 
-    fn list(&mut self) -> Option<&mut dyn Rows> {
-        if self.groups_focused {
-            Some(&mut self.groups)
-        } else {
-            Some(&mut self.partitions)
-        }
-    }
-
-    fn list_ref(&self) -> Option<&dyn Rows> {
-        if self.groups_focused {
-            Some(&self.groups)
-        } else {
-            Some(&self.partitions)
-        }
-    }
+    focused_list!(if self.groups_focused {
+        groups
+    } else {
+        partitions
+    });
 
     fn click(&mut self, x: u16, y: u16, cx: &Cx<'_>) -> Clicked {
         let clicked = self.partitions.click(x, y, cx);
@@ -446,10 +433,11 @@ impl Screen for TopicScreen {
         Clicked::Nothing
     }
 
-    fn on_data(&mut self, cx: &Cx<'_>, changed: Changed) {
-        if !changed.any(SHOWN) {
-            return;
-        }
+    fn shows(&self) -> Changed {
+        SHOWN
+    }
+
+    fn on_data(&mut self, cx: &Cx<'_>, _changed: Changed) {
         let Some(metadata) = cx.snapshot.metadata.get() else {
             return;
         };

@@ -9,7 +9,6 @@ use ratatui::style::Style;
 use ratatui::text::Span;
 
 use super::{cells, forms};
-use crate::cluster::Interest;
 use crate::derive::{
     self, CmakPercents, HealthCounts, TopicBalance, Total, topic_health, topic_rate, topic_size,
 };
@@ -19,8 +18,8 @@ use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::event::Effect;
 use crate::ui::format;
-use crate::ui::screen::{Changed, Moving, Part, Place, Screen, Step, Toast};
-use crate::ui::widgets::list::{Column, Key, List, Named, Rows};
+use crate::ui::screen::{Changed, Moving, Part, Place, Screen, Step, Toast, focused_list};
+use crate::ui::widgets::list::{Column, Key, List, Named};
 
 /// One topic. Numbers are made when they are drawn or sorted by, and kept until what they are made
 /// from is read again: of thousands of topics only those on the screen are computed.
@@ -355,10 +354,6 @@ impl Screen for Topics {
         &[Scope::Topics, Scope::List]
     }
 
-    fn interest(&self, _cx: &Cx<'_>) -> Interest {
-        Interest::default()
-    }
-
     fn parts(&self, cx: &Cx<'_>) -> Vec<Part> {
         let snapshot = cx.snapshot;
         vec![
@@ -368,18 +363,13 @@ impl Screen for Topics {
         ]
     }
 
-    fn list(&mut self) -> Option<&mut dyn Rows> {
-        Some(&mut self.list)
-    }
+    focused_list!(self.list);
 
-    fn list_ref(&self) -> Option<&dyn Rows> {
-        Some(&self.list)
+    fn shows(&self) -> Changed {
+        SHOWN
     }
 
     fn on_data(&mut self, cx: &Cx<'_>, changed: Changed) {
-        if !changed.any(SHOWN) {
-            return;
-        }
         let Some(metadata) = cx.snapshot.metadata.get() else {
             return;
         };

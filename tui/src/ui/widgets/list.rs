@@ -4,199 +4,22 @@
 //! that their columns turn into cells when they are drawn. The selection follows its row by name
 //! when rows come, go or move.
 
+mod column;
+mod filter;
+
 use std::cell::Cell;
-use std::cmp::Ordering;
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
-use ratatui::text::{Line, Span};
-use ratatui::widgets::Widget;
-use unicode_width::UnicodeWidthStr;
+use ratatui::text::Span;
 
-use crate::derive::Total;
+pub use self::column::{Align, Column, Growth, Key};
+use self::column::{draw_cell, layout};
+pub use self::filter::Filter;
 use crate::ui::cx::Cx;
 use crate::ui::format;
 use crate::ui::theme::Theme;
-
-/// What a column sorts by. What is unknown comes last in both directions.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Key {
-    Text(Arc<str>),
-    Int(i64),
-    Float(f64),
-    Unknown,
-}
-
-impl Key {
-    pub fn text(text: &str) -> Self {
-        Self::Text(text.into())
-    }
-
-    /// Partitions in the order of their numbers, topic by topic.
-    pub fn partition(topic: &str, id: i32) -> Self {
-        Self::Text(format!("{topic}\0{id:010}").into())
-    }
-
-    pub fn size(n: usize) -> Self {
-        Self::Int(i64::try_from(n).unwrap_or(i64::MAX))
-    }
-
-    /// What is known of a sum; a sum that lacks parts sorts by the parts it has.
-    pub fn total<T: Copy + Default + std::ops::AddAssign>(
-        total: &Total<T>,
-        number: impl Fn(T) -> f64,
-    ) -> Self {
-        total
-            .partial()
-            .map_or(Self::Unknown, |sum| Self::Float(number(sum)))
-    }
-
-    pub fn int(n: Option<impl Into<i64>>) -> Self {
-        n.map_or(Self::Unknown, |n| Self::Int(n.into()))
-    }
-
-    fn compare(&self, other: &Self, descending: bool) -> Ordering {
-        let order = match (self, other) {
-            (Self::Unknown, Self::Unknown) => return Ordering::Equal,
-            (Self::Unknown, _) => return Ordering::Greater,
-            (_, Self::Unknown) => return Ordering::Less,
-            (Self::Text(a), Self::Text(b)) => a.cmp(b),
-            (Self::Int(a), Self::Int(b)) => a.cmp(b),
-            (a, b) => a.number().total_cmp(&b.number()),
-        };
-        if descending { order.reverse() } else { order }
-    }
-
-    fn number(&self) -> f64 {
-        match self {
-            Self::Int(n) => *n as f64,
-            Self::Float(n) => *n,
-            Self::Text(_) | Self::Unknown => f64::NAN,
-        }
-    }
-}
-
-/// What a column does with room that is left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Growth {
-    None,
-    /// Takes what the longest name of a row needs, and others make way for it.
-    Name,
-    /// Takes its share, up to three times its width: a table that is spread over a wide screen is
-    /// hard to read.
-    Share,
-    /// Takes all that the others leave.
-    Rest,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Align {
-    Left,
-    Right,
-}
-
-/// One column over rows of type `R`, which are read with the help of what is known.
-pub struct Column<R> {
-    pub title: &'static str,
-    /// Cells of the screen that it needs, its title among them.
-    pub width: u16,
-    pub grows: Growth,
-    pub align: Align,
-    /// Columns of the largest number go first when the screen is narrow; 0 stays.
-    pub priority: u8,
-    pub key: fn(&R, &Cx<'_>) -> Key,
-    pub cell: fn(&R, &Cx<'_>) -> Span<'static>,
-}
-
-type KeyOf<R> = fn(&R, &Cx<'_>) -> Key;
-type CellOf<R> = fn(&R, &Cx<'_>) -> Span<'static>;
-
-impl<R> Column<R> {
-    /// The name of the rows: stays, and takes the room that it needs.
-    pub const fn name(title: &'static str, width: u16, key: KeyOf<R>, cell: CellOf<R>) -> Self {
-        Self {
-            title,
-            width,
-            grows: Growth::Name,
-            align: Align::Left,
-            priority: 0,
-            key,
-            cell,
-        }
-    }
-
-    pub const fn text(
-        title: &'static str,
-        width: u16,
-        priority: u8,
-        key: KeyOf<R>,
-        cell: CellOf<R>,
-    ) -> Self {
-        Self {
-            title,
-            width,
-            grows: Growth::None,
-            align: Align::Left,
-            priority,
-            key,
-            cell,
-        }
-    }
-
-    pub const fn number(
-        title: &'static str,
-        width: u16,
-        priority: u8,
-        key: KeyOf<R>,
-        cell: CellOf<R>,
-    ) -> Self {
-        Self {
-            title,
-            width,
-            grows: Growth::None,
-            align: Align::Right,
-            priority,
-            key,
-            cell,
-        }
-    }
-
-    /// A text that takes all the room that is left.
-    pub const fn rest(
-        title: &'static str,
-        width: u16,
-        priority: u8,
-        key: KeyOf<R>,
-        cell: CellOf<R>,
-    ) -> Self {
-        Self {
-            grows: Growth::Rest,
-            ..Self::text(title, width, priority, key, cell)
-        }
-    }
-
-    /// A text that takes its share of the room that is left.
-    pub const fn wide(
-        title: &'static str,
-        width: u16,
-        priority: u8,
-        key: KeyOf<R>,
-        cell: CellOf<R>,
-    ) -> Self {
-        Self {
-            title,
-            width,
-            grows: Growth::Share,
-            align: Align::Left,
-            priority,
-            key,
-            cell,
-        }
-    }
-}
 
 /// A row that has a name of its own, by which it is found again and filtered.
 pub trait Named {
@@ -206,59 +29,6 @@ pub trait Named {
     fn matches(&self, filter: &Filter) -> bool {
         filter.accepts(self.name())
     }
-}
-
-/// What `/` was given: text that must be part of the name; `!` in front turns it round.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
-    text: String,
-    lower: String,
-    inverse: bool,
-    exact_case: bool,
-}
-
-impl Filter {
-    pub fn new(text: &str) -> Self {
-        let (inverse, wanted) = match text.strip_prefix('!') {
-            Some(rest) => (true, rest),
-            None => (false, text),
-        };
-        Self {
-            text: text.to_owned(),
-            lower: wanted.to_lowercase(),
-            inverse,
-            // Small letters find both, as in vim's smartcase.
-            exact_case: wanted.chars().any(char::is_uppercase),
-        }
-    }
-
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.lower.is_empty()
-    }
-
-    pub fn accepts(&self, name: &str) -> bool {
-        if self.is_empty() {
-            return true;
-        }
-        let wanted = self.text.strip_prefix('!').unwrap_or(&self.text);
-        let found = if self.exact_case {
-            name.contains(wanted)
-        } else if name.is_ascii() {
-            contains_ignoring_case(name.as_bytes(), self.lower.as_bytes())
-        } else {
-            name.to_lowercase().contains(&self.lower)
-        };
-        found != self.inverse
-    }
-}
-
-fn contains_ignoring_case(name: &[u8], lower: &[u8]) -> bool {
-    name.windows(lower.len())
-        .any(|part| part.eq_ignore_ascii_case(lower))
 }
 
 /// What a list can do without its rows being known.
@@ -680,80 +450,6 @@ impl<R: Named> Rows for List<R> {
         }
         text
     }
-}
-
-fn draw_cell(span: Span<'static>, align: Align, area: Rect, buffer: &mut Buffer) {
-    let wanted = span.content.width();
-    let available = usize::from(area.width);
-    let style: Style = span.style;
-    if wanted > available {
-        let text = format::cut(&span.content, available);
-        Line::from(Span::styled(text, style)).render(area, buffer);
-    } else if align == Align::Right {
-        let shift = u16::try_from(available - wanted).unwrap_or(0);
-        let area = Rect {
-            x: area.x + shift,
-            width: area.width - shift,
-            ..area
-        };
-        Line::from(span).render(area, buffer);
-    } else {
-        Line::from(span).render(area, buffer);
-    }
-}
-
-/// The columns that fit into `width` with two cells between them, with their widths. The first
-/// cell is kept for marks. Columns of priority 2 and more make way for a long name.
-fn layout<R>(columns: &[Column<R>], name_width: u16, width: u16) -> Vec<(usize, u16)> {
-    let width = width.saturating_sub(2);
-    let mut shown: Vec<usize> = (0..columns.len()).collect();
-    let wanted = |i: usize| {
-        let column = &columns[i];
-        if column.grows == Growth::Name {
-            column.width.max(name_width)
-        } else {
-            column.width
-        }
-    };
-    let sum = |shown: &[usize], of: &dyn Fn(usize) -> u16| -> u16 {
-        shown
-            .iter()
-            .map(|i| of(*i) + 2)
-            .sum::<u16>()
-            .saturating_sub(2)
-    };
-    let least = |i: usize| columns[i].width;
-    loop {
-        let worst = shown
-            .iter()
-            .enumerate()
-            .max_by_key(|(_, i)| columns[**i].priority);
-        let Some((at, i)) = worst else { break };
-        let priority = columns[*i].priority;
-        let fits = sum(&shown, &wanted) <= width;
-        let must_stay = priority == 0 || (priority < 2 && sum(&shown, &least) <= width);
-        if fits || must_stay || shown.len() == 1 {
-            break;
-        }
-        shown.remove(at);
-    }
-    let mut spare = width.saturating_sub(sum(&shown, &least));
-    let mut widths: Vec<(usize, u16)> = shown.iter().map(|i| (*i, columns[*i].width)).collect();
-    let mut grow = |growth: Growth, most: &dyn Fn(usize) -> u16| {
-        let of_kind = |i: &usize| columns[*i].grows == growth;
-        let mut left = shown.iter().filter(|i| of_kind(i)).count();
-        for (i, width) in widths.iter_mut().filter(|(i, _)| of_kind(i)) {
-            let share = spare / u16::try_from(left.max(1)).unwrap_or(1);
-            let extra = share.min(most(*i));
-            *width += extra;
-            spare -= extra;
-            left -= 1;
-        }
-    };
-    grow(Growth::Name, &|i| wanted(i).saturating_sub(least(i)));
-    grow(Growth::Share, &|i| columns[i].width * 2);
-    grow(Growth::Rest, &|_| u16::MAX);
-    widths
 }
 
 #[cfg(test)]
