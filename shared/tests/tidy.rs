@@ -93,7 +93,10 @@ const LAYERS: &[Layers] = &[
             ("local", &["cluster", "model"]),
             ("demo", &["cluster", "local", "model", "ops"]),
             ("ui", &["cluster", "derive", "local", "model", "ops"]),
-            ("cli", &["cluster", "local", "model", "ops", "output", "ui"]),
+            (
+                "cli",
+                &["cluster", "derive", "local", "model", "ops", "output", "ui"],
+            ),
         ],
     },
 ];

@@ -14,6 +14,7 @@ mod local;
 mod reassign;
 mod screens;
 mod show;
+mod wait;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -29,6 +30,7 @@ use crate::model::{ClusterSnapshot, Fault, FaultKind, Update};
 use crate::output::{EXIT_CODES, Format, Printable, error_text, exit_code};
 
 pub use screens::{ScreenArgs, ui_options};
+pub use wait::WaitArgs;
 
 /// Names the bootstrap servers when `--bootstrap` does not.
 pub const BOOTSTRAP_VARIABLE: &str = "KAFKA_BOOTSTRAP";
@@ -126,6 +128,8 @@ pub enum Scripted {
         #[command(flatten)]
         change: ChangeArgs,
     },
+    /// Wait until a condition holds; exit with 8 when the time is over and it does not
+    Wait(WaitArgs),
     /// Start and stop brokers on this machine
     #[command(subcommand)]
     Local(LocalCommand),
@@ -235,6 +239,14 @@ pub enum PartitionsCommand {
 pub enum BrokersCommand {
     /// List the brokers with their share of partitions, leaders and bytes
     List,
+    /// Say what would happen if these brokers stopped now, all of them at once
+    ///
+    /// Exits with 8 when partitions would go offline or take no writes, the quorum would lose its
+    /// majority, or it is not known.
+    MayStop {
+        #[arg(required = true, value_name = "ID", value_delimiter = ',')]
+        ids: Vec<i32>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -510,6 +522,7 @@ async fn dispatch(global: &GlobalArgs, command: Scripted, io: &mut Io<'_>) -> Re
         Scripted::Topics(command) => change::topics(global, command, io).await,
         Scripted::Partitions(command) => change::partitions(global, command, io).await,
         Scripted::Brokers(BrokersCommand::List) => show::list_brokers(global, io).await,
+        Scripted::Brokers(BrokersCommand::MayStop { ids }) => show::may_stop(global, ids, io).await,
         Scripted::Groups(command) => groups::run(global, command, io).await,
         Scripted::Configs(ConfigsCommand::Describe { resource, all }) => {
             show::describe_configs(global, &resource, all, io).await
@@ -523,6 +536,7 @@ async fn dispatch(global: &GlobalArgs, command: Scripted, io: &mut Io<'_>) -> Re
         Scripted::Elect { topic, change } => {
             change::elect(global, topic.as_deref(), change, io).await
         }
+        Scripted::Wait(args) => wait::run(global, &args, io).await,
         Scripted::Local(command) => local::run(global, command, io).await,
         Scripted::Completions { shell } => {
             let mut text = Vec::new();

@@ -9,11 +9,13 @@
 //!   definition is named at the function; where it misleads, the better number stands beside it.
 
 mod balance;
+mod condition;
 mod feed;
 mod health;
 mod lag;
 mod progress;
 mod size;
+mod stop;
 mod throughput;
 mod total;
 
@@ -21,6 +23,7 @@ pub use balance::{
     BrokerBalance, ClusterBalance, CmakPercents, Spread, TopicBalance, broker_balances,
     cluster_balance, cmak, topic_balance,
 };
+pub use condition::{Condition, Needs, Reading, Value};
 pub use feed::Before;
 pub use health::{HealthCounts, PartitionHealth, cluster_health, partition_health, topic_health};
 pub use lag::{
@@ -28,6 +31,7 @@ pub use lag::{
 };
 pub use progress::{MoveProgress, moves};
 pub use size::{broker_sizes, leader_size, partition_sizes, topic_size};
+pub use stop::{Affected, MayStop, StopCheck, may_stop};
 pub use throughput::{cluster_rate, partition_rate, rate_between, topic_rate};
 pub use total::Total;
 

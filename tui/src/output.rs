@@ -45,8 +45,11 @@ pub trait Printable: Serialize {
     }
 }
 
+/// The exit code of a question whose answer is no.
+pub const EXIT_NO: u8 = 8;
+
 /// Exit codes. `--help` documents them from here.
-pub const EXIT_CODES: [(u8, &str); 8] = [
+pub const EXIT_CODES: [(u8, &str); 9] = [
     (0, "done"),
     (1, "failed"),
     (2, "the command line is wrong"),
@@ -58,6 +61,10 @@ pub const EXIT_CODES: [(u8, &str); 8] = [
     (5, "the cluster can't be reached, or did not answer in time"),
     (6, "exists already"),
     (7, "the cluster is too old for it"),
+    (
+        EXIT_NO,
+        "the answer is no: what was asked about does not hold",
+    ),
 ];
 
 /// The exit code of a failure.

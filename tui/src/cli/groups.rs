@@ -63,7 +63,7 @@ pub(super) async fn run(
 }
 
 /// Describes groups and reads what they committed, then the ends of the topics it is of.
-async fn read(session: &mut Session, groups: &[Arc<Group>]) -> Result<(), Fault> {
+pub(super) async fn read(session: &mut Session, groups: &[Arc<Group>]) -> Result<(), Fault> {
     let metadata = session.metadata()?;
     let (descriptions, committed) = tokio::join!(
         session.client.describe_groups(groups),

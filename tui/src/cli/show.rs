@@ -1,5 +1,6 @@
 //! Commands that only look.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::model::{ConfigResource, Fault, Update};
@@ -106,4 +107,28 @@ pub(super) async fn describe_configs(
     let configs = client.configs(&resource).await?;
     io.print(global.output, &output::configs(&configs, all));
     Ok(0)
+}
+
+/// Reads what it takes to say whether brokers may stop.
+pub(super) async fn may_stop(
+    global: &GlobalArgs,
+    ids: Vec<i32>,
+    io: &mut Io<'_>,
+) -> Result<u8, Fault> {
+    let mut session = Session::open(global).await?;
+    let metadata = session.metadata()?;
+    let (settings, quorum, groups, running) = tokio::join!(
+        session.client.topic_settings(&metadata),
+        session.client.quorum(),
+        session.client.groups_in(&metadata),
+        session.client.reassignments(),
+    );
+    session.apply(Update::Settings(shared(settings)));
+    session.apply(Update::Quorum(shared(quorum)));
+    session.apply(Update::Groups(shared(groups)));
+    session.apply(Update::Reassignments(shared(running)));
+    let brokers: BTreeSet<i32> = ids.into_iter().collect();
+    let answer = output::may_stop(&session.snapshot, &brokers);
+    io.print(global.output, &answer);
+    Ok(if answer.is_yes() { 0 } else { output::EXIT_NO })
 }

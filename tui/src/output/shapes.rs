@@ -3,14 +3,18 @@
 mod brokers;
 mod changes;
 mod groups;
+mod stop;
 mod topics;
+mod wait;
 
 pub use brokers::{BrokerRow, BrokersJson, LocalJson, brokers};
 pub use changes::{DoneJson, MoveRow, MovesJson, PlanJson, moves};
 pub use groups::{GroupJson, GroupRow, GroupsJson, LagRow, MemberRow, MissingPart, group, groups};
+pub use stop::{MayStopJson, may_stop};
 pub use topics::{
     ConfigRow, ConfigsJson, PartitionRow, TopicJson, TopicRow, TopicsJson, configs, topic, topics,
 };
+pub use wait::WaitJson;
 
 fn join(ids: &[i32]) -> String {
     ids.iter().map(i32::to_string).collect::<Vec<_>>().join(",")

@@ -77,6 +77,7 @@ pub enum Id {
     Local,
     LocalLog,
     Mark,
+    MayStop,
     Messages,
     NextPane,
     Now,
@@ -280,9 +281,11 @@ pub const COMMANDS: &[Command] = &[
 
     command(Id::Configs, Scope::Brokers, "configs", &[Char('c')], "settings of the selected broker").hint("settings"),
     command(Id::DrainBroker, Scope::Brokers, "drain", &[Char('d')], "move all replicas off the selected broker").writes().hint("drain"),
+    command(Id::MayStop, Scope::Brokers, "may-stop", &[Char('w')], "what would happen if the marked brokers or the selected one stopped now").hint("may stop?"),
 
     command(Id::Configs, Scope::Broker, "configs", &[Char('c')], "settings of this broker").hint("settings"),
     command(Id::DrainBroker, Scope::Broker, "drain", &[Char('d')], "move all replicas off this broker").writes().hint("drain"),
+    command(Id::MayStop, Scope::Broker, "may-stop", &[Char('w')], "what would happen if this broker stopped now").hint("may stop?"),
 
     command(Id::CreateTopic, Scope::Topics, "create", &[Char('n')], "create a topic").takes(Argument::Text).writes().hint("new"),
     command(Id::Messages, Scope::Topics, "messages", &[Char('m')], "read messages of the selected topic").takes(Argument::Topic).hint("messages"),

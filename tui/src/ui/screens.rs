@@ -16,6 +16,7 @@ mod quorum;
 mod reassign;
 mod reassignments;
 mod start;
+mod stop;
 mod topic;
 mod topics;
 

@@ -1,6 +1,7 @@
 //! The manager's cluster layer against a running cluster: one that this test starts in its own
 //! process, or the one that `KAFKA_BOOTSTRAP` names; and the real program in a pseudo-terminal.
 
+mod asking;
 mod cluster;
 mod groups;
 mod local_cluster;

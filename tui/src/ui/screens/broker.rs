@@ -6,7 +6,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Span;
 
-use super::{brokers, cells, topics};
+use super::{brokers, cells, stop, topics};
 use crate::model::ConfigResource;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
@@ -269,6 +269,7 @@ impl Screen for BrokerScreen {
     fn run(&mut self, command: Id, _argument: &str, cx: &Cx<'_>) -> Option<Vec<Step>> {
         Some(match command {
             Id::Configs => vec![Step::Push(Place::Configs(ConfigResource::Broker(self.id)))],
+            Id::MayStop => vec![stop::ask(&[self.id].into(), cx)],
             Id::DrainBroker => vec![Step::Push(Place::Reassign(Moving::Drain(self.id)))],
             Id::Open => vec![Step::Push(Place::Topic(
                 self.list.selected_row()?.topic.to_string(),

@@ -8,7 +8,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
-use super::{cells, topics};
+use super::{cells, stop, topics};
 use crate::derive::{self, BrokerBalance};
 use crate::model::{ClusterMetadata, ConfigResource};
 use crate::ui::command::{Id, Scope};
@@ -307,6 +307,10 @@ impl Screen for Brokers {
         Some(match command {
             Id::Open => vec![Step::Push(Place::Broker(row.id))],
             Id::Configs => vec![Step::Push(Place::Configs(ConfigResource::Broker(row.id)))],
+            Id::MayStop => {
+                let chosen = self.list.chosen().iter().map(|row| row.id).collect();
+                vec![stop::ask(&chosen, cx)]
+            }
             Id::DrainBroker => vec![Step::Push(Place::Reassign(Moving::Drain(row.id)))],
             Id::Copy => topics::copy(&row.address, cx),
             _ => return None,

@@ -435,3 +435,26 @@ fn the_last_change_can_be_taken_back() {
             .contains("topic \"new\" does not exist")
     );
 }
+
+#[test]
+fn whether_a_broker_may_stop_is_told_with_what_it_would_do() {
+    let mut driver = Driver::with(fixture::all());
+    driver.keys("2 w");
+    let screen = driver.screen(100, 24);
+    assert!(screen.contains("may broker 1 stop now?"), "{screen}");
+    assert!(screen.contains("yes, nothing would be missed"), "{screen}");
+    assert!(
+        screen.contains("- another controller will be elected"),
+        "{screen}"
+    );
+    driver.keys("esc j w");
+    let screen = driver.screen(100, 24);
+    assert!(
+        screen.contains("may broker 2 stop now?") && screen.contains("clicks-1"),
+        "{screen}"
+    );
+    assert!(
+        screen.contains("! 1 partition would have no replica in sync left"),
+        "{screen}"
+    );
+}

@@ -57,7 +57,7 @@ fn brokers() {
 
 
 
-    ? help  c settings  d drain  enter open  / filter  > sort  : command
+    ? help  c settings  d drain  w may stop?  enter open  / filter  > sort
     ");
     assert_snapshot!(look("2", 160, 8), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1                                                                                       live
@@ -67,7 +67,7 @@ fn brokers() {
         2  up         b2:9092                                                r2              1       2         4       0   6.00 MiB    512 GiB         -         -
         3  no answer  b3:9092                                                r3              1       2         5       2          …          -         -         -
 
-    ? help  c settings  d drain  enter open  / filter  > sort  : command  ctrl-p jump
+    ? help  c settings  d drain  w may stop?  enter open  / filter  > sort  : command  ctrl-p jump
     ");
 }
 
@@ -87,7 +87,7 @@ fn broker() {
     orders-1              leader        in sync       1.91 MiB           0
 
 
-    ? help  c settings  d drain  enter open  / filter  > sort  : command
+    ? help  c settings  d drain  w may stop?  enter open  / filter  > sort
     ");
 }
 

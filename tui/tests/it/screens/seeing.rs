@@ -5,7 +5,7 @@ use super::*;
 const TOPICS: [(&str, i32); 3] = [("alpha", 1), ("beta", 3), ("gamma-long-name", 2)];
 
 /// Every screen, the keys that lead there from anywhere, and what it has to show.
-const SCREENS: [(&str, &[&str]); 13] = [
+const SCREENS: [(&str, &[&str]); 14] = [
     (
         ":overview enter",
         &["HEALTH", "all is well", "1 (epoch 1, 1 voter)"],
@@ -37,6 +37,7 @@ const SCREENS: [(&str, &[&str]); 13] = [
         ":quorum enter",
         &["leader 1", "metadata.version", "LOG END"],
     ),
+    (":changes enter", &["overview › changes"]),
     (
         ":topics enter g a",
         &["reassign alpha", "nothing changes", "REPLICAS NOW"],
