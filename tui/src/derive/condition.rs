@@ -192,27 +192,34 @@ impl Node {
 
     fn holds(&self, snapshot: &ClusterSnapshot) -> Option<bool> {
         match self {
+            // False is the least that can be said, true the most.
             Self::All(nodes) => {
-                let all = nodes.iter().map(|node| node.holds(snapshot));
-                all.fold(Some(true), |so_far, holds| match (so_far, holds) {
-                    (Some(false), _) | (_, Some(false)) => Some(false),
-                    (Some(true), Some(true)) => Some(true),
-                    _ => None,
-                })
+                let worst = nodes
+                    .iter()
+                    .map(|node| node.holds(snapshot))
+                    .min_by_key(rank);
+                worst.unwrap_or(Some(true))
             }
             Self::Any(nodes) => {
-                let all = nodes.iter().map(|node| node.holds(snapshot));
-                all.fold(Some(false), |so_far, holds| match (so_far, holds) {
-                    (Some(true), _) | (_, Some(true)) => Some(true),
-                    (Some(false), Some(false)) => Some(false),
-                    _ => None,
-                })
+                let best = nodes
+                    .iter()
+                    .map(|node| node.holds(snapshot))
+                    .max_by_key(rank);
+                best.unwrap_or(Some(false))
             }
             Self::Not(node) => node.holds(snapshot).map(|holds| !holds),
             Self::Compare(left, op, right) => {
                 op.holds(&left.value(snapshot), &right.value(snapshot))
             }
         }
+    }
+}
+
+fn rank(holds: &Option<bool>) -> u8 {
+    match holds {
+        Some(false) => 0,
+        None => 1,
+        Some(true) => 2,
     }
 }
 
