@@ -40,7 +40,7 @@ pub mod dir;
 pub mod error;
 mod file_records;
 pub mod fsx;
-mod leader_epoch_cache;
+pub(crate) mod leader_epoch_cache;
 mod loader;
 mod maintain;
 pub mod manager;

@@ -26,7 +26,7 @@ mod broker;
 mod compatibility;
 mod controller_registration;
 mod folders;
-mod lifecycle;
+pub(crate) mod lifecycle;
 mod listeners;
 mod periodic;
 mod settings;

@@ -120,16 +120,19 @@ impl<'a> PartitionChangeBuilder<'a> {
         self
     }
 
-    /// Moves the partition. What is on its way in or out already stays so, if the new way has
-    /// nothing of the kind.
+    /// Moves the partition. What is on its way in already stays so, if the new way has nothing of
+    /// the kind.
+    ///
+    // Differs from Kafka: a reassignment in the place of another one leaves behind neither a replica
+    // that is both added and removed, for which it would wait for ever, nor one of its own target
+    // that is still to be removed.
     pub fn reassign(mut self, reassignment: Reassignment) -> Self {
         self.replicas = reassignment.replicas;
-        if !reassignment.removing.is_empty() {
-            self.removing = reassignment.removing;
-        }
+        self.removing = reassignment.removing;
         if !reassignment.adding.is_empty() {
             self.adding = reassignment.adding;
         }
+        self.adding.retain(|id| !self.removing.contains(id));
         self
     }
 
@@ -200,6 +203,10 @@ impl<'a> PartitionChangeBuilder<'a> {
 
     /// Below the minimal ISR, who leaves the ISR becomes eligible: it holds all that was committed,
     /// since nothing is committed below the minimal ISR.
+    ///
+    // Differs from Kafka: who is no replica any more is not eligible. It would keep the last known
+    // leader from being elected, and it would be taken for one that holds everything when it becomes a
+    // replica again, with an empty log.
     fn populate_elr(&mut self) {
         if !self.cx.is_elr_enabled {
             return;
@@ -211,8 +218,11 @@ impl<'a> PartitionChangeBuilder<'a> {
         self.elr.extend_from_slice(&self.partition.isr);
         self.elr.sort_unstable();
         self.elr.dedup();
-        self.elr
-            .retain(|id| !self.isr.contains(id) && !self.unclean_shutdown_replicas.contains(id));
+        self.elr.retain(|id| {
+            self.replicas.contains(id)
+                && !self.isr.contains(id)
+                && !self.unclean_shutdown_replicas.contains(id)
+        });
     }
 
     fn may_lead(&self, id: i32) -> bool {

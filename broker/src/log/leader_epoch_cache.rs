@@ -75,6 +75,10 @@ impl EpochCache {
         after.checked_sub(1).map(|index| self.0[index].epoch)
     }
 
+    pub fn latest(&self) -> Option<EpochEntry> {
+        self.0.last().copied()
+    }
+
     /// Drops epochs that start at or behind `end_offset`. Returns whether anything changed.
     pub fn truncate_from_end(&mut self, end_offset: i64) -> bool {
         let keep = self.0.partition_point(|e| e.start_offset < end_offset);
@@ -128,7 +132,7 @@ impl LeaderEpochs {
     }
 
     pub fn latest(&self) -> Option<EpochEntry> {
-        self.cache.read().0.last().copied()
+        self.cache.read().latest()
     }
 
     pub fn earliest(&self) -> Option<EpochEntry> {

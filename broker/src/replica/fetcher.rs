@@ -13,7 +13,7 @@
 //! Kafka: `server/AbstractFetcherManager.scala`, `server/ReplicaFetcherManager.scala` (4.3).
 
 pub mod link;
-mod session;
+pub(crate) mod session;
 pub(crate) mod state;
 mod task;
 

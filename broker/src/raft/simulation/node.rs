@@ -362,6 +362,26 @@ impl World {
         self.carry_out(idx, &Payload::default())
     }
 
+    /// The node has made a snapshot, and may let go of what is before it.
+    pub(crate) fn snapshot_taken(
+        &mut self,
+        idx: usize,
+        id: SnapshotId,
+        is_cleaning: bool,
+    ) -> Check {
+        let nothing = Payload::default();
+        self.step(idx, Input::SnapshotCreated(id), &nothing)?;
+        let disk = &mut self.nodes[idx].disk;
+        if !is_cleaning || id.end_offset <= disk.start_offset {
+            return Ok(());
+        }
+        // A start within the part that may be lost would be no start.
+        disk.flush();
+        disk.clean(id);
+        let start_offset = id.end_offset;
+        self.step(idx, Input::LogStartAdvanced { start_offset }, &nothing)
+    }
+
     /// Adds the bytes to the machine's answer and sends it.
     fn reply(&mut self, idx: usize, token: u64, mut response: Response) -> Check {
         let Some(origin) = self.nodes[idx].origins.remove(&token) else {

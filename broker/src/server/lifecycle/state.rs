@@ -36,7 +36,7 @@ pub(crate) enum BrokerState {
 
 /// What to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     Registration,
     Heartbeat {
         want_fence: bool,
@@ -46,7 +46,7 @@ pub(super) enum Next {
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Machine {
+pub(crate) struct Machine {
     interval_ms: i64,
     state: BrokerState,
     is_registered: bool,
@@ -60,7 +60,7 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn new(interval_ms: i64, now_ms: i64) -> Self {
+    pub(crate) fn new(interval_ms: i64, now_ms: i64) -> Self {
         Self {
             interval_ms: interval_ms.max(1),
             state: BrokerState::Starting,
@@ -74,23 +74,23 @@ impl Machine {
         }
     }
 
-    pub(super) fn state(&self) -> BrokerState {
+    pub(crate) fn state(&self) -> BrokerState {
         self.state
     }
 
     /// Whether the controller has taken a registration of this broker at least once.
-    pub(super) fn was_registered(&self) -> bool {
+    pub(crate) fn was_registered(&self) -> bool {
         self.was_registered
     }
 
     /// When [`Self::poll`] has something to send next; `None` if something else has to happen.
-    pub(super) fn deadline_ms(&self) -> Option<i64> {
+    pub(crate) fn deadline_ms(&self) -> Option<i64> {
         let is_over = self.state == BrokerState::ShuttingDown;
         (!self.is_under_way && !is_over).then_some(self.next_ms)
     }
 
     /// What to send now. It is under way until one of the methods below says what came of it.
-    pub(super) fn poll(&mut self, now_ms: i64) -> Option<Next> {
+    pub(crate) fn poll(&mut self, now_ms: i64) -> Option<Next> {
         if self.deadline_ms()? > now_ms {
             return None;
         }
@@ -106,7 +106,7 @@ impl Machine {
     }
 
     /// The controller took the registration.
-    pub(super) fn registered(&mut self, now_ms: i64) {
+    pub(crate) fn registered(&mut self, now_ms: i64) {
         self.is_registered = true;
         self.was_registered = true;
         self.is_urgent = true;
@@ -114,7 +114,7 @@ impl Machine {
     }
 
     /// The controller answered a heartbeat.
-    pub(super) fn heartbeat_answered(&mut self, now_ms: i64, response: &BrokerHeartbeatResponse) {
+    pub(crate) fn heartbeat_answered(&mut self, now_ms: i64, response: &BrokerHeartbeatResponse) {
         let mut wait_ms = self.interval_ms;
         match self.state {
             BrokerState::Starting => {
@@ -137,7 +137,7 @@ impl Machine {
     }
 
     /// There was no answer, or an error. After a failure nothing is urgent.
-    pub(super) fn failed(&mut self, now_ms: i64) {
+    pub(crate) fn failed(&mut self, now_ms: i64) {
         self.is_urgent = false;
         let wait_ms = if self.state < BrokerState::Running {
             self.interval_ms.min(STARTING_RETRY_MS)
@@ -148,7 +148,7 @@ impl Machine {
     }
 
     /// No controller was found in time; the search is a wait of its own.
-    pub(super) fn timed_out(&mut self, now_ms: i64) {
+    pub(crate) fn timed_out(&mut self, now_ms: i64) {
         self.answered(now_ms, 0);
     }
 
@@ -163,26 +163,26 @@ impl Machine {
     }
 
     /// The broker can lead and follow from now on.
-    pub(super) fn ready_to_unfence(&mut self, now_ms: i64) {
+    pub(crate) fn ready_to_unfence(&mut self, now_ms: i64) {
         self.is_ready_to_unfence = true;
         self.tell_at_once(now_ms);
     }
 
     /// Something that heartbeats carry has changed, as a directory that is lost.
-    pub(super) fn changed(&mut self, now_ms: i64) {
+    pub(crate) fn changed(&mut self, now_ms: i64) {
         if self.is_registered {
             self.tell_at_once(now_ms);
         }
     }
 
     /// The controller lacks something of the registration.
-    pub(super) fn register_again(&mut self, now_ms: i64) {
+    pub(crate) fn register_again(&mut self, now_ms: i64) {
         self.is_registered = false;
         self.tell_at_once(now_ms);
     }
 
     /// Asks for leave; a broker that doesn't run goes without.
-    pub(super) fn begin_controlled_shutdown(&mut self, now_ms: i64) {
+    pub(crate) fn begin_controlled_shutdown(&mut self, now_ms: i64) {
         match self.state {
             BrokerState::Running => {
                 self.state = BrokerState::PendingControlledShutdown;
@@ -194,7 +194,7 @@ impl Machine {
     }
 
     /// The registration that was to be given up is not there.
-    pub(super) fn not_registered_any_more(&mut self) {
+    pub(crate) fn not_registered_any_more(&mut self) {
         self.is_under_way = false;
         self.state = BrokerState::ShuttingDown;
     }

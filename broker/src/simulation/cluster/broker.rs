@@ -1,177 +1,144 @@
-//! A broker: registers, sends heartbeats, leads or follows the partition.
+//! A broker: its disk, which outlives the process, its standing with the controller, and how it
+//! follows the metadata.
+//!
+//! A process registers with the epoch that the last clean shutdown left behind, opens its logs once
+//! it has caught up (which is the end of that mark), follows the metadata from then on, and wants to
+//! be unfenced.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use kafka_protocol::messages::alter_partition_request::{BrokerState, PartitionData, TopicData};
 use kafka_protocol::messages::broker_registration_request::Feature;
-use kafka_protocol::messages::{
-    AlterPartitionRequest, BrokerHeartbeatRequest, BrokerId, BrokerRegistrationRequest,
-};
+use kafka_protocol::messages::{BrokerHeartbeatRequest, BrokerId, BrokerRegistrationRequest};
 use kafka_protocol::protocol::StrBytes;
 use kafka_shared::error::ErrorCode;
 use kafka_shared::types::Uuid;
+use parking_lot::Mutex;
 
-use super::{Answer, Ask, Cluster, Fetch, Fetched, MIN_ISR, Message, TOPIC, idx};
+use super::fetcher::Fetcher;
+use super::log::Log;
+use super::replica::Replica;
+use super::{Answer, Ask, Cluster, Message, Outstanding, TOPIC, idx};
 use crate::controller::testing::CLUSTER_ID;
 use crate::metadata::MetadataImage;
+use crate::metadata::delta::MetadataDelta;
 use crate::metadata::features::SUPPORTED;
 use crate::raft::simulation::invariants::Check;
-use crate::replica::fetcher::state::truncation_offset;
-use crate::replica::partition::state::isr::{IsrOutcome, IsrProposal};
-use crate::replica::partition::state::{Change, FollowerFetch, PartitionState, Registration};
-use crate::simulation::Rng;
+use crate::replica::fetch_session::FetchSessionCache;
+use crate::replica::partition::state::{Change, Registration};
+use crate::server::lifecycle::state::{BrokerState, Machine, Next};
 
 const HEARTBEAT_MS: i64 = 500;
-const TIMEOUT_MS: i64 = 1_000;
-const RETRY_MS: i64 = 100;
-const LAG_MAX_MS: i64 = 1_500;
-const FETCH_MS: i64 = 50;
-const FETCH_ENTRIES: usize = 3;
+pub(super) const TIMEOUT_MS: i64 = 1_000;
+pub(super) const LAG_MAX_MS: i64 = 1_500;
+const CHECKPOINT_MS: i64 = 1_300;
+/// How long a broker asks for leave.
+const LEAVE_MS: i64 = 6_000;
 
-/// A record of the partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Entry {
-    epoch: i32,
-    pub(super) value: u64,
-}
-
-/// The partition's log, which outlives the process.
+/// What is left when the process is gone.
 #[derive(Debug, Default)]
-struct Log {
-    entries: Vec<Entry>,
-    /// Leader epochs and their start offsets.
-    epochs: Vec<(i32, i64)>,
-    high_watermark: i64,
+struct Disk {
+    logs: BTreeMap<i32, Log>,
+    /// The epoch that a clean shutdown has left behind.
+    clean_epoch: Option<i64>,
 }
 
-impl Log {
-    fn end(&self) -> i64 {
-        i64::try_from(self.entries.len()).unwrap()
-    }
-
-    fn start_epoch(&mut self, epoch: i32, offset: i64) {
-        if self.epochs.last().is_none_or(|(last, _)| *last < epoch) {
-            self.epochs.retain(|(_, start)| *start < offset);
-            self.epochs.push((epoch, offset));
-        }
-    }
-
-    fn append(&mut self, entry: Entry) {
-        self.start_epoch(entry.epoch, self.end());
-        self.entries.push(entry);
-    }
-
-    fn truncate(&mut self, offset: i64) {
-        self.entries.truncate(usize::try_from(offset).unwrap());
-        self.epochs.retain(|(_, start)| *start < offset);
-        self.high_watermark = self.high_watermark.min(offset);
-    }
-
-    /// The greatest epoch at or below this one, and where it ends.
-    fn epoch_end(&self, epoch: i32) -> Option<(i32, i64)> {
-        let next = self.epochs.partition_point(|(known, _)| *known <= epoch);
-        let floor = self.epochs[..next].last()?.0;
-        let end = self
-            .epochs
-            .get(next)
-            .map_or(self.end(), |(_, start)| *start);
-        Some((floor, end))
-    }
-}
-
-/// A request that is under way.
-#[derive(Debug)]
-struct Outstanding {
-    number: u64,
-    until_ms: i64,
-}
-
-#[derive(Debug)]
-struct Promise {
-    required_offset: i64,
-    leading_since_epoch: i32,
-    value: u64,
-}
-
-#[derive(Debug)]
-pub(super) struct Broker {
-    id: i32,
-    log: Log,
-    /// 0 while the process is down.
-    life: u64,
-    epoch: Option<i64>,
-    image: Arc<MetadataImage>,
+/// What is gone with the process.
+pub(super) struct Process {
+    incarnation_id: Uuid,
+    previous_epoch: i64,
+    machine: Machine,
+    pub(super) epoch: i64,
+    pub(super) image: Arc<MetadataImage>,
     applied_offset: i64,
-    partition: PartitionState,
-    promises: Vec<Promise>,
+    is_loaded: bool,
+    pub(super) replicas: BTreeMap<i32, Replica>,
+    pub(super) fetchers: BTreeMap<i32, Fetcher>,
+    pub(super) sessions: Mutex<FetchSessionCache>,
     ask: Option<Outstanding>,
-    alter: Option<(Outstanding, IsrProposal)>,
-    fetch: Option<Outstanding>,
-    next_heartbeat_ms: i64,
-    next_fetch_ms: i64,
+    ready_at_ms: Option<i64>,
     next_check_ms: i64,
-    pub(super) wants_to_stop: bool,
+    next_checkpoint_ms: i64,
+    leave_by_ms: Option<i64>,
+}
+
+pub(super) struct Broker {
+    pub(super) id: i32,
+    disk: Disk,
+    pub(super) process: Option<Process>,
+}
+
+/// A replica with its log.
+pub(super) type Hosted<'a> = (&'a mut Replica, &'a mut Log);
+
+impl Process {
+    fn next_ms(&self) -> i64 {
+        let fetchers = self.fetchers.values().map(|fetcher| fetcher.next_ms);
+        let replicas = self.replicas.values().filter_map(Replica::next_ms);
+        let answer_ms = self.ask.as_ref().map(|ask| ask.until_ms);
+        fetchers
+            .chain(replicas)
+            .chain(answer_ms)
+            .chain(self.machine.deadline_ms())
+            .chain(self.ready_at_ms)
+            .chain(self.leave_by_ms)
+            .chain([self.next_check_ms, self.next_checkpoint_ms])
+            .min()
+            .unwrap_or(i64::MAX)
+    }
+
+    /// The epoch of a broker's registration, while the controller would take it into an ISR.
+    pub(super) fn active_epoch(&self, id: i32) -> Option<i64> {
+        active_epoch(&self.image, id)
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leave_by_ms.is_some()
+    }
+}
+
+pub(super) fn active_epoch(image: &MetadataImage, id: i32) -> Option<i64> {
+    let broker = image.cluster.broker(id)?;
+    broker.is_active().then_some(broker.epoch)
 }
 
 impl Broker {
     pub(super) fn new(id: i32) -> Self {
         Self {
             id,
-            log: Log::default(),
-            life: 0,
-            epoch: None,
-            image: Arc::default(),
-            applied_offset: -1,
-            partition: PartitionState::new(id),
-            promises: Vec::new(),
-            ask: None,
-            alter: None,
-            fetch: None,
-            next_heartbeat_ms: 0,
-            next_fetch_ms: 0,
-            next_check_ms: 0,
-            wants_to_stop: false,
+            disk: Disk::default(),
+            process: None,
         }
-    }
-
-    /// The process is gone. Of the high watermark what was written last is left.
-    pub(super) fn stop(&mut self, rng: &mut Rng) {
-        if self.life == 0 {
-            return;
-        }
-        let mut log = std::mem::take(&mut self.log);
-        log.high_watermark = rng.between(0, log.high_watermark);
-        *self = Self {
-            log,
-            ..Self::new(self.id)
-        };
-    }
-
-    pub(super) fn start(&mut self, life: u64, now_ms: i64) {
-        self.life = life;
-        self.next_heartbeat_ms = now_ms;
-        self.next_fetch_ms = now_ms;
-        self.next_check_ms = now_ms;
     }
 
     pub(super) fn next_ms(&self) -> i64 {
-        if self.life == 0 {
-            return i64::MAX;
-        }
-        let fetch_or_heartbeat_ms = self.next_heartbeat_ms.min(self.next_fetch_ms);
-        fetch_or_heartbeat_ms.min(self.next_check_ms)
+        self.process.as_ref().map_or(i64::MAX, Process::next_ms)
     }
 
-    fn active_epoch(image: &MetadataImage, id: i32) -> Option<i64> {
-        let broker = image.cluster.broker(id)?;
-        broker.is_active().then_some(broker.epoch)
+    pub(super) fn log(&self, partition: i32) -> Option<&Log> {
+        self.disk.logs.get(&partition)
     }
 
-    fn incarnation(&self) -> Uuid {
-        Uuid::from_u128(1_000_000 * u128::from(self.id.unsigned_abs()) + u128::from(self.life))
+    pub(super) fn hosted(&mut self, partition: i32) -> Option<Hosted<'_>> {
+        let replica = self.process.as_mut()?.replicas.get_mut(&partition)?;
+        Some((replica, self.disk.logs.get_mut(&partition)?))
     }
 
-    fn registration(&self) -> BrokerRegistrationRequest {
+    pub(super) fn describe(&self) -> String {
+        let logs = self.disk.logs.iter().map(|(partition, log)| {
+            let position = log.position();
+            let state = self.process.as_ref().and_then(|process| {
+                let replica = process.replicas.get(partition)?;
+                Some(format!("{:?}", replica.state))
+            });
+            format!("{partition}: {position:?} {state:?}")
+        });
+        let logs: Vec<_> = logs.collect();
+        let state = self.process.as_ref().map(|p| (p.machine.state(), p.epoch));
+        format!("{} {state:?} {logs:?}", self.id)
+    }
+
+    fn registration(&self, process: &Process) -> BrokerRegistrationRequest {
         let feature = |feature: &crate::metadata::features::Feature| {
             Feature::default()
                 .with_name(StrBytes::from_static_str(feature.name))
@@ -182,157 +149,236 @@ impl Broker {
         BrokerRegistrationRequest::default()
             .with_broker_id(BrokerId(self.id))
             .with_cluster_id(StrBytes::from_static_str(CLUSTER_ID))
-            .with_incarnation_id(self.incarnation())
+            .with_incarnation_id(process.incarnation_id)
             .with_features(SUPPORTED.iter().map(feature).collect())
             .with_log_dirs(vec![directory])
-            .with_previous_broker_epoch(-1)
-    }
-
-    fn heartbeat(&self, epoch: i64) -> BrokerHeartbeatRequest {
-        BrokerHeartbeatRequest::default()
-            .with_broker_id(BrokerId(self.id))
-            .with_broker_epoch(epoch)
-            .with_current_metadata_offset(self.applied_offset)
-            .with_want_fence(false)
-            .with_want_shut_down(self.wants_to_stop)
-    }
-
-    fn alteration(&self, proposal: &IsrProposal, topic_id: Uuid) -> AlterPartitionRequest {
-        let member = |(id, epoch): &(i32, i64)| {
-            BrokerState::default()
-                .with_broker_id(BrokerId(*id))
-                .with_broker_epoch(*epoch)
-        };
-        let partition = PartitionData::default()
-            .with_partition_index(0)
-            .with_leader_epoch(proposal.leader_epoch)
-            .with_partition_epoch(proposal.partition_epoch)
-            .with_new_isr_with_epochs(proposal.isr.iter().map(member).collect());
-        let topic = TopicData::default()
-            .with_topic_id(topic_id)
-            .with_partitions(vec![partition]);
-        AlterPartitionRequest::default()
-            .with_broker_id(BrokerId(self.id))
-            .with_broker_epoch(self.epoch.unwrap_or(-1))
-            .with_topics(vec![topic])
+            .with_previous_broker_epoch(process.previous_epoch)
     }
 }
 
 impl Cluster {
-    fn broker(&mut self, at: usize) -> &mut Broker {
+    pub(super) fn broker(&mut self, at: usize) -> &mut Broker {
         self.brokers.get_mut(&at).expect("the node is a broker")
     }
 
-    pub(super) fn broker_applies(&mut self, at: usize, image: Arc<MetadataImage>) -> Check {
+    pub(super) fn log_of(&self, id: i32, partition: i32) -> Option<&Log> {
+        self.brokers.get(&idx(id))?.log(partition)
+    }
+
+    /// The process is gone, or the power.
+    pub(super) fn broker_crashed(&mut self, at: usize) {
+        let percent = self.plan.power_loss_percent;
+        let Some(broker) = self.brokers.get_mut(&at) else {
+            return;
+        };
+        if broker.process.take().is_none() {
+            return;
+        }
+        if !self.rng.percent(percent) {
+            self.trace(at, || "is killed".into());
+            return;
+        }
+        self.counts.power_losses += 1;
+        let broker = self.brokers.get_mut(&at).expect("it was there");
+        let id = broker.id;
+        for (partition, log) in &mut broker.disk.logs {
+            if log.lose_power(&mut self.rng) {
+                self.facts.lost_power(id, *partition);
+            }
+        }
+        self.trace(at, || {
+            let logs = self.brokers[&at].disk.logs.iter();
+            let ends: Vec<_> = logs.map(|(p, log)| (*p, log.end_offset())).collect();
+            format!("loses power; what is left ends at {ends:?}")
+        });
+    }
+
+    pub(super) fn broker_starts(&mut self, at: usize, incarnation: u64) {
+        let now_ms = self.world.now_ms;
+        let Some(broker) = self.brokers.get_mut(&at) else {
+            return;
+        };
+        let incarnation_id = 1_000_000 * u128::from(broker.id.unsigned_abs());
+        broker.process = Some(Process {
+            incarnation_id: Uuid::from_u128(incarnation_id + u128::from(incarnation)),
+            previous_epoch: broker.disk.clean_epoch.unwrap_or(-1),
+            machine: Machine::new(HEARTBEAT_MS, now_ms),
+            epoch: -1,
+            image: Arc::default(),
+            applied_offset: -1,
+            is_loaded: false,
+            replicas: BTreeMap::new(),
+            fetchers: BTreeMap::new(),
+            sessions: Mutex::new(FetchSessionCache::new(100)),
+            ask: None,
+            ready_at_ms: None,
+            next_check_ms: now_ms + LAG_MAX_MS / 2,
+            next_checkpoint_ms: now_ms + CHECKPOINT_MS,
+            leave_by_ms: None,
+        });
+        self.trace(at, || "starts".into());
+    }
+
+    /// Somebody stops the broker in order.
+    pub(super) fn broker_leaves(&mut self, at: usize) {
+        let now_ms = self.world.now_ms;
+        let Some(broker) = self.brokers.get_mut(&at) else {
+            return;
+        };
+        if let Some(process) = &mut broker.process
+            && process.machine.state() == BrokerState::Running
+        {
+            process.leave_by_ms = Some(now_ms + LEAVE_MS);
+            process.machine.begin_controlled_shutdown(now_ms);
+            self.trace(at, || "wants to leave".into());
+        }
+    }
+
+    /// The broker's process ends in order.
+    fn broker_stops(&mut self, at: usize) {
+        let broker = self.broker(at);
+        let Some(process) = broker.process.take() else {
+            return;
+        };
+        if process.is_loaded {
+            broker.disk.logs.values_mut().for_each(Log::close);
+            broker.disk.clean_epoch = Some(process.epoch);
+        }
+        self.counts.clean_stops += 1;
+        self.trace(at, || "has stopped".into());
+        self.world.crash_node(at);
+    }
+
+    pub(super) fn broker_applies(
+        &mut self,
+        at: usize,
+        delta: &MetadataDelta,
+        image: Arc<MetadataImage>,
+    ) -> Check {
+        let Some(process) = &mut self.broker(at).process else {
+            return Ok(());
+        };
+        process.applied_offset = image.offset();
+        process.image = image;
+        if process.is_loaded {
+            self.publish(at, delta)?;
+        }
+        Ok(())
+    }
+
+    /// Opens the logs, and begins to follow the metadata.
+    fn broker_loads(&mut self, at: usize) -> Check {
+        let ready_at_ms = self.world.now_ms + self.rng.between(0, 300);
+        let broker = self.broker(at);
+        broker.disk.clean_epoch = None;
+        broker.disk.logs.values_mut().for_each(Log::open);
+        let Some(process) = &mut broker.process else {
+            return Ok(());
+        };
+        process.is_loaded = true;
+        process.ready_at_ms = Some(ready_at_ms);
+        let image = Arc::clone(&process.image);
+        let id = broker.id;
+        let is_stray = |partition: i32| {
+            let registration = image.topics.partition(TOPIC, partition);
+            registration.is_none_or(|registration| !registration.replicas.contains(&id))
+        };
+        broker
+            .disk
+            .logs
+            .retain(|partition, _| !is_stray(*partition));
+        let delta = MetadataDelta::between(&Arc::default(), &image);
+        self.publish(at, &delta)
+    }
+
+    /// As the replica manager follows the metadata.
+    fn publish(&mut self, at: usize, delta: &MetadataDelta) -> Check {
+        let id = self.broker(at).id;
+        if let Some(changes) = delta.local_changes(id) {
+            for deleted in changes.deletes.keys() {
+                let partition = deleted.partition;
+                self.unfollow(at, partition);
+                let broker = self.broker(at);
+                broker.disk.logs.remove(&partition);
+                if let Some(process) = &mut broker.process {
+                    process.replicas.remove(&partition);
+                }
+                self.trace(at, || format!("drops its replica of {partition}"));
+            }
+            for leading in changes.leaders.keys() {
+                self.unfollow(at, leading.partition);
+            }
+            let changed = changes.leaders.iter().chain(&changes.followers);
+            for (partition, replica) in changed {
+                let registration = Registration::from(&*replica.partition);
+                self.replica_changes(at, partition.partition, &registration)?;
+            }
+        }
+        self.follow_brokers(at, &delta.changed_brokers().collect());
+        Ok(())
+    }
+
+    fn replica_changes(&mut self, at: usize, partition: i32, new: &Registration) -> Check {
         let now_ms = self.world.now_ms;
         let broker = self.broker(at);
-        broker.applied_offset = image.provenance.last_contained_offset;
-        broker.image = Arc::clone(&image);
-        // What the log says of an earlier life is not for this one.
-        let own = image.cluster.broker(broker.id);
-        if own.is_none_or(|own| own.incarnation_id != broker.incarnation()) {
-            return Ok(());
-        }
-        let Some(partition) = image.topics.partition(TOPIC, 0) else {
+        let id = broker.id;
+        let Some(process) = &mut broker.process else {
             return Ok(());
         };
-        if !partition.replicas.contains(&broker.id) {
-            return Ok(());
-        }
-        let registration = Registration {
-            leader: partition.has_leader().then_some(partition.leader),
-            leader_epoch: partition.leader_epoch,
-            partition_epoch: partition.partition_epoch,
-            replicas: partition.replicas.to_vec(),
-            isr: partition.isr.to_vec(),
-            adding_replicas: partition.adding_replicas.to_vec(),
-            removing_replicas: partition.removing_replicas.to_vec(),
-        };
-        let end = broker.log.end();
-        match broker.partition.apply(&registration, end, now_ms) {
-            Change::Stale => {}
-            Change::Follower { .. } => {
-                broker.fetch = None;
-                broker.next_fetch_ms = now_ms;
+        let log = broker.disk.logs.entry(partition).or_default();
+        let replica = process
+            .replicas
+            .entry(partition)
+            .or_insert_with(|| Replica::new(id));
+        let change = replica.apply(new, log, now_ms);
+        let is_leaving = process.is_leaving();
+        let is_known = new
+            .leader
+            .is_some_and(|id| process.image.cluster.broker(id).is_some());
+        match change {
+            Change::Leader {
+                epoch_start: Some((epoch, _)),
+                ..
+            } => {
+                let log = &self.brokers[&at].disk.logs[&partition];
+                self.facts.leads(id, partition, epoch, log)?;
+                self.trace(at, || format!("leads {partition}: {new:?}"));
             }
-            Change::Leader { epoch_start, .. } => {
-                broker.fetch = None;
-                if let Some((epoch, offset)) = epoch_start {
-                    broker.log.start_epoch(epoch, offset);
-                    let (id, entries) = (broker.id, broker.log.entries.clone());
-                    self.facts.leads(id, epoch, &entries)?;
+            Change::Follower { is_new_epoch, .. } => {
+                let is_in_sync = new.leader.is_some() && new.isr.contains(&id);
+                if is_leaving && !is_in_sync || is_new_epoch && !is_known {
+                    self.unfollow(at, partition);
+                } else if let (true, Some(leader)) = (is_new_epoch, new.leader) {
+                    self.follow(at, partition, leader, new.leader_epoch);
                 }
             }
+            Change::Leader { .. } | Change::Stale => {}
         }
-        let broker = self.broker(at);
-        if !broker.partition.is_isr_pending() {
-            broker.alter = None;
-        }
-        self.advance(at)
+        self.advance(at, partition)
     }
 
-    /// Raises the leader's high watermark and answers who waits for it.
-    fn advance(&mut self, at: usize) -> Check {
-        let now_ms = self.world.now_ms;
+    /// Fetches from leaders that have come without an election.
+    fn follow_brokers(&mut self, at: usize, changed: &BTreeSet<i32>) {
         let broker = self.broker(at);
-        let image = Arc::clone(&broker.image);
-        let active = |id| Broker::active_epoch(&image, id);
-        let end = broker.log.end();
-        let committed = broker
-            .partition
-            .committed_offset(end, MIN_ISR, now_ms, LAG_MAX_MS, active);
-        if let Some(offset) = committed {
-            broker.log.high_watermark = broker.log.high_watermark.max(offset);
-        }
-        let (id, high_watermark) = (broker.id, broker.log.high_watermark);
-        let mut acknowledged = Vec::new();
-        let partition = &broker.partition;
-        broker.promises.retain(|promise| {
-            let outcome = partition.acks_all_outcome(
-                promise.required_offset,
-                promise.leading_since_epoch,
-                high_watermark,
-                MIN_ISR,
-            );
-            if outcome == Some(ErrorCode::NONE) {
-                acknowledged.push((promise.required_offset - 1, promise.value));
+        let id = broker.id;
+        let Some(process) = &broker.process else {
+            return;
+        };
+        let followings = process.replicas.iter().filter_map(|(partition, replica)| {
+            let leader = replica.state.leader_id()?;
+            let is_concerned = leader != id && changed.contains(&leader);
+            is_concerned.then_some((*partition, leader, replica.state.leader_epoch()))
+        });
+        let followings: Vec<_> = followings.collect();
+        let is_leaving = process.is_leaving();
+        for (partition, leader, epoch) in followings {
+            if !is_leaving && !self.is_following(at, partition, leader, epoch) {
+                self.follow(at, partition, leader, epoch);
             }
-            outcome.is_none()
-        });
-        if partition.is_leader() {
-            let entries = broker.log.entries.clone();
-            self.facts.committed(id, &entries, high_watermark)?;
         }
-        for (offset, value) in acknowledged {
-            self.facts.acknowledge(offset, value)?;
-        }
-        Ok(())
     }
 
-    /// A client writes to whoever believes to lead.
-    pub(super) fn produce(&mut self) -> Check {
-        let leaders = self.brokers.iter().filter(|(_, broker)| {
-            broker.life > 0
-                && broker.partition.is_leader()
-                && !broker.partition.is_under_min_isr(MIN_ISR)
-        });
-        let leaders: Vec<usize> = leaders.map(|(at, _)| *at).collect();
-        for at in leaders {
-            let value = self.number();
-            let broker = self.broker(at);
-            let epoch = broker.partition.leader_epoch();
-            broker.log.append(Entry { epoch, value });
-            broker.promises.push(Promise {
-                required_offset: broker.log.end(),
-                leading_since_epoch: broker.partition.leading_since_epoch(),
-                value,
-            });
-            self.advance(at)?;
-        }
-        Ok(())
-    }
-
-    fn ask_controller(&mut self, at: usize, ask: Ask) -> Option<Outstanding> {
+    pub(super) fn ask_controller(&mut self, at: usize, ask: Ask) -> Option<Outstanding> {
         let leader = self.world.nodes[at].raft.as_ref()?.leader().id?;
         let number = self.number();
         self.send(at, idx(leader), Message::Ask(number, ask));
@@ -344,229 +390,127 @@ impl Cluster {
 
     pub(super) fn broker_timer(&mut self, at: usize) -> Check {
         let now_ms = self.world.now_ms;
-        let is_over =
-            |ask: &Option<Outstanding>| ask.as_ref().is_none_or(|ask| ask.until_ms <= now_ms);
-        let broker = self.broker(at);
-        if broker.next_heartbeat_ms <= now_ms {
-            broker.next_heartbeat_ms = now_ms + HEARTBEAT_MS;
-            if is_over(&broker.ask) {
-                let ask = match broker.epoch {
-                    None => Ask::Register(broker.registration()),
-                    Some(epoch) => Ask::Heartbeat(broker.heartbeat(epoch)),
-                };
-                self.broker(at).ask = self.ask_controller(at, ask);
-            }
-        }
-        let broker = self.broker(at);
-        if broker.next_fetch_ms <= now_ms {
-            broker.next_fetch_ms = now_ms + FETCH_MS;
-            if is_over(&broker.fetch) {
-                self.fetch(at);
-            }
-        }
-        if self.broker(at).next_check_ms <= now_ms {
-            self.check_isr(at)?;
-        }
-        Ok(())
-    }
-
-    /// Puts out who lags, and asks again what was not answered.
-    fn check_isr(&mut self, at: usize) -> Check {
-        let now_ms = self.world.now_ms;
-        let broker = self.broker(at);
-        broker.next_check_ms = now_ms + LAG_MAX_MS / 3;
-        let epoch = broker.epoch.unwrap_or(-1);
-        let end = broker.log.end();
-        let shrink = broker.partition.shrink_isr(end, now_ms, LAG_MAX_MS, epoch);
-        let unanswered = match &broker.alter {
-            Some((outstanding, proposal)) if outstanding.until_ms <= now_ms => {
-                Some(proposal.clone())
-            }
-            _ => None,
+        let Some(process) = &mut self.broker(at).process else {
+            return Ok(());
         };
-        if let Some(proposal) = shrink.or(unanswered) {
-            self.alter(at, proposal);
+        if process
+            .ready_at_ms
+            .take_if(|at_ms| *at_ms <= now_ms)
+            .is_some()
+        {
+            process.machine.ready_to_unfence(now_ms);
         }
-        self.advance(at)
-    }
-
-    fn alter(&mut self, at: usize, proposal: IsrProposal) {
-        let unsent = Outstanding {
-            number: 0,
-            until_ms: self.world.now_ms + RETRY_MS,
-        };
-        let broker = self.broker(at);
-        let Some(topic_id) = broker.image.topics.id_of(TOPIC) else {
-            return;
-        };
-        let request = broker.alteration(&proposal, topic_id);
-        let asked = self.ask_controller(at, Ask::Alter(request));
-        self.broker(at).alter = Some((asked.unwrap_or(unsent), proposal));
-    }
-
-    fn fetch(&mut self, at: usize) {
-        let until_ms = self.world.now_ms + TIMEOUT_MS;
-        let number = self.number();
-        let broker = self.broker(at);
-        let (Some(leader), Some(broker_epoch)) = (broker.partition.leader_id(), broker.epoch)
-        else {
-            return;
-        };
-        if leader == broker.id {
-            return;
+        if process.ask.take_if(|ask| ask.until_ms <= now_ms).is_some() {
+            process.machine.timed_out(now_ms);
         }
-        let fetch = Fetch {
-            broker_epoch,
-            leader_epoch: broker.partition.leader_epoch(),
-            offset: broker.log.end(),
-            last_epoch: broker.log.epochs.last().map(|(epoch, _)| *epoch),
-        };
-        broker.fetch = Some(Outstanding { number, until_ms });
-        self.send(at, idx(leader), Message::Fetch(number, fetch));
-    }
-
-    /// A follower fetches from this broker.
-    pub(super) fn broker_fetched_from(
-        &mut self,
-        at: usize,
-        from: usize,
-        number: u64,
-        fetch: Fetch,
-    ) -> Check {
-        let mut fetched = Fetched {
-            fetch,
-            error: ErrorCode::NONE,
-            diverging: None,
-            entries: Vec::new(),
-            high_watermark: -1,
-        };
-        match self.serve(at, super::id(from), fetch, &mut fetched) {
-            Ok(proposal) => {
-                if let Some(proposal) = proposal {
-                    self.alter(at, proposal);
-                }
-                self.advance(at)?;
-                fetched.high_watermark = self.broker(at).log.high_watermark;
-            }
-            Err(error) => fetched.error = error,
-        }
-        self.send(at, from, Message::Fetched(number, fetched));
-        Ok(())
-    }
-
-    fn serve(
-        &mut self,
-        at: usize,
-        replica_id: i32,
-        fetch: Fetch,
-        fetched: &mut Fetched,
-    ) -> Result<Option<IsrProposal>, ErrorCode> {
-        let now_ms = self.world.now_ms;
-        let broker = self.broker(at);
-        broker
-            .partition
-            .check_access(Some(fetch.leader_epoch), true)?;
-        if let Some(last_epoch) = fetch.last_epoch {
-            let end = broker.log.epoch_end(last_epoch).unwrap_or((-1, 0));
-            if end.0 < last_epoch || end.1 < fetch.offset {
-                fetched.diverging = Some(end);
-                return Ok(None);
-            }
-        }
-        let leader_end_offset = broker.log.end();
-        if fetch.offset > leader_end_offset {
-            return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
-        }
-        let rest = &broker.log.entries[usize::try_from(fetch.offset).unwrap()..];
-        fetched.entries = rest.iter().take(FETCH_ENTRIES).copied().collect();
-        let registered = broker.image.cluster.broker(replica_id);
-        broker.partition.record_follower_fetch(&FollowerFetch {
-            replica_id,
-            replica_epoch: fetch.broker_epoch,
-            registered_epoch: registered.map(|broker| broker.epoch),
-            fetch_offset: fetch.offset,
-            log_start_offset: 0,
-            leader_end_offset,
-            now_ms,
-        })?;
-        let active = Broker::active_epoch(&broker.image, replica_id);
-        let (high_watermark, epoch) = (broker.log.high_watermark, broker.epoch.unwrap_or(-1));
-        let partition = &mut broker.partition;
-        Ok(partition.expand_isr(replica_id, high_watermark, active, epoch))
-    }
-
-    pub(super) fn broker_fetched(&mut self, at: usize, number: u64, fetched: &Fetched) -> Check {
-        let now_ms = self.world.now_ms;
-        let broker = self.broker(at);
-        let is_expected = broker
-            .fetch
-            .as_ref()
-            .is_some_and(|fetch| fetch.number == number);
-        if !is_expected {
+        let is_over = process.leave_by_ms.is_some_and(|by_ms| by_ms <= now_ms);
+        if is_over || process.machine.state() == BrokerState::ShuttingDown {
+            self.broker_stops(at);
             return Ok(());
         }
-        broker.fetch = None;
-        let fetch = fetched.fetch;
-        let is_current = fetch.leader_epoch == broker.partition.leader_epoch()
-            && !broker.partition.is_leader()
-            && fetch.offset == broker.log.end();
-        if !is_current || fetched.error != ErrorCode::NONE {
+        self.speak(at);
+        self.run_fetchers(at)?;
+        let broker = self.broker(at);
+        let Some(process) = &mut broker.process else {
             return Ok(());
-        }
-        if let Some(end) = fetched.diverging {
-            let own = broker.log.epoch_end(end.0);
-            let offset = truncation_offset(end, own, broker.log.end());
-            let is_cut = offset < broker.log.end();
-            broker.log.truncate(offset.max(0));
-            self.truncations += u64::from(is_cut);
-        } else {
-            for entry in &fetched.entries {
-                broker.log.append(*entry);
+        };
+        if process.next_checkpoint_ms <= now_ms {
+            process.next_checkpoint_ms = now_ms + CHECKPOINT_MS;
+            if process.is_loaded {
+                broker
+                    .disk
+                    .logs
+                    .values_mut()
+                    .for_each(Log::checkpoint_high_watermark);
             }
-            let high_watermark = fetched.high_watermark.min(broker.log.end());
-            broker.log.high_watermark = broker.log.high_watermark.max(high_watermark);
         }
-        if fetched.diverging.is_some() || !fetched.entries.is_empty() {
-            self.broker(at).next_fetch_ms = now_ms;
+        if process.next_check_ms <= now_ms {
+            process.next_check_ms = now_ms + LAG_MAX_MS / 2;
+            self.shrink_isrs(at)?;
         }
+        self.ask_again(at);
         Ok(())
+    }
+
+    /// Registers, or sends a heartbeat, when it is time.
+    fn speak(&mut self, at: usize) {
+        let now_ms = self.world.now_ms;
+        let broker = self.broker(at);
+        let Some(mut process) = broker.process.take() else {
+            return;
+        };
+        let ask = process.machine.poll(now_ms).map(|next| match next {
+            Next::Registration => Ask::Register(Box::new(broker.registration(&process))),
+            Next::Heartbeat {
+                want_fence,
+                want_shut_down,
+            } => {
+                let heartbeat = BrokerHeartbeatRequest::default()
+                    .with_broker_id(BrokerId(broker.id))
+                    .with_broker_epoch(process.epoch)
+                    .with_current_metadata_offset(process.applied_offset)
+                    .with_want_fence(want_fence)
+                    .with_want_shut_down(want_shut_down);
+                Ask::Heartbeat(Box::new(heartbeat))
+            }
+        });
+        if let Some(ask) = ask {
+            process.ask = self.ask_controller(at, ask);
+            if process.ask.is_none() {
+                process.machine.failed(now_ms);
+            }
+        }
+        self.broker(at).process = Some(process);
     }
 
     pub(super) fn broker_answered(&mut self, at: usize, number: u64, answer: Answer) -> Check {
         let now_ms = self.world.now_ms;
-        let broker = self.broker(at);
         if let Answer::Altered(result) = answer {
-            let awaited = broker.alter.take_if(|(asked, _)| asked.number == number);
-            let Some((_, proposal)) = awaited else {
-                return Ok(());
-            };
-            match broker.partition.on_isr_answer(proposal.number, result) {
-                IsrOutcome::Retry(proposal) => {
-                    let again = Outstanding {
-                        number: 0,
-                        until_ms: now_ms + RETRY_MS,
-                    };
-                    broker.alter = Some((again, proposal));
-                }
-                IsrOutcome::Committed | IsrOutcome::Reset => return self.advance(at),
-                IsrOutcome::Ignored | IsrOutcome::AwaitsMetadata => {}
-            }
-            return Ok(());
+            return self.isr_answered(at, number, result);
         }
-        let awaited = broker.ask.take_if(|asked| asked.number == number);
-        if awaited.is_none() {
+        let Some(process) = &mut self.broker(at).process else {
+            return Ok(());
+        };
+        if process.ask.take_if(|ask| ask.number == number).is_none() {
             return Ok(());
         }
         match answer {
             Answer::Registered(Ok(epoch)) => {
-                broker.epoch = Some(epoch);
-                broker.next_heartbeat_ms = now_ms + 10;
+                process.epoch = epoch;
+                process.machine.registered(now_ms);
             }
-            Answer::Heartbeat(Ok(response)) if response.should_shut_down => {
-                self.world.crash_node(at);
+            Answer::Heartbeat(Ok(response)) => {
+                process.machine.heartbeat_answered(now_ms, &response);
+                if process.machine.state() >= BrokerState::Recovery && !process.is_loaded {
+                    return self.broker_loads(at);
+                }
             }
-            _ => {}
+            Answer::Heartbeat(Err(error)) => {
+                let is_gone = [
+                    ErrorCode::BROKER_ID_NOT_REGISTERED,
+                    ErrorCode::STALE_BROKER_EPOCH,
+                ];
+                let is_leaving = process.machine.state() == BrokerState::PendingControlledShutdown;
+                if is_leaving && is_gone.contains(&error) {
+                    process.machine.not_registered_any_more();
+                } else {
+                    process.machine.failed(now_ms);
+                }
+            }
+            Answer::Registered(Err(_)) | Answer::Altered(_) => process.machine.failed(now_ms),
+        }
+        if process.machine.state() == BrokerState::ShuttingDown {
+            self.broker_stops(at);
         }
         Ok(())
+    }
+
+    /// Some of what a broker has written gets to the disk.
+    pub(super) fn flush(&mut self, at: usize) {
+        if let Some(broker) = self.brokers.get_mut(&at)
+            && broker.process.is_some()
+        {
+            broker.disk.logs.values_mut().for_each(Log::flush);
+        }
     }
 }

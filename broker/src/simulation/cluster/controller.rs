@@ -3,8 +3,15 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use kafka_protocol::messages::alter_partition_reassignments_request::{
+    ReassignablePartition, ReassignableTopic,
+};
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
-use kafka_protocol::messages::{AlterPartitionResponse, CreateTopicsRequest, TopicName};
+use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
+use kafka_protocol::messages::{
+    AlterPartitionReassignmentsRequest, AlterPartitionResponse, BrokerId, CreateTopicsRequest,
+    ElectLeadersRequest, TopicName,
+};
 use kafka_protocol::protocol::StrBytes;
 use kafka_shared::error::{ApiError, ErrorCode};
 use kafka_shared::schema::metadata::FeatureLevelRecord;
@@ -15,6 +22,7 @@ use crate::controller::heartbeat::Heartbeats;
 use crate::controller::random::Random;
 use crate::controller::state::{Cx, Outcome, QuorumController};
 use crate::controller::testing::{CLUSTER_ID, TestValidator};
+use crate::metadata::features::{ELR_VERSION, METADATA_VERSION};
 use crate::raft::machine::Input;
 use crate::raft::simulation::invariants::Check;
 use crate::raft::simulation::node::Payload;
@@ -83,11 +91,15 @@ impl Cluster {
         };
         self.controllers.insert(idx, controller);
         if is_new_cluster {
-            let record = FeatureLevelRecord {
-                name: "metadata.version".into(),
-                feature_level: 30,
+            let level = |name: &str, feature_level| FeatureLevelRecord {
+                name: name.into(),
+                feature_level,
             };
-            let first = Outcome::atomic(vec![record.into()], ());
+            let mut records = vec![level(METADATA_VERSION, 30).into()];
+            if self.plan.is_elr_enabled {
+                records.push(level(ELR_VERSION, 1).into());
+            }
+            let first = Outcome::atomic(records, ());
             self.decide(idx, |_, _, _| Ok(first), |_| None)?;
         }
         Ok(())
@@ -193,21 +205,8 @@ impl Cluster {
             },
             |_| None,
         )?;
-        if !has_topic && alive >= 3 {
-            let config = CreatableTopicConfig::default()
-                .with_name(text("min.insync.replicas"))
-                .with_value(Some(text("2")));
-            let topic = CreatableTopic::default()
-                .with_name(TopicName(text(TOPIC)))
-                .with_num_partitions(1)
-                .with_replication_factor(3)
-                .with_configs(vec![config]);
-            let request = CreateTopicsRequest::default().with_topics(vec![topic]);
-            self.decide(
-                idx,
-                |controller, cx, _| controller.create_topics(cx, &request),
-                |_| None,
-            )?;
+        if !has_topic && alive >= usize::try_from(self.plan.replication_factor).unwrap() {
+            self.create_topic(idx)?;
         }
         if self.rng.percent(5) {
             self.decide(
@@ -216,7 +215,100 @@ impl Cluster {
                 |_| None,
             )?;
         }
+        if self.plan.is_unclean_configured && self.rng.percent(10) {
+            self.decide(
+                idx,
+                |controller, _, _| Ok(controller.elect_unclean_leaders()),
+                |_| None,
+            )?;
+        }
         Ok(())
+    }
+
+    fn create_topic(&mut self, idx: usize) -> Check {
+        let config = |name, value: String| {
+            CreatableTopicConfig::default()
+                .with_name(text(name))
+                .with_value(Some(StrBytes::from_string(value)))
+        };
+        let is_unclean = self.plan.is_unclean_configured;
+        let topic = CreatableTopic::default()
+            .with_name(TopicName(text(TOPIC)))
+            .with_num_partitions(self.plan.partitions)
+            .with_replication_factor(self.plan.replication_factor)
+            .with_configs(vec![
+                config("min.insync.replicas", self.plan.min_isr.to_string()),
+                config("unclean.leader.election.enable", is_unclean.to_string()),
+            ]);
+        let request = CreateTopicsRequest::default().with_topics(vec![topic]);
+        self.decide(
+            idx,
+            |controller, cx, _| controller.create_topics(cx, &request),
+            |_| None,
+        )
+    }
+
+    /// An administrator asks every controller that believes to be active.
+    fn administer<T>(&mut self, decide: impl Fn(&QuorumController) -> Decision<T>) -> Check {
+        let active: Vec<usize> = self.controllers.keys().copied().collect();
+        for idx in active {
+            if !self.is_paused(idx) {
+                self.decide(idx, |controller, _, _| decide(controller), |_| None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn any_partition(&mut self) -> i32 {
+        let partitions = usize::try_from(self.plan.partitions).unwrap();
+        i32::try_from(self.rng.below(partitions)).unwrap()
+    }
+
+    fn reassign(&mut self, replicas: Option<Vec<i32>>) -> Check {
+        let ids = |ids: Vec<i32>| ids.into_iter().map(BrokerId).collect();
+        let partition = ReassignablePartition::default()
+            .with_partition_index(self.any_partition())
+            .with_replicas(replicas.map(ids));
+        let topic = ReassignableTopic::default()
+            .with_name(TopicName(text(TOPIC)))
+            .with_partitions(vec![partition]);
+        let request = AlterPartitionReassignmentsRequest::default()
+            .with_allow_replication_factor_change(true)
+            .with_topics(vec![topic]);
+        self.administer(|controller| controller.alter_partition_reassignments(&request))
+    }
+
+    /// Moves a partition to other brokers, or only changes their order or number.
+    pub(super) fn move_replicas(&mut self) -> Check {
+        let mut ids: Vec<i32> = self.brokers.values().map(|broker| broker.id).collect();
+        for place in (1..ids.len()).rev() {
+            let other = self.rng.below(place + 1);
+            ids.swap(place, other);
+        }
+        let same = usize::try_from(self.plan.replication_factor).unwrap();
+        let count = if self.rng.percent(70) {
+            same
+        } else {
+            self.plan.min_isr + self.rng.below(ids.len() + 1 - self.plan.min_isr)
+        };
+        ids.truncate(count);
+        self.reassign(Some(ids))
+    }
+
+    pub(super) fn cancel_moves(&mut self) -> Check {
+        self.reassign(None)
+    }
+
+    /// Elects the preferred leader, or anybody where that is allowed.
+    pub(super) fn elect_by_hand(&mut self) -> Check {
+        let is_unclean = self.plan.is_unclean_allowed && self.rng.percent(50);
+        let topic = TopicPartitions::default()
+            .with_topic(TopicName(text(TOPIC)))
+            .with_partitions(vec![self.any_partition()]);
+        let request = ElectLeadersRequest::default()
+            .with_election_type(i8::from(is_unclean))
+            .with_topic_partitions(Some(vec![topic]));
+        self.administer(|controller| controller.elect_leaders(&request))
     }
 }
 

@@ -1,117 +1,470 @@
 //! What has to hold for a whole cluster, by name.
+//!
+//! What an outage may cost. A record counts as acknowledged once its leader has told a client so,
+//! and as committed once a leader's high watermark has passed it. It may be lost only by one of
+//! these, and only from the first leader on that is elected after it:
+//! - *unclean election*: the topic allows it, or an administrator has asked for it;
+//! - *the last in-sync replica lost power* (without ELR): a broker that comes back stays in the ISR
+//!   only as its last member; what it had not flushed is gone;
+//! - *the last known leader lost power* (with ELR): every member of ISR and ELR came back from an
+//!   unclean shutdown, and the last of them to lead is elected as it is.
+//!
+//! A process that is killed loses nothing, however many are killed at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use kafka_shared::schema::metadata::MetadataRecord;
 
 use super::TOPIC;
-use super::broker::Entry;
-use crate::metadata::MetadataImage;
+use super::log::{Entry, Log};
+use crate::metadata::delta::MetadataDelta;
+use crate::metadata::{LeaderRecoveryState, MetadataImage, PartitionRegistration};
 use crate::raft::simulation::invariants::{Check, Invariants};
 
-/// All that has ever happened to the partition.
+/// Why records may be lost with the next leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Excuse {
+    UncleanElection,
+    /// This broker lost power as the last one that could lead.
+    LastInSync(i32),
+    LastKnownLeader(i32),
+}
+
+/// All that has ever happened to one partition.
 #[derive(Debug, Default)]
-pub(super) struct Facts {
+struct History {
     /// Who led in which epoch.
     leaders: BTreeMap<i32, i32>,
-    /// What was below a leader's high watermark, by offset.
-    committed: Vec<Entry>,
+    /// What was below a leader's high watermark, by offset, and the first such leader's epoch.
+    committed: Vec<(Entry, i32)>,
     /// What a client was told to be safe, by offset.
     acknowledged: BTreeMap<i64, u64>,
-    /// Partition epochs with the leader epochs that went with them.
-    epochs: BTreeMap<i32, i32>,
+    /// Chains by offset and epoch.
+    chains: BTreeMap<(i64, i32), u64>,
+    /// With the leader epoch from which on it holds.
+    excuse: Option<(Excuse, i32)>,
+    /// What leaders of older epochs say counts no more.
+    oldest_epoch: i32,
+    changes: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    partitions: BTreeMap<i32, History>,
+    /// The newest metadata that any node has applied, and where it ends (exclusive).
+    image: Arc<MetadataImage>,
+    end_offset: i64,
+    broker_epochs: BTreeMap<i32, i64>,
+    /// Brokers that have lost records of a partition by a power failure, until they lead or join.
+    powerless: BTreeSet<(i32, i32)>,
+    /// Unclean elections are in order: by configuration, or since an administrator asked.
+    is_unclean_allowed: bool,
+    is_elr_enabled: bool,
+    pub(super) excused: usize,
+    /// Who registers with the batch that is being looked at.
+    registering: BTreeSet<i32>,
+    is_traced: bool,
 }
 
 impl Facts {
+    pub(super) fn new(is_unclean_allowed: bool, is_elr_enabled: bool, is_traced: bool) -> Self {
+        Self {
+            is_traced,
+            is_unclean_allowed,
+            is_elr_enabled,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn leaders(&self) -> usize {
-        self.leaders.len()
+        self.partitions.values().map(|p| p.leaders.len()).sum()
     }
 
     pub(super) fn changes(&self) -> usize {
-        self.epochs.len()
+        self.partitions.values().map(|p| p.changes).sum()
     }
 
     pub(super) fn acknowledged(&self) -> usize {
-        self.acknowledged.len()
+        self.partitions.values().map(|p| p.acknowledged.len()).sum()
     }
 
-    /// A broker leads. It has to hold all that was acknowledged.
-    pub(super) fn leads(&mut self, id: i32, epoch: i32, log: &[Entry]) -> Check {
-        let first = *self.leaders.entry(epoch).or_insert(id);
-        Invariants::holds(first == id, "one partition leader per epoch", || {
-            format!("{first} and {id} in epoch {epoch}")
-        })?;
-        let has = |(offset, value): &(&i64, &u64)| {
-            let entry = log.get(usize::try_from(**offset).unwrap());
-            entry.is_some_and(|entry| entry.value == **value)
-        };
-        let lost = self.acknowledged.iter().find(|entry| !has(entry));
-        Invariants::holds(lost.is_none(), "no acknowledged record lost", || {
-            let end = log.len();
-            format!("leader {id} of epoch {epoch} lacks {lost:?}; it ends at {end}")
+    pub(super) fn acknowledged_of(&self, partition: i32) -> usize {
+        self.partitions
+            .get(&partition)
+            .map_or(0, |history| history.acknowledged.len())
+    }
+
+    /// The partition as the newest metadata has it.
+    pub(super) fn registration(&self, partition: i32) -> Option<&Arc<PartitionRegistration>> {
+        self.image.topics.partition(TOPIC, partition)
+    }
+
+    fn history(&mut self, partition: i32) -> &mut History {
+        self.partitions.entry(partition).or_default()
+    }
+
+    /// A power failure has taken records of this broker's replica.
+    pub(super) fn lost_power(&mut self, id: i32, partition: i32) {
+        self.powerless.insert((id, partition));
+    }
+
+    /// A record was appended to a replica's log.
+    pub(super) fn appended(&mut self, id: i32, partition: i32, offset: i64, entry: Entry) -> Check {
+        let key = (offset, entry.epoch);
+        let known = *self
+            .history(partition)
+            .chains
+            .entry(key)
+            .or_insert(entry.chain);
+        Invariants::holds(known == entry.chain, "log matching", || {
+            format!("{id} has another log of {partition} up to {key:?}")
         })
     }
 
+    /// A broker leads. It has to hold all that is committed.
+    pub(super) fn leads(&mut self, id: i32, partition: i32, epoch: i32, log: &Log) -> Check {
+        let powerless = self.powerless.remove(&(id, partition));
+        let history = self.partitions.entry(partition).or_default();
+        let first = *history.leaders.entry(epoch).or_insert(id);
+        Invariants::holds(first == id, "one partition leader per epoch", || {
+            format!("{first} and {id} in epoch {epoch} of {partition}")
+        })?;
+        if epoch < history.oldest_epoch {
+            return Ok(());
+        }
+        let start = usize::try_from(log.start_offset()).unwrap();
+        let after_start = history.committed.iter().enumerate().skip(start);
+        // Who learns late that it leads needn't have what later leaders have committed.
+        let lacks = |(offset, (entry, since)): &(usize, &(Entry, i32))| {
+            *since < epoch && log.entry(i64::try_from(*offset).unwrap()) != Some(entry)
+        };
+        let lost = after_start
+            .into_iter()
+            .find(lacks)
+            .map(|(offset, _)| offset);
+        let excuse = history.excuse.take_if(|(_, since)| *since <= epoch);
+        let Some(lost) = lost else {
+            return Ok(());
+        };
+        let end = log.end_offset();
+        let is_excused = match excuse {
+            None => false,
+            Some((Excuse::UncleanElection, _)) => true,
+            Some((Excuse::LastInSync(who) | Excuse::LastKnownLeader(who), _)) => {
+                who == id && powerless
+            }
+        };
+        Invariants::holds(is_excused, "leader completeness", || {
+            format!("leader {id} of epoch {epoch} of {partition} lacks {lost}; it ends at {end}")
+        })?;
+        history.committed.truncate(lost);
+        let gone = history
+            .acknowledged
+            .split_off(&i64::try_from(lost).unwrap());
+        self.excused += gone.len();
+        history.oldest_epoch = epoch;
+        // What it knows to be committed counts as such.
+        self.committed(id, partition, epoch, log, (0, log.high_watermark()))
+    }
+
     /// A leader's high watermark has moved.
-    pub(super) fn committed(&mut self, id: i32, log: &[Entry], high_watermark: i64) -> Check {
-        let end = usize::try_from(high_watermark).unwrap();
-        for (offset, entry) in log.iter().enumerate().take(end) {
-            match self.committed.get(offset) {
-                Some(known) => {
-                    Invariants::holds(known == entry, "committed records are the same", || {
-                        format!("{id} has {entry:?} at {offset} instead of {known:?}")
+    pub(super) fn committed(
+        &mut self,
+        id: i32,
+        partition: i32,
+        epoch: i32,
+        log: &Log,
+        (from, to): (i64, i64),
+    ) -> Check {
+        let history = self.history(partition);
+        if !history.counts(epoch) {
+            return Ok(());
+        }
+        let known = i64::try_from(history.committed.len()).unwrap();
+        for offset in from.min(known).max(log.start_offset())..to {
+            let entry = *log.entry(offset).expect("the watermark is within the log");
+            let place = usize::try_from(offset).unwrap();
+            match history.committed.get(place) {
+                Some((known, since)) => {
+                    Invariants::holds(*known == entry, "committed records are the same", || {
+                        format!("{id} has {entry:?} at {offset} of {partition}, not {known:?}")
                     })?;
+                    history.committed[place].1 = epoch.min(*since);
                 }
-                None => self.committed.push(*entry),
+                None => {
+                    Invariants::holds(place == history.committed.len(), "no gaps", || {
+                        format!("{id} commits {offset} of {partition}")
+                    })?;
+                    history.committed.push((entry, epoch));
+                }
             }
         }
         Ok(())
     }
 
-    pub(super) fn acknowledge(&mut self, offset: i64, value: u64) -> Check {
-        let known = self.committed.get(usize::try_from(offset).unwrap());
+    /// A follower has learned of a high watermark: what is below it is committed.
+    pub(super) fn learned(
+        &mut self,
+        id: i32,
+        partition: i32,
+        epoch: i32,
+        log: &Log,
+        (from, to): (i64, i64),
+    ) -> Check {
+        let history = self.history(partition);
+        if !history.counts(epoch) || history.excuse.is_some() {
+            return Ok(());
+        }
+        for offset in from.max(log.start_offset())..to {
+            let committed = history.entry(offset);
+            let is_committed = committed == log.entry(offset);
+            Invariants::holds(
+                is_committed,
+                "below a high watermark all is committed",
+                || format!("{id} learns of {to} in {partition}, but {offset} is {committed:?}"),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// In the end, a replica has all that is committed.
+    pub(super) fn all_there(&self, partition: i32, log: &Log) -> Check {
+        let committed = self
+            .partitions
+            .get(&partition)
+            .map(|history| &history.committed);
+        let known = committed.into_iter().flatten().enumerate();
+        let mut known = known.map(|(offset, (entry, _))| (i64::try_from(offset).unwrap(), entry));
+        let lost = known.find(|(offset, entry)| {
+            *offset >= log.start_offset() && log.entry(*offset) != Some(*entry)
+        });
+        Invariants::holds(lost.is_none(), "no acknowledged record lost", || {
+            format!("{partition} lacks {lost:?}")
+        })
+    }
+
+    pub(super) fn image(&self) -> &MetadataImage {
+        &self.image
+    }
+
+    /// A replica cuts its log, which must not hold what is committed.
+    pub(super) fn cuts(&mut self, id: i32, partition: i32, offset: i64, log: &Log) -> Check {
+        let history = self.history(partition);
+        if history.excuse.is_some() {
+            return Ok(());
+        }
+        let is_committed =
+            |(at, entry): &(i64, &Entry)| *at >= offset && history.entry(*at) == Some(*entry);
+        let cut = log.entries().find(is_committed);
+        Invariants::holds(cut.is_none(), "nothing committed is cut off", || {
+            format!("{id} cuts {partition} to {offset}, and with it {cut:?}")
+        })
+    }
+
+    pub(super) fn acknowledge(
+        &mut self,
+        partition: i32,
+        epoch: i32,
+        offset: i64,
+        value: u64,
+    ) -> Check {
+        let history = self.history(partition);
+        if !history.counts(epoch) {
+            return Ok(());
+        }
+        let known = history.entry(offset);
         let is_committed = known.is_some_and(|entry| entry.value == value);
-        self.acknowledged.insert(offset, value);
+        history.acknowledged.insert(offset, value);
         Invariants::holds(
             is_committed,
             "only what is committed is acknowledged",
-            || format!("{value} at {offset}"),
+            || format!("{value} at {offset} of {partition}"),
         )
     }
 
-    /// A node has applied the metadata log up to some offset.
-    pub(super) fn image(&mut self, image: &MetadataImage) -> Check {
-        let Some(partition) = image.topics.partition(TOPIC, 0) else {
+    /// A node has applied a batch of the metadata log that ends at the offset (exclusive).
+    pub(super) fn applied(&mut self, records: &[MetadataRecord], end_offset: i64) -> Check {
+        if end_offset <= self.end_offset {
+            return Ok(());
+        }
+        self.end_offset = end_offset;
+        if records.is_empty() {
+            return Ok(());
+        }
+        let mut delta = MetadataDelta::new(&self.image);
+        for record in records {
+            if self.is_traced {
+                println!("        {end_offset} {record:?}");
+            }
+            delta
+                .replay(record)
+                .map_err(|error| format!("the log replays: {error}"))?;
+        }
+        let registering = records.iter().filter_map(|record| match record {
+            MetadataRecord::RegisterBroker(record) => Some(record.broker_id),
+            _ => None,
+        });
+        self.registering = registering.collect();
+        let new = Arc::new(delta.into_next());
+        let old = std::mem::replace(&mut self.image, Arc::clone(&new));
+        let Some(topic) = new.topics.by_name(TOPIC) else {
             return Ok(());
         };
-        let in_sync = &partition.isr;
-        let is_replica = |id: &i32| partition.replicas.contains(id);
-        Invariants::holds(
-            !in_sync.is_empty() && in_sync.iter().all(is_replica),
-            "ISR within replicas",
-            || format!("{partition:?}"),
-        )?;
-        Invariants::holds(
-            !partition.has_leader() || in_sync.contains(&partition.leader),
-            "the leader is in sync",
-            || format!("{partition:?}"),
-        )?;
-        let (epoch, leader_epoch) = (partition.partition_epoch, partition.leader_epoch);
-        let known = *self.epochs.entry(epoch).or_insert(leader_epoch);
-        let before = self.epochs.range(..epoch).next_back();
-        let is_monotone = before.is_none_or(|(_, before)| *before <= leader_epoch);
-        Invariants::holds(
-            known == leader_epoch && is_monotone,
-            "epochs monotone",
-            || format!("{partition:?} after {before:?}"),
-        )
+        for (partition, registration) in topic.partitions() {
+            let before = old.topics.partition(TOPIC, partition);
+            if before.is_none_or(|before| before != registration) {
+                self.partition_changed(partition, before, registration)?;
+            }
+        }
+        for broker in new.cluster.brokers.values() {
+            let known = self.broker_epochs.insert(broker.id, broker.epoch);
+            Invariants::holds(
+                known.is_none_or(|known| known <= broker.epoch),
+                "broker epochs monotone",
+                || format!("{} has {} after {known:?}", broker.id, broker.epoch),
+            )?;
+            if known.is_some_and(|known| known < broker.epoch) {
+                self.came_back(broker.id)?;
+            }
+        }
+        Ok(())
     }
+
+    fn partition_changed(
+        &mut self,
+        partition: i32,
+        old: Option<&Arc<PartitionRegistration>>,
+        new: &Arc<PartitionRegistration>,
+    ) -> Check {
+        check_registration(partition, new)?;
+        let history = self.partitions.entry(partition).or_default();
+        history.changes += 1;
+        let Some(old) = old else {
+            return Ok(());
+        };
+        Invariants::holds(
+            new.partition_epoch > old.partition_epoch
+                && new.leader_epoch >= old.leader_epoch
+                && (new.leader == old.leader || new.leader_epoch > old.leader_epoch),
+            "epochs monotone",
+            || format!("{new:?} of {partition} after {old:?}"),
+        )?;
+        // Who joins has caught up; who is elected into an empty ISR hasn't.
+        let has_joined = |id: &&i32| !old.isr.contains(id) && **id != new.leader;
+        for id in new.isr.iter().filter(has_joined) {
+            self.powerless.remove(&(*id, partition));
+        }
+        let recovering = LeaderRecoveryState::Recovering;
+        let was_eligible = (old.isr.contains(&new.leader) || old.elr.contains(&new.leader))
+            && !self.registering.contains(&new.leader);
+        let is_unclean =
+            new.leader_recovery_state == recovering && new.has_leader() && new.leader != old.leader;
+        // A state of recovery may be left from the election before.
+        if !is_unclean || was_eligible {
+            return Ok(());
+        }
+        // In the order in which the builder looks.
+        let excuse = if self.is_elr_enabled && *old.last_known_elr == [new.leader] {
+            let mut others = old.isr.iter().chain(old.elr.iter());
+            let are_gone = others.all(|id| self.registering.contains(id));
+            Invariants::holds(
+                are_gone || self.is_unclean_allowed,
+                "the last known leader comes last",
+                || format!("{new:?} of {partition} after {old:?}"),
+            )?;
+            if self.is_unclean_allowed {
+                Excuse::UncleanElection
+            } else {
+                Excuse::LastKnownLeader(new.leader)
+            }
+        } else {
+            Excuse::UncleanElection
+        };
+        Invariants::holds(
+            excuse != Excuse::UncleanElection || self.is_unclean_allowed,
+            "unclean elections only where allowed",
+            || format!("{new:?} of {partition} after {old:?}"),
+        )?;
+        history.excuse = Some((excuse, new.leader_epoch));
+        history.oldest_epoch = new.leader_epoch;
+        Ok(())
+    }
+
+    /// A broker has a new registration. What it may lack decides what it may lead.
+    fn came_back(&mut self, id: i32) -> Check {
+        let image = Arc::clone(&self.image);
+        let Some(topic) = image.topics.by_name(TOPIC) else {
+            return Ok(());
+        };
+        for (partition, registration) in topic.partitions() {
+            let is_last = *registration.isr == [id];
+            Invariants::holds(
+                is_last || !registration.isr.contains(&id),
+                "who comes back is in sync only as the last one",
+                || format!("{id} in {registration:?} of {partition}"),
+            )?;
+            if !self.powerless.contains(&(id, partition)) {
+                continue;
+            }
+            let may_lead = registration.isr.contains(&id) || registration.elr.contains(&id);
+            Invariants::holds(
+                !self.is_elr_enabled || !may_lead,
+                "who lost records is not eligible",
+                || format!("{id} in {registration:?} of {partition}"),
+            )?;
+            if is_last {
+                let epoch = registration.leader_epoch;
+                let history = self.partitions.entry(partition).or_default();
+                history
+                    .excuse
+                    .get_or_insert((Excuse::LastInSync(id), epoch));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl History {
+    fn entry(&self, offset: i64) -> Option<&Entry> {
+        let committed = self.committed.get(usize::try_from(offset).ok()?)?;
+        Some(&committed.0)
+    }
+
+    fn counts(&self, epoch: i32) -> bool {
+        epoch >= self.oldest_epoch
+    }
+}
+
+fn check_registration(partition: i32, registration: &PartitionRegistration) -> Check {
+    let says = || format!("{registration:?} of {partition}");
+    let replicas = &registration.replicas;
+    let are_replicas = |ids: &[i32]| ids.iter().all(|id| replicas.contains(id));
+    let (isr, elr) = (&registration.isr, &registration.elr);
+    Invariants::holds(are_replicas(isr), "ISR within replicas", says)?;
+    let is_disjoint = elr.iter().all(|id| !isr.contains(id));
+    Invariants::holds(is_disjoint && are_replicas(elr), "ELR beside the ISR", says)?;
+    Invariants::holds(
+        !registration.has_leader() || isr.contains(&registration.leader),
+        "the leader is in sync",
+        says,
+    )?;
+    Invariants::holds(
+        are_replicas(&registration.adding_replicas)
+            && are_replicas(&registration.removing_replicas)
+            && registration.directories.len() == replicas.len(),
+        "reassignment within replicas",
+        says,
+    )
 }
 
 impl std::fmt::Display for Facts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (leaders, acknowledged) = (self.leaders.len(), self.acknowledged.len());
+        let (leaders, acknowledged) = (self.leaders(), self.acknowledged());
         write!(
             f,
-            "{leaders} partition leaders, {acknowledged} acknowledged"
+            "{leaders} partition leaders, {acknowledged} acknowledged, {} lost with an excuse",
+            self.excused
         )
     }
 }
