@@ -144,8 +144,10 @@ impl Facts {
             .find(lacks)
             .map(|(offset, _)| offset);
         let excuse = history.excuse.take_if(|(_, since)| *since <= epoch);
+        let known = (0, log.high_watermark());
         let Some(lost) = lost else {
-            return Ok(());
+            // After a loss, a leader may know of more than was left of it then.
+            return self.committed(id, partition, epoch, log, known);
         };
         let end = log.end_offset();
         let is_excused = match excuse {
@@ -165,7 +167,7 @@ impl Facts {
         self.excused += gone.len();
         history.oldest_epoch = epoch;
         // What it knows to be committed counts as such.
-        self.committed(id, partition, epoch, log, (0, log.high_watermark()))
+        self.committed(id, partition, epoch, log, known)
     }
 
     /// A leader's high watermark has moved.

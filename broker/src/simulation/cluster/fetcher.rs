@@ -39,6 +39,8 @@ struct Fetched {
     entries: Vec<Entry>,
     high_watermark: i64,
     log_start_offset: i64,
+    /// Of what was before the start: no part of the protocol.
+    start_chain: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -88,6 +90,7 @@ impl Fetched {
             entries: Vec::new(),
             high_watermark: -1,
             log_start_offset: -1,
+            start_chain: 0,
         }
     }
 
@@ -359,6 +362,7 @@ impl Cluster {
             entries: Vec::new(),
             high_watermark: log.high_watermark(),
             log_start_offset: log.start_offset(),
+            start_chain: log.start_chain(),
         };
         if let Some(last_epoch) = wanted.last_fetched_epoch {
             let end = log.end_offset_for_epoch(last_epoch);
@@ -395,6 +399,7 @@ impl Cluster {
             Some((_, log)) if is_waiting => Fetched {
                 high_watermark: log.high_watermark(),
                 log_start_offset: log.start_offset(),
+                start_chain: log.start_chain(),
                 ..fetched
             },
             _ => fetched,
@@ -505,6 +510,10 @@ impl Cluster {
             }
             return Ok(());
         }
+        let end = log.end_offset();
+        if fetched.log_start_offset == end && log.start_offset() < end {
+            log.start_at_end(fetched.start_chain);
+        }
         let mut appended = Vec::new();
         // Nothing of a newer leader than the one that was asked.
         for entry in fetched.entries.iter().take_while(|e| e.epoch <= epoch) {
@@ -607,7 +616,7 @@ impl Cluster {
                 replica.state.check_access(epoch, true).map(|()| Found {
                     log_start_offset: log.start_offset(),
                     log_end_offset: log.end_offset(),
-                    start_chain: log.chain_before(log.start_offset()).unwrap_or(0),
+                    start_chain: log.start_chain(),
                 })
             }
         };

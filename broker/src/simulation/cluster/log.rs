@@ -65,6 +65,11 @@ impl Log {
         self.start_offset
     }
 
+    /// Of what was before the start.
+    pub(super) fn start_chain(&self) -> u64 {
+        self.start_chain
+    }
+
     pub(super) fn end_offset(&self) -> i64 {
         self.start_offset + len(&self.entries)
     }
@@ -169,6 +174,14 @@ impl Log {
             },
             ..Self::default()
         };
+    }
+
+    /// Lets go of all records, as the leader's log starts where this one ends: what was before need
+    /// not be what the leader had there. The chain is the leader's.
+    pub(super) fn start_at_end(&mut self, start_chain: u64) {
+        self.raise_high_watermark(self.end_offset());
+        self.raise_start(self.end_offset());
+        self.start_chain = start_chain;
     }
 
     /// Raises the high watermark, as far as the log goes. Returns the old one if it has moved.

@@ -257,11 +257,14 @@ impl Cluster {
             let Some(registration) = self.facts.registration(partition) else {
                 return Some("the topic is not there".into());
             };
+            // A single replica has no other ISR to propose, with which it would say so.
+            let has_recovered =
+                registration.leader_recovery_state == LeaderRecoveryState::Recovered;
             let is_settled = registration.has_preferred_leader()
                 && registration.isr.len() == registration.replicas.len()
                 && registration.elr.is_empty()
                 && !registration.is_reassigning()
-                && registration.leader_recovery_state == LeaderRecoveryState::Recovered;
+                && (has_recovered || registration.replicas.len() == 1);
             if !is_settled {
                 return Some(format!("{partition} is {registration:?}"));
             }

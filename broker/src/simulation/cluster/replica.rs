@@ -128,11 +128,11 @@ impl Cluster {
         Ok(())
     }
 
-    /// A client writes to whoever believes to lead the partition, or any of them.
+    /// A client writes to whoever believes to lead the partition, or to any partition as it likes.
     pub(super) fn produce(&mut self, partition: Option<i32>) -> Check {
         let any = i32::try_from(self.rng.below(2)).unwrap() % self.plan.partitions;
+        let wants_all = partition.is_some() || self.rng.percent(self.plan.acks_all_percent);
         let partition = partition.unwrap_or(any);
-        let wants_all = self.rng.percent(self.plan.acks_all_percent);
         let nodes: Vec<usize> = self.brokers.keys().copied().collect();
         for at in nodes {
             if !self.is_paused(at) {
