@@ -279,6 +279,54 @@ fn a_single_replica_is_eligible_while_its_broker_is_away_unless_it_crashed() {
 }
 
 #[test]
+fn who_is_no_replica_any_more_is_not_eligible() {
+    check(
+        "
+        broker 1 2
+        create a assign=1,2 min.insync.replicas=2
+            + topic a
+            + config 2/a min.insync.replicas=Some(\"2\")
+            + partition 0 replicas=[1, 2] isr=[1, 2]
+            a NONE
+        isr a-0 by=1 to=1
+            ~ a-0 isr=[1] elr=[2]
+            isr NONE
+        reassign a-0 1
+            ~ a-0 replicas=[1] elr=[] leader=1
+            a-0 NONE
+        ",
+    );
+}
+
+#[test]
+fn a_move_in_the_place_of_another_waits_for_nobody_that_it_removes() {
+    check(
+        "
+        broker 1 2 3 4
+        create a assign=1,2
+            + topic a
+            + partition 0 replicas=[1, 2] isr=[1, 2]
+            a NONE
+        reassign a-0 3,2
+            ~ a-0 replicas=[3, 2, 1] removing=[1] adding=[3]
+            a-0 NONE
+        reassign a-0 1,2
+            ~ a-0 replicas=[1, 2] removing=[] adding=[] leader=1
+            a-0 NONE
+        reassign a-0 3,4
+            ~ a-0 replicas=[3, 4, 1, 2] removing=[1, 2] adding=[3, 4]
+            a-0 NONE
+        reassign a-0 1,4,2
+            ~ a-0 replicas=[1, 4, 2, 3] removing=[3] adding=[4]
+            a-0 NONE
+        isr a-0 by=1 to=1,2,4
+            ~ a-0 isr=[1, 2, 4] replicas=[1, 4, 2] removing=[] adding=[] leader=1
+            isr NONE
+        ",
+    );
+}
+
+#[test]
 fn a_silent_broker_is_fenced_and_a_live_one_keeps_its_id() {
     check(
         "
