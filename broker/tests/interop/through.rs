@@ -483,12 +483,15 @@ impl Commits {
     }
 }
 
-/// The offsets that a client's group has committed; −1 for none.
+/// The offsets that a client's group has committed; −1 for none. The answer waits until everything
+/// that the coordinator has is committed: without that, one that has just begun to lead does not yet
+/// know of the last commits that they are (in Apache Kafka neither).
 async fn committed(client: &Client, stock: StockClient) -> anyhow::Result<Offsets> {
     let group_id = StrBytes::from_string(group(stock));
     let route = Route::Coordinator(CoordinatorType::Group, group_id.to_string());
     let request = OffsetFetchRequest::default()
         .with_group_id(GroupId(group_id))
+        .with_require_stable(true)
         .with_topics(None);
     let options = SendOptions {
         version_max: Some(ONE_GROUP),
