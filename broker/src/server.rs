@@ -303,10 +303,14 @@ impl BrokerHandle {
             Some(broker) => Some(broker.stop().await),
             None => None,
         };
-        if let Some(controller) = self.controller {
-            controller.network.shutdown(CONNECTIONS_GRACE).await;
-        }
-        self.quorum.0.shutdown().await;
+        // At the same time: the other voters are told that this one leads no more, and what they
+        // have asked for meanwhile is answered, which their connections wait for.
+        let controller = async {
+            if let Some(controller) = &self.controller {
+                controller.network.shutdown(CONNECTIONS_GRACE).await;
+            }
+        };
+        tokio::join!(controller, self.quorum.0.shutdown());
         if let Some(stopping) = stopping {
             stopping.close_logs().await?;
         }

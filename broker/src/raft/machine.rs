@@ -49,7 +49,7 @@ mod tests;
 mod types;
 mod voter_changes;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 pub use types::{Config, ControlRecord, Input, Output, Peer, QuorumInfo, ReplicaProgress, Start};
 
@@ -82,6 +82,8 @@ pub struct Raft {
     installing: Option<SnapshotId>,
     /// Until when a shutdown may wait.
     shutdown_until_ms: Option<i64>,
+    /// Who could not be reached since the shutdown began.
+    unreachable: BTreeSet<Peer>,
     is_closed: bool,
     deadline_ms: i64,
     outputs: VecDeque<Output>,
@@ -105,6 +107,7 @@ impl Raft {
             announced: CurrentLeader::default(),
             installing: None,
             shutdown_until_ms: None,
+            unreachable: BTreeSet::new(),
             is_closed: false,
             deadline_ms: now_ms,
             outputs: VecDeque::new(),
@@ -283,7 +286,11 @@ impl Raft {
         self.announce_leader();
     }
 
-    /// Whether nobody needs this node: another one leads, it can't lead, or it has waited enough.
+    /// Whether nobody needs this node: another one leads, it can't lead, all who are there know that
+    /// it leads no more, nobody is there, or it has waited enough.
+    ///
+    /// Differs from Kafka, where a leader that goes waits until another one is elected, and the last
+    /// node of a quorum that stops waits for an election that can't come.
     fn may_shut_down(&self, now_ms: i64) -> bool {
         self.shutdown_until_ms.is_some_and(|until_ms| {
             let has_remote_leader = self
@@ -295,7 +302,27 @@ impl Raft {
                 || !self.may_lead()
                 || voters.is_only(self.config.local)
                 || has_remote_leader
+                || self.is_left_alone()
         })
+    }
+
+    fn is_left_alone(&self) -> bool {
+        let local_id = self.config.local.id;
+        let is_gone = |id: &i32| self.unreachable.contains(&Peer::Node(*id));
+        match &self.role {
+            Role::Leader(_) | Role::Follower(_) => false,
+            Role::Resigned(role) => role.unacked.iter().all(is_gone),
+            Role::Prospective(_) | Role::Candidate(_) => {
+                let voters = self.log.voters().ids();
+                voters.iter().filter(|id| **id != local_id).all(is_gone)
+            }
+            Role::Unattached(_) => {
+                let servers = self.bootstrap();
+                servers
+                    .iter()
+                    .all(|(peer, _)| self.unreachable.contains(peer))
+            }
+        }
     }
 
     fn close(&mut self, now_ms: i64) {

@@ -106,7 +106,8 @@ impl Raft {
             return self.fetch_from_any(now_ms);
         }
         if self.shutdown_until_ms.is_some() {
-            return i64::MAX;
+            // It stands no more, but looks who is there.
+            return self.fetch_from_any(now_ms);
         }
         if now_ms >= deadline_ms {
             self.become_prospective(now_ms);
@@ -330,7 +331,7 @@ impl Raft {
     }
 
     /// The nodes to ask for the leader, with where they are.
-    fn bootstrap(&self) -> Vec<(Peer, (String, u16))> {
+    pub(super) fn bootstrap(&self) -> Vec<(Peer, (String, u16))> {
         let servers = &self.config.bootstrap_servers;
         if !servers.is_empty() {
             let servers = servers.iter().cloned().enumerate();

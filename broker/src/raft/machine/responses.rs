@@ -26,6 +26,9 @@ impl Raft {
         let Some((peer, kind)) = self.connections.expected(correlation_id) else {
             return;
         };
+        if result.is_ok() {
+            self.unreachable.remove(&peer);
+        }
         let is_good = match result {
             Ok(response) => self.answered(now_ms, correlation_id, peer, kind, response),
             Err(error) => self.send_failed(now_ms, peer, kind, error),
@@ -88,6 +91,9 @@ impl Raft {
                 self.voter_probed(now_ms, peer, error, None);
             }
             (_, ErrorCode::NETWORK_EXCEPTION | ErrorCode::BROKER_NOT_AVAILABLE) => {
+                if self.shutdown_until_ms.is_some() {
+                    self.unreachable.insert(peer);
+                }
                 self.lost_contact(now_ms, peer);
             }
             (

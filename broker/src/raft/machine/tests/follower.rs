@@ -292,6 +292,39 @@ fn a_node_goes_down_when_nobody_needs_it() {
 }
 
 #[test]
+fn a_node_goes_down_at_once_when_all_who_are_there_know_it_and_when_nobody_is() {
+    check(
+        "
+        leader voters=1,2,3 epoch=5 log=0@4 end=10
+        shutdown 5000
+            step down epoch=5
+            to 2, 3: end epoch=5 preferred=[2, 3]
+            news leader=-@5
+        answer 3 ok leader=1
+        fail 2 NETWORK_EXCEPTION
+            done
+        ",
+    );
+    check(
+        "
+        unattached voters=1,2,3 epoch=5 log=0@4 end=10
+        shutdown 5000
+        fail boot NETWORK_EXCEPTION
+            done
+        ",
+    );
+    check(
+        "
+        candidate voters=1,2,3 epoch=5 log=0@4 end=10
+        shutdown 5000
+        fail 2 NETWORK_EXCEPTION
+        fail 3 NETWORK_EXCEPTION
+            done
+        ",
+    );
+}
+
+#[test]
 fn a_controller_that_cannot_go_on_resigns() {
     check(
         "
