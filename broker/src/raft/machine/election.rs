@@ -144,8 +144,24 @@ impl Raft {
             return true;
         };
         role.votes.record(id, response.vote_granted);
+        if !response.vote_granted {
+            self.try_again_soon(now_ms);
+        }
         self.election_progressed(now_ms);
         true
+    }
+
+    /// Two candidates may have taken each other's votes.
+    ///
+    /// Differs from Kafka, where both wait for a whole election time-out if a third voter doesn't
+    /// answer. What comes next is a pre-vote, which one that can't win loses.
+    fn try_again_soon(&mut self, now_ms: i64) {
+        let quarter = (self.config.election_timeout_ms / 4).max(1).unsigned_abs();
+        let wait = quarter / 4 + self.random_below(quarter);
+        let soon_ms = now_ms.saturating_add(i64::try_from(wait).unwrap_or(i64::MAX));
+        if let Role::Candidate(role) = &mut self.role {
+            role.deadline_ms = role.deadline_ms.min(soon_ms);
+        }
     }
 
     /// A vote can't be asked for in this way: the voter knows no pre-votes.

@@ -463,9 +463,12 @@ impl Raft {
     /// Differs from Kafka, where it is the whole fetch time-out. A leader parks a fetch for a known
     /// time, and what it then sends is little, so silence tells more of it than while there is a
     /// lot to fetch. The pre-vote sees to it that a leader that others hear of stays.
-    fn patience_ms(&self) -> i64 {
+    /// A random part keeps two followers, whose fetches end at the same time, from standing for
+    /// election at the same time.
+    fn patience_ms(&mut self) -> i64 {
         let timeout_ms = self.config.fetch_timeout_ms;
-        let after_park_ms = timeout_ms.saturating_mul(3) / 8;
+        let jitter = self.random_below((timeout_ms / 4).max(1).unsigned_abs());
+        let after_park_ms = (timeout_ms / 4).saturating_add(i64::try_from(jitter).unwrap_or(0));
         timeout_ms.min(after_park_ms.saturating_add(i64::from(self.config.fetch_max_wait_ms)))
     }
 
@@ -475,8 +478,8 @@ impl Raft {
     /// host refuses connections. The pre-vote sees to it that a leader that others hear of stays.
     pub(super) fn lost_contact(&mut self, now_ms: i64, peer: Peer) {
         let timeout_ms = self.config.fetch_timeout_ms;
-        let jitter = self.random_below((timeout_ms / 8).max(1).unsigned_abs());
-        let wait_ms = (timeout_ms / 4).saturating_add(i64::try_from(jitter).unwrap_or(0));
+        let jitter = self.random_below((timeout_ms / 4).max(1).unsigned_abs());
+        let wait_ms = (timeout_ms / 8).saturating_add(i64::try_from(jitter).unwrap_or(0));
         if let Role::Follower(role) = &mut self.role
             && peer == Peer::Node(role.leader_id)
         {

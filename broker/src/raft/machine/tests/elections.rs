@@ -189,7 +189,6 @@ fn a_candidate_that_loses_asks_again_before_it_stands_again() {
         answer 2 refused
         answer 3 refused
         tick 1000
-        tick 1000
             to 2, 3: pre-vote epoch=5 end=10@4
         ",
     );
@@ -222,8 +221,8 @@ fn a_follower_that_hears_nothing_asks_for_votes_and_goes_back_when_it_loses() {
         answer 2 ok leader=2 hw=10
             commit 10
             to 2: fetch epoch=5 at=10@4 hw=10
-        tick 1249
-        tick 1
+        tick 999
+        tick 500
             to 2, 3: pre-vote epoch=5 end=10@4
         answer 2 refused leader=2
         answer 3 refused leader=2
@@ -256,7 +255,7 @@ fn who_has_refused_is_asked_again_when_it_looks_for_a_leader_itself() {
         answer 2 ok leader=2 hw=10
             commit 10
             to 2: fetch epoch=5 at=10@4 hw=10
-        tick 1250
+        tick 1500
             to 2, 3: pre-vote epoch=5 end=10@4
         answer 3 refused leader=2
         ask-vote 3 5 9@4 pre

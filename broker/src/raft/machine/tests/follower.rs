@@ -430,8 +430,8 @@ fn a_leader_that_cannot_be_reached_is_given_a_part_of_the_time_only() {
             to 2: fetch epoch=5 at=10@4 hw=0
         answer 2 ok leader=2
             to 2: fetch epoch=5 at=10@4 hw=0
-        tick 1249
-        tick 1
+        tick 999
+        tick 500
             to 2, 3: pre-vote epoch=5 end=10@4
         ",
     );
