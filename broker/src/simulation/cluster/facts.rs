@@ -57,7 +57,8 @@ pub(super) struct Facts {
     end_offset: i64,
     broker_epochs: BTreeMap<i32, i64>,
     /// Brokers that have lost records of a partition by a power failure, until they lead or join.
-    powerless: BTreeSet<(i32, i32)>,
+    /// With the epochs that they were registered with then.
+    powerless: BTreeMap<(i32, i32), i64>,
     /// Unclean elections are in order: by configuration, or since an administrator asked.
     is_unclean_allowed: bool,
     is_elr_enabled: bool,
@@ -106,7 +107,8 @@ impl Facts {
 
     /// A power failure has taken records of this broker's replica.
     pub(super) fn lost_power(&mut self, id: i32, partition: i32) {
-        self.powerless.insert((id, partition));
+        let epoch = self.image.cluster.broker_epoch(id);
+        self.powerless.insert((id, partition), epoch);
     }
 
     /// A record was appended to a replica's log.
@@ -124,7 +126,7 @@ impl Facts {
 
     /// A broker leads. It has to hold all that is committed.
     pub(super) fn leads(&mut self, id: i32, partition: i32, epoch: i32, log: &Log) -> Check {
-        let powerless = self.powerless.remove(&(id, partition));
+        let powerless = self.powerless.remove(&(id, partition)).is_some();
         let history = self.partitions.entry(partition).or_default();
         let first = *history.leaders.entry(epoch).or_insert(id);
         Invariants::holds(first == id, "one partition leader per epoch", || {
@@ -352,12 +354,16 @@ impl Facts {
             "epochs monotone",
             || format!("{new:?} of {partition} after {old:?}"),
         )?;
-        // Who joins has caught up; who is elected into an empty ISR hasn't.
-        let has_joined = |id: &&i32| !old.isr.contains(id) && **id != new.leader;
-        for id in new.isr.iter().filter(has_joined) {
-            self.powerless.remove(&(*id, partition));
-        }
         let recovering = LeaderRecoveryState::Recovering;
+        // Whom a leader has let in has caught up, unless that was before it lost power.
+        let is_let_in = old.has_leader() && new.leader_recovery_state != recovering;
+        for id in new.isr.iter().filter(|id| !old.isr.contains(id)) {
+            let epoch = self.image.cluster.broker_epoch(*id);
+            let known = self.powerless.get(&(*id, partition));
+            if (is_let_in || *id != new.leader) && known.is_some_and(|lost_in| *lost_in != epoch) {
+                self.powerless.remove(&(*id, partition));
+            }
+        }
         let was_eligible = (old.isr.contains(&new.leader) || old.elr.contains(&new.leader))
             && !self.registering.contains(&new.leader);
         let is_unclean =
@@ -406,7 +412,7 @@ impl Facts {
                 "who comes back is in sync only as the last one",
                 || format!("{id} in {registration:?} of {partition}"),
             )?;
-            if !self.powerless.contains(&(id, partition)) {
+            if !self.powerless.contains_key(&(id, partition)) {
                 continue;
             }
             let may_lead = registration.isr.contains(&id) || registration.elr.contains(&id);
