@@ -33,6 +33,8 @@ use crate::{
     },
 };
 
+mod client_metrics;
+
 #[cfg(test)]
 mod tests;
 
@@ -256,7 +258,7 @@ impl ConfigValidator for DynamicConfig {
                 check_topic(values, new, existing)
             }
             ResourceType::Broker => check_broker_name(&resource.name),
-            ResourceType::ClientMetrics => check_client_metrics(&resource.name, new),
+            ResourceType::ClientMetrics => client_metrics::check(&resource.name, new),
             ResourceType::Group if resource.name.is_empty() => Err(ApiError::new(
                 ErrorCode::INVALID_REQUEST,
                 "Default group resources are not allowed.",
@@ -451,36 +453,6 @@ fn check_group(values: &BrokerValues, new: &ConfigMap) -> Result<(), ApiError> {
                 "{session} must be greater than {heartbeat}"
             )));
         }
-    }
-    Ok(())
-}
-
-fn check_client_metrics(name: &str, new: &ConfigMap) -> Result<(), ApiError> {
-    if name.is_empty() {
-        let why = "Subscription name can't be empty";
-        return Err(ApiError::new(ErrorCode::INVALID_REQUEST, why));
-    }
-    if let Some(name) = new
-        .keys()
-        .find(|name| !keys::CLIENT_METRICS.contains_key(&***name))
-    {
-        let why = format!("Unknown client metrics configuration: {name}");
-        return Err(ApiError::new(ErrorCode::INVALID_REQUEST, why));
-    }
-    for (name, value) in new {
-        keys::CLIENT_METRICS[&**name]
-            .parse_value(value)
-            .map_err(|error| invalid_config(error.message))?;
-    }
-    let interval = new
-        .get("interval.ms")
-        .and_then(|text| text.trim().parse::<i64>().ok());
-    if interval.is_some_and(|ms| !(100..=3_600_000).contains(&ms)) {
-        let why = format!(
-            "Invalid value {} for interval.ms, interval must be between 100 and 3600000 (1 hour)",
-            interval.unwrap_or_default()
-        );
-        return Err(ApiError::new(ErrorCode::INVALID_REQUEST, why));
     }
     Ok(())
 }

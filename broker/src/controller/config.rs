@@ -10,6 +10,8 @@ use crate::metadata::{ConfigResource, MetadataImage, ResourceType};
 pub struct ControllerConfig {
     pub node_id: i32,
     pub cluster_id: String,
+    /// The ids in `controller.quorum.voters`; none if the voters are in the log.
+    pub static_voters: Vec<i32>,
     /// `num.partitions`: for topics that are created with -1 partitions.
     pub num_partitions: i32,
     /// `default.replication.factor`: for topics that are created with -1 replicas.
@@ -33,6 +35,7 @@ impl Default for ControllerConfig {
         Self {
             node_id: 1,
             cluster_id: String::new(),
+            static_voters: Vec::new(),
             num_partitions: 1,
             default_replication_factor: 1,
             min_insync_replicas: 1,

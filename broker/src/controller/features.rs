@@ -21,7 +21,11 @@ use crate::metadata::cluster::FeatureRange;
 use crate::metadata::features::{
     ELR_VERSION, KRAFT_VERSION, METADATA_VERSION, metadata_version_name, supported,
 };
+use crate::metadata::records::ELR_SINCE;
 use crate::metadata::{ConfigResource, ResourceType};
+
+/// Level of metadata.version from which on controllers register.
+const CONTROLLER_REGISTRATION_SINCE: i16 = 15;
 
 /// Metadata versions that changed nothing about the records since the version before: going down
 /// from one of them loses nothing.
@@ -90,8 +94,12 @@ impl QuorumController {
             .map(|update| (update.feature.as_str(), update))
             .collect();
         let mut records = Vec::new();
-        for (name, update) in updates {
-            if let Err(error) = self.update_feature(cx, name, update, &mut records) {
+        let elr = updates.get(ELR_VERSION);
+        if elr.is_some_and(|update| update.max_version_level > 0) {
+            self.min_isr_records(&mut records);
+        }
+        for (name, update) in &updates {
+            if let Err(error) = self.update_feature(cx, name, &updates, update, &mut records) {
                 return Outcome::read(update_failed(&error));
             }
         }
@@ -114,6 +122,7 @@ impl QuorumController {
         &self,
         cx: &Cx<'_>,
         name: &str,
+        updates: &BTreeMap<&str, &FeatureUpdateKey>,
         update: &FeatureUpdateKey,
         records: &mut Vec<MetadataRecord>,
     ) -> Result<(), ApiError> {
@@ -152,6 +161,18 @@ impl QuorumController {
             }
             KRAFT_VERSION => return Ok(()),
             METADATA_VERSION => check_metadata_version(current, level, upgrade_type)?,
+            _ if supported(name).is_none() => return invalid("The feature is not known."),
+            // The metadata version may be raised by the same request.
+            ELR_VERSION if level > 0 => {
+                let proposed = updates.get(METADATA_VERSION);
+                let metadata_version =
+                    proposed.map_or(self.metadata_version(), |update| update.max_version_level);
+                if metadata_version < ELR_SINCE {
+                    return invalid(&format!(
+                        "It depends on {METADATA_VERSION} level {ELR_SINCE}."
+                    ));
+                }
+            }
             _ => {}
         }
         records.push(
@@ -161,29 +182,31 @@ impl QuorumController {
             }
             .into(),
         );
-        if name == ELR_VERSION && level > 0 && current == 0 {
-            records.extend(self.cluster_min_isr_record());
-        }
         Ok(())
     }
 
-    /// With eligible leader replicas, the minimal ISR has to be the same for all brokers.
-    fn cluster_min_isr_record(&self) -> Option<MetadataRecord> {
+    /// With eligible leader replicas, the minimal ISR has to be the same for all brokers: that of
+    /// the cluster.
+    fn min_isr_records(&self, records: &mut Vec<MetadataRecord>) {
         let key = "min.insync.replicas";
-        let resource = ConfigResource::cluster_default();
-        if self.image.configs.value(&resource, key).is_some() {
-            return None;
+        let record = |resource_name: &str, value| ConfigRecord {
+            resource_type: ResourceType::Broker.id(),
+            resource_name: resource_name.to_owned(),
+            name: key.to_owned(),
+            value,
+        };
+        let configs = &self.image.configs;
+        if (configs.value(&ConfigResource::cluster_default(), key)).is_none() {
+            let value = self.config.min_insync_replicas.to_string();
+            records.push(record("", Some(value)).into());
         }
-        let value = self.config.min_insync_replicas.to_string();
-        Some(
-            ConfigRecord {
-                resource_type: ResourceType::Broker.id(),
-                resource_name: String::new(),
-                name: key.to_owned(),
-                value: Some(value),
+        for (resource, values) in configs.iter() {
+            let is_of_a_broker =
+                resource.resource_type == ResourceType::Broker && !resource.name.is_empty();
+            if is_of_a_broker && values.contains_key(key) {
+                records.push(record(&resource.name, None).into());
             }
-            .into(),
-        )
+        }
     }
 
     fn reason_not_supported(&self, name: &str, level: i16) -> Option<String> {
@@ -199,14 +222,22 @@ impl QuorumController {
                 return Some(reason);
             }
         }
-        let others = self.image.cluster.controllers.values();
+        if self.metadata_version() < CONTROLLER_REGISTRATION_SINCE {
+            return None;
+        }
+        let controllers = &self.image.cluster.controllers;
+        let is_missing = |id: &&i32| **id != self.config.node_id && !controllers.contains_key(*id);
+        let others = controllers.values();
         for controller in others.filter(|controller| controller.id != self.config.node_id) {
             let range = controller.features.get(name).copied().unwrap_or(disabled);
             if let Some(reason) = reason(&format!("Controller {}", controller.id), range, level) {
                 return Some(reason);
             }
         }
-        None
+        let missing = self.config.static_voters.iter().find(is_missing)?;
+        Some(format!(
+            "controller {missing} has not registered, and may not support this feature"
+        ))
     }
 }
 

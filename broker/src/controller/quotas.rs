@@ -147,6 +147,10 @@ fn keys_of(entity: &QuotaEntity) -> Result<&'static [(&'static str, QuotaType)],
             "Unhandled client quota entity type: {kind}"
         )));
     }
+    let is_empty = |name: &Option<Arc<str>>| name.as_deref() == Some("");
+    if let Some((kind, _)) = entity.iter().find(|(_, name)| is_empty(name)) {
+        return Err(invalid(format!("Empty {kind} not supported")));
+    }
     let Some(ip) = entity.get(IP) else {
         return Ok(&USER_AND_CLIENT_KEYS);
     };

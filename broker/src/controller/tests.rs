@@ -1,10 +1,15 @@
 //! The controller's decisions, one script per subject; [`script`] says how to read them.
 
 use kafka_protocol::messages::broker_registration_request::Feature;
-use kafka_protocol::messages::{BrokerId, BrokerRegistrationRequest};
+use kafka_protocol::messages::update_features_request::FeatureUpdateKey;
+use kafka_protocol::messages::{BrokerId, BrokerRegistrationRequest, UpdateFeaturesRequest};
 use kafka_shared::error::ErrorCode;
+use kafka_shared::schema::metadata::{
+    FeatureLevelRecord, RegisterControllerRecord, RegisteredFeature,
+};
 use uuid::Uuid;
 
+use super::config::ControllerConfig;
 use super::state::Cx;
 use super::testing::CLUSTER_ID;
 use crate::metadata::ConfigResource;
@@ -483,12 +488,82 @@ fn features_go_only_where_all_can_follow() {
         feature eligible.leader.replicas.version 0 downgrade
             + eligible.leader.replicas.version=0
             feature NONE
+        config broker/1 set min.insync.replicas 2
+            + config 4/1 min.insync.replicas=Some(\"2\")
+            config NONE
         feature eligible.leader.replicas.version 1
-            + eligible.leader.replicas.version=1
             + config 4/ min.insync.replicas=Some(\"1\")
+            + config 4/1 min.insync.replicas=None
+            + eligible.leader.replicas.version=1
             feature NONE
+        feature no.such 0
+            feature INVALID_UPDATE_VERSION: The update failed for all features since the following feature had an error: Invalid update version 0 for feature no.such. The feature is not known.
         ",
     );
+}
+
+#[test]
+fn features_wait_for_a_metadata_version_and_for_all_static_voters() {
+    let mut script = Script::new();
+    let level = |name: &str, feature_level| FeatureLevelRecord {
+        name: name.into(),
+        feature_level,
+    };
+    script.apply(&[
+        level("metadata.version", 22).into(),
+        level("eligible.leader.replicas.version", 0).into(),
+    ]);
+    let update = |name: &str, level| {
+        FeatureUpdateKey::default()
+            .with_feature(text(name))
+            .with_max_version_level(level)
+            .with_upgrade_type(1)
+    };
+    let code = |script: &Script, updates: Vec<FeatureUpdateKey>| {
+        let cx = Cx {
+            now_ms: 0,
+            next_offset: 9,
+            random: &script.random,
+            is_forwarded: true,
+            kraft_version: 1,
+        };
+        let request = UpdateFeaturesRequest::default().with_feature_updates(updates);
+        let outcome = script.controller.update_features(&cx, &request);
+        ErrorCode(outcome.response.error_code)
+    };
+    let elr = update("eligible.leader.replicas.version", 1);
+    let with_version = vec![elr.clone(), update("metadata.version", 23)];
+    assert_eq!(code(&script, vec![elr]), ErrorCode::INVALID_UPDATE_VERSION);
+    assert_eq!(code(&script, with_version.clone()), ErrorCode::NONE);
+    // Nobody knows yet what the other voter supports.
+    let config = ControllerConfig {
+        static_voters: vec![1, 2],
+        ..(*script.controller.config).clone()
+    };
+    script.controller.config = config.into();
+    assert_eq!(
+        code(&script, with_version.clone()),
+        ErrorCode::INVALID_UPDATE_VERSION
+    );
+    let range = |name: &str, max| RegisteredFeature {
+        name: name.into(),
+        min_supported_version: 0,
+        max_supported_version: max,
+    };
+    let registration = RegisterControllerRecord {
+        controller_id: 2,
+        features: vec![
+            range("metadata.version", 30),
+            range("eligible.leader.replicas.version", 1),
+        ],
+        ..Default::default()
+    };
+    script.apply(&[registration.into()]);
+    assert_eq!(code(&script, with_version.clone()), ErrorCode::NONE);
+    // Before 3.7 controllers don't register, and are not waited for.
+    script.apply(&[level("metadata.version", 14).into()]);
+    let registration_is_not_asked = vec![update("metadata.version", 20)];
+    assert_eq!(code(&script, registration_is_not_asked), ErrorCode::NONE);
 }
 
 #[test]

@@ -42,9 +42,26 @@ pub(super) fn topic_name(name: &str) -> TopicName {
     TopicName(own(name))
 }
 
+/// Most bytes of a message in a response; the protocol has room for no more in a string.
+const MESSAGE_BYTES_MAX: usize = i16::MAX as usize;
+
 /// The message of an error as it goes into a response.
+///
+// Differs from Kafka: where a message quotes a value of the request and is too long with it, Kafka
+// fails to answer and closes the connection. Here the end of the message is cut off.
 pub(super) fn error_message(error: &ApiError) -> Option<StrBytes> {
-    error.message.as_deref().map(own)
+    let message = error.message.as_deref()?;
+    let end = message.floor_char_boundary(MESSAGE_BYTES_MAX);
+    Some(own(&message[..end]))
+}
+
+#[cfg(test)]
+#[test]
+fn a_message_that_quotes_too_much_is_cut_at_a_character() {
+    let long = "ä".repeat(20_000);
+    let error = ApiError::new(ErrorCode::INVALID_CONFIG, long);
+    let message = error_message(&error).unwrap();
+    assert_eq!(message.len(), MESSAGE_BYTES_MAX - 1);
 }
 
 /// Checks the form of a topic's name.

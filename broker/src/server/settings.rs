@@ -149,6 +149,9 @@ pub(super) fn quorum_node(
     let controller = ControllerConfig {
         node_id: config.node_id,
         cluster_id: cluster_id.to_owned(),
+        static_voters: (config.controller_quorum_voters.iter())
+            .map(|(id, _)| *id)
+            .collect(),
         num_partitions: config.num_partitions,
         default_replication_factor: config.default_replication_factor,
         min_insync_replicas: config.values.int("min.insync.replicas"),

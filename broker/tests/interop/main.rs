@@ -15,6 +15,7 @@ mod crash;
 mod failover;
 mod files;
 mod folders;
+mod formatting;
 mod lifecycle;
 mod load;
 mod mixed;
@@ -80,6 +81,7 @@ fn main() {
     cases.extend(clients::cases());
     cases.extend(files::cases());
     cases.extend(folders::cases());
+    cases.extend(formatting::cases());
     cases.extend(quorum::cases());
     cases.extend(versions::cases());
     cases.extend(replication::cases());

@@ -6,6 +6,7 @@
 
 mod admin;
 mod kept;
+mod random;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -46,6 +47,14 @@ pub fn cases() -> Vec<Case> {
         Case::new(
             "quorum: our controller joins an Apache one, takes over, and is left alone",
             from_apache_to_ours,
+        ),
+        Case::new(
+            "quorum: random operations have the same answers and records at Apache's controller and ours",
+            random::side_by_side,
+        ),
+        Case::new(
+            "quorum: random operations while an Apache controller and two of ours lead in turn",
+            random::in_turn,
         ),
     ]
 }
@@ -133,6 +142,8 @@ struct Cluster {
     cluster_id: String,
     is_static: bool,
     controllers: Vec<(i32, u16)>,
+    /// More lines for everybody's `server.properties`.
+    settings: String,
     folder: tempfile::TempDir,
 }
 
@@ -147,6 +158,7 @@ impl Cluster {
             cluster_id: uuid_to_base64(random_uuid()),
             is_static,
             controllers: Vec::new(),
+            settings: "metadata.log.max.record.bytes.between.snapshots=3000\n".to_owned(),
             folder: tempfile::tempdir()?,
         };
         for (id, kind) in nodes {
@@ -195,10 +207,10 @@ impl Cluster {
              controller.listener.names=CONTROLLER\ninter.broker.listener.name=PLAINTEXT\n\
              listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
              log.dirs={}\noffsets.topic.replication.factor=1\n\
-             log.cleaner.dedupe.buffer.size=2000000\n\
-             metadata.log.max.record.bytes.between.snapshots=3000\n",
+             log.cleaner.dedupe.buffer.size=2000000\n{}",
             node.port,
             node.folder.join("data").display(),
+            self.settings,
         );
         std::fs::create_dir_all(&node.folder)?;
         std::fs::write(node.properties(), text)?;

@@ -10,14 +10,14 @@ use kafka_shared::schema::metadata::{FeatureLevelRecord, MetadataRecord};
 
 use super::script::{Script, text};
 
-/// `user=a,client-id= KEY=VALUE -KEY…`: an empty name is the default.
+/// `user=a,client-id= KEY=VALUE -KEY…`: no name is the default, `''` the empty name.
 fn entry(line: &str) -> EntryData {
     let mut words = line.split(' ');
     let part = |part: &str| {
         let (kind, name) = part.split_once('=').unwrap();
         EntityData::default()
             .with_entity_type(text(kind))
-            .with_entity_name((!name.is_empty()).then(|| text(name)))
+            .with_entity_name((!name.is_empty()).then(|| text(name.trim_matches('\''))))
     };
     let parts = words.next().unwrap().split(',').filter(|p| !p.is_empty());
     let entity = parts.map(part).collect();
@@ -93,6 +93,7 @@ fn quotas_that_make_no_sense_leave_their_entity_alone() {
         "",
         "group=a producer_byte_rate=5",
         "user=a connection_creation_rate=5",
+        "user='' producer_byte_rate=5",
         "user=a producer_byte_rate=0",
         "user=a producer_byte_rate=-1",
         "user=a producer_byte_rate=1.5",
