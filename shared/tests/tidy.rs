@@ -91,13 +91,19 @@ const LAYERS: &[Layers] = &[
             // Of `ops` only what an action consists of.
             ("cluster", &["model", "ops"]),
             ("ops", &["cluster", "derive", "model"]),
-            ("output", &["derive", "local", "model", "ops"]),
+            ("clusters", &["cluster", "model", "ops"]),
+            ("output", &["clusters", "derive", "local", "model", "ops"]),
             ("local", &["cluster", "model"]),
             ("demo", &["cluster", "local", "model", "ops"]),
-            ("ui", &["cluster", "derive", "local", "model", "ops"]),
+            (
+                "ui",
+                &["cluster", "clusters", "derive", "local", "model", "ops"],
+            ),
             (
                 "cli",
-                &["cluster", "derive", "local", "model", "ops", "output", "ui"],
+                &[
+                    "cluster", "clusters", "derive", "local", "model", "ops", "output", "ui",
+                ],
             ),
         ],
     },
@@ -166,7 +172,11 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ),
     (
         "fs::rename(",
-        &["broker/src/log/fsx.rs", "tui/src/local/start.rs"],
+        &[
+            "broker/src/log/fsx.rs",
+            "tui/src/clusters/file.rs",
+            "tui/src/local/start.rs",
+        ],
     ),
     ("tokio::spawn(", &["shared/src/task.rs"]),
     ("SystemTime::now(", &["shared/src/time.rs"]),

@@ -9,6 +9,8 @@
 //! - Exit codes are those of [`EXIT_CODES`], and `--help` lists them.
 
 mod change;
+mod clusters;
+mod connect;
 mod groups;
 mod local;
 mod reassign;
@@ -21,19 +23,17 @@ use std::io::Write;
 use std::sync::Arc;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use kafka_shared::time::SystemClock;
-use kafka_shared::types::Endpoint;
 
-use crate::cluster::{ClusterClient, ConnectOptions};
+use crate::cluster::ClusterClient;
+use crate::clusters::Target;
 use crate::local::daemon::{DaemonArgs, FormatArgs};
 use crate::model::{ClusterSnapshot, Fault, FaultKind, Update};
 use crate::output::{EXIT_CODES, Format, Printable, error_text, exit_code};
 
+pub use clusters::ClustersCommand;
+pub use connect::{BOOTSTRAP_VARIABLE, GlobalArgs};
 pub use screens::{ScreenArgs, ui_options};
 pub use wait::WaitArgs;
-
-/// Names the bootstrap servers when `--bootstrap` does not.
-pub const BOOTSTRAP_VARIABLE: &str = "KAFKA_BOOTSTRAP";
 
 /// A cluster manager for Kafka that runs in a terminal.
 ///
@@ -47,28 +47,6 @@ pub struct Cli {
     pub screens: ScreenArgs,
     #[command(subcommand)]
     pub command: Option<Command>,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct GlobalArgs {
-    /// Brokers to ask first, as host:port[,host:port...]; KAFKA_BOOTSTRAP is the default
-    #[arg(
-        short,
-        long,
-        global = true,
-        value_name = "HOST:PORT,...",
-        value_delimiter = ','
-    )]
-    pub bootstrap: Vec<Endpoint>,
-    /// Refuse everything that changes the cluster
-    #[arg(long, global = true)]
-    pub read_only: bool,
-    /// How to print: for people or for programs
-    #[arg(short, long, global = true, value_enum, default_value_t)]
-    pub output: Format,
-    /// How long one request may take, in milliseconds
-    #[arg(long, global = true, value_name = "MS", default_value_t = 15_000)]
-    pub timeout_ms: u64,
 }
 
 #[derive(Debug, Subcommand)]
@@ -130,6 +108,9 @@ pub enum Scripted {
     },
     /// Wait until a condition holds; exit with 8 when the time is over and it does not
     Wait(WaitArgs),
+    /// Save, list, test and remove clusters
+    #[command(subcommand)]
+    Clusters(ClustersCommand),
     /// Start and stop brokers on this machine
     #[command(subcommand)]
     Local(LocalCommand),
@@ -537,6 +518,7 @@ async fn dispatch(global: &GlobalArgs, command: Scripted, io: &mut Io<'_>) -> Re
             change::elect(global, topic.as_deref(), change, io).await
         }
         Scripted::Wait(args) => wait::run(global, &args, io).await,
+        Scripted::Clusters(command) => clusters::run(global, command, io).await,
         Scripted::Local(command) => local::run(global, command, io).await,
         Scripted::Completions { shell } => {
             let mut text = Vec::new();
@@ -547,59 +529,21 @@ async fn dispatch(global: &GlobalArgs, command: Scripted, io: &mut Io<'_>) -> Re
     }
 }
 
-impl GlobalArgs {
-    /// The bootstrap servers of the command line, else those of the environment.
-    ///
-    /// # Errors
-    /// When the environment's can't be read.
-    pub fn bootstrap(&self) -> Result<Vec<Endpoint>, Fault> {
-        if !self.bootstrap.is_empty() {
-            return Ok(self.bootstrap.clone());
-        }
-        let Ok(text) = std::env::var(BOOTSTRAP_VARIABLE) else {
-            return Ok(Vec::new());
-        };
-        let parts = text.split(',').filter(|part| !part.trim().is_empty());
-        let endpoints = parts
-            .map(|part| part.trim().parse())
-            .collect::<Result<Vec<_>, _>>();
-        endpoints.map_err(|error| {
-            Fault::refused(format!("read {BOOTSTRAP_VARIABLE}"), format!("{error}"))
-        })
-    }
-
-    fn client(&self) -> Result<ClusterClient, Fault> {
-        let bootstrap = self.bootstrap()?;
-        if bootstrap.is_empty() {
-            let why = "no bootstrap server is named";
-            return Err(
-                Fault::refused("connect to a cluster", why).with_hint(format!(
-                    "name one with --bootstrap host:9092 or in {BOOTSTRAP_VARIABLE}; \
-                 `kafka-tui local start` starts a broker here"
-                )),
-            );
-        }
-        let mut options = ConnectOptions::new(bootstrap);
-        options.read_only = self.read_only;
-        options.request_timeout_ms = self.timeout_ms.max(1);
-        options.connect_timeout_ms = options.connect_timeout_ms.min(options.request_timeout_ms);
-        Ok(ClusterClient::new(options, Arc::new(SystemClock::new())))
-    }
-}
-
 /// A cluster with what a command has read of it so far.
 struct Session {
     client: ClusterClient,
+    target: Target,
     snapshot: ClusterSnapshot,
 }
 
 impl Session {
     /// Connects and reads the metadata, without which no command makes sense.
     async fn open(global: &GlobalArgs) -> Result<Self, Fault> {
-        let client = global.client()?;
+        let (client, target) = global.client_and_target().await?;
         let metadata = client.metadata().await?;
         let mut session = Self {
             client,
+            target,
             snapshot: ClusterSnapshot::default(),
         };
         session.apply(Update::Metadata(Ok(Arc::new(metadata))));

@@ -19,6 +19,7 @@ mod messages;
 mod metadata;
 mod offsets;
 mod poller;
+mod probe;
 mod produce;
 mod quorum;
 mod wire;

@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod cluster;
+pub mod clusters;
 pub mod demo;
 pub mod derive;
 pub mod local;

@@ -4,7 +4,8 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use kafka_tui::cli::{self, Command, DemoArgs, Io, ScreenArgs};
+use kafka_tui::cli::{self, Cli, Command, DemoArgs, Io};
+use kafka_tui::clusters::Target;
 use kafka_tui::demo::Demo;
 use kafka_tui::local::{Program, daemon};
 use kafka_tui::model::{Fault, FaultKind};
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
         err: &mut err,
         ask: &mut ask,
     };
-    let cli = match cli::parse(std::env::args_os(), &mut io) {
+    let mut cli = match cli::parse(std::env::args_os(), &mut io) {
         Ok(cli) => cli,
         Err(code) => return ExitCode::from(code),
     };
@@ -55,20 +56,20 @@ fn main() -> ExitCode {
             return finish(Err(Fault::new(FaultKind::Failed, "start the program", why)));
         }
     };
-    match cli.command {
+    let command = cli.command.take();
+    match command {
         Some(Command::Scripted(command)) => {
             ExitCode::from(runtime.block_on(cli::run(&cli.global, command, &mut io)))
         }
         Some(Command::Demo(args)) => {
-            let code =
-                finish(runtime.block_on(demo(&args, &cli.screens, cli.global.read_only, &mut io)));
+            let code = finish(runtime.block_on(demo(&args, &cli, &mut io)));
             runtime.shutdown_timeout(SHUTDOWN);
             code
         }
         Some(Command::Daemon(_) | Command::DaemonFormat(_)) | None => {
-            let code = match cli.global.bootstrap() {
-                Ok(bootstrap) => {
-                    let options = cli::ui_options(bootstrap, cli.global.read_only, &cli.screens);
+            let code = match cli.global.target() {
+                Ok(target) => {
+                    let options = cli::ui_options(target, &cli.global, &cli.screens);
                     finish(runtime.block_on(screens(options)))
                 }
                 Err(fault) => finish(Err(fault)),
@@ -102,12 +103,7 @@ async fn screens(options: ui::Options) -> Result<(), Fault> {
 }
 
 /// Runs the demo until it is left or a signal comes; then stops and removes everything.
-async fn demo(
-    args: &DemoArgs,
-    look: &ScreenArgs,
-    read_only: bool,
-    io: &mut Io<'_>,
-) -> Result<(), Fault> {
+async fn demo(args: &DemoArgs, cli: &Cli, io: &mut Io<'_>) -> Result<(), Fault> {
     let program = args.program.clone().map_or(Program::Own, Program::Other);
     let stopped = stop_signal()?;
     tokio::pin!(stopped);
@@ -127,7 +123,11 @@ async fn demo(
         stopped.await;
         Ok(())
     } else {
-        screens(cli::ui_options(demo.bootstrap(), read_only, look)).await
+        let target = Target {
+            read_only: cli.global.read_only,
+            ..Target::at(demo.bootstrap())
+        };
+        screens(cli::ui_options(Some(target), &cli.global, &cli.screens)).await
     };
     demo.stop().await;
     shown

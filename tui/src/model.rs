@@ -17,6 +17,7 @@ mod group;
 mod happening;
 mod history;
 mod message;
+mod probe;
 mod quorum;
 mod reassignment;
 mod resource;
@@ -32,6 +33,7 @@ pub use group::{
 pub use happening::{Absences, Feed, Happening, Subject, Weight};
 pub use history::{History, Moment};
 pub use message::{Header, Message, ReadReport, ReadStop};
+pub use probe::Probe;
 pub use quorum::{FeatureLevel, Features, Quorum, QuorumReplica};
 pub use reassignment::{Assignment, OngoingReassignment, Reassignments};
 pub use resource::{Cell, Fault, FaultKind, PartError, Resource, Taken};

@@ -19,6 +19,7 @@ pub mod view;
 pub mod widgets;
 
 pub use main_loop::{Options, run};
+pub use runner::SavedClusters;
 
 #[cfg(test)]
 mod tests;

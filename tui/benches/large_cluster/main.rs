@@ -25,10 +25,11 @@ use crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyModifiers};
 use fixture::Size;
 use kafka_shared::time::{Clock, SystemClock};
 use kafka_tui::cluster::PollIntervals;
+use kafka_tui::clusters::Target;
 use kafka_tui::model::{Taken, Update};
 use kafka_tui::ui::app::{App, AppOptions};
 use kafka_tui::ui::event::{Effect, Event};
-use kafka_tui::ui::runner::{Runner, RunnerOptions};
+use kafka_tui::ui::runner::{Runner, RunnerOptions, SavedClusters};
 use kafka_tui::ui::theme::{Theme, ThemeName};
 use kafka_tui::ui::view;
 use ratatui::backend::{Backend as _, CrosstermBackend};
@@ -180,14 +181,15 @@ impl Manager {
         let options = AppOptions {
             read_only: false,
             theme: Theme::new(ThemeName::Dark),
-            bootstrap: Some(vec![format!("127.0.0.1:{port}").parse()?]),
+            target: Some(Target::at(vec![format!("127.0.0.1:{port}").parse()?])),
+            has_saved: false,
             intervals: PollIntervals::default(),
             command: None,
             message: None,
         };
         let intervals = PollIntervals::default();
         let runner_options = RunnerOptions {
-            read_only: false,
+            clusters: SavedClusters::default(),
             intervals,
         };
         let app = App::new(options, taken(&*clock));

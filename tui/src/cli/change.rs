@@ -1,9 +1,10 @@
 //! Commands that change topics, partitions, settings and leaders, and how every change is made:
 //! plan, show, check, confirm, execute, verify.
 
+use crate::clusters::confirmation;
 use crate::model::{ConfigResource, Fault, TopicPartition, Update};
 use crate::ops::{
-    self, Action, AddPartitions, AlterConfigs, ConfigChange, CreateTopic, Danger, Plan, Report,
+    self, Action, AddPartitions, AlterConfigs, ConfigChange, CreateTopic, Plan, Report,
 };
 use crate::output::{DoneJson, PlanJson, exit_code};
 
@@ -224,7 +225,7 @@ pub(super) async fn make(
         io.print(global.output, &done);
         return Ok(0);
     }
-    confirm(plan, change, io)?;
+    confirm(session, plan, change, io)?;
     let report = ops::execute(&session.client, plan).await?;
     // A verification that can't be made does not undo what was done.
     done.verification = ops::verify(&session.client, plan).await.ok();
@@ -238,12 +239,18 @@ pub(super) async fn make(
     Ok(code)
 }
 
-/// What destroys data is confirmed by its name.
-fn confirm(plan: &Plan, change: ChangeArgs, io: &mut Io<'_>) -> Result<(), Fault> {
-    let Some(wanted) = &plan.typed_confirmation else {
+/// What is hard to undo is confirmed by a name, by how careful one has to be with the cluster.
+fn confirm(
+    session: &Session,
+    plan: &Plan,
+    change: ChangeArgs,
+    io: &mut Io<'_>,
+) -> Result<(), Fault> {
+    let target = &session.target;
+    let Some(wanted) = confirmation(plan, target.level, target.name.as_deref()) else {
         return Ok(());
     };
-    if change.yes || plan.danger < Danger::Destructive {
+    if change.yes {
         return Ok(());
     }
     let question = format!("{}\nType {wanted} to go on: ", PlanJson::from(plan).title);

@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use kafka_shared::types::Endpoint;
-
+use super::connect::GlobalArgs;
 use crate::cluster::PollIntervals;
+use crate::clusters::{ClustersFile, Target};
 use crate::ui::theme::ThemeName;
 use crate::ui::{self};
 
@@ -30,13 +30,23 @@ pub struct ScreenArgs {
 }
 
 /// What the screens need.
-pub fn ui_options(bootstrap: Vec<Endpoint>, read_only: bool, screens: &ScreenArgs) -> ui::Options {
+pub fn ui_options(
+    target: Option<Target>,
+    global: &GlobalArgs,
+    screens: &ScreenArgs,
+) -> ui::Options {
     let usual = PollIntervals::default();
     // Everything keeps its share of the usual interval.
     let scaled = |ms: u64| (ms * screens.refresh.max(1) * 1_000 / usual.metadata_ms).max(1_000);
     ui::Options {
-        bootstrap: Some(bootstrap).filter(|bootstrap| !bootstrap.is_empty()),
-        read_only,
+        target,
+        read_only: global.read_only,
+        clusters: ui::SavedClusters {
+            config: global
+                .config
+                .clone()
+                .or_else(|| ClustersFile::usual_path().ok()),
+        },
         theme: screens.theme,
         mouse: !screens.no_mouse,
         intervals: PollIntervals {

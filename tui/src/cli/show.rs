@@ -103,7 +103,7 @@ pub(super) async fn describe_configs(
     io: &mut Io<'_>,
 ) -> Result<u8, Fault> {
     let resource = resource(args)?;
-    let client = global.client()?;
+    let client = global.client().await?;
     let configs = client.configs(&resource).await?;
     io.print(global.output, &output::configs(&configs, all));
     Ok(0)

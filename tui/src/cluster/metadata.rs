@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::model::{Broker, ClusterMetadata, Fault, PartError, Partition, Topic};
 
+use super::probe::may_describe;
 use super::wire::{ClusterClient, To, check_code, client_fault};
 
 /// Answers of DescribeTopicPartitions that are put together for one topic; each holds up to 2,000
@@ -36,6 +37,9 @@ impl ClusterClient {
         let (metadata, described) =
             tokio::join!(self.ask(what, To::Any, request), self.describe_cluster());
         let mut metadata = from_metadata(metadata?)?;
+        if let Some(id) = &metadata.cluster_id {
+            self.see_cluster(id);
+        }
         if let Ok(described) = described {
             add_description(&mut metadata, &described);
         }
@@ -48,7 +52,9 @@ impl ClusterClient {
         let version = connection.version_of::<DescribeClusterRequest>();
         let version = version.map_err(|error| client_fault(what, &error))?;
         // Fenced brokers can be asked for since version 2.
-        let request = DescribeClusterRequest::default().with_include_fenced_brokers(version >= 2);
+        let request = DescribeClusterRequest::default()
+            .with_include_cluster_authorized_operations(true)
+            .with_include_fenced_brokers(version >= 2);
         let response = connection.send(request).await;
         let response = response.map_err(|error| client_fault(what, &error))?;
         check_code(what, response.error_code, response.error_message.as_deref())?;
@@ -128,6 +134,7 @@ pub(super) fn from_metadata(response: MetadataResponse) -> Result<ClusterMetadat
         cluster_id: response.cluster_id.as_deref().map(Arc::from),
         controller_id: (response.controller_id.0 >= 0).then_some(response.controller_id.0),
         brokers,
+        may_describe: None,
         topics,
     })
 }
@@ -177,6 +184,7 @@ pub(super) fn add_description(metadata: &mut ClusterMetadata, described: &Descri
         entry.fenced = Some(broker.is_fenced);
     }
     metadata.brokers = brokers.into_values().collect();
+    metadata.may_describe = may_describe(described.cluster_authorized_operations);
 }
 
 fn from_description(

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_shared::client::{
-    Client, ClientConfig, ClientError, Connection, ConnectionConfig, SendOptions,
+    Client, ClientConfig, ClientError, ClusterGuard, Connection, ConnectionConfig, Security,
+    SendOptions,
 };
 use kafka_shared::error::{ApiError, ErrorCode};
 use kafka_shared::protocol::{Request, api};
@@ -28,6 +29,9 @@ pub struct ConnectOptions {
     pub connect_timeout_ms: u64,
     /// For one request.
     pub request_timeout_ms: u64,
+    pub security: Security,
+    /// The id that the cluster had when it was saved: no change goes to another one.
+    pub saved_cluster_id: Option<String>,
 }
 
 impl ConnectOptions {
@@ -38,6 +42,8 @@ impl ConnectOptions {
             client_id: "kafka-tui".to_owned(),
             connect_timeout_ms: 5_000,
             request_timeout_ms: 15_000,
+            security: Security::default(),
+            saved_cluster_id: None,
         }
     }
 }
@@ -48,6 +54,7 @@ pub struct ClusterClient {
     pub(super) client: Client,
     clock: Arc<dyn Clock>,
     options: Arc<ConnectOptions>,
+    guard: Arc<ClusterGuard>,
 }
 
 /// Who is asked.
@@ -62,7 +69,10 @@ pub(super) enum To {
 impl ClusterClient {
     /// Makes a session. Nothing is sent before the first call.
     pub fn new(options: ConnectOptions, clock: Arc<dyn Clock>) -> Self {
+        let guard = Arc::new(ClusterGuard::new(options.saved_cluster_id.clone()));
         let connection = ConnectionConfig {
+            security: options.security.clone(),
+            guard: Some(Arc::clone(&guard)),
             client_id: options.client_id.clone(),
             software_name: env!("CARGO_PKG_NAME").to_owned(),
             software_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -78,12 +88,18 @@ impl ClusterClient {
             client: Client::new(config),
             clock,
             options: Arc::new(options),
+            guard,
         }
     }
 
     /// The connections beneath, for the demo's group members, which are clients of their own.
     pub(crate) fn raw(&self) -> &Client {
         &self.client
+    }
+
+    /// Tells which cluster answered: the first one is the one that is meant, if none was saved.
+    pub(super) fn see_cluster(&self, id: &str) {
+        self.guard.see(id);
     }
 
     pub fn is_read_only(&self) -> bool {
@@ -107,7 +123,7 @@ impl ClusterClient {
     pub fn refuse_if_read_only(&self, what: &str) -> Result<(), Fault> {
         if self.options.read_only {
             return Err(Fault::refused(what, "this session is read-only")
-                .with_hint("start it again without --read-only"));
+                .with_hint("start it again without --read-only, or with --read-write"));
         }
         Ok(())
     }
@@ -186,18 +202,28 @@ impl ClusterClient {
 
 /// Tells what went wrong between a call and its answer.
 pub(super) fn client_fault(what: &str, error: &ClientError) -> Fault {
-    let kind = match error {
-        ClientError::Unsupported { .. } | ClientError::Encode { .. } => FaultKind::Unsupported,
-        ClientError::Sasl { .. } => FaultKind::Refused,
-        ClientError::Api { error, .. } => kind_of(error.code),
-        ClientError::UnknownNode { .. } => FaultKind::Unreachable,
-        _ => FaultKind::Unreachable,
-    };
+    let kind = kind_of_client(error);
     let mut why = error.to_string();
     if error.may_have_been_done() {
         why.push_str("; the broker may have done it all the same");
     }
     Fault::new(kind, what, why).with_hint(error.hint())
+}
+
+fn kind_of_client(error: &ClientError) -> FaultKind {
+    match error {
+        ClientError::Unsupported { .. } | ClientError::Encode { .. } => FaultKind::Unsupported,
+        ClientError::Sasl { .. } | ClientError::Tls { .. } | ClientError::OtherCluster { .. } => {
+            FaultKind::Refused
+        }
+        ClientError::NoBroker { failures } => {
+            let only = failures.first().filter(|_| failures.len() == 1);
+            only.map_or(FaultKind::Unreachable, kind_of_client)
+        }
+        ClientError::Api { error, .. } => kind_of(error.code),
+        ClientError::UnknownNode { .. } => FaultKind::Unreachable,
+        _ => FaultKind::Unreachable,
+    }
 }
 
 fn kind_of(code: ErrorCode) -> FaultKind {

@@ -28,6 +28,9 @@ pub struct ClusterMetadata {
     pub brokers: Vec<Broker>,
     /// Sorted by name.
     pub topics: Vec<Arc<Topic>>,
+    /// Whether this user may describe the cluster; `None` where nobody tells. Who may not sees
+    /// only a part of it.
+    pub may_describe: Option<bool>,
 }
 
 impl ClusterMetadata {

@@ -2,6 +2,7 @@
 
 mod brokers;
 mod changes;
+mod clusters;
 mod groups;
 mod stop;
 mod topics;
@@ -9,6 +10,7 @@ mod wait;
 
 pub use brokers::{BrokerRow, BrokersJson, LocalJson, brokers};
 pub use changes::{DoneJson, MoveRow, MovesJson, PlanJson, moves};
+pub use clusters::{ClusterDoneJson, ClusterRow, ClusterTestJson, ClusterTestRow, ClustersJson};
 pub use groups::{GroupJson, GroupRow, GroupsJson, LagRow, MemberRow, MissingPart, group, groups};
 pub use stop::{MayStopJson, may_stop};
 pub use topics::{

@@ -24,6 +24,7 @@ fn snapshot() -> ClusterSnapshot {
     let logs: [(&[i32], &[i32], i32); 1] = [(&[3], &[], -1)];
     let metadata = ClusterMetadata {
         cluster_id: Some("MkU3OEVBNTcwNTJENDM2Qg".into()),
+        may_describe: None,
         controller_id: Some(2),
         brokers: vec![broker(1, "a"), broker(2, "b")],
         topics: vec![

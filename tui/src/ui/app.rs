@@ -10,6 +10,7 @@
 //!   updates came.
 //! - Answers go to all dialogs and screens; only who knows the number of the job takes them.
 
+mod connecting;
 mod input;
 mod time_travel;
 
@@ -21,13 +22,14 @@ use kafka_shared::types::Endpoint;
 use tui_input::Input;
 
 use crate::cluster::{Interest, PollIntervals};
+use crate::clusters::Target;
 use crate::derive;
 use crate::model::{ClusterSnapshot, Fault, Feed, History, Moment, Taken, TopicPartition, Update};
 use crate::ops::{self, Action, Report};
 use crate::ui::command::{self, Command, Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::dialogs::{Help, Jump, Palette, PlanDialog, refusal};
-use crate::ui::event::{Answer, Effect, Event, SessionId};
+use crate::ui::event::{Answer, Effect, Event};
 use crate::ui::format;
 use crate::ui::screen::{Changed, Dialog, Place, Screen, Step, Toast, Tone};
 use crate::ui::screens;
@@ -57,6 +59,8 @@ pub struct World {
     pub now: Taken,
     pub theme: Theme,
     pub read_only: bool,
+    /// The cluster that is connected to.
+    pub target: Target,
     jobs: Cell<u64>,
 }
 
@@ -72,6 +76,7 @@ impl World {
             is_past: self.past.is_some(),
             theme: &self.theme,
             read_only: self.read_only,
+            target: &self.target,
             jobs: &self.jobs,
         }
     }
@@ -81,31 +86,27 @@ impl World {
 #[derive(Debug, Default)]
 pub struct Session {
     pub id: u64,
-    pub bootstrap: Vec<Endpoint>,
+    /// When it began.
+    pub started_at: Taken,
     /// Failures of reading the metadata since the last success.
     pub n_failures: u32,
     /// When the newest of them came.
     pub failed_at: Taken,
+    /// No further attempt is made by itself.
+    pub is_resting: bool,
     /// Milliseconds between the last two reads of the metadata.
     pub interval_ms: i64,
-}
-
-impl Session {
-    pub fn address(&self) -> String {
-        self.bootstrap
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(",")
-    }
 }
 
 /// How the application starts.
 #[derive(Debug, Clone)]
 pub struct AppOptions {
+    /// Whatever the cluster that is connected to allows.
     pub read_only: bool,
     pub theme: Theme,
-    pub bootstrap: Option<Vec<Endpoint>>,
+    pub target: Option<Target>,
+    /// Whether clusters are saved: then their list is where one starts without a target.
+    pub has_saved: bool,
     pub intervals: PollIntervals,
     /// A line as after `:`.
     pub command: Option<String>,
@@ -128,7 +129,9 @@ pub struct App {
     /// What the rows of the screen on top don't know yet.
     changed: Changed,
     dirty: bool,
-    start: Option<(Option<Vec<Endpoint>>, Option<String>)>,
+    start: Option<AppOptions>,
+    /// Every cluster is read-only.
+    forced_read_only: bool,
 }
 
 impl App {
@@ -142,6 +145,7 @@ impl App {
                 now,
                 theme: options.theme,
                 read_only: options.read_only,
+                target: Target::default(),
                 jobs: Cell::new(0),
             },
             session: Session::default(),
@@ -154,7 +158,8 @@ impl App {
             undo: None,
             changed: Changed::ALL,
             dirty: true,
-            start: Some((options.bootstrap, options.command)),
+            forced_read_only: options.read_only,
+            start: Some(options.clone()),
         };
         if let Some(message) = options.message {
             app.say(Toast::info(message));
@@ -164,14 +169,18 @@ impl App {
 
     /// What to do first.
     pub fn start(&mut self) -> Vec<Effect> {
-        let Some((bootstrap, command)) = self.start.take() else {
+        let Some(options) = self.start.take() else {
             return Vec::new();
         };
+        let command = options.command;
         let mut effects = Vec::new();
-        match bootstrap {
-            Some(bootstrap) => {
-                self.connect(bootstrap, &mut effects);
+        match options.target {
+            Some(target) => {
+                self.connect(target, &mut effects);
                 self.follow(vec![Step::Go(Place::Overview)], &mut effects);
+            }
+            None if options.has_saved => {
+                self.follow(vec![Step::Go(Place::Clusters)], &mut effects);
             }
             None => self.follow(vec![Step::Go(Place::Start)], &mut effects),
         }
@@ -225,6 +234,12 @@ impl App {
             } => {
                 if session.0 == self.session.id {
                     self.on_update(update, at);
+                    self.learn_cluster_id(&mut effects);
+                }
+            }
+            Event::Resolved { session, result } => {
+                if session.0 == self.session.id {
+                    self.on_resolved(result, &mut effects);
                 }
             }
             Event::Answer { job, answer } => {
@@ -240,8 +255,15 @@ impl App {
                     }
                 }
                 self.dirty |= answer.is_none();
-                if let Some(Answer::Executed(result)) = answer {
-                    steps.extend(told_without_dialog(result));
+                match answer {
+                    Some(Answer::Executed(result)) => steps.extend(told_without_dialog(result)),
+                    Some(Answer::ClusterDone(Ok((text, _)))) => {
+                        steps.push(Step::Say(Toast::good(text)));
+                    }
+                    Some(Answer::ClusterDone(Err(fault))) => {
+                        steps.push(Step::Say(Toast::fault(&fault)));
+                    }
+                    _ => {}
                 }
                 self.follow(steps, &mut effects);
             }
@@ -313,8 +335,8 @@ impl App {
         let data = match metadata.age_ms(now) {
             Some(age) if age > self.stale_after_ms() => Some(1_000),
             Some(age) => Some(self.stale_after_ms() - age + 1),
-            // The countdown to the next attempt.
-            None => (self.session.n_failures > 0).then_some(1_000),
+            // The countdown to the next attempt, or how long it has been tried.
+            None => self.is_connected().then_some(1_000),
         };
         // How long ago it was that is looked at.
         let past = self.world.past.as_ref().map(|_| 1_000);
@@ -362,29 +384,6 @@ impl App {
             .last()
             .map_or(&[][..], |screen| screen.scopes());
         own.iter().copied().chain([Scope::Everywhere]).collect()
-    }
-
-    fn connect(&mut self, bootstrap: Vec<Endpoint>, effects: &mut Vec<Effect>) {
-        self.world.snapshot = ClusterSnapshot::default();
-        self.world.feed = Feed::default();
-        self.world.history = History::default();
-        self.world.past = None;
-        self.session = Session {
-            id: self.session.id + 1,
-            bootstrap,
-            ..Session::default()
-        };
-        self.undo = None;
-        self.changed = Changed::ALL;
-        effects.push(Effect::Connect {
-            session: SessionId(self.session.id),
-            bootstrap: self.session.bootstrap.clone(),
-            interest: self.interest.clone(),
-        });
-    }
-
-    pub(super) fn is_connected(&self) -> bool {
-        self.session.id > 0
     }
 }
 
@@ -478,6 +477,13 @@ impl App {
             Id::Earlier | Id::Later | Id::At | Id::Now => return self.travel(command.id, argument),
             Id::Diff => time_travel::diff(&self.world, argument),
             Id::Local => vec![Step::Go(Place::Local)],
+            Id::Clusters => vec![Step::Go(Place::Clusters)],
+            Id::Cluster => {
+                let wanted = Step::Run(Id::EnterCluster, argument.to_owned());
+                let wanted = Some(wanted).filter(|_| !argument.is_empty());
+                let go = Step::Go(Place::Clusters);
+                [go].into_iter().chain(wanted).collect()
+            }
             Id::Topic | Id::Group | Id::Broker | Id::Messages | Id::Configs => {
                 self.named_place(command, argument)
             }
@@ -489,7 +495,7 @@ impl App {
             },
             Id::Connect if argument.is_empty() => {
                 vec![Step::Dialog(Box::new(screens::connect_form(
-                    &self.session.address(),
+                    &self.world.target.address(),
                 )))]
             }
             Id::Connect => vec![Step::Connect(argument.to_owned())],
@@ -571,12 +577,10 @@ impl App {
                     }
                 }
                 Step::Connect(address) => match parse_bootstrap(&address) {
-                    Ok(bootstrap) => {
-                        self.connect(bootstrap, effects);
-                        self.go(Place::Overview, effects);
-                    }
+                    Ok(bootstrap) => self.enter(Target::at(bootstrap), effects),
                     Err(why) => self.say(Toast::bad(why)),
                 },
+                Step::Enter(target) => self.enter(*target, effects),
                 Step::Effect(Effect::Copy(text)) if text.len() > CLIPBOARD_BYTES_MAX => {
                     self.say(Toast::bad(
                         "not copied: terminals take no text of that size",

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use crate::clusters::Target;
 use crate::model::{ClusterSnapshot, Feed, Taken};
 use crate::ui::event::JobId;
 use crate::ui::theme::Theme;
@@ -15,6 +16,8 @@ pub struct Cx<'a> {
     pub now: Taken,
     pub theme: &'a Theme,
     pub read_only: bool,
+    /// The cluster that is connected to.
+    pub target: &'a Target,
     /// Whether it is an earlier moment that is looked at: nothing can be changed there.
     pub is_past: bool,
     /// The number of the last job that was given out.
@@ -62,6 +65,7 @@ pub mod tests {
             now,
             theme: &theme,
             read_only: false,
+            target: &Target::default(),
             is_past: false,
             jobs: &jobs,
         })

@@ -5,9 +5,8 @@
 
 use std::sync::Arc;
 
-use kafka_shared::types::Endpoint;
-
-use crate::cluster::{Interest, ReadMessages};
+use crate::cluster::{ConnectOptions, Interest, ReadMessages};
+use crate::clusters::{ClustersFile, Entry, Target};
 use crate::local::{LocalBroker, Outcomes};
 use crate::model::{Fault, Message, ReadReport, Taken, Update};
 use crate::ops::{Plan, Report, Verification};
@@ -31,6 +30,11 @@ pub enum Event {
         update: Update,
         at: Taken,
     },
+    /// What is needed to connect was read, or can't be.
+    Resolved {
+        session: SessionId,
+        result: Result<Box<ConnectOptions>, Fault>,
+    },
     /// A job has something to say; some say several things.
     Answer { job: JobId, answer: Answer },
     /// Time has passed that [`App::tick_in_ms`](crate::ui::app::App::tick_in_ms) asked for.
@@ -52,8 +56,29 @@ pub enum Answer {
     LocalStarted(Result<Outcomes, Fault>),
     /// Stopped, killed, paused, resumed or deleted, in words.
     LocalDone(Result<String, Fault>),
+    Clusters(Result<ClustersFile, Fault>),
+    /// Saved, tested or removed: what to say, and the clusters afterwards.
+    ClusterDone(Result<(String, ClustersFile), Fault>),
     /// The last lines of the log of the broker of that name.
     LocalLog(Result<(String, Vec<String>), Fault>),
+}
+
+/// What is done with saved clusters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClustersAction {
+    List,
+    /// Saves one, after connecting to it.
+    Add {
+        entry: Box<Entry>,
+        replace: bool,
+    },
+    Test(String),
+    Remove(String),
+    /// Keeps the id of a cluster that answers for the first time.
+    Learn {
+        name: String,
+        cluster_id: String,
+    },
 }
 
 /// What is done with local brokers, by name.
@@ -78,11 +103,22 @@ pub enum LocalAction {
 /// What is to be done outside.
 #[derive(Debug)]
 pub enum Effect {
-    /// Leaves the cluster of before, if any, and polls this one.
+    /// Leaves the cluster of before, if any, and polls this one, as soon as what its target refers
+    /// to was read.
     Connect {
         session: SessionId,
-        bootstrap: Vec<Endpoint>,
+        target: Box<Target>,
         interest: Interest,
+    },
+    /// Polls a cluster of which everything needed is known.
+    Open {
+        session: SessionId,
+        options: Box<ConnectOptions>,
+        interest: Interest,
+    },
+    Clusters {
+        job: JobId,
+        action: ClustersAction,
     },
     /// What the screen shows now.
     SetInterest(Interest),

@@ -10,15 +10,15 @@ use crossterm::event::{Event as Input, EventStream};
 use futures_util::StreamExt as _;
 use kafka_shared::task;
 use kafka_shared::time::{Clock, SystemClock};
-use kafka_shared::types::Endpoint;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::cluster::PollIntervals;
+use crate::clusters::Target;
 use crate::model::Taken;
 use crate::ui::app::{App, AppOptions};
 use crate::ui::event::{Effect, Event};
-use crate::ui::runner::{Runner, RunnerOptions};
+use crate::ui::runner::{Runner, RunnerOptions, SavedClusters};
 use crate::ui::terminal::Terminal;
 use crate::ui::theme::{Theme, ThemeName};
 use crate::ui::view;
@@ -38,8 +38,10 @@ const TAKE_MS_MAX: i64 = 4;
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The cluster; without one there is a page that offers what can be done.
-    pub bootstrap: Option<Vec<Endpoint>>,
+    pub target: Option<Target>,
+    /// Whatever the cluster that is connected to allows.
     pub read_only: bool,
+    pub clusters: SavedClusters,
     /// `None`: dark, or without colours where `NO_COLOR` says so.
     pub theme: Option<ThemeName>,
     pub mouse: bool,
@@ -53,8 +55,9 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            bootstrap: None,
+            target: None,
             read_only: false,
+            clusters: SavedClusters::default(),
             theme: None,
             mouse: true,
             intervals: PollIntervals::default(),
@@ -91,14 +94,15 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let app_options = AppOptions {
         read_only: options.read_only,
         theme: options.theme(),
-        bootstrap: options.bootstrap.clone(),
+        target: options.target.clone(),
+        has_saved: options.clusters.are_there(),
         intervals: options.intervals,
         command: options.command.clone(),
         message: options.message.clone(),
     };
     let runner_options = RunnerOptions {
-        read_only: options.read_only,
         intervals: options.intervals,
+        clusters: options.clusters.clone(),
     };
     let app = App::new(app_options, now(&*clock));
     let runner = Runner::new(runner_options, Arc::clone(&clock), events);

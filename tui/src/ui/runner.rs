@@ -6,23 +6,27 @@
 //!   a cluster is followed to its answer.
 //! - Leaving a cluster ends its polling.
 
+mod saved;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_shared::task;
 use kafka_shared::time::Clock;
-use kafka_shared::types::Endpoint;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use crate::cluster::{
     ClusterClient, ConnectOptions, Interest, PollIntervals, Poller, PollerHandle,
 };
+use crate::clusters::Target;
 use crate::local::{ClusterOptions, LocalBroker, LocalBrokers, Outcomes, StartOptions};
 use crate::model::{Fault, FaultKind};
 use crate::ops::{self, Plan, Verification};
 use crate::ui::event::{Answer, Effect, Event, JobId, LocalAction, SessionId};
+
+pub use saved::SavedClusters;
 
 /// The longest that anything but following messages may take.
 const JOB_TIMEOUT_MS: u64 = 120_000;
@@ -43,8 +47,8 @@ const LOG_LINES: usize = 500;
 /// What it needs to know from the start.
 #[derive(Debug, Clone)]
 pub struct RunnerOptions {
-    pub read_only: bool,
     pub intervals: PollIntervals,
+    pub clusters: SavedClusters,
 }
 
 /// The runner.
@@ -55,6 +59,8 @@ pub struct Runner {
     events: mpsc::Sender<Event>,
     client: Option<ClusterClient>,
     poller: Option<PollerHandle>,
+    /// What is not opened yet.
+    connecting: Option<(SessionId, Target, Interest)>,
     jobs: HashMap<JobId, AbortHandle>,
 }
 
@@ -66,6 +72,7 @@ impl Runner {
             events,
             client: None,
             poller: None,
+            connecting: None,
             jobs: HashMap::new(),
         }
     }
@@ -75,10 +82,23 @@ impl Runner {
         match effect {
             Effect::Connect {
                 session,
-                bootstrap,
+                target,
                 interest,
-            } => {
-                self.connect(session, bootstrap, interest);
+            } => self.connect(session, *target, interest),
+            Effect::Open {
+                session,
+                options,
+                interest,
+            } => self.open(session, *options, interest),
+            Effect::Clusters { job, action } => {
+                let clusters = self.options.clusters.clone();
+                self.spawn(
+                    job,
+                    "ui-clusters",
+                    clusters.act(action, Arc::clone(&self.clock)),
+                );
+                // What is written is written to its end.
+                self.jobs.remove(&job);
             }
             Effect::SetInterest(interest) => {
                 if let Some(poller) = &self.poller {
@@ -88,6 +108,9 @@ impl Runner {
             Effect::Refresh => {
                 if let Some(poller) = &self.poller {
                     poller.refresh();
+                } else if let Some((session, target, interest)) = self.connecting.take() {
+                    // A person may have changed what could not be read.
+                    self.connect(session, target, interest);
                 }
             }
             Effect::Check { job, plan } => self.start(job, "ui-check", move |client| async move {
@@ -124,12 +147,29 @@ impl Runner {
         }
     }
 
-    fn connect(&mut self, session: SessionId, bootstrap: Vec<Endpoint>, interest: Interest) {
+    /// Leaves the cluster of before, and opens this one once what it refers to is read.
+    fn connect(&mut self, session: SessionId, target: Target, interest: Interest) {
+        self.leave();
+        self.connecting = Some((session, target.clone(), interest));
+        let events = self.events.clone();
+        // A later connection has another number, so that nobody waits for the end of this.
+        drop(task::spawn("ui-resolve", async move {
+            let result = target.options().await.map(Box::new);
+            // Nobody is left to tell when the program ends.
+            let _ = events.send(Event::Resolved { session, result }).await;
+        }));
+    }
+
+    fn leave(&mut self) {
         for (_, handle) in self.jobs.drain() {
             handle.abort();
         }
-        let mut options = ConnectOptions::new(bootstrap);
-        options.read_only = self.options.read_only;
+        self.client = None;
+        self.poller = None;
+    }
+
+    fn open(&mut self, session: SessionId, options: ConnectOptions, interest: Interest) {
+        self.connecting = None;
         let client = ClusterClient::new(options, Arc::clone(&self.clock));
         let (poller, mut updates) = Poller::start(client.clone(), self.options.intervals, interest);
         self.client = Some(client);

@@ -9,6 +9,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
 use crate::cluster::Interest;
+use crate::clusters::Target;
 use crate::model::{ConfigResource, Fault, Taken, TopicPartition, Update};
 use crate::ops::Action;
 use crate::ui::command::{Id, Scope};
@@ -34,12 +35,13 @@ pub enum Place {
     Changes,
     Configs(ConfigResource),
     Local,
+    Clusters,
 }
 
 impl Place {
     /// Whether it is about a cluster, so that there is nothing to see without one.
     pub fn needs_cluster(&self) -> bool {
-        !matches!(self, Self::Start | Self::Local)
+        !matches!(self, Self::Start | Self::Local | Self::Clusters)
     }
 }
 
@@ -70,7 +72,10 @@ pub enum Step {
     Plan(Action),
     /// Runs a command with what follows it.
     Run(Id, String),
+    /// Connects to these addresses, without security.
     Connect(String),
+    /// Connects to a saved cluster.
+    Enter(Box<Target>),
     Effect(Effect),
     Say(Toast),
     /// Remembers what would undo the last change.

@@ -5,6 +5,7 @@ mod broker;
 mod brokers;
 mod cells;
 mod changes;
+mod clusters;
 mod configs;
 mod forms;
 mod group;
@@ -42,6 +43,7 @@ pub fn open(place: Place, _cx: &Cx<'_>) -> Box<dyn Screen> {
         Place::Quorum => Box::new(quorum::QuorumScreen::new()),
         Place::Changes => Box::new(changes::Changes::new()),
         Place::Configs(resource) => Box::new(configs::ConfigsScreen::new(resource)),
+        Place::Clusters => Box::new(clusters::Clusters::new()),
         Place::Local => Box::new(local::Local::new()),
     }
 }

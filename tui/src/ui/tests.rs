@@ -31,7 +31,9 @@ impl Driver {
         let options = AppOptions {
             read_only,
             theme: Theme::new(ThemeName::Mono),
-            bootstrap: bootstrap.map(|b| crate::ui::app::parse_bootstrap(b).unwrap()),
+            target: bootstrap
+                .map(|b| crate::clusters::Target::at(crate::ui::app::parse_bootstrap(b).unwrap())),
+            has_saved: false,
             intervals: crate::cluster::PollIntervals::default(),
             command: None,
             message: None,

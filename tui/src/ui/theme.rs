@@ -1,6 +1,7 @@
 //! Colours by meaning. Only the terminal's own sixteen colours and its own background are used, so
 //! that dark and light terminals both stay readable; meaning is never told by colour alone.
 
+use crate::clusters::Colour;
 use ratatui::style::{Color, Modifier, Style};
 
 /// Which set of styles is in use.
@@ -31,6 +32,21 @@ pub struct Theme {
 }
 
 impl Theme {
+    /// The name of a cluster, in its colour where there are colours.
+    pub fn cluster(&self, colour: Option<Colour>) -> Style {
+        let has_colours = self.good != self.text;
+        let colour = colour.filter(|_| has_colours).map(|colour| match colour {
+            Colour::Red => Color::Red,
+            Colour::Green => Color::Green,
+            Colour::Yellow => Color::Yellow,
+            Colour::Blue => Color::Blue,
+            Colour::Magenta => Color::Magenta,
+            Colour::Cyan => Color::Cyan,
+            Colour::White => Color::Gray,
+        });
+        colour.map_or(self.title, |colour| self.title.fg(colour))
+    }
+
     pub fn new(name: ThemeName) -> Self {
         let plain = Style::new();
         let bold = plain.add_modifier(Modifier::BOLD);

@@ -2,6 +2,8 @@
 //!
 //! Pure: the same state draws the same cells. Nothing here is proportional to the cluster.
 
+mod connecting;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
@@ -9,6 +11,7 @@ use ratatui::text::Span;
 use ratatui::widgets::{Clear, Widget};
 use unicode_width::UnicodeWidthStr;
 
+use crate::clusters::Level;
 use crate::model::{Moment, Taken};
 use crate::ui::app::App;
 use crate::ui::command::{self, Scope};
@@ -93,8 +96,19 @@ fn draw_header(app: &App, area: Rect, buffer: &mut Buffer) {
     );
     let mut left = vec![(0, Span::styled(" kafka-tui", theme.title))];
     if app.is_connected() {
-        let address = format::cut(&app.session.address(), 40);
-        left.push((1, Span::styled(format!("  {address}"), theme.text)));
+        let target = &app.world.target;
+        if let Some(name) = &target.name {
+            let mark = if target.level == Level::High {
+                " !"
+            } else {
+                ""
+            };
+            let style = theme.cluster(target.colour);
+            left.push((0, Span::styled(format!("  {name}{mark}"), style)));
+        }
+        let priority = if target.name.is_some() { 5 } else { 1 };
+        let address = format::cut(&target.address(), 40);
+        left.push((priority, Span::styled(format!("  {address}"), theme.text)));
     }
     if let Some(metadata) = snapshot.metadata.get() {
         let id = metadata.cluster_id.as_deref().unwrap_or("unknown");
@@ -230,13 +244,13 @@ fn draw_body(app: &App, area: Rect, buffer: &mut Buffer) {
     };
     let cx = app.world.cx();
     if screen.place().needs_cluster() && app.world.snapshot.metadata.get().is_none() {
-        return draw_connecting(app, area, buffer);
+        return connecting::draw(app, area, buffer);
     }
     let mut area = area;
-    for notice in notices(app, &screen.parts(&cx))
-        .into_iter()
-        .take(NOTICES_MAX)
-    {
+    let about_cluster = screen.place().needs_cluster().then(|| warnings(app));
+    let about_parts = notices(app, &screen.parts(&cx));
+    let all = about_cluster.into_iter().flatten().chain(about_parts);
+    for notice in all.take(NOTICES_MAX) {
         frame::text(
             &notice,
             app.world.theme.warn,
@@ -252,6 +266,31 @@ fn draw_body(app: &App, area: Rect, buffer: &mut Buffer) {
         };
     }
     screen.draw(&cx, area, buffer);
+}
+
+/// What is the matter with the cluster as a whole.
+fn warnings(app: &App) -> Vec<String> {
+    let Some(metadata) = app.world.snapshot.metadata.get() else {
+        return Vec::new();
+    };
+    let mut warnings = Vec::new();
+    let saved = app.world.target.cluster_id.as_deref();
+    if let (Some(saved), Some(found)) = (saved, metadata.cluster_id.as_deref())
+        && saved != found
+    {
+        let found = format::clean(found).into_owned();
+        warnings.push(format!(
+            "! this is not the cluster you saved ({found}, not {saved}): changes are refused"
+        ));
+    }
+    if metadata.may_describe == Some(false) {
+        let seen = match metadata.topics.len() {
+            0 => "no topic is shown to it".to_owned(),
+            _ => "what it may not see is missing".to_owned(),
+        };
+        warnings.push(format!("! this user may not describe the cluster: {seen}"));
+    }
+    warnings
 }
 
 /// One line for each part of the screen that could not be read.
@@ -271,56 +310,6 @@ fn notices(app: &App, parts: &[Part]) -> Vec<String> {
         notices.push(format!("! {} {age}: {why}", part.name));
     }
     notices
-}
-
-fn draw_connecting(app: &App, area: Rect, buffer: &mut Buffer) {
-    let theme = &app.world.theme;
-    let width = usize::from(area.width).saturating_sub(6);
-    let address = app.session.address();
-    let mut lines: Vec<(String, Style)> = vec![(String::new(), theme.text)];
-    match app.world.snapshot.metadata.fault() {
-        None => lines.push((format!("connecting to {address} …"), theme.accent)),
-        Some(fault) => {
-            lines.push((format!("not connected to {address}"), theme.bad));
-            lines.push((String::new(), theme.text));
-            let why = format::clean(&fault.why).into_owned();
-            lines.extend(
-                format::wrap(&why, width)
-                    .into_iter()
-                    .map(|line| (line, theme.text)),
-            );
-            for line in fault.hint.iter().flat_map(|hint| format::wrap(hint, width)) {
-                lines.push((line, theme.dim));
-            }
-            lines.push((String::new(), theme.text));
-            lines.push((countdown(app), theme.warn));
-            lines.push((String::new(), theme.text));
-            let other = ":connect HOST:PORT for another cluster, ctrl-r to try now, q to leave";
-            lines.push((other.to_owned(), theme.dim));
-        }
-    }
-    for (y, (line, style)) in (area.y..area.bottom()).zip(&lines) {
-        frame::text(
-            line,
-            *style,
-            area.x + 3,
-            y,
-            area.width.saturating_sub(4),
-            buffer,
-        );
-    }
-}
-
-fn countdown(app: &App) -> String {
-    let session = &app.session;
-    let pause = app.intervals.metadata_pause_ms(session.n_failures);
-    let pause = i64::try_from(pause).unwrap_or(i64::MAX);
-    let left = session.failed_at.monotonic_ms + pause - app.world.now.monotonic_ms;
-    let attempts = format::plural(usize::try_from(session.n_failures).unwrap_or(0), "attempt");
-    match (left + 999) / 1000 {
-        left if left > 0 => format!("{attempts} failed, trying again in {left}s"),
-        _ => format!("{attempts} failed, trying again now …"),
-    }
 }
 
 /// The filter while it is typed, else the keys that work here.

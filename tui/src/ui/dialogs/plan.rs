@@ -10,6 +10,7 @@ use ratatui::style::Style;
 use ratatui::text::Span;
 use tui_input::Input;
 
+use crate::clusters::confirmation;
 use crate::model::Fault;
 use crate::ops::{Action, Danger, Plan, Report, Verification};
 use crate::ui::cx::Cx;
@@ -57,6 +58,8 @@ enum Verified {
 #[derive(Debug)]
 pub struct PlanDialog {
     plan: Arc<Plan>,
+    /// What has to be typed before it is executed.
+    wanted: Option<String>,
     stage: Stage,
     typed: Input,
     first: usize,
@@ -87,8 +90,10 @@ impl PlanDialog {
         } else {
             (Check::NotPossible, None)
         };
+        let wanted = confirmation(&plan, cx.target.level, cx.target.name.as_deref());
         let dialog = Self {
             plan,
+            wanted,
             stage: Stage::Asking { check },
             typed: Input::default(),
             first: 0,
@@ -101,7 +106,12 @@ impl PlanDialog {
     /// Why it can't be executed now.
     fn obstacle(&self, cx: &Cx<'_>) -> Option<String> {
         if cx.read_only {
-            return Some("this session is read-only: start it without --read-only".to_owned());
+            return Some(match &cx.target.name {
+                Some(name) => {
+                    format!("{name} is read-only: w in the list of clusters allows changes")
+                }
+                None => "this session is read-only: start it without --read-only".to_owned(),
+            });
         }
         match &self.stage {
             Stage::Asking {
@@ -129,7 +139,7 @@ impl PlanDialog {
     }
 
     fn confirm(&mut self, cx: &Cx<'_>) -> Vec<Step> {
-        match &self.plan.typed_confirmation {
+        match &self.wanted {
             Some(wanted) if self.typed.value().trim() != wanted => {
                 self.asked_without_typing = true;
                 Vec::new()
@@ -221,7 +231,7 @@ impl PlanDialog {
             frame::text(&why, theme.warn, inside.x, y, inside.width, buffer);
             return None;
         }
-        let Some(wanted) = &self.plan.typed_confirmation else {
+        let Some(wanted) = &self.wanted else {
             let text = "press y to execute, esc to leave everything as it is";
             frame::text(text, theme.accent, inside.x, y, inside.width, buffer);
             return None;
@@ -456,7 +466,7 @@ impl Dialog for PlanDialog {
         let page = isize::try_from(self.height.get()).unwrap_or(1);
         let asking = matches!(self.stage, Stage::Asking { .. });
         let executing = matches!(self.stage, Stage::Executing(_));
-        let typing = asking && self.plan.typed_confirmation.is_some();
+        let typing = asking && self.wanted.is_some();
         match key.code {
             KeyCode::Esc => return vec![Step::Close],
             KeyCode::Down => self.scroll(1),
@@ -488,7 +498,7 @@ impl Dialog for PlanDialog {
     }
 
     fn paste(&mut self, text: &str, _cx: &Cx<'_>) {
-        if self.plan.typed_confirmation.is_some() {
+        if self.wanted.is_some() {
             form::paste(&mut self.typed, text);
         }
     }
@@ -581,7 +591,7 @@ impl Dialog for PlanDialog {
     fn hints(&self) -> Vec<(&'static str, &'static str)> {
         match &self.stage {
             Stage::Executing(_) => vec![("esc", "go on without waiting")],
-            Stage::Asking { .. } if self.plan.typed_confirmation.is_some() => {
+            Stage::Asking { .. } if self.wanted.is_some() => {
                 vec![("enter", "execute"), ("esc", "cancel"), ("↑ ↓", "scroll")]
             }
             Stage::Asking { .. } => vec![

@@ -39,6 +39,7 @@ pub fn topic(name: &str, partitions: Vec<Partition>) -> Arc<Topic> {
 pub fn metadata() -> ClusterMetadata {
     ClusterMetadata {
         cluster_id: Some("cluster-of-the-fixture".into()),
+        may_describe: Some(true),
         controller_id: Some(1),
         brokers: vec![broker(1), broker(2), broker(3)],
         topics: vec![

@@ -1,0 +1,150 @@
+//! Which cluster a command is for, and how it is reached.
+//!
+//! The first of these that is there: `--cluster`; `--bootstrap` and `--properties`; the variable
+//! `KAFKA_BOOTSTRAP`; the default cluster of the configuration file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use kafka_shared::time::SystemClock;
+use kafka_shared::types::Endpoint;
+
+use crate::cluster::ClusterClient;
+use crate::clusters::{ClustersFile, Target};
+use crate::model::Fault;
+use crate::output::Format;
+
+/// Names the bootstrap servers when `--bootstrap` does not.
+pub const BOOTSTRAP_VARIABLE: &str = "KAFKA_BOOTSTRAP";
+
+#[derive(Clone, Debug, Args)]
+pub struct GlobalArgs {
+    /// Brokers to ask first, as host:port[,host:port...]; KAFKA_BOOTSTRAP is the default
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "HOST:PORT,...",
+        value_delimiter = ','
+    )]
+    pub bootstrap: Vec<Endpoint>,
+    /// Kafka's client properties: security, client.id, bootstrap.servers
+    #[arg(long, global = true, value_name = "FILE")]
+    pub properties: Option<PathBuf>,
+    /// A saved cluster, see `clusters`
+    #[arg(long, global = true, value_name = "NAME", conflicts_with_all = ["bootstrap", "properties"])]
+    pub cluster: Option<String>,
+    /// The configuration file with the saved clusters; KAFKA_TUI_CONFIG names it too
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Refuse everything that changes the cluster
+    #[arg(long, global = true)]
+    pub read_only: bool,
+    /// Allow changes to a cluster that is saved as read-only
+    #[arg(long, global = true, conflicts_with = "read_only")]
+    pub read_write: bool,
+    /// How to print: for people or for programs
+    #[arg(short, long, global = true, value_enum, default_value_t)]
+    pub output: Format,
+    /// How long one request may take, in milliseconds; 15000 if the properties don't say
+    #[arg(long, global = true, value_name = "MS")]
+    pub timeout_ms: Option<u64>,
+}
+
+impl GlobalArgs {
+    /// The configuration file.
+    ///
+    /// # Errors
+    /// There is no place for one, or it can't be read.
+    pub fn clusters_file(&self) -> Result<ClustersFile, Fault> {
+        let path = match &self.config {
+            Some(path) => path.clone(),
+            None => ClustersFile::usual_path()?,
+        };
+        ClustersFile::load(&path)
+    }
+
+    /// Which cluster is meant; `None` when nothing says.
+    ///
+    /// # Errors
+    /// What says so can't be read, or names a cluster that isn't there.
+    pub fn target(&self) -> Result<Option<Target>, Fault> {
+        let found = match &self.cluster {
+            Some(name) => Some(self.saved(&self.clusters_file()?, name)?),
+            None if self.properties.is_some() || !self.bootstrap.is_empty() => Some(Target {
+                properties: self.properties.clone(),
+                ..Target::at(self.bootstrap.clone())
+            }),
+            None => match bootstrap_of_environment()? {
+                Some(bootstrap) => Some(Target::at(bootstrap)),
+                None => self.default_target()?,
+            },
+        };
+        Ok(found.map(|target| self.with_rights(target)))
+    }
+
+    fn saved(&self, file: &ClustersFile, name: &str) -> Result<Target, Fault> {
+        Target::of(file.find(name)?, file.path())
+    }
+
+    fn default_target(&self) -> Result<Option<Target>, Fault> {
+        // A machine without a home has no saved clusters either.
+        if self.config.is_none() && ClustersFile::usual_path().is_err() {
+            return Ok(None);
+        }
+        let file = self.clusters_file()?;
+        let name = file.default_name();
+        name.map(|name| self.saved(&file, name)).transpose()
+    }
+
+    /// Read-only as the options say, else as the cluster is saved.
+    pub fn with_rights(&self, target: Target) -> Target {
+        let read_only = self.read_only || (target.read_only && !self.read_write);
+        Target {
+            read_only,
+            ..target
+        }
+    }
+
+    pub(super) async fn client(&self) -> Result<ClusterClient, Fault> {
+        Ok(self.client_and_target().await?.0)
+    }
+
+    pub(super) async fn client_and_target(&self) -> Result<(ClusterClient, Target), Fault> {
+        let target = self.target()?.ok_or_else(|| {
+            let why = "no cluster is named";
+            Fault::refused("connect to a cluster", why).with_hint(format!(
+                "name one with --bootstrap host:9092, --cluster NAME or in {BOOTSTRAP_VARIABLE}; \
+                 `kafka-tui local start` starts a broker here"
+            ))
+        })?;
+        Ok((self.client_of(&target).await?, target))
+    }
+
+    /// A session with this cluster.
+    ///
+    /// # Errors
+    /// Its properties or secrets can't be read.
+    pub(super) async fn client_of(&self, target: &Target) -> Result<ClusterClient, Fault> {
+        let mut options = target.options().await?;
+        if let Some(timeout_ms) = self.timeout_ms {
+            options.request_timeout_ms = timeout_ms.max(1);
+        }
+        options.connect_timeout_ms = options.connect_timeout_ms.min(options.request_timeout_ms);
+        Ok(ClusterClient::new(options, Arc::new(SystemClock::new())))
+    }
+}
+
+fn bootstrap_of_environment() -> Result<Option<Vec<Endpoint>>, Fault> {
+    let Ok(text) = std::env::var(BOOTSTRAP_VARIABLE) else {
+        return Ok(None);
+    };
+    let parts = text.split(',').filter(|part| !part.trim().is_empty());
+    let endpoints = parts.map(|part| part.trim().parse());
+    let endpoints: Result<Vec<_>, _> = endpoints.collect();
+    let endpoints = endpoints.map_err(|error| {
+        Fault::refused(format!("read {BOOTSTRAP_VARIABLE}"), format!("{error}"))
+    })?;
+    Ok(Some(endpoints).filter(|endpoints| !endpoints.is_empty()))
+}

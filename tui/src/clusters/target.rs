@@ -1,0 +1,141 @@
+//! What a session is to be with: an address, a file of properties, a saved cluster.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use kafka_shared::client::security::properties::{self, PropertiesFault};
+use kafka_shared::types::Endpoint;
+
+use super::entry::{Colour, Entry, Level};
+use crate::cluster::ConnectOptions;
+use crate::model::Fault;
+use crate::ops::{Danger, Plan};
+
+/// A cluster to connect to. Secrets are still where they are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Target {
+    /// Of the saved cluster.
+    pub name: Option<String>,
+    /// Empty where the properties name them.
+    pub bootstrap: Vec<Endpoint>,
+    pub properties: Option<PathBuf>,
+    pub settings: BTreeMap<String, String>,
+    /// What relative paths in the settings count from.
+    pub folder: PathBuf,
+    pub colour: Option<Colour>,
+    pub level: Level,
+    pub read_only: bool,
+    pub cluster_id: Option<String>,
+}
+
+impl Target {
+    /// Some brokers, without security.
+    pub fn at(bootstrap: Vec<Endpoint>) -> Self {
+        Self {
+            bootstrap,
+            ..Self::default()
+        }
+    }
+
+    /// A saved cluster; `config` is the file that it is saved in.
+    ///
+    /// # Errors
+    /// Its addresses can't be read.
+    pub fn of(entry: &Entry, config: &Path) -> Result<Self, Fault> {
+        let parts = entry.bootstrap.split(',').map(str::trim);
+        let parts = parts.filter(|part| !part.is_empty()).map(str::parse);
+        let bootstrap: Result<Vec<Endpoint>, _> = parts.collect();
+        let bootstrap = bootstrap.map_err(|error| {
+            let what = format!("connect to \"{}\"", entry.name);
+            Fault::refused(what, format!("{error}"))
+        })?;
+        let folder = config.parent().unwrap_or(Path::new(".")).to_owned();
+        Ok(Self {
+            name: Some(entry.name.clone()),
+            bootstrap,
+            properties: entry.properties.as_ref().map(|path| folder.join(path)),
+            settings: entry.settings.clone(),
+            folder,
+            colour: entry.color,
+            level: entry.danger,
+            read_only: entry.read_only,
+            cluster_id: entry.cluster_id.clone(),
+        })
+    }
+
+    /// How it is called on the screen.
+    pub fn address(&self) -> String {
+        let addresses: Vec<String> = self.bootstrap.iter().map(ToString::to_string).collect();
+        match (&addresses[..], &self.properties) {
+            ([], Some(path)) => format!("the servers of {}", path.display()),
+            (addresses, _) => addresses.join(","),
+        }
+    }
+
+    /// Whether there is nothing to read before connecting.
+    pub fn is_plain(&self) -> bool {
+        self.properties.is_none() && self.settings.is_empty()
+    }
+
+    /// Reads properties and secrets.
+    ///
+    /// # Errors
+    /// What can't be read or followed, or that no server is named.
+    pub async fn options(&self) -> Result<ConnectOptions, Fault> {
+        let mut all = kafka_shared::config::properties::Properties::new();
+        if let Some(path) = &self.properties {
+            all = properties::load(path).await.map_err(|error| told(&error))?;
+        }
+        for (key, value) in &self.settings {
+            all.set(key, value);
+        }
+        let own = self.properties.as_deref().and_then(Path::parent);
+        let folder = own.unwrap_or(&self.folder);
+        let read = properties::read(&all, folder).await;
+        let read = read.map_err(|error| told(&error))?;
+        for warning in &read.warnings {
+            tracing::warn!(warning, "client properties");
+        }
+        let bootstrap = match self.bootstrap.is_empty() {
+            true => read.bootstrap,
+            false => self.bootstrap.clone(),
+        };
+        if bootstrap.is_empty() {
+            let why = "neither the options nor the properties name a server";
+            return Err(Fault::refused("connect to the cluster", why).with_hint(
+                "add bootstrap.servers=host:port to the properties, or use --bootstrap",
+            ));
+        }
+        let mut options = ConnectOptions::new(bootstrap);
+        options.read_only = self.read_only;
+        options.security = read.security;
+        options.saved_cluster_id = self.cluster_id.clone();
+        if let Some(id) = read.client_id {
+            options.client_id = id;
+        }
+        if let Some(ms) = read.request_timeout_ms {
+            options.request_timeout_ms = ms.max(1);
+        }
+        if let Some(ms) = read.connect_timeout_ms {
+            options.connect_timeout_ms = ms.max(1);
+        }
+        Ok(options)
+    }
+}
+
+fn told(error: &PropertiesFault) -> Fault {
+    Fault::refused("read the client properties", error.to_string()).with_hint(&error.advice)
+}
+
+/// What has to be typed before a plan is executed, by how careful one has to be with the cluster.
+pub fn confirmation(plan: &Plan, level: Level, cluster: Option<&str>) -> Option<String> {
+    match level {
+        Level::Low => None,
+        Level::Normal => plan.typed_confirmation.clone(),
+        Level::High => {
+            let by_cluster = cluster.filter(|_| plan.danger >= Danger::Disruptive);
+            let own = plan.typed_confirmation.clone();
+            own.or_else(|| by_cluster.map(str::to_owned))
+        }
+    }
+}

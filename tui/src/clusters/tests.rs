@@ -1,0 +1,226 @@
+//! The configuration file through what people do with it, and what entries turn into.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::ops::{Action, Danger, Plan};
+
+use super::*;
+
+const FILE: &str = r#"# my clusters
+default = "dev"
+
+[clusters.dev]   # on this machine
+bootstrap = "localhost:9092"
+danger = "low"
+
+[clusters.prod]
+bootstrap = "k1:9093, k2:9093"
+properties = "prod.properties"
+color = "red"
+danger = "high"
+read_only = true
+cluster_id = "abc"
+
+[clusters.prod.settings]
+"client.id" = "me"
+"sasl.jaas.config" = 'M required username="u" password="sesame";'
+"ssl.key.password" = "${env:KEY}"
+"#;
+
+fn file(text: &str) -> (tempfile::TempDir, ClustersFile) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    fs::write(&path, text).unwrap();
+    let file = ClustersFile::load(&path).unwrap();
+    (folder, file)
+}
+
+#[test]
+fn what_people_write_is_read() {
+    let (folder, file) = file(FILE);
+    let names: Vec<&str> = file.entries().iter().map(|entry| &*entry.name).collect();
+    assert_eq!(
+        (names, file.default_name()),
+        (vec!["dev", "prod"], Some("dev"))
+    );
+    let prod = file.find("prod").unwrap();
+    assert_eq!((prod.color, prod.danger), (Some(Colour::Red), Level::High));
+    let target = Target::of(prod, file.path()).unwrap();
+    assert_eq!(target.address(), "k1:9093,k2:9093");
+    assert_eq!(
+        target.properties,
+        Some(folder.path().join("prod.properties"))
+    );
+    assert!(target.read_only && target.cluster_id.as_deref() == Some("abc"));
+    let shown = prod.shown_settings();
+    assert_eq!(shown["sasl.jaas.config"], "[hidden]");
+    assert_eq!(
+        (&*shown["ssl.key.password"], &*shown["client.id"]),
+        ("${env:KEY}", "me")
+    );
+    let json = serde_json::to_string(prod).unwrap();
+    assert!(!json.contains("sesame"), "{json}");
+    let fault = file.find("test").unwrap_err();
+    assert_eq!(fault.hint.as_deref(), Some("there are dev, prod"));
+}
+
+#[test]
+fn mistakes_are_told_with_their_place_and_the_file_stays() {
+    for (text, told) in [
+        (
+            "[clusters.a]\nbootstrp = \"x:1\"",
+            "clusters.a: unknown field `bootstrp`",
+        ),
+        (
+            "[clusters.a]\ndanger = \"very\"",
+            "clusters.a: unknown variant `very`",
+        ),
+        (
+            "[clusters.'a b']\nbootstrap = \"x:1\"",
+            "no name for a cluster",
+        ),
+        ("clusters = 3", "clusters is no table"),
+        ("[clusters", "invalid"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        fs::write(&path, text).unwrap();
+        let fault = ClustersFile::load(&path).unwrap_err();
+        assert!(fault.why.contains(told), "{text}: {fault}");
+    }
+}
+
+#[test]
+fn clusters_come_and_go_and_comments_stay() {
+    let (folder, mut file) = file(FILE);
+    let login = Login {
+        mechanism: "SCRAM-SHA-512".to_owned(),
+        username: "al\"ice".to_owned(),
+        password: "env:TEST_PASSWORD".parse().unwrap(),
+    };
+    let entry = Entry {
+        name: "test".to_owned(),
+        bootstrap: "t:9092".to_owned(),
+        settings: login.settings().into(),
+        ..Entry::default()
+    };
+    file.add(&entry, false).unwrap();
+    let taken = file.add(&entry, false).unwrap_err();
+    assert_eq!(taken.kind, crate::model::FaultKind::AlreadyExists);
+    file.remove("dev").unwrap();
+    assert!(file.remove("dev").is_err());
+    assert!(file.learn_cluster_id("test", "xyz"));
+    assert!(
+        !file.learn_cluster_id("test", "other"),
+        "the first one counts"
+    );
+    file.save().unwrap();
+    let path = folder.path().join("config.toml");
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "only its owner reads it");
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.starts_with("# my clusters\n"), "{text}");
+    let again = ClustersFile::load(&path).unwrap();
+    let expected = Entry {
+        cluster_id: Some("xyz".to_owned()),
+        ..entry
+    };
+    assert_eq!(again.get("test"), Some(&expected));
+    assert_eq!(again.entries(), file.entries());
+    assert_eq!(again.default_name(), None, "it was removed");
+    let left = fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(left, 1, "nothing else is left behind");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_empty_and_made_when_there_is_something_to_save() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deep/config.toml");
+    let mut file = ClustersFile::load(&path).unwrap();
+    assert!(file.entries().is_empty() && !path.exists());
+    let entry = Entry {
+        name: "a".to_owned(),
+        bootstrap: "h:1".to_owned(),
+        ..Entry::default()
+    };
+    file.add(&entry, false).unwrap();
+    file.save().unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text, "[clusters.a]\nbootstrap = \"h:1\"\n");
+}
+
+#[test]
+fn a_password_is_referred_to_and_never_taken_itself() {
+    for text in ["env:X", "file:/a b", "command:pass show x"] {
+        assert!(text.parse::<SecretFrom>().is_ok(), "{text}");
+    }
+    let error = "sesame".parse::<SecretFrom>().unwrap_err();
+    assert!(!error.contains("sesame"), "{error}");
+}
+
+#[tokio::test]
+async fn a_target_is_resolved_with_its_secrets_and_says_what_it_lacks() {
+    let (folder, file) = file(
+        "[clusters.a]\nproperties = \"c.properties\"\n[clusters.a.settings]\n\"client.id\" = \"me\"",
+    );
+    let target = Target::of(&file.entries()[0], file.path()).unwrap();
+    let fault = target.options().await.unwrap_err();
+    assert!(fault.why.contains("c.properties"), "{fault}");
+    fs::write(
+        folder.path().join("c.properties"),
+        "bootstrap.servers=k:1\nsecurity.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\n\
+         client.id=other\nrequest.timeout.ms=7\n\
+         sasl.jaas.config=M required username=\"u\" password=\"${file:secret}\";",
+    )
+    .unwrap();
+    let fault = target.options().await.unwrap_err();
+    assert!(
+        fault.why.contains("option password: cannot read the file"),
+        "{fault}"
+    );
+    fs::write(folder.path().join("secret"), "sesame").unwrap();
+    let options = target.options().await.unwrap();
+    assert_eq!(options.security.protocol(), "SASL_PLAINTEXT");
+    assert_eq!((&*options.client_id, options.request_timeout_ms), ("me", 7));
+    assert_eq!(options.bootstrap[0].to_string(), "k:1");
+    assert!(!format!("{options:?}").contains("sesame"));
+    let fault = Target::default().options().await.unwrap_err();
+    assert!(fault.hint.unwrap().contains("--bootstrap"));
+}
+
+#[test]
+fn the_danger_of_a_cluster_decides_what_is_typed() {
+    let plan = |danger, typed: Option<&str>| Plan {
+        action: Action::DeleteTopics(Vec::new()),
+        title: String::new(),
+        danger,
+        typed_confirmation: typed.map(str::to_owned),
+        changes: Vec::new(),
+        warnings: Vec::new(),
+        not_done: Vec::new(),
+        equivalent: Vec::new(),
+        inverse: None,
+        reassignment: None,
+    };
+    let safe = plan(Danger::Safe, None);
+    let moves = plan(Danger::Disruptive, None);
+    let deletes = plan(Danger::Destructive, Some("orders"));
+    for (level, expected) in [
+        (Level::Low, [None, None, None]),
+        (Level::Normal, [None, None, Some("orders")]),
+        (Level::High, [None, Some("prod"), Some("orders")]),
+    ] {
+        let typed = [&safe, &moves, &deletes].map(|plan| confirmation(plan, level, Some("prod")));
+        assert_eq!(
+            typed.each_ref().map(Option::as_deref),
+            expected,
+            "{level:?}"
+        );
+    }
+    assert_eq!(
+        confirmation(&moves, Level::High, None),
+        None,
+        "it has no name to type"
+    );
+}
