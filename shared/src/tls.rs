@@ -16,6 +16,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore,
     SignatureScheme,
@@ -129,6 +130,7 @@ impl Tls {
             .filter_map(|(is_wanted, version)| is_wanted.then_some(version))
             .collect();
         let advice = "ssl.enabled.protocols takes TLSv1.2 and TLSv1.3";
+        let signing = provider.key_provider;
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&versions)
             .map_err(|_| TlsFault::new("no version of TLS is left to speak", advice))?
@@ -139,12 +141,20 @@ impl Tls {
             Some(identity) => {
                 let chain = certificates(&identity.chain, "the keystore")?;
                 let key = private_key(&identity.key)?;
-                builder.with_client_auth_cert(chain, key).map_err(|error| {
+                let wrong = |error: rustls::Error| {
                     TlsFault::new(
                         format!("the key and the certificate of the keystore: {error}"),
                         "the first certificate of the chain has to be the key's own",
                     )
-                })?
+                };
+                let key = signing.load_private_key(key).map_err(wrong)?;
+                let own = CertifiedKey::new(chain, key);
+                // A certificate of version 1 can't be compared; whether it is one is for the
+                // broker to say.
+                if let Err(error @ rustls::Error::InconsistentKeys(_)) = own.keys_match() {
+                    return Err(wrong(error));
+                }
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own)))
             }
         };
         Ok(Tls {

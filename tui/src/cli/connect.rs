@@ -36,7 +36,7 @@ pub struct GlobalArgs {
     #[arg(long, global = true, value_name = "NAME", conflicts_with_all = ["bootstrap", "properties"])]
     pub cluster: Option<String>,
     /// The configuration file with the saved clusters; KAFKA_TUI_CONFIG names it too
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long = "config-file", global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Refuse everything that changes the cluster
     #[arg(long, global = true)]

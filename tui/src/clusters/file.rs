@@ -141,7 +141,8 @@ impl ClustersFile {
 
     /// The cluster that is meant when none is named: `default = "NAME"`.
     pub fn default_name(&self) -> Option<&str> {
-        self.document.get("default")?.as_str()
+        let name = self.document.get("default")?.as_str();
+        name.filter(|name| !name.is_empty())
     }
 
     /// Adds an entry, or with `replace` puts it in the place of one of that name.
@@ -185,7 +186,8 @@ impl ClustersFile {
             clusters.remove(name);
         }
         if self.default_name() == Some(name) {
-            self.document.remove("default");
+            // The comments at the head of the file may belong to this key: it stays.
+            self.document["default"] = value("");
         }
         self.entries.retain(|entry| entry.name != name);
         Ok(())

@@ -81,7 +81,7 @@ fn mistakes_are_told_with_their_place_and_the_file_stays() {
             "no name for a cluster",
         ),
         ("clusters = 3", "clusters is no table"),
-        ("[clusters", "invalid"),
+        ("[clusters", "unclosed table"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");

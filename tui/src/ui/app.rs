@@ -18,7 +18,6 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use kafka_shared::types::Endpoint;
 use tui_input::Input;
 
 use crate::cluster::{Interest, PollIntervals};
@@ -34,6 +33,8 @@ use crate::ui::format;
 use crate::ui::screen::{Changed, Dialog, Place, Screen, Step, Toast, Tone};
 use crate::ui::screens;
 use crate::ui::theme::Theme;
+
+pub use connecting::parse_bootstrap;
 
 /// How long a message of success stays.
 const TOAST_MS: i64 = 6_000;
@@ -688,24 +689,6 @@ fn told_without_dialog(result: Result<Report, Fault>) -> Vec<Step> {
         },
     };
     vec![Step::Say(toast), Step::Effect(Effect::Refresh)]
-}
-
-/// `host:port` pairs, separated by commas.
-pub fn parse_bootstrap(text: &str) -> Result<Vec<Endpoint>, String> {
-    let parts = text
-        .split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty());
-    let endpoints: Result<Vec<Endpoint>, String> = parts
-        .map(|part| {
-            part.parse()
-                .map_err(|_| format!("\"{part}\" is not host:port"))
-        })
-        .collect();
-    match endpoints {
-        Ok(list) if list.is_empty() => Err("name a broker as host:port".to_owned()),
-        other => other,
-    }
 }
 
 /// The election of the preferred leader of every partition that another one leads.

@@ -2,6 +2,7 @@
 //! cluster: events in, cells and effects out.
 
 mod actions;
+mod clusters;
 mod fixture;
 mod looks;
 mod past;

@@ -2,6 +2,7 @@
 //! process.
 
 mod actions;
+mod clusters;
 mod leaving;
 mod local;
 mod seeing;

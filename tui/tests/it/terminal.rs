@@ -46,7 +46,7 @@ impl Terminal {
         command.env("TERM", "xterm-256color");
         command.env("COLORTERM", "truecolor");
         // What the person who runs this has set is not what is tested.
-        for variable in ["NO_COLOR", "KAFKA_BOOTSTRAP", "TMUX"] {
+        for variable in ["NO_COLOR", "KAFKA_BOOTSTRAP", "KAFKA_TUI_CONFIG", "TMUX"] {
             command.env_remove(variable);
         }
         for (name, value) in variables {

@@ -1,5 +1,7 @@
 //! Going from one cluster to another.
 
+use kafka_shared::types::Endpoint;
+
 use super::{App, Session};
 use crate::cluster::ConnectOptions;
 use crate::clusters::Target;
@@ -78,5 +80,23 @@ impl App {
 
     pub(in crate::ui) fn is_connected(&self) -> bool {
         self.session.id > 0
+    }
+}
+
+/// `host:port` pairs, separated by commas.
+pub fn parse_bootstrap(text: &str) -> Result<Vec<Endpoint>, String> {
+    let parts = text
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty());
+    let endpoints: Result<Vec<Endpoint>, String> = parts
+        .map(|part| {
+            part.parse()
+                .map_err(|_| format!("\"{part}\" is not host:port"))
+        })
+        .collect();
+    match endpoints {
+        Ok(list) if list.is_empty() => Err("name a broker as host:port".to_owned()),
+        other => other,
     }
 }

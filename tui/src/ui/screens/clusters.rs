@@ -12,10 +12,10 @@ use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::event::{Answer, ClustersAction, Effect, JobId};
 use crate::ui::format;
-use crate::ui::screen::{Changed, Place, Screen, Step, Toast};
+use crate::ui::screen::{Place, Screen, Step, Toast, focused_list};
 use crate::ui::widgets::form::{Field, Form, Values, Wrong};
 use crate::ui::widgets::frame;
-use crate::ui::widgets::list::{Column, Key, List, Named, Rows};
+use crate::ui::widgets::list::{Column, Key, List, Named, Rows as _};
 
 impl Named for Entry {
     fn name(&self) -> &str {
@@ -301,15 +301,7 @@ impl Screen for Clusters {
         &[Scope::Clusters, Scope::List]
     }
 
-    fn list(&mut self) -> Option<&mut dyn Rows> {
-        Some(&mut self.list)
-    }
-
-    fn list_ref(&self) -> Option<&dyn Rows> {
-        Some(&self.list)
-    }
-
-    fn on_data(&mut self, _cx: &Cx<'_>, _changed: Changed) {}
+    focused_list!(self.list);
 
     fn on_open(&mut self, cx: &Cx<'_>) -> Vec<Step> {
         let job = cx.new_job();

@@ -535,7 +535,7 @@ fn a_cluster_that_does_not_answer_says_which_step_failed_and_when_the_next_try_i
 
       connecting to b1:9092 …
 
-
+      8 saved clusters · :connect HOST:PORT · ctrl-r to try now · q to leave
 
     ? help  enter open  / filter  > sort  : command  ctrl-p jump
     ");
@@ -558,7 +558,7 @@ fn a_cluster_that_does_not_answer_says_which_step_failed_and_when_the_next_try_i
 
       1 attempt failed, trying again in 4s
 
-      :connect HOST:PORT for another cluster, ctrl-r to try now, q to leave
+      8 saved clusters · :connect HOST:PORT · ctrl-r to try now · q to leave
 
 
     ? help  enter open  / filter  > sort  : command  ctrl-p jump

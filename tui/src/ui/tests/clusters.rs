@@ -1,0 +1,175 @@
+//! Saved clusters on the screen: switching, rights, danger, and a cluster that is another one.
+
+use crate::clusters::{ClustersFile, Colour, Entry, Level};
+use crate::model::{ClusterMetadata, Fault};
+use crate::ui::event::ClustersAction;
+use std::sync::Arc;
+
+use super::*;
+
+fn saved() -> (tempfile::TempDir, ClustersFile) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = ClustersFile::load(&folder.path().join("config.toml")).unwrap();
+    let entry = |name: &str, level, read_only| Entry {
+        name: name.to_owned(),
+        bootstrap: format!("{name}:9092"),
+        color: Some(Colour::Red),
+        danger: level,
+        read_only,
+        ..Entry::default()
+    };
+    file.add(&entry("dev", Level::Low, false), false).unwrap();
+    file.add(&entry("prod", Level::High, true), false).unwrap();
+    (folder, file)
+}
+
+/// The screen of clusters, read.
+fn clusters(driver: &mut Driver) -> tempfile::TempDir {
+    driver.keys("8");
+    let (folder, file) = saved();
+    let job = driver.effects.iter().rev().find_map(|effect| match effect {
+        Effect::Clusters {
+            job,
+            action: ClustersAction::List,
+        } => Some(*job),
+        _ => None,
+    });
+    let answer = Answer::Clusters(Ok(file));
+    driver.event(Event::Answer {
+        job: job.unwrap(),
+        answer,
+    });
+    folder
+}
+
+fn last_target(driver: &Driver) -> crate::clusters::Target {
+    let target = driver.effects.iter().rev().find_map(|effect| match effect {
+        Effect::Connect { target, .. } => Some((**target).clone()),
+        _ => None,
+    });
+    target.expect("it connects")
+}
+
+fn metadata(cluster_id: &str, may_describe: bool) -> Update {
+    Update::Metadata(Ok(Arc::new(ClusterMetadata {
+        cluster_id: Some(cluster_id.into()),
+        may_describe: Some(may_describe),
+        ..ClusterMetadata::default()
+    })))
+}
+
+#[test]
+fn the_list_says_where_one_is_and_enter_switches() {
+    let mut driver = Driver::new(None, false);
+    let _folder = clusters(&mut driver);
+    let screen = driver.screen(100, 8);
+    for text in ["prod", "high", "read-only", "dev:9092"] {
+        assert!(screen.contains(text), "{screen}");
+    }
+    driver.keys("enter");
+    assert_eq!(last_target(&driver).name.as_deref(), Some("dev"));
+    assert!(driver.screen(100, 8).contains("kafka-tui  dev  dev:9092"));
+    driver.feed(vec![metadata("one", true)]);
+    let learned = driver.effects.iter().any(|effect| {
+        let Effect::Clusters { action, .. } = effect else {
+            return false;
+        };
+        *action
+            == ClustersAction::Learn {
+                name: "dev".to_owned(),
+                cluster_id: "one".to_owned(),
+            }
+    });
+    assert!(learned, "its id is kept at the first connection");
+}
+
+#[test]
+fn a_cluster_saved_as_read_only_refuses_until_its_name_is_typed() {
+    let mut driver = Driver::new(None, false);
+    let _folder = clusters(&mut driver);
+    driver.keys("j enter");
+    assert!(last_target(&driver).read_only);
+    driver.feed(vec![metadata("one", true)]);
+    let screen = driver.screen(100, 8);
+    assert!(
+        screen.contains("prod !") && screen.contains("READ-ONLY"),
+        "{screen}"
+    );
+    driver.keys("3 n");
+    assert!(driver.screen(100, 12).contains("read-only"));
+    let _folder = clusters(&mut driver);
+    driver.keys("j w");
+    driver.keys("enter");
+    assert!(
+        driver
+            .screen(100, 16)
+            .contains("type prod, or leave with esc")
+    );
+    driver.keys("p r o d enter");
+    assert!(!last_target(&driver).read_only);
+    assert!(!driver.screen(100, 8).contains("READ-ONLY"));
+}
+
+#[test]
+fn another_cluster_than_the_saved_one_and_missing_rights_are_told_on_every_screen() {
+    let mut driver = Driver::new(None, false);
+    let _folder = clusters(&mut driver);
+    driver.keys("enter");
+    driver.feed(vec![metadata("one", false)]);
+    let told = "this user may not describe the cluster: no topic is shown to it";
+    for key in ["1", "3", "4"] {
+        driver.keys(key);
+        let screen = driver.screen(100, 20);
+        assert!(screen.contains(told), "{screen}");
+    }
+    driver.feed(vec![metadata("two", true)]);
+    let screen = driver.screen(100, 20);
+    let told = "this is not the cluster you saved (two, not one): changes are refused";
+    assert!(screen.contains(told), "{screen}");
+}
+
+#[test]
+fn what_keeps_a_cluster_from_being_tried_is_shown_and_not_tried_again_by_itself() {
+    let mut driver = Driver::new(Some("b1:9092"), false);
+    let session = SessionId(driver.app.session.id);
+    let fault = Fault::refused(
+        "read the client properties",
+        "sasl.jaas.config: it is not set",
+    );
+    driver.event(Event::Resolved {
+        session,
+        result: Err(fault),
+    });
+    let screen = driver.screen(80, 14);
+    assert!(
+        screen.contains("sasl.jaas.config: it is not set"),
+        "{screen}"
+    );
+    assert!(screen.contains("not tried again by itself"), "{screen}");
+}
+
+#[test]
+fn a_small_terminal_shows_why_a_connection_failed_before_all_else() {
+    let mut driver = Driver::new(
+        Some("kafka1.example.com:9093,kafka2.example.com:9093"),
+        false,
+    );
+    driver.now_ms = 3_000;
+    driver.event(Event::Tick);
+    let screen = driver.screen(40, 10);
+    assert!(screen.contains("no answer for 3s yet"), "{screen}");
+    let why = "SASL with kafka1.example.com:9093: wrong user name or password (PLAIN as alice)";
+    let fault = Fault::refused("read the metadata", why)
+        .with_hint("check username and password in sasl.jaas.config");
+    driver.feed(vec![Update::Metadata(Err(fault.into()))]);
+    let screen = driver.screen(40, 10);
+    let screen = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+    for text in [
+        "wrong user name",
+        "(PLAIN as alice)",
+        "check username",
+        "trying again in",
+    ] {
+        assert!(screen.contains(text), "{screen}");
+    }
+}
