@@ -198,6 +198,11 @@ fn java(pom: &str) -> anyhow::Result<Command> {
     Ok(command)
 }
 
+/// The program of librdkafka's Python client; a command and its arguments follow.
+pub fn librdkafka() -> anyhow::Result<Command> {
+    python("rdkafka")
+}
+
 fn python(library: &str) -> anyhow::Result<Command> {
     let venv = shell::cache("venv")?;
     let interpreter = venv.join("bin/python");

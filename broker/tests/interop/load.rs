@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// The newest version of Produce that names topics.
-const PRODUCE_BY_NAME: i16 = 12;
+pub const PRODUCE_BY_NAME: i16 = 12;
 
 pub fn name(topic: &str) -> TopicName {
     TopicName(StrBytes::from_string(topic.to_owned()))

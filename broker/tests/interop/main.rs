@@ -7,6 +7,7 @@
 //!
 //! `KAFKA_INTEROP=1 cargo test --test interop -- [PART_OF_A_NAME…]`
 
+mod admin;
 #[allow(dead_code, reason = "the benchmark against Apache Kafka uses the rest")]
 mod apache;
 mod checks;
@@ -21,6 +22,8 @@ mod load;
 mod mixed;
 #[allow(dead_code, reason = "the benchmark against Apache Kafka uses the rest")]
 mod ours;
+mod ping_pong;
+mod proxy;
 mod quorum;
 mod replication;
 mod shell;
@@ -85,6 +88,7 @@ fn main() {
     cases.extend(quorum::cases());
     cases.extend(versions::cases());
     cases.extend(replication::cases());
+    cases.extend(ping_pong::cases());
     cases.extend(lifecycle::cases());
     cases.extend(through::cases());
     if !filters.is_empty() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
+use crate::proxy::Proxy;
 use crate::{apache, shell};
 
 pub const CLUSTER_ID: &str = "6X8g3nShT-eMCtK--X86sw";
@@ -23,6 +24,8 @@ pub enum Kind {
 pub struct Node {
     pub kind: Kind,
     pub port: u16,
+    /// Where others are told to find this node, if they are told of a proxy.
+    proxy_port: Option<u16>,
     folder: PathBuf,
     process: Option<Child>,
 }
@@ -90,10 +93,20 @@ impl Drop for Node {
 #[derive(Debug)]
 pub struct Mixed {
     nodes: BTreeMap<i32, Node>,
+    /// Between all nodes, and in front of them for clients that want it.
+    proxy: Option<Proxy>,
     folder: tempfile::TempDir,
 }
 
-const CONTROLLER: i32 = 100;
+pub const CONTROLLER: i32 = 100;
+
+/// A level of each feature that our broker does not have.
+const LOWERED: [&str; 4] = [
+    "transaction.version=0",
+    "group.version=0",
+    "share.version=0",
+    "streams.version=0",
+];
 
 impl Mixed {
     /// Starts brokers with these ids; `settings` are lines of server.properties for all of them.
@@ -108,21 +121,70 @@ impl Mixed {
         brokers: &[(i32, Kind)],
         settings: &str,
     ) -> anyhow::Result<Self> {
+        Self::start_with(controller, brokers, settings, None)
+    }
+
+    /// As [`Self::start_under`], with a proxy before every node, for the other nodes and for who
+    /// starts at [`Self::proxied_bootstrap`]. Our program formats the brokers' folders.
+    pub fn start_behind_proxies(
+        controller: Kind,
+        brokers: &[(i32, Kind)],
+        settings: &str,
+    ) -> anyhow::Result<Self> {
+        Self::start_with(controller, brokers, settings, Some(Proxy::new()?))
+    }
+
+    fn start_with(
+        controller: Kind,
+        brokers: &[(i32, Kind)],
+        settings: &str,
+        proxy: Option<Proxy>,
+    ) -> anyhow::Result<Self> {
         let mut cluster = Self {
             nodes: BTreeMap::new(),
+            proxy,
             folder: tempfile::tempdir()?,
         };
-        let controller_port = shell::free_port()?;
-        cluster.add(
-            CONTROLLER,
-            controller,
-            controller_port,
-            controller_port,
-            settings,
-        )?;
+        let port = shell::free_port()?;
+        let controller_port = match &cluster.proxy {
+            Some(proxy) => proxy.listen_for(CONTROLLER, port)?,
+            None => port,
+        };
+        let listeners = format!(
+            "process.roles=controller\nlisteners=CONTROLLER://127.0.0.1:{port}\n\
+             advertised.listeners=CONTROLLER://127.0.0.1:{controller_port}\n"
+        );
+        let common = format!(
+            "controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}\n\
+             controller.listener.names=CONTROLLER\n\
+             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,\
+             BETWEEN:PLAINTEXT\n\
+             offsets.topic.replication.factor=3\noffsets.topic.num.partitions=4\n\
+             group.initial.rebalance.delay.ms=0\nlog.cleaner.dedupe.buffer.size=4194304\n\
+             {settings}\n"
+        );
+        cluster.add(CONTROLLER, controller, port, &(listeners + &common))?;
         for (id, kind) in brokers {
             let port = shell::free_port()?;
-            cluster.add(*id, *kind, port, controller_port, settings)?;
+            let mut listeners = format!(
+                "process.roles=broker\nlisteners=PLAINTEXT://127.0.0.1:{port}\n\
+                 inter.broker.listener.name=PLAINTEXT\n"
+            );
+            let mut proxy_port = None;
+            if let Some(proxy) = &cluster.proxy {
+                let between = shell::free_port()?;
+                let proxied = proxy.listen_for(*id, between)?;
+                listeners = format!(
+                    "process.roles=broker\n\
+                     listeners=PLAINTEXT://127.0.0.1:{port},BETWEEN://127.0.0.1:{between}\n\
+                     advertised.listeners=PLAINTEXT://127.0.0.1:{port},\
+                     BETWEEN://127.0.0.1:{proxied}\n\
+                     inter.broker.listener.name=BETWEEN\n"
+                );
+                proxy_port = Some(proxied);
+            }
+            cluster.add(*id, *kind, port, &(listeners + &common))?;
+            cluster.node(*id).proxy_port = proxy_port;
         }
         for node in cluster.nodes.values_mut() {
             node.spawn()?;
@@ -134,38 +196,15 @@ impl Mixed {
     }
 
     /// Writes the settings of a node and formats its folder.
-    fn add(
-        &mut self,
-        id: i32,
-        kind: Kind,
-        port: u16,
-        controller_port: u16,
-        settings: &str,
-    ) -> anyhow::Result<()> {
+    fn add(&mut self, id: i32, kind: Kind, port: u16, settings: &str) -> anyhow::Result<()> {
         let folder = self.folder.path().join(format!("node-{id}"));
         std::fs::create_dir_all(&folder)?;
-        let (role, listener) = match id {
-            CONTROLLER => ("controller", "CONTROLLER"),
-            _ => ("broker", "PLAINTEXT"),
-        };
-        let text = format!(
-            "process.roles={role}\nnode.id={id}\nlog.dirs={}\n\
-             listeners={listener}://127.0.0.1:{port}\n\
-             controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}\n\
-             controller.listener.names=CONTROLLER\n\
-             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
-             {}offsets.topic.replication.factor=3\noffsets.topic.num.partitions=4\n\
-             group.initial.rebalance.delay.ms=0\nlog.cleaner.dedupe.buffer.size=4194304\n\
-             {settings}\n",
-            folder.join("data").display(),
-            match role {
-                "broker" => "inter.broker.listener.name=PLAINTEXT\n",
-                _ => "",
-            },
-        );
+        let data = folder.join("data");
+        let text = format!("node.id={id}\nlog.dirs={}\n{settings}", data.display());
         let node = Node {
             kind,
             port,
+            proxy_port: None,
             folder,
             process: None,
         };
@@ -174,22 +213,33 @@ impl Mixed {
         let properties = node.properties().display().to_string();
         format.push(&properties);
         if id == CONTROLLER {
+            format.push("--standalone");
             // What our brokers don't have yet, nobody may use.
-            format.extend(["--standalone", "--feature", "transaction.version=0"]);
-            format.extend([
-                "--feature",
-                "group.version=0",
-                "--feature",
-                "share.version=0",
-            ]);
-            format.extend(["--feature", "streams.version=0"]);
+            for feature in LOWERED {
+                format.extend(["--feature", feature]);
+            }
         } else {
             format.push("--no-initial-controllers");
         }
+        let is_apache = self.proxy.is_none() || (id == CONTROLLER && kind == Kind::Apache);
         let format: Vec<String> = format.into_iter().map(str::to_owned).collect();
-        apache::tool("kafka-storage", &format, None)?.success()?;
+        if is_apache {
+            apache::tool("kafka-storage", &format, None)?.success()?;
+        } else {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-broker"));
+            command.args(&format);
+            shell::run(&mut command, None, Duration::from_secs(30))?.success()?;
+        }
         self.nodes.insert(id, node);
         Ok(())
+    }
+
+    /// The proxy between the nodes.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn proxy(&self) -> &Proxy {
+        self.proxy.as_ref().expect("started behind proxies")
     }
 
     fn wait_for(&mut self, id: i32) -> anyhow::Result<()> {
@@ -230,6 +280,13 @@ impl Mixed {
         brokers.join(",")
     }
 
+    /// Where clients begin that are to go through the proxy.
+    pub fn proxied_bootstrap(&self) -> String {
+        let ports = self.brokers().filter_map(|(_, node)| node.proxy_port);
+        let addresses: Vec<String> = ports.map(|port| format!("127.0.0.1:{port}")).collect();
+        addresses.join(",")
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self, id: i32) {
         if let Some(mut process) = self.node(id).process.take() {
@@ -257,6 +314,11 @@ impl Mixed {
         self.up(id)
     }
 
+    /// Whether a node's process runs, or was never stopped by this test.
+    pub fn is_up(&self, id: i32) -> bool {
+        self.nodes[&id].process.is_some()
+    }
+
     pub fn pause(&mut self, id: i32) -> anyhow::Result<()> {
         self.node(id).signal("-STOP")
     }
@@ -265,10 +327,15 @@ impl Mixed {
         self.node(id).signal("-CONT")
     }
 
+    /// The folder of a partition's replica.
+    pub fn folder(&self, id: i32, partition: &str) -> PathBuf {
+        self.nodes[&id].data().join(partition)
+    }
+
     /// The bytes of all segments of a partition's replica, in order.
     pub fn log_bytes(&self, id: i32, partition: &str) -> anyhow::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        for path in segments(&self.nodes[&id].data().join(partition))? {
+        for path in segments(&self.folder(id, partition))? {
             bytes.extend(std::fs::read(path)?);
         }
         Ok(bytes)

@@ -46,6 +46,46 @@ def transact():
         print("refused", ms, "fatal" if e.args[0].fatal() else "not fatal", e.args[0].str())
 
 
+def endless():
+    """Sends numbers until SIGTERM; prints what was acknowledged as the verifiable producer does."""
+    import json
+    import signal
+    from confluent_kafka import Producer
+
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+
+    def report(error, message):
+        event = {"value": message.value().decode(), "partition": message.partition(), "offset": message.offset()}
+        event["name"] = "producer_send_error" if error else "producer_send_success"
+        if error:
+            event["error"] = error.str()
+        print(json.dumps(event), flush=True)
+
+    producer = Producer(
+        {
+            "bootstrap.servers": BOOT,
+            "acks": "all",
+            "enable.idempotence": True,
+            "linger.ms": 2,
+            "batch.num.messages": 10,
+            "socket.timeout.ms": 3000,
+            "message.timeout.ms": 900000,
+            "reconnect.backoff.max.ms": 200,
+            "topic.metadata.refresh.interval.ms": 3000,
+        }
+    )
+    number = 0
+    while not stopped.is_set():
+        try:
+            producer.produce(TOPIC, value=f"rdkafka-{number}", on_delivery=report)
+            number += 1
+        except BufferError:
+            pass
+        producer.poll(0.003)
+    producer.flush(60)
+
+
 class Member:
     """One consumer of the group: poll() gives values and commits then, has_assignment() tells whether it owns partitions."""
 
@@ -223,5 +263,7 @@ elif COMMAND == "transact":
     transact()
 elif COMMAND == "through":
     through(sys.argv[5], int(sys.argv[6]))
+elif COMMAND == "endless":
+    endless()
 else:
     group(sys.argv[5], int(sys.argv[6]), int(sys.argv[7]))
