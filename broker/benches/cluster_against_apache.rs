@@ -34,6 +34,9 @@ mod mixed;
 #[path = "against_apache/process.rs"]
 #[allow(dead_code, reason = "the benchmark of one node uses the rest")]
 mod process;
+#[path = "../tests/interop/proxy.rs"]
+#[allow(dead_code, reason = "the interoperability tests use it")]
+mod proxy;
 #[path = "../tests/interop/shell.rs"]
 #[allow(dead_code, reason = "the interoperability tests use the rest")]
 mod shell;

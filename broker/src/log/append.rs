@@ -274,6 +274,9 @@ impl Log {
                 if let Some(first) = duplicate {
                     return Ok(ProducerOutcome::Duplicate(first));
                 }
+                if known.is_none() && origin == AppendOrigin::Client {
+                    self.check_begin(&header)?;
+                }
                 self.check_verified(states, &header, origin, context.verification_guard)?;
                 let first_offset = validator::place(&header, place.segment_base_offset, position);
                 let ended = update_producers(
@@ -290,6 +293,46 @@ impl Log {
             position += header.size_in_bytes() as u64;
         }
         Ok(ProducerOutcome::New { appends, completed })
+    }
+
+    /// Checks that an idempotent producer of which nothing is known begins with its first record.
+    ///
+    /// Differs from Kafka: Kafka takes any sequence number then, as the producer's earlier records may
+    /// have been deleted. Where nothing can have been deleted, an earlier batch is missing: a new
+    /// leader has got the second of several in flight, as the first one was refused by the leader
+    /// before. With the second one stored the first one could never be, and the producer would be
+    /// stuck, or give both new numbers and so store the second one twice.
+    fn check_begin(&self, header: &BatchHeader) -> Result<(), LogError> {
+        let is_begin = header.base_sequence <= 0 || header.is_transactional();
+        if is_begin || self.may_have_forgotten_producers() {
+            return Ok(());
+        }
+        Err(LogError::rejected(
+            ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
+            format!(
+                "Out of order sequence number for producer {} in {}: {} (incoming), nothing of it is \
+                 there",
+                header.producer_id, self.topic_partition, header.base_sequence
+            ),
+        ))
+    }
+
+    /// Whether producers of this log can have been forgotten: their records are deleted, or so old
+    /// that `producer.id.expiration.ms` has passed.
+    fn may_have_forgotten_producers(&self) -> bool {
+        let segments = self.segments.load();
+        let first = segments.first();
+        if self.log_start_offset() > 0 || first.base_offset() > 0 {
+            return true;
+        }
+        let expiration_ms = &self.context.producer_id_expiration_ms;
+        let expiration_ms = expiration_ms.load(std::sync::atomic::Ordering::Relaxed);
+        let now_ms = self.context.clock.wall_ms();
+        match first.first_batch_timestamp() {
+            Ok(Some(timestamp)) => now_ms.saturating_sub(timestamp) >= expiration_ms,
+            Ok(None) => false,
+            Err(_) => true,
+        }
     }
 
     fn check_verified(

@@ -116,7 +116,15 @@ impl ReplicaManager {
                 leading_since_epoch,
                 ..Appended::of_error(ErrorCode::NONE)
             },
-            Err(error) => Appended::of_refusal(&error, partition),
+            Err(error) => {
+                tracing::debug!(
+                    partition = %partition.topic_partition(),
+                    leader_epoch = partition.leader_epoch(),
+                    %error,
+                    "records are refused"
+                );
+                Appended::of_refusal(&error, partition)
+            }
         }
     }
 

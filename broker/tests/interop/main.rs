@@ -17,6 +17,7 @@ mod failover;
 mod files;
 mod folders;
 mod formatting;
+mod groups;
 mod lifecycle;
 mod load;
 mod mixed;
@@ -27,6 +28,7 @@ mod proxy;
 mod quorum;
 mod replication;
 mod shell;
+mod swap;
 mod through;
 mod tools;
 #[allow(dead_code, reason = "the benchmark of clusters uses the rest")]
@@ -89,6 +91,8 @@ fn main() {
     cases.extend(versions::cases());
     cases.extend(replication::cases());
     cases.extend(ping_pong::cases());
+    cases.extend(swap::cases());
+    cases.extend(groups::cases());
     cases.extend(lifecycle::cases());
     cases.extend(through::cases());
     if !filters.is_empty() {

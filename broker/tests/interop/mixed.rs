@@ -101,7 +101,7 @@ pub struct Mixed {
 pub const CONTROLLER: i32 = 100;
 
 /// A level of each feature that our broker does not have.
-const LOWERED: [&str; 4] = [
+pub const LOWERED: [&str; 4] = [
     "transaction.version=0",
     "group.version=0",
     "share.version=0",
@@ -232,6 +232,17 @@ impl Mixed {
         }
         self.nodes.insert(id, node);
         Ok(())
+    }
+
+    /// Holds everything of this cluster.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Leaves the files where they are when this goes away, for who wants to know what went wrong.
+    pub fn keep(&mut self) -> PathBuf {
+        self.folder.disable_cleanup(true);
+        self.folder.path().to_owned()
     }
 
     /// The proxy between the nodes.

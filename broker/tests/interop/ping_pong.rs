@@ -6,8 +6,8 @@
 //! `KAFKA_INTEROP_SEED` gives the faults of an earlier one.
 
 mod faults;
-mod ledger;
-mod producers;
+pub mod ledger;
+pub mod producers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -123,7 +123,17 @@ fn run(plan: &Plan) -> anyhow::Result<()> {
     let brokers: Vec<(i32, Kind)> = REPLICAS.into_iter().zip(plan.kinds).collect();
     let mut cluster = Mixed::start_behind_proxies(plan.controller, &brokers, SETTINGS)?;
     let outcome = play(plan, seed, &mut cluster);
-    outcome.with_context(|| format!("seed {seed}\n{}", cluster.logs()))
+    if std::env::var_os("KAFKA_INTEROP_KEEP").is_some() {
+        println!("     files kept in {}", cluster.keep().display());
+    }
+    outcome.with_context(|| {
+        let kept = cluster.keep();
+        format!(
+            "seed {seed}, files kept in {}\n{}",
+            kept.display(),
+            cluster.logs()
+        )
+    })
 }
 
 fn play(plan: &Plan, seed: u64, cluster: &mut Mixed) -> anyhow::Result<()> {
@@ -131,13 +141,21 @@ fn play(plan: &Plan, seed: u64, cluster: &mut Mixed) -> anyhow::Result<()> {
     admin.create(TOPIC, 2, &ASSIGNMENTS)?;
     let ledger = Arc::new(Ledger::default());
     let tasks = start_producers(&admin, cluster, &ledger)?;
-    let folder = tempfile::tempdir()?;
     let stock: Vec<Running> = (plan.stock.iter())
         .map(|stock| {
             let bootstrap = cluster.proxied_bootstrap();
-            Running::start(*stock, &bootstrap, TOPIC, folder.path(), &ledger)
+            Running::start(*stock, &bootstrap, TOPIC, cluster.path(), &ledger)
         })
         .collect::<anyhow::Result<_>>()?;
+    // An Apache leader takes any first batch of a producer, also when it is the second one.
+    let have_begun = || {
+        let mut producers = plan.stock.iter().map(|stock| stock.producer());
+        producers.all(|producer| ledger.has_begun(producer, ASSIGNMENTS.len()))
+    };
+    ensure!(
+        shell::wait_until(SETTLED, have_begun),
+        "a producer does not begin"
+    );
     let mut dice = Dice::new(seed);
     let mut faults = Faults::new(dice.clone(), cluster, plan.may_kill);
     dice.below(2);
@@ -181,10 +199,11 @@ fn play(plan: &Plan, seed: u64, cluster: &mut Mixed) -> anyhow::Result<()> {
         admin.runtime.block_on(task).context("a producer failed")?;
     }
     ledger.no_problems()?;
-    let (mut n_stored, mut n_bytes) = (0, 0);
+    let (mut n_stored, mut n_bytes, mut n_renumbered) = (0, 0, 0);
     for partition in 0..ASSIGNMENTS.len() {
         let (contents, bytes) = check(cluster, i32::try_from(partition)?, &ledger)?;
         n_stored += contents.n_records;
+        n_renumbered += contents.n_renumbered;
         n_bytes += bytes;
     }
     for (id, node) in cluster.brokers() {
@@ -192,7 +211,7 @@ fn play(plan: &Plan, seed: u64, cluster: &mut Mixed) -> anyhow::Result<()> {
     }
     println!(
         "     {} changes of a leader in {:.0} s, {} acknowledged, {n_stored} stored ({n_bytes} bytes), \
-         lost 0, doubled 0\n     faults {:?}\n     longest gaps in ms {:?}\n     errors of our \
+         lost 0, doubled 0, sent again by librdkafka under other numbers {n_renumbered}\n     faults {:?}\n     longest gaps in ms {:?}\n     errors of our \
          producers {:?}",
         changes.count(),
         took.as_secs_f64(),

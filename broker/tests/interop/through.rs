@@ -31,10 +31,10 @@ use kafka_shared::types::METADATA_TOPIC_NAME;
 use parking_lot::Mutex;
 
 use crate::Case;
+use crate::admin::Admin;
 use crate::clients::StockClient;
 use crate::load::name;
 use crate::mixed::{Kind, segments};
-use crate::replication::Admin;
 use crate::shell;
 use crate::trio::{IDS, Jvm, Trio};
 

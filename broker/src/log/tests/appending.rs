@@ -338,3 +338,40 @@ fn a_closed_log_refuses_appends_and_still_reads() {
     assert_eq!(code(refused), ErrorCode::KAFKA_STORAGE_ERROR);
     assert_eq!(read_all(&log).len(), 1);
 }
+
+#[test]
+fn an_unknown_producer_begins_at_zero_where_nothing_can_be_forgotten() {
+    let send = |log: &Log, sequence| {
+        let records = producer_batch(9, 0, sequence, 1);
+        let sent = log.append_as_leader(&records, 0, AppendOrigin::Client);
+        sent.map_or_else(|error| error.code(), |_| ErrorCode::NONE)
+    };
+    let fixture = Fixture::new();
+    let log = fixture.open_clean();
+    let refused = ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER;
+    assert_eq!(send(&log, 4), refused, "an empty log");
+    append(&log, &batch(&["by another one"]));
+    assert_eq!(send(&log, 4), refused, "a young log");
+    assert_eq!(send(&log, 0), ErrorCode::NONE, "the first batch");
+    assert_eq!(send(&log, 1), ErrorCode::NONE, "the one after it");
+
+    // After a day the producer's records may be there, and what was known of it gone.
+    let fixture = Fixture::new();
+    let log = fixture.open_clean();
+    append(&log, &batch(&["old"]));
+    fixture.clock.advance_ms(86_400_000);
+    assert_eq!(send(&log, 4), ErrorCode::NONE, "an old log");
+
+    // Records were deleted.
+    let fixture = Fixture::new();
+    let log = fixture.open_clean();
+    log.truncate_fully_and_start_at(10, None).unwrap();
+    assert_eq!(send(&log, 4), ErrorCode::NONE, "a log without its begin");
+
+    // Whoever follows takes what the leader has.
+    let fixture = Fixture::new();
+    let log = fixture.open_clean();
+    log.append_as_follower(&producer_batch(9, 0, 4, 1), 0)
+        .unwrap();
+    assert_eq!(log.log_end_offset(), 1);
+}

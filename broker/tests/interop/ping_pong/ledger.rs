@@ -1,6 +1,6 @@
 //! What producers know to be acknowledged, and whether a log holds it: once each, in order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -10,6 +10,13 @@ use kafka_shared::record::iter::records;
 use parking_lot::Mutex;
 
 use crate::shell::Stopwatch;
+
+/// The stock producer that is known to send records again under other sequence numbers: when a batch
+/// is refused as out of order because the one before it got NOT_LEADER_OR_FOLLOWER, librdkafka raises
+/// its producer epoch, and takes what was refused so for not stored, which is wrong when the leader
+/// had stored it and lost its office before all replicas had it. No broker can see that these are
+/// the same records. Under the same producer epoch nothing may be there twice, from any client.
+const RENUMBERS: &str = "rdkafka";
 
 /// A record by who sent it, and its number there, which only grows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -58,6 +65,8 @@ pub struct Contents {
     pub n_records: usize,
     /// The leader epochs that have records, with the offset of the first one.
     pub epochs: Vec<(i32, i64)>,
+    /// Records that a client has sent again under other sequence numbers, see [`RENUMBERS`].
+    pub n_renumbered: usize,
     /// Behind the last record.
     pub end_offset: i64,
 }
@@ -89,6 +98,17 @@ impl Ledger {
 
     pub fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Whether a producer has something acknowledged on so many partitions.
+    pub fn has_begun(&self, producer: &str, n_partitions: usize) -> bool {
+        let known = self.known.lock();
+        let of_it = known
+            .by_place
+            .iter()
+            .filter(|(_, sent)| sent.producer == producer);
+        let partitions: HashSet<i32> = of_it.map(|((partition, _), _)| *partition).collect();
+        partitions.len() >= n_partitions
     }
 
     pub fn n_acknowledged(&self) -> usize {
@@ -135,7 +155,7 @@ impl Ledger {
     pub fn check(&self, partition: i32, log: &[u8]) -> anyhow::Result<Contents> {
         let mut contents = Contents::default();
         let mut stored: HashMap<i64, Sent> = HashMap::new();
-        let mut newest: HashMap<String, (u64, i64)> = HashMap::new();
+        let mut newest: HashMap<String, (u64, i16, String)> = HashMap::new();
         let mut disordered = Vec::new();
         for batch in batches(log) {
             let batch = batch?;
@@ -157,14 +177,26 @@ impl Ledger {
                 let record = record?;
                 let value = String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned();
                 let sent = Sent::parse(&value).with_context(|| format!("a record {value:?}"))?;
-                let place = (sent.number, record.offset);
-                if let Some((before, at)) = newest.insert(sent.producer.clone(), place)
-                    && before >= sent.number
-                {
-                    disordered.push(format!(
-                        "{sent:?} at {} after {before} at {at}",
-                        record.offset
-                    ));
+                let header = batch.header();
+                let place = format!(
+                    "{} (leader epoch {epoch}, producer {} epoch {} sequence {} from {})",
+                    record.offset,
+                    header.producer_id,
+                    header.producer_epoch,
+                    header.base_sequence,
+                    header.base_offset
+                );
+                let producer_epoch = header.producer_epoch;
+                let newer = (sent.number, producer_epoch, place.clone());
+                let before = newest.insert(sent.producer.clone(), newer);
+                match before.filter(|(before, ..)| *before >= sent.number) {
+                    Some((_, epoch, _)) if sent.producer == RENUMBERS && epoch < producer_epoch => {
+                        contents.n_renumbered += 1;
+                    }
+                    Some((before, _, at)) => {
+                        disordered.push(format!("{sent:?} at {place} after {before} at {at}"));
+                    }
+                    None => {}
                 }
                 stored.insert(record.offset, sent);
             }

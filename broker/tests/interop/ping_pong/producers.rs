@@ -162,6 +162,16 @@ pub enum Stock {
     Librdkafka,
 }
 
+impl Stock {
+    /// The name under which the ledger knows its records.
+    pub fn producer(self) -> &'static str {
+        match self {
+            Self::Java => "java",
+            Self::Librdkafka => "rdkafka",
+        }
+    }
+}
+
 /// A running stock producer; what it says goes to the ledger.
 #[derive(Debug)]
 pub struct Running {
@@ -191,10 +201,11 @@ impl Running {
                 command
             }
         };
+        let said = std::fs::File::create(folder.join(format!("{stock:?}.log")))?;
         let mut process = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(said)
             .spawn()
             .context("start a stock producer")?;
         let pipe = process.stdout.take().context("the producer's output")?;
