@@ -20,6 +20,7 @@
 mod acls;
 mod add_raft_voter;
 mod alter_configs;
+mod alter_replica_log_dirs;
 mod api_versions;
 mod begin_quorum_epoch;
 mod cluster;
@@ -281,6 +282,8 @@ apis! {
         |b, _, r: DescribeConfigsRequest| answer describe_configs::handle(b, &r);
     AlterConfigs 0..=2,
         |b, cx, r: AlterConfigsRequest| through alter_configs::handle(b, cx, r).await;
+    AlterReplicaLogDirs 1..=2,
+        |b, _, r: AlterReplicaLogDirsRequest| answer alter_replica_log_dirs::handle(b, r).await;
     DescribeLogDirs 1..=5,
         |b, _, r: DescribeLogDirsRequest| answer describe_log_dirs::handle(b, &r);
     CreatePartitions 0..=3,

@@ -388,6 +388,13 @@ impl Log {
         self.folder.path()
     }
 
+    /// Whether it is a copy that is to replace the partition's log in another folder of `log.dirs`.
+    pub fn is_future(&self) -> bool {
+        let path = self.folder.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.ends_with(names::FUTURE_DIR))
+    }
+
     /// The folder of `log.dirs` that holds it.
     pub fn dir(&self) -> &Arc<LogDir> {
         &self.context.dir

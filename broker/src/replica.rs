@@ -8,7 +8,7 @@
 //!   look-ups by time and epoch and deletion of records;
 //! * [`delayed`] requests that wait, [`fetch_session`] incremental fetches (pure);
 //! * [`fetcher`] copies from leaders, [`isr`] proposes in-sync replicas, [`directories`] tells where
-//!   replicas are, [`replication`] starts and ends all that;
+//!   replicas are, [`log_dir_moves`] moves them there, [`replication`] starts and ends all that;
 //! * [`preferred`] the replica that a consumer should read from, [`quota`] replication throttles;
 //! * [`producer_ids`] hands out producer ids from the controller's blocks.
 //!
@@ -30,6 +30,7 @@ pub mod fetch_session;
 pub mod fetcher;
 pub mod hosted;
 pub mod isr;
+pub mod log_dir_moves;
 pub mod offsets;
 pub mod partition;
 pub mod preferred;
@@ -57,6 +58,7 @@ use self::directories::DirectoryAssignments;
 use self::fetch_session::{FetchKey, FetchSessionCache, FetchTopic};
 use self::fetcher::{FetcherConfig, FetcherManager};
 use self::isr::IsrUpdates;
+use self::log_dir_moves::LogDirMoves;
 use self::preferred::ReplicaSelector;
 use self::quota::{ReplicationQuota, ReplicationQuotas};
 use crate::log::LogConfig;
@@ -80,6 +82,12 @@ pub struct ReplicaManagerConfig {
     pub replication_quota_window_num: usize,
     /// `replication.quota.window.size.seconds`, in milliseconds.
     pub replication_quota_window_ms: i64,
+    /// `num.replica.alter.log.dirs.threads`.
+    pub num_replica_alter_log_dirs_threads: usize,
+    /// `alter.log.dirs.replication.quota.window.num`.
+    pub alter_log_dirs_quota_window_num: usize,
+    /// `alter.log.dirs.replication.quota.window.size.seconds`, in milliseconds.
+    pub alter_log_dirs_quota_window_ms: i64,
 }
 
 impl Default for ReplicaManagerConfig {
@@ -94,6 +102,9 @@ impl Default for ReplicaManagerConfig {
             replica_selector: ReplicaSelector::Leader,
             replication_quota_window_num: 11,
             replication_quota_window_ms: 1000,
+            num_replica_alter_log_dirs_threads: 1,
+            alter_log_dirs_quota_window_num: 11,
+            alter_log_dirs_quota_window_ms: 1000,
         }
     }
 }
@@ -117,6 +128,7 @@ pub struct ReplicaManager {
     isr_updates: Arc<IsrUpdates>,
     directory_assignments: Arc<DirectoryAssignments>,
     quotas: Arc<ReplicationQuotas>,
+    moves: Arc<LogDirMoves>,
     is_in_controlled_shutdown: AtomicBool,
     replication_tasks: Mutex<replication::Tasks>,
 }
@@ -144,8 +156,13 @@ impl ReplicaManager {
             config.replication_quota_window_num,
             config.replication_quota_window_ms,
         );
+        let moves = LogDirMoves::new(
+            config.alter_log_dirs_quota_window_num,
+            config.alter_log_dirs_quota_window_ms,
+        );
         Self {
             config,
+            moves: Arc::new(moves),
             topics: ArcSwap::default(),
             logs,
             metadata,
@@ -189,6 +206,11 @@ impl ReplicaManager {
     /// What is fetched from leaders.
     pub fn fetchers(&self) -> &FetcherManager {
         &self.fetchers
+    }
+
+    /// The replicas on their way to other log directories.
+    pub fn log_dir_moves(&self) -> &LogDirMoves {
+        &self.moves
     }
 
     /// The replication throttles.
@@ -263,8 +285,10 @@ impl ReplicaManager {
     }
 
     /// Wakes the requests that wait for partitions whose log directory has failed: they are answered
-    /// with `KAFKA_STORAGE_ERROR`. To be called after a directory has gone out of service.
-    pub fn check_waiters_of_failed_dirs(&self) {
+    /// with `KAFKA_STORAGE_ERROR`. Gives up moves from and to such directories. To be called after a directory
+    /// has gone out of service.
+    pub fn on_failed_dirs(&self) {
+        self.end_moves_of_failed_dirs();
         for partition in self.topics.load().online_partitions() {
             if partition.log().dir().is_offline() {
                 partition.check_waiters();

@@ -140,6 +140,8 @@ struct Member {
     address: SocketAddr,
     controller_address: SocketAddr,
     settings: Vec<String>,
+    /// Beside the data folder, which then has the metadata log alone.
+    log_dirs: Vec<PathBuf>,
     running: Option<Running>,
 }
 
@@ -191,7 +193,20 @@ impl Cluster {
     /// # Errors
     /// When one of them does not start.
     pub async fn start_with(roles: &[Role], settings: &[&str]) -> anyhow::Result<Self> {
-        let mut cluster = Self::formatted(roles, settings)?;
+        Self::start_on_dirs(roles, settings, 0).await
+    }
+
+    /// As [`Self::start_with`], where the metadata log has a folder of its own ([`Self::data_dir`]) and
+    /// there are so many log directories beside it ([`Self::log_dir`]); with 0 there is one for all.
+    ///
+    /// # Errors
+    /// When one of them does not start.
+    pub async fn start_on_dirs(
+        roles: &[Role],
+        settings: &[&str],
+        log_dirs: usize,
+    ) -> anyhow::Result<Self> {
+        let mut cluster = Self::formatted(roles, settings, log_dirs)?;
         let ids: Vec<i32> = cluster.members.keys().copied().collect();
         // A quorum needs a majority, and a broker the quorum: all start together.
         let starting = ids.iter().map(|id| cluster.starting(*id));
@@ -202,7 +217,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    fn formatted(roles: &[Role], settings: &[&str]) -> anyhow::Result<Self> {
+    fn formatted(roles: &[Role], settings: &[&str], log_dirs: usize) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir().context("make a temporary folder")?;
         let mut ports = free_addresses(roles.len() * 2)?.into_iter();
         let mut members = BTreeMap::new();
@@ -215,6 +230,9 @@ impl Cluster {
                 address,
                 controller_address,
                 settings: Vec::new(),
+                log_dirs: (1..=log_dirs)
+                    .map(|number| dir.path().join(format!("node-{id}-logs-{number}")))
+                    .collect(),
                 running: None,
             };
             members.insert(id, member);
@@ -261,10 +279,23 @@ impl Cluster {
     }
 
     fn config(&self, id: i32) -> anyhow::Result<BrokerConfig> {
+        let Member {
+            settings, log_dirs, ..
+        } = self.member(id);
+        let (mut set, mut data_dir) = (settings.clone(), Some(self.data_dir(id)));
+        if !log_dirs.is_empty() {
+            let dirs: Vec<_> = log_dirs
+                .iter()
+                .map(|dir| dir.display().to_string())
+                .collect();
+            set.push(format!("log.dirs={}", dirs.join(",")));
+            set.push(format!("metadata.log.dir={}", self.data_dir(id).display()));
+            data_dir = None;
+        }
         let args = ConfigArgs {
             config: None,
-            set: self.member(id).settings.clone(),
-            data_dir: Some(self.data_dir(id)),
+            set,
+            data_dir,
         };
         Ok(args.load()?.0)
     }
@@ -296,6 +327,22 @@ impl Cluster {
     /// The data folder of a node.
     pub fn data_dir(&self, id: i32) -> PathBuf {
         self.dir.path().join(format!("node-{id}"))
+    }
+
+    /// A log directory of a node, counted from 1.
+    pub fn log_dir(&self, id: i32, number: usize) -> PathBuf {
+        self.member(id).log_dirs[number - 1].clone()
+    }
+
+    /// Gives a node that does not run one more log directory, which is not made.
+    pub fn add_log_dir(&mut self, id: i32) {
+        let member = self
+            .members
+            .get_mut(&id)
+            .expect("the node is of this cluster");
+        let number = member.log_dirs.len() + 1;
+        let path = self.dir.path().join(format!("node-{id}-logs-{number}"));
+        member.log_dirs.push(path);
     }
 
     /// The ids of the nodes that run.
@@ -356,10 +403,13 @@ impl Cluster {
         if let Some(member) = self.members.get_mut(&id) {
             member.running = None;
         }
-        let dir = self.data_dir(id);
+        let mut dirs = self.member(id).log_dirs.clone();
+        dirs.push(self.data_dir(id));
         let freed = async {
-            while DirLock::acquire(&dir).is_err() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+            for dir in dirs.iter().filter(|dir| dir.is_dir()) {
+                while DirLock::acquire(dir).is_err() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
             }
         };
         let waited = tokio::time::timeout(KILL_DEADLINE, freed).await;

@@ -15,6 +15,7 @@ use kafka_shared::types::TopicPartition;
 
 use super::Broker;
 use crate::log::Log;
+use crate::metadata::records::CORDONED_DIRECTORIES_SINCE;
 use crate::replica::ReplicaManager;
 
 pub(super) fn handle(broker: &Broker, request: &DescribeLogDirsRequest) -> DescribeLogDirsResponse {
@@ -43,7 +44,10 @@ fn describe_log_dirs(
                 .is_some_and(|partitions| partitions.contains(&tp.partition))
         })
     };
-    let logs = replicas.logs().logs();
+    let mut logs = replicas.logs().logs();
+    logs.extend(replicas.logs().future_logs());
+    let tells_cordoned =
+        replicas.metadata().image().features.metadata_version >= CORDONED_DIRECTORIES_SINCE;
     let results = replicas.logs().dirs().into_iter().map(|dir| {
         let path = std::path::absolute(&dir.path).unwrap_or_else(|_| dir.path.clone());
         let result = DescribeLogDirsResult {
@@ -60,7 +64,8 @@ fn describe_log_dirs(
             .iter()
             .filter(|log| log.dir().path() == dir.path && is_wanted(log.topic_partition()));
         DescribeLogDirsResult {
-            topics: topics(here),
+            is_cordoned: tells_cordoned && replicas.logs().is_cordoned(&dir.path),
+            topics: topics(replicas, here),
             total_bytes: dir.total_bytes,
             usable_bytes: dir.usable_bytes,
             ..result
@@ -72,18 +77,21 @@ fn describe_log_dirs(
     }
 }
 
-fn topics<'a>(logs: impl Iterator<Item = &'a Arc<Log>>) -> Vec<DescribeLogDirsTopic> {
+fn topics<'a>(
+    replicas: &ReplicaManager,
+    logs: impl Iterator<Item = &'a Arc<Log>>,
+) -> Vec<DescribeLogDirsTopic> {
     let mut topics: BTreeMap<&str, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
     for log in logs {
         let TopicPartition { topic, partition } = log.topic_partition();
         let size = i64::try_from(log.size()).unwrap_or(i64::MAX);
-        let lag = (log.high_watermark() - log.log_end_offset()).max(0);
+        let lag = offset_lag(replicas, log);
         topics.entry(topic).or_default().push(
             DescribeLogDirsPartition::default()
                 .with_partition_index(*partition)
                 .with_partition_size(size)
                 .with_offset_lag(lag)
-                .with_is_future_key(false),
+                .with_is_future_key(log.is_future()),
         );
     }
     let topic = |(name, mut partitions): (&str, Vec<DescribeLogDirsPartition>)| {
@@ -93,4 +101,14 @@ fn topics<'a>(logs: impl Iterator<Item = &'a Arc<Log>>) -> Vec<DescribeLogDirsTo
             .with_partitions(partitions)
     };
     topics.into_iter().map(topic).collect()
+}
+
+/// How far a copy is behind its log, or a log behind what is committed; −1 when its replica is not in service.
+fn offset_lag(replicas: &ReplicaManager, log: &Log) -> i64 {
+    let TopicPartition { topic, partition } = log.topic_partition();
+    match replicas.partition(topic, *partition) {
+        Ok(replica) if log.is_future() => replica.log().log_end_offset() - log.log_end_offset(),
+        Ok(replica) => (replica.log().high_watermark() - log.log_end_offset()).max(0),
+        Err(_) => -1,
+    }
 }

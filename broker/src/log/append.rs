@@ -435,7 +435,9 @@ impl Log {
         match active.roll_back() {
             Ok(()) if full => {
                 tracing::error!(tp = %self.topic_partition, %error, "append refused");
-                LogError::storage(&what, error)
+                LogError::NoSpace {
+                    message: format!("{what}: {error}"),
+                }
             }
             _ => self.context.dir.fail(&what, error),
         }

@@ -38,6 +38,9 @@ pub enum LogError {
         last_offset: i64,
         log_end_offset: i64,
     },
+    /// The disk has no room for the records; nothing was written, and the folder stays in service.
+    #[error("{message}")]
+    NoSpace { message: String },
     /// The folder of the log is out of service, or the operation failed on the disk.
     #[error("{message}")]
     Storage { message: String },
@@ -64,7 +67,7 @@ impl LogError {
             Self::Rejected { code, .. } => *code,
             Self::OffsetOutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
             Self::UnexpectedAppendOffset { .. } => ErrorCode::UNKNOWN_SERVER_ERROR,
-            Self::Storage { .. } => ErrorCode::KAFKA_STORAGE_ERROR,
+            Self::NoSpace { .. } | Self::Storage { .. } => ErrorCode::KAFKA_STORAGE_ERROR,
         }
     }
 

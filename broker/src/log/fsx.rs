@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 
 /// Syncs a folder, so that names created, renamed or removed in it survive a power loss.
 pub fn fsync_dir(dir: &Path) -> io::Result<()> {
+    #[cfg(any(test, feature = "testing"))]
+    faults::on_path(dir, faults::Operation::Sync)?;
     File::open(dir)?.sync_all()
 }
 
@@ -38,14 +40,23 @@ pub fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
     reason = "this module is the one place that renames"
 )]
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(any(test, feature = "testing"))]
+    faults::on_path(to, faults::Operation::Rename)?;
     std::fs::rename(from, to)
 }
 
 /// Makes the content and length of a file durable.
 pub fn sync_data(file: &File) -> io::Result<()> {
-    #[cfg(test)]
-    faults::on_sync()?;
+    #[cfg(any(test, feature = "testing"))]
+    faults::on_file(file, faults::Operation::Sync)?;
     file.sync_data()
+}
+
+/// Makes the content and everything else about a file durable.
+pub fn sync_all(file: &File) -> io::Result<()> {
+    #[cfg(any(test, feature = "testing"))]
+    faults::on_file(file, faults::Operation::Sync)?;
+    file.sync_all()
 }
 
 /// Replaces the content of `path` in one step that survives a crash.
@@ -56,6 +67,8 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
 /// Replaces the content of `path` in one step. Without `sync` that survives the death of this process, but
 /// not a power loss.
 pub fn replace(path: &Path, content: &[u8], sync: bool) -> io::Result<()> {
+    #[cfg(any(test, feature = "testing"))]
+    faults::on_path(path, faults::Operation::Write)?;
     let temporary = with_suffix(path, ".tmp");
     let mut file = OpenOptions::new()
         .write(true)
@@ -66,13 +79,15 @@ pub fn replace(path: &Path, content: &[u8], sync: bool) -> io::Result<()> {
     if !sync {
         return rename(&temporary, path);
     }
-    file.sync_all()?;
+    sync_all(&file)?;
     drop(file);
     rename_durably(&temporary, path)
 }
 
 /// Writes a new file in place and, when `sync` is set, syncs it. For files that carry their own checksum.
 pub fn write_file(path: &Path, content: &[u8], sync: bool) -> io::Result<()> {
+    #[cfg(any(test, feature = "testing"))]
+    faults::on_path(path, faults::Operation::Write)?;
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -80,9 +95,16 @@ pub fn write_file(path: &Path, content: &[u8], sync: bool) -> io::Result<()> {
         .open(path)?;
     file.write_all(content)?;
     if sync {
-        file.sync_all()?;
+        sync_all(&file)?;
     }
     Ok(())
+}
+
+/// Writes everything at the file's own position.
+pub fn write_all(file: &mut File, content: &[u8]) -> io::Result<()> {
+    #[cfg(any(test, feature = "testing"))]
+    faults::on_file(file, faults::Operation::Write)?;
+    file.write_all(content)
 }
 
 /// Removes a file that may be missing. Returns whether it was there.
@@ -98,6 +120,8 @@ pub fn remove_if_exists(path: &Path) -> io::Result<bool> {
 pub fn write_all_at(file: &File, parts: &[&[u8]], mut position: u64) -> io::Result<()> {
     #[cfg(test)]
     faults::before_write(file, parts, position)?;
+    #[cfg(any(test, feature = "testing"))]
+    faults::on_file(file, faults::Operation::Write)?;
     if let [single] = parts {
         return file.write_all_at(single, position);
     }
@@ -152,53 +176,8 @@ fn parent_of(path: &Path) -> &Path {
     }
 }
 
-/// A disk that fills up or fails, for tests of the thread that asks for it.
-#[cfg(test)]
-pub(crate) mod faults {
-    use std::cell::Cell;
-    use std::fs::File;
-    use std::io;
-    use std::os::unix::fs::FileExt;
-
-    thread_local! {
-        static ROOM: Cell<Option<usize>> = const { Cell::new(None) };
-        static SYNC_FAILS: Cell<bool> = const { Cell::new(false) };
-    }
-
-    /// From here on the disk has room for so many bytes; `None` for plenty.
-    pub fn set_room(bytes: Option<usize>) {
-        ROOM.set(bytes);
-    }
-
-    /// From here on fsync fails, or works again.
-    pub fn set_sync_fails(fails: bool) {
-        SYNC_FAILS.set(fails);
-    }
-
-    pub fn on_sync() -> io::Result<()> {
-        if SYNC_FAILS.get() {
-            Err(io::Error::other("the disk is broken"))
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Writes what there is room for and fails when that is not all.
-    pub fn before_write(file: &File, parts: &[&[u8]], position: u64) -> io::Result<()> {
-        let Some(room) = ROOM.get() else {
-            return Ok(());
-        };
-        let mut bytes = parts.concat();
-        if bytes.len() <= room {
-            ROOM.set(Some(room - bytes.len()));
-            return Ok(());
-        }
-        bytes.truncate(room);
-        file.write_all_at(&bytes, position)?;
-        ROOM.set(Some(0));
-        Err(io::ErrorKind::StorageFull.into())
-    }
-}
+#[cfg(any(test, feature = "testing"))]
+pub mod faults;
 
 #[cfg(test)]
 mod tests {

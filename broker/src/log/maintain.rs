@@ -8,7 +8,7 @@
 //! Kafka: `UnifiedLog`, `LocalLog`.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -111,8 +111,9 @@ impl Log {
     pub(super) fn persist_small_files(&self) -> Result<(), LogError> {
         self.write_topic_id(true)?;
         if self.epochs.is_dirty() {
-            let path = self.folder.path();
-            self.guard("cannot write leader epochs", || self.epochs.persist(&path))?;
+            self.guard("cannot write leader epochs", || {
+                self.epochs.persist(&self.folder.path())
+            })?;
         }
         Ok(())
     }
@@ -122,9 +123,8 @@ impl Log {
     pub(super) fn write_topic_id(&self, sync: bool) -> Result<(), LogError> {
         let topic_id = *self.topic_id.read();
         if let (true, Some(id)) = (topic_id.dirty, topic_id.id) {
-            let path = self.folder.path();
             self.guard("cannot write partition.metadata", || {
-                partition_metadata::write(&path, id, sync)
+                partition_metadata::write(&self.folder.path(), id, sync)
             })?;
             if sync {
                 self.topic_id.write().dirty = false;
@@ -139,9 +139,12 @@ impl Log {
         operation: impl FnOnce() -> io::Result<T>,
     ) -> Result<T, LogError> {
         self.context.dir.check_online()?;
+        let renames = self.folder.renames();
         operation().map_err(|error| {
             let what = format!("{what} of {}", self.topic_partition);
-            if error.kind() == io::ErrorKind::NotFound && self.is_retired() {
+            // A file that was looked for where it is not any more.
+            let is_moved = self.is_retired() || self.folder.was_renamed_since(renames);
+            if error.kind() == io::ErrorKind::NotFound && is_moved {
                 return LogError::storage(&what, &error);
             }
             self.context.dir.fail(&what, &error)
@@ -583,16 +586,38 @@ impl Log {
         writer.closed = true;
     }
 
+    /// Takes back that the log was closed with a rename.
+    pub(super) fn reopen(&self) {
+        self.writer.lock().closed = false;
+        self.retired.store(false, Ordering::Release);
+    }
+
     /// Renames the partition folder within its log folder, and with `close` stops all writes.
     pub(super) fn rename_folder(&self, name: &str, close: bool) -> Result<PathBuf, LogError> {
+        self.rename_folder_by(name, close, fsx::rename_durably)
+    }
+
+    /// As [`Log::rename_folder`], but the caller has to sync the log folder.
+    pub(super) fn rename_folder_unsynced(
+        &self,
+        name: &str,
+        close: bool,
+    ) -> Result<PathBuf, LogError> {
+        self.rename_folder_by(name, close, fsx::rename)
+    }
+
+    fn rename_folder_by(
+        &self,
+        name: &str,
+        close: bool,
+        rename: fn(&Path, &Path) -> io::Result<()>,
+    ) -> Result<PathBuf, LogError> {
         let mut writer = self.writer.lock();
-        let old = self.folder.path();
-        let new = old.with_file_name(name);
+        let new = self.folder.path().with_file_name(name);
         self.retired.fetch_or(close, Ordering::AcqRel);
         self.guard("cannot rename the folder", || {
-            fsx::rename_durably(&old, &new)
+            self.folder.rename(new.clone(), rename)
         })?;
-        self.folder.set(new.clone());
         if close {
             writer.active = None;
             writer.closed = true;

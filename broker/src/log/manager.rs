@@ -1,4 +1,5 @@
-//! All logs of a broker: its log folders, opening them, the periodic work, shutting down.
+//! All logs of a broker: its log folders, opening them, the periodic work, shutting down. Where new logs
+//! and copies of logs go is in [`placement`].
 //!
 //! Owns: the locks on the folders, the checkpoint files, the clean-shutdown marker, which partition is in
 //! which folder, and folders that wait for deletion. The metadata log is opened by its own owner; the manager
@@ -19,7 +20,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kafka_shared::error::ErrorCode;
 use kafka_shared::time::Clock;
 use kafka_shared::types::{METADATA_TOPIC_NAME, TopicPartition, Uuid};
 use parking_lot::{Mutex, RwLock};
@@ -112,6 +112,12 @@ pub struct LogManager {
     clock: Arc<dyn Clock>,
     dirs: Vec<Dir>,
     logs: RwLock<HashMap<TopicPartition, Arc<Log>>>,
+    /// Copies in other folders that are to replace logs.
+    futures: RwLock<HashMap<TopicPartition, Arc<Log>>>,
+    /// Folders that were asked for, for partitions that are not here yet.
+    preferred: Mutex<HashMap<TopicPartition, PathBuf>>,
+    /// Folders that get no new partitions.
+    cordoned: RwLock<HashSet<PathBuf>>,
     /// Held while a log is created or deleted.
     changing: Mutex<()>,
     doomed: Mutex<VecDeque<Doomed>>,
@@ -138,6 +144,9 @@ impl LogManager {
             clock,
             dirs,
             logs: RwLock::new(HashMap::new()),
+            futures: RwLock::new(HashMap::new()),
+            preferred: Mutex::default(),
+            cordoned: RwLock::default(),
             changing: Mutex::new(()),
             doomed: Mutex::new(VecDeque::new()),
             failures,
@@ -155,12 +164,22 @@ impl LogManager {
     /// Opens all partition folders, in parallel. `config_of` gives the settings of a topic. High watermarks are
     /// taken from their checkpoint. Folders marked for deletion are queued for it, strays are left alone.
     pub fn load_logs(&self, config_of: &(dyn Fn(&str) -> Arc<LogConfig> + Sync)) -> LoadSummary {
+        self.load_logs_placed(config_of, &|_| None)
+    }
+
+    /// As [`LogManager::load_logs`]. Where a partition is found in two folders, `directory_of` says which one
+    /// it is; the other one is set aside as stray.
+    pub fn load_logs_placed(
+        &self,
+        config_of: &(dyn Fn(&str) -> Arc<LogConfig> + Sync),
+        directory_of: &(dyn Fn(&TopicPartition) -> Option<Uuid> + Sync),
+    ) -> LoadSummary {
         let mut summary = LoadSummary::default();
         for dir in &self.dirs {
             if dir.context.dir.is_offline() {
                 continue;
             }
-            match self.load_dir(dir, config_of) {
+            match self.load_dir(dir, config_of, directory_of) {
                 Ok((clean, failed)) => {
                     summary.unclean_dirs += usize::from(!clean);
                     summary.failed += failed;
@@ -179,6 +198,7 @@ impl LogManager {
         &self,
         dir: &Dir,
         config_of: &(dyn Fn(&str) -> Arc<LogConfig> + Sync),
+        directory_of: &(dyn Fn(&TopicPartition) -> Option<Uuid> + Sync),
     ) -> io::Result<(bool, usize)> {
         let clean = clean_shutdown::remove(dir.path())?;
         let read = |file| {
@@ -217,7 +237,7 @@ impl LogManager {
                 );
                 let added = opened.and_then(|log| {
                     log.update_high_watermark(at(&high_watermarks));
-                    self.add(tp.clone(), log)
+                    self.add(tp.clone(), log, directory_of(&tp))
                 });
                 if let Err(error) = added {
                     tracing::error!(%tp, %error, "cannot open a log");
@@ -234,26 +254,47 @@ impl LogManager {
         Ok((clean, failed.into_inner()))
     }
 
-    fn add(&self, tp: TopicPartition, log: Arc<Log>) -> Result<(), LogError> {
-        match self.logs.write().entry(tp) {
+    fn add(
+        &self,
+        tp: TopicPartition,
+        log: Arc<Log>,
+        directory: Option<Uuid>,
+    ) -> Result<(), LogError> {
+        let is_future = log.is_future();
+        let mut logs = if is_future {
+            self.futures.write()
+        } else {
+            self.logs.write()
+        };
+        let mut entry = match logs.entry(tp) {
             Entry::Vacant(entry) => {
                 entry.insert(log);
-                Ok(())
+                return Ok(());
             }
-            Entry::Occupied(entry) => {
-                let (old, new) = (entry.get().path(), log.path());
-                let error = io::Error::new(
-                    io::ErrorKind::AlreadyExists,
-                    format!(
-                        "{} is in {} and in {}",
-                        entry.key(),
-                        old.display(),
-                        new.display()
-                    ),
-                );
-                Err(log.dir().fail("the same partition twice", &error))
+            Entry::Occupied(entry) => entry,
+        };
+        // A crash while one replaced the other. Where the metadata tells which one counts, the other is kept
+        // aside.
+        //
+        // Differs from Kafka, which does not start then.
+        let old = Arc::clone(entry.get());
+        let is_there = |log: &Log| directory.is_some() && self.directory_id(log) == directory;
+        let surplus = match (is_there(&old), is_there(&log)) {
+            (true, false) => log,
+            (false, true) => entry.insert(log),
+            _ => {
+                let (tp, old, new) = (entry.key(), old.path(), log.path());
+                let message = format!("{tp} is in {} and in {}", old.display(), new.display());
+                let error = io::Error::new(io::ErrorKind::AlreadyExists, message);
+                return Err(log.dir().fail("the same partition twice", &error));
             }
-        }
+        };
+        let path = surplus.rename_folder(&names::stray_dir(surplus.topic_partition()), true)?;
+        tracing::warn!(
+            tp = %entry.key(), path = %path.display(),
+            "the partition was in two folders; the one that the metadata does not name is set aside"
+        );
+        Ok(())
     }
 
     /// The partition folders to open; those marked for deletion are queued.
@@ -268,7 +309,7 @@ impl LogManager {
             let parsed = name.to_str().and_then(names::parse_partition_dir);
             match parsed {
                 Some((tp, _)) if &*tp.topic == METADATA_TOPIC_NAME => {}
-                Some((tp, DirKind::Current)) => folders.push((entry.path(), tp)),
+                Some((tp, DirKind::Current | DirKind::Future)) => folders.push((entry.path(), tp)),
                 Some((_, DirKind::Deleted)) => self.doomed.lock().push_back(Doomed {
                     due_ms: self
                         .clock
@@ -299,56 +340,11 @@ impl LogManager {
         self.logs.read().values().cloned().collect()
     }
 
-    /// The log of a partition, created when there is none: in the folder with this id, else in the folder with
-    /// the fewest logs.
-    ///
-    /// # Errors
-    /// INCONSISTENT_TOPIC_ID when there is a log of another topic with that name; LOG_DIR_NOT_FOUND for an
-    /// unknown folder; storage errors.
-    pub fn create_log(
-        &self,
-        tp: &TopicPartition,
-        topic_id: Uuid,
-        config: Arc<LogConfig>,
-        directory_id: Option<Uuid>,
-    ) -> Result<Arc<Log>, LogError> {
-        let _changing = self.changing.lock();
-        if let Some(log) = self.log(tp) {
-            log.assign_topic_id(topic_id)?;
-            return Ok(log);
-        }
-        let dir = self.dir_for_new_log(directory_id)?;
-        let path = dir.path().join(names::partition_dir(tp));
-        let options = LogOpenOptions {
-            topic_id: Some(topic_id),
-            clean: true,
-            ..LogOpenOptions::default()
-        };
-        let log = Log::open(path, tp.clone(), config, dir.context.clone(), options)?;
-        self.logs.write().insert(tp.clone(), log.clone());
-        Ok(log)
-    }
-
-    fn dir_for_new_log(&self, directory_id: Option<Uuid>) -> Result<&Dir, LogError> {
-        let mut online = self.dirs.iter().filter(|dir| !dir.context.dir.is_offline());
-        if let Some(id) = directory_id {
-            return online.find(|dir| dir.id == Some(id)).ok_or_else(|| {
-                let message = format!("there is no log directory {id} in service");
-                LogError::rejected(ErrorCode::LOG_DIR_NOT_FOUND, message)
-            });
-        }
-        let mut online: Vec<&Dir> = online.collect();
-        if online.len() > 1 {
-            let mut counts: HashMap<PathBuf, usize> = HashMap::new();
-            for log in self.logs.read().values() {
-                *counts.entry(log.dir().path().to_owned()).or_default() += 1;
-            }
-            online.sort_by_key(|dir| counts.get(dir.path()).copied().unwrap_or(0));
-        }
-        online.first().copied().ok_or_else(|| {
-            let message = "no log directory is in service".to_owned();
-            LogError::Storage { message }
-        })
+    /// All logs and the copies that are to replace some of them.
+    fn all_logs(&self) -> Vec<Arc<Log>> {
+        let mut logs = self.logs();
+        logs.extend(self.futures.read().values().cloned());
+        logs
     }
 
     /// Takes a partition out of service: its folder is renamed to `…-delete` and removed after the delay.
@@ -356,20 +352,24 @@ impl LogManager {
     /// ([`LogManager::checkpoint_after_removal`]) once for many.
     pub fn delete_log(&self, tp: &TopicPartition) -> Result<Option<Arc<Log>>, LogError> {
         let _changing = self.changing.lock();
+        self.preferred.lock().remove(tp);
         let Some(log) = self.logs.write().remove(tp) else {
             return Ok(None);
         };
         let path = log.rename_folder(&names::delete_dir(tp), true)?;
+        self.doom(path, &log);
+        Ok(Some(log))
+    }
+
+    /// Has a folder removed after the delay.
+    fn doom(&self, path: PathBuf, log: &Arc<Log>) {
+        let delay_ms = self.config.file_delete_delay_ms;
         self.doomed.lock().push_back(Doomed {
-            due_ms: self
-                .clock
-                .wall_ms()
-                .saturating_add(self.config.file_delete_delay_ms),
+            due_ms: self.clock.wall_ms().saturating_add(delay_ms),
             path,
             dir: log.dir().clone(),
-            _log: Some(log.clone()),
+            _log: Some(Arc::clone(log)),
         });
-        Ok(Some(log))
     }
 
     /// Sets a partition aside that the cluster does not know or has not assigned to this broker: its folder is
@@ -379,8 +379,7 @@ impl LogManager {
         let Some(log) = self.logs.write().remove(tp) else {
             return Ok(None);
         };
-        log.flush(true)?;
-        log.rename_folder(&names::stray_dir(tp), true).map(Some)
+        put_aside(&log).map(Some)
     }
 
     /// Drops removed partitions from the checkpoints.
@@ -453,7 +452,7 @@ impl LogManager {
     /// Flushes what rolling and `flush.ms` ask for, and writes pending small files. Called about once a second.
     pub fn flush_dirty(&self) {
         let now_ms = self.clock.wall_ms();
-        for log in self.logs() {
+        for log in self.all_logs() {
             if let Err(error) = log.flush_if_needed(now_ms)
                 && !log.is_retired()
             {
@@ -465,7 +464,7 @@ impl LogManager {
     /// Applies retention to all logs (every `log.retention.check.interval.ms`). Returns how many segments went.
     pub fn delete_old_segments(&self) -> usize {
         let mut deleted = 0;
-        for log in self.logs() {
+        for log in self.all_logs() {
             match log.delete_old_segments() {
                 Ok(count) => deleted += count,
                 Err(error) => {
@@ -503,7 +502,7 @@ impl LogManager {
     /// Forgets producers that were silent for too long (every `producer.id.expiration.check.interval.ms`).
     pub fn remove_expired_producers(&self) {
         let now_ms = self.clock.wall_ms();
-        self.logs()
+        self.all_logs()
             .iter()
             .for_each(|log| log.remove_expired_producers(now_ms));
     }
@@ -528,7 +527,7 @@ impl LogManager {
 
     /// Writes a checkpoint in each folder in service, unless it would say the same as last time.
     fn checkpoint(&self, file: &'static str, offset_of: impl Fn(&Log) -> Option<i64>) {
-        let logs = self.logs();
+        let logs = self.all_logs();
         for dir in self.dirs.iter().filter(|dir| !dir.context.dir.is_offline()) {
             let mut written = dir.written.lock();
             let offsets: Vec<(&TopicPartition, i64)> = logs
@@ -556,10 +555,16 @@ impl LogManager {
         }
     }
 
+    /// Lets go of the folders as the end of the process would.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn abandon(&self) {
+        self.dirs.iter().for_each(|dir| *dir.lock.lock() = None);
+    }
+
     /// Flushes and closes all logs, writes the checkpoints and, where all went well, the clean-shutdown marker;
     /// releases the locks. Returns whether all folders were shut down in order.
     pub fn shutdown(&self, broker_epoch: i64) -> bool {
-        let logs = self.logs();
+        let logs = self.all_logs();
         let failed: Mutex<HashSet<PathBuf>> = Mutex::new(HashSet::new());
         let next = Mutex::new(logs.iter());
         let work = || {
@@ -594,6 +599,12 @@ impl LogManager {
     }
 }
 
+/// Renames a log's folder to `…-stray`.
+fn put_aside(log: &Log) -> Result<PathBuf, LogError> {
+    log.flush(true)?;
+    log.rename_folder(&names::stray_dir(log.topic_partition()), true)
+}
+
 fn open_dir(
     path: &Path,
     config: &LogManagerConfig,
@@ -612,18 +623,22 @@ fn open_dir(
     context
         .transaction_verification_enable
         .store(config.transaction_verification_enable, Ordering::Relaxed);
-    let prepared = create_dir(path).and_then(|()| DirLock::acquire(path));
-    let lock = match prepared {
-        Ok(lock) => Some(lock),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
+    let prepared = create_dir(path)
+        .and_then(|()| DirLock::acquire(path))
+        .and_then(|lock| Ok((lock, MetaProperties::read(path)?)));
+    let (lock, id) = match prepared {
+        Ok((lock, properties)) => (
+            Some(lock),
+            properties.and_then(|properties| properties.directory_id),
+        ),
         Err(error) => {
+            let kind = error.kind();
+            if [io::ErrorKind::WouldBlock, io::ErrorKind::InvalidData].contains(&kind) {
+                return Err(error);
+            }
             log_dir.fail("cannot use log directory", &error);
-            None
+            (None, None)
         }
-    };
-    let id = match &lock {
-        Some(_) => MetaProperties::read(path)?.and_then(|properties| properties.directory_id),
-        None => None,
     };
     Ok(Dir {
         context,
@@ -658,5 +673,6 @@ fn volume_bytes(path: &Path) -> (i64, i64) {
     (bytes(stat.f_blocks), bytes(stat.f_bavail))
 }
 
+mod placement;
 #[cfg(test)]
 mod tests;

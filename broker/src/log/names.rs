@@ -54,6 +54,13 @@ pub fn stray_dir(tp: &TopicPartition) -> String {
     unique_dir(tp, STRAY_DIR)
 }
 
+/// `<topic>-<partition>.<32 hex>-future`; `None` when that is longer than file systems take.
+pub fn future_dir(tp: &TopicPartition) -> Option<String> {
+    let id = uuid::Uuid::new_v4().simple();
+    let name = format!("{tp}.{id}{FUTURE_DIR}");
+    (name.len() <= MAX_NAME).then_some(name)
+}
+
 fn unique_dir(tp: &TopicPartition, suffix: &str) -> String {
     let id = uuid::Uuid::new_v4().simple();
     let tail = format!("-{}.{id}{suffix}", tp.partition);

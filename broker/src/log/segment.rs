@@ -12,7 +12,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -36,19 +36,47 @@ pub(crate) use writer::{IndexBuilder, SegmentWriter};
 
 /// Where a partition's files are; shared by its segments, so that a rename reaches them all.
 #[derive(Debug)]
-pub(crate) struct PartitionDir(ArcSwap<PathBuf>);
+pub(crate) struct PartitionDir {
+    path: ArcSwap<PathBuf>,
+    /// Counts begun and ended renames together: odd while one is under way.
+    renames: AtomicU64,
+}
 
 impl PartitionDir {
     pub fn new(path: PathBuf) -> Arc<Self> {
-        Arc::new(Self(ArcSwap::from_pointee(path)))
+        Arc::new(Self {
+            path: ArcSwap::from_pointee(path),
+            renames: AtomicU64::new(0),
+        })
     }
 
     pub fn path(&self) -> Arc<PathBuf> {
-        self.0.load_full()
+        self.path.load_full()
     }
 
-    pub fn set(&self, path: PathBuf) {
-        self.0.store(Arc::new(path));
+    /// Renames the folder. One rename at a time.
+    pub fn rename(
+        &self,
+        to: PathBuf,
+        rename: impl FnOnce(&Path, &Path) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.renames.fetch_add(1, Ordering::AcqRel);
+        let renamed = rename(&self.path(), &to);
+        if renamed.is_ok() {
+            self.path.store(Arc::new(to));
+        }
+        self.renames.fetch_add(1, Ordering::AcqRel);
+        renamed
+    }
+
+    /// For [`Self::was_renamed_since`].
+    pub fn renames(&self) -> u64 {
+        self.renames.load(Ordering::Acquire)
+    }
+
+    /// Whether a path that was looked up after `renames` were counted may have become wrong.
+    pub fn was_renamed_since(&self, renames: u64) -> bool {
+        !renames.is_multiple_of(2) || self.renames() != renames
     }
 }
 
@@ -537,7 +565,7 @@ impl Segment {
         if everything {
             for suffix in [names::INDEX, names::TIME_INDEX, names::TXN_INDEX] {
                 match File::open(self.path(suffix)) {
-                    Ok(file) => file.sync_all()?,
+                    Ok(file) => fsx::sync_all(&file)?,
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => return Err(error),
                 }

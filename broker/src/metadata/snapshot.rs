@@ -15,7 +15,7 @@
 //! `metadata/bootstrap/BootstrapDirectory.java` (4.3), KIP-630.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -322,10 +322,10 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), SnapshotError> {
     let part = path.with_extension("checkpoint.part");
     let write = || {
         let mut file = fs::File::create(&part)?;
-        file.write_all(bytes)?;
+        fsx::write_all(&mut file, bytes)?;
         let mut permissions = file.metadata()?.permissions();
         permissions.set_readonly(true);
-        file.sync_all()?;
+        fsx::sync_all(&file)?;
         file.set_permissions(permissions)?;
         fsx::rename_durably(&part, path)
     };

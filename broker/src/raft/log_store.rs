@@ -244,6 +244,33 @@ mod tests {
     }
 
     #[test]
+    fn a_tail_that_was_torn_anywhere_is_gone_and_the_log_goes_on_before_it() {
+        let last = batch(4, 2, 3);
+        for kept in 0..last.len() {
+            let dir = tempfile::tempdir().unwrap();
+            let log = open(dir.path(), None);
+            log.append(&batch(0, 1, 4)).unwrap();
+            log.flush().unwrap();
+            log.append(&last).unwrap();
+            drop(log);
+            let path = metadata_dir(dir.path()).join("00000000000000000000.log");
+            let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+            file.set_len((batch(0, 1, 4).len() + kept) as u64).unwrap();
+            let log = open(dir.path(), None);
+            assert_eq!(
+                (end(&log), log.epochs()),
+                ((0, 4, 1), vec![(1, 0)]),
+                "{kept} bytes"
+            );
+            log.append(&batch(4, 3, 2)).unwrap();
+            log.flush().unwrap();
+            drop(log);
+            let log = open(dir.path(), None);
+            assert_eq!((end(&log), log.epochs()), ((0, 6, 3), vec![(1, 0), (3, 4)]));
+        }
+    }
+
+    #[test]
     fn what_is_cut_off_is_gone_with_its_epochs_and_other_batches_follow() {
         let dir = tempfile::tempdir().unwrap();
         let log = open(dir.path(), None);

@@ -137,6 +137,7 @@ impl Raft {
             Input::SnapshotCreated(id) => self.log.add_snapshot(id),
             Input::LogStartAdvanced { start_offset } => self.log.advance_start(start_offset),
             Input::SnapshotInstalled(records) => self.snapshot_installed(now_ms, &records),
+            Input::SnapshotDamaged => self.snapshot_damaged(now_ms),
             Input::UpgradeKRaftVersion {
                 token,
                 epoch,

@@ -8,7 +8,7 @@
 //! Kafka: `snapshot/{FileRawSnapshotWriter,FileRawSnapshotReader}.java` (4.3), KIP-630.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -109,7 +109,7 @@ impl Download {
     /// # Errors
     /// If it can't be written.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)
+        fsx::write_all(&mut self.file, bytes)
     }
 
     /// All is there: gives the snapshot its name, durably.
@@ -117,7 +117,7 @@ impl Download {
     /// # Errors
     /// If the file can't be flushed or renamed.
     pub fn complete(self, dir: &Path) -> io::Result<()> {
-        self.file.sync_all()?;
+        fsx::sync_all(&self.file)?;
         let mut permissions = self.file.metadata()?.permissions();
         permissions.set_readonly(true);
         self.file.set_permissions(permissions)?;

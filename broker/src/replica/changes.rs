@@ -102,7 +102,8 @@ impl ReplicaManager {
                 partition.retire();
             }
         }
-        for topic_partition in changes.deletes.keys() {
+        for (topic_partition, deleted) in &changes.deletes {
+            self.moves_end_with_replica(topic_partition, deleted.topic_id);
             match self.logs.delete_log(topic_partition) {
                 Ok(_) => tracing::info!(partition = %topic_partition, "dropped the replica"),
                 Err(error) => {
@@ -223,6 +224,10 @@ impl ReplicaManager {
                 && actual != *told
             {
                 let key = key(topic_partition, replica.topic_id);
+                // It is on its way there.
+                if self.moves.target(&key) == Some(*told) {
+                    continue;
+                }
                 self.directory_assignments.submit(key, actual);
             }
         }
@@ -290,17 +295,30 @@ impl ReplicaManager {
             .partition
             .directory(self.config.node_id)
             .filter(|id| is_online(id) || has_offline && *id != directory_id::UNASSIGNED);
+        if let Some(directory) = replica.partition.directory(self.config.node_id) {
+            self.recover_future_log(topic_partition, replica.topic_id, directory);
+        }
         let log = self
             .logs
             .create_log(topic_partition, replica.topic_id, config, directory)?;
         let metadata = self.metadata.clone();
-        Ok(Arc::new(Partition::new(
+        let partition = Arc::new(Partition::new(
             &self.config,
             metadata,
             Arc::clone(&self.isr_updates),
             replica.topic_id,
             log,
-        )))
+        ));
+        self.resume_move(&partition);
+        Ok(partition)
+    }
+
+    /// Ends the move of a replica that is dropped, and removes the copy.
+    fn moves_end_with_replica(&self, topic_partition: &TopicPartition, topic_id: Uuid) {
+        self.end_move(&key(topic_partition, topic_id));
+        if let Err(error) = self.logs.delete_future_log(topic_partition) {
+            tracing::error!(partition = %topic_partition, %error, "could not drop the copy");
+        }
     }
 
     /// Takes over the limits of replication, which replicas they are for, and the number of fetchers.
@@ -313,6 +331,7 @@ impl ReplicaManager {
             "follower.replication.throttled.rate",
             "follower.replication.throttled.replicas",
         );
+        const MOVES: &str = "replica.alter.log.dirs.io.max.bytes.per.second";
         let node_id = self.config.node_id;
         let (broker, all) = (
             ConfigResource::broker(node_id),
@@ -325,6 +344,10 @@ impl ReplicaManager {
                 let wanted = wanted.and_then(|wanted| wanted.parse().ok());
                 let configured = self.config.fetcher.num_replica_fetchers;
                 self.fetchers.resize(wanted.unwrap_or(configured));
+                let set = |resource| image.configs.value(resource, MOVES);
+                let limit = set(&broker).or_else(|| set(&all));
+                let limit = limit.and_then(|limit| limit.parse().ok());
+                self.moves.quota.set_limit(limit);
             }
             for ((rate, replicas), quota) in [
                 (LEADER, &self.quotas.leader),
@@ -384,12 +407,20 @@ impl ReplicaManager {
 
     /// Puts away the logs on disk that no replica of this broker is for.
     fn set_strays_aside(&self, image: &MetadataImage) {
-        for log in self.logs.logs() {
-            if !is_stray(image, self.config.node_id, &log) {
+        let (logs, futures) = (self.logs.logs(), self.logs.future_logs());
+        let is_future =
+            (logs.iter().map(|log| (log, false))).chain(futures.iter().map(|log| (log, true)));
+        for (log, is_future) in is_future {
+            if !is_stray(image, self.config.node_id, log) {
                 continue;
             }
             let topic_partition = log.topic_partition();
-            match self.logs.set_aside_stray(topic_partition) {
+            let set_aside = if is_future {
+                self.logs.set_aside_stray_future(topic_partition)
+            } else {
+                self.logs.set_aside_stray(topic_partition)
+            };
+            match set_aside {
                 Ok(path) => {
                     tracing::warn!(partition = %topic_partition, ?path, "set a stray log aside");
                 }

@@ -41,6 +41,12 @@ impl DirectoryAssignments {
         self.changed.notify_one();
     }
 
+    /// The directory that is to be told for a replica.
+    #[cfg(test)]
+    pub(super) fn unsent_of(&self, key: &PartitionKey) -> Option<Uuid> {
+        self.unsent.lock().get(key).copied()
+    }
+
     /// Sends what is submitted, for ever.
     pub(super) async fn run(
         self: Arc<Self>,

@@ -117,7 +117,7 @@ impl Partition {
                 format!("{offset} is no offset"),
             ));
         }
-        self.log().maybe_increment_log_start_offset(offset)?;
+        self.raise_log_start(offset)?;
         self.check_waiters();
         Ok(offset)
     }

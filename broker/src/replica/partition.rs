@@ -13,17 +13,19 @@
 //! Kafka: `cluster/Partition.scala` (4.3).
 
 mod follower;
+mod relocation;
 pub mod state;
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use kafka_shared::error::ErrorCode;
 use kafka_shared::types::{TopicPartition, Uuid};
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
 pub use self::follower::{FollowerAppend, FollowerError, FollowerRecords};
+pub use self::relocation::CopyStep;
 use self::state::isr::{AlteredIsr, IsrOutcome, IsrProposal};
 use self::state::{Change, FollowerFetch, PartitionState, Registration};
 use super::ReplicaManagerConfig;
@@ -68,7 +70,9 @@ pub struct PartitionRead {
 pub struct Partition {
     topic_partition: TopicPartition,
     topic_id: Uuid,
-    log: Arc<Log>,
+    log: ArcSwap<Log>,
+    /// The copy that is to replace the log in another log directory.
+    future: ArcSwapOption<Log>,
     state: RwLock<PartitionState>,
     waiters: WaitList,
     /// Tells the high watermark to a coordinator; made when the first one asks.
@@ -96,7 +100,8 @@ impl Partition {
         Self {
             topic_partition: log.topic_partition().clone(),
             topic_id,
-            log,
+            log: ArcSwap::new(log),
+            future: ArcSwapOption::empty(),
             state: RwLock::new(PartitionState::new(config.node_id)),
             waiters: WaitList::default(),
             high_watermarks: ArcSwapOption::empty(),
@@ -114,8 +119,10 @@ impl Partition {
         self.topic_id
     }
 
-    pub fn log(&self) -> &Arc<Log> {
-        &self.log
+    /// The log as it is now; another one takes its place when the replica is moved to another log
+    /// directory.
+    pub fn log(&self) -> Guard<Arc<Log>> {
+        self.log.load()
     }
 
     pub fn is_leader(&self) -> bool {
@@ -134,20 +141,20 @@ impl Partition {
     pub fn is_under_min_isr(&self) -> bool {
         self.state
             .read()
-            .is_under_min_isr(min_insync_replicas(&self.log.config()))
+            .is_under_min_isr(min_insync_replicas(&self.log().config()))
     }
 
     /// Takes over what the metadata log says and carries out what follows from it.
     pub fn apply(&self, registration: &Registration, now_ms: i64) -> Change {
         let change = {
             let mut state = self.state.write();
-            let change = state.apply(registration, self.log.log_end_offset(), now_ms);
+            let change = state.apply(registration, self.log().log_end_offset(), now_ms);
             if let Change::Leader {
                 epoch_start: Some((epoch, offset)),
                 ..
             } = change
             {
-                self.log.assign_epoch_start_offset(epoch, offset);
+                self.log().assign_epoch_start_offset(epoch, offset);
             }
             self.raise_high_watermark(&state, now_ms);
             change
@@ -161,7 +168,10 @@ impl Partition {
 
     /// Takes over a new configuration of the topic.
     pub fn update_config(&self, config: Arc<LogConfig>, now_ms: i64) {
-        self.log.update_config(config);
+        if let Some(future) = &*self.future.load() {
+            future.update_config(Arc::clone(&config));
+        }
+        self.log().update_config(config);
         // A lower min.insync.replicas may let the high watermark move on.
         self.raise_high_watermark(&self.state.read(), now_ms);
         self.moved();
@@ -196,7 +206,7 @@ impl Partition {
 
     fn tell_high_watermark(&self) {
         if let Some(sender) = &*self.high_watermarks.load() {
-            let high_watermark = self.log.high_watermark();
+            let high_watermark = self.log().high_watermark();
             sender.send_if_modified(|told| {
                 let is_news = high_watermark > *told;
                 *told = high_watermark.max(*told);
@@ -262,7 +272,7 @@ impl Partition {
                     format!("this broker does not lead {}", self.topic_partition),
                 ));
             }
-            let min_isr = min_insync_replicas(&self.log.config());
+            let min_isr = min_insync_replicas(&self.log().config());
             if required_acks == -1 && state.is_under_min_isr(min_isr) {
                 let (n_isr, min_isr) = (state.isr().len(), state.effective_min_isr(min_isr));
                 return Err(LogError::rejected(
@@ -274,9 +284,10 @@ impl Partition {
                 ));
             }
             let epoch = state.leader_epoch();
-            let info = self
-                .log
-                .append_as_leader_with(records, epoch, origin, *context)?;
+            let log = self.log();
+            let appended = log.append_as_leader_with(records, epoch, origin, *context);
+            let info = appended.inspect_err(|error| self.give_up_full_dir(&state, &log, error))?;
+            drop(log);
             self.raise_high_watermark(&state, now_ms);
             LeaderAppend {
                 info,
@@ -287,10 +298,19 @@ impl Partition {
         Ok(appended)
     }
 
+    /// A log that refuses for want of room stays in service; where other brokers hold the partition, they
+    /// are to go on in its place, as when a disk fails.
+    pub(super) fn give_up_full_dir(&self, state: &PartitionState, log: &Log, error: &LogError) {
+        if matches!(error, LogError::NoSpace { .. }) && state.replicas().len() > 1 {
+            let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+            drop(log.dir().fail("cannot append", &full));
+        }
+    }
+
     /// Raises the log's high watermark as far as the replicas have come. Returns whether it moved.
     fn raise_high_watermark(&self, state: &PartitionState, now_ms: i64) -> bool {
-        let end = self.log.log_end_offset_metadata();
-        let min_isr = min_insync_replicas(&self.log.config());
+        let end = self.log().log_end_offset_metadata();
+        let min_isr = min_insync_replicas(&self.log().config());
         let committed = state.committed_offset(
             end.message_offset,
             min_isr,
@@ -300,10 +320,10 @@ impl Partition {
         );
         let raised = match committed {
             Some(offset) if offset == end.message_offset => {
-                self.log.maybe_increment_high_watermark(end)
+                self.log().maybe_increment_high_watermark(end)
             }
             Some(offset) => self
-                .log
+                .log()
                 .maybe_increment_high_watermark(LogOffsetMetadata::offset_only(offset)),
             None => None,
         };
@@ -331,7 +351,7 @@ impl Partition {
             let proposal = if state.could_expand_isr(id) {
                 let active_epoch = self.active_epoch(id);
                 let local_epoch = self.isr_updates.local_broker_epoch();
-                state.expand_isr(id, self.log.high_watermark(), active_epoch, local_epoch)
+                state.expand_isr(id, self.log().high_watermark(), active_epoch, local_epoch)
             } else {
                 None
             };
@@ -355,7 +375,7 @@ impl Partition {
             return;
         }
         let proposal = self.state.write().shrink_isr(
-            self.log.log_end_offset(),
+            self.log().log_end_offset(),
             now_ms,
             self.replica_lag_time_max_ms,
             self.isr_updates.local_broker_epoch(),
@@ -369,8 +389,8 @@ impl Partition {
         tracing::info!(
             partition = %self.topic_partition,
             isr = ?proposal.isr,
-            high_watermark = self.log.high_watermark(),
-            log_end_offset = self.log.log_end_offset(),
+            high_watermark = self.log().high_watermark(),
+            log_end_offset = self.log().log_end_offset(),
             "proposing another ISR"
         );
         self.isr_updates.submit(Arc::clone(self), proposal);
@@ -412,9 +432,9 @@ impl Partition {
     /// The offset at which a reader with this isolation stops (exclusive).
     pub fn end_offset(&self, isolation: FetchIsolation) -> i64 {
         match isolation {
-            FetchIsolation::LogEnd => self.log.log_end_offset(),
-            FetchIsolation::HighWatermark => self.log.high_watermark(),
-            FetchIsolation::TxnCommitted => self.log.last_stable_offset(),
+            FetchIsolation::LogEnd => self.log().log_end_offset(),
+            FetchIsolation::HighWatermark => self.log().high_watermark(),
+            FetchIsolation::TxnCommitted => self.log().last_stable_offset(),
         }
     }
 
@@ -435,10 +455,14 @@ impl Partition {
         {
             return Ok(diverged);
         }
-        let data = self
-            .log
-            .read(wanted.fetch_offset, max_bytes, isolation, min_one)
-            .map_err(|error| error.code())?;
+        let read = |log: &Log| log.read(wanted.fetch_offset, max_bytes, isolation, min_one);
+        let log = self.log.load_full();
+        let data = match read(&log) {
+            // It is being replaced, or was meanwhile.
+            Err(LogError::Storage { .. }) if log.is_retired() => read(&self.settled_log()),
+            read => read,
+        };
+        let data = data.map_err(|error| error.code())?;
         let records = match data.records {
             Some(slice) if !data.first_entry_incomplete => Records::File(slice),
             _ => Records::Empty,
@@ -460,7 +484,7 @@ impl Partition {
     /// Whether the log of a fetcher, whose last batch is of this epoch, departs from this one at or
     /// before its fetch offset, or can't be compared with it.
     pub fn is_diverging(&self, fetch_offset: i64, last_fetched_epoch: i32) -> bool {
-        self.log
+        self.log()
             .end_offset_for_epoch(last_fetched_epoch)
             .is_none_or(|(epoch, end)| epoch < last_fetched_epoch || end < fetch_offset)
     }
@@ -472,10 +496,10 @@ impl Partition {
         last_fetched_epoch: i32,
     ) -> Result<Option<PartitionRead>, ErrorCode> {
         let offsets = self
-            .log
+            .log()
             .fetch_offset_snapshot()
             .map_err(|error| error.code())?;
-        let Some((epoch, end_offset)) = self.log.end_offset_for_epoch(last_fetched_epoch) else {
+        let Some((epoch, end_offset)) = self.log().end_offset_for_epoch(last_fetched_epoch) else {
             return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
         };
         if fetch_offset < offsets.log_start_offset {
@@ -504,15 +528,15 @@ impl Partition {
         required_offset: i64,
         leading_since_epoch: i32,
     ) -> Option<ErrorCode> {
-        let min_isr = min_insync_replicas(&self.log.config());
-        let high_watermark = self.log.high_watermark();
+        let min_isr = min_insync_replicas(&self.log().config());
+        let high_watermark = self.log().high_watermark();
         let outcome = self.state.read().acks_all_outcome(
             required_offset,
             leading_since_epoch,
             high_watermark,
             min_isr,
         );
-        let is_lost = outcome.is_none() && self.log.dir().is_offline();
+        let is_lost = outcome.is_none() && self.log().dir().is_offline();
         outcome.or(is_lost.then_some(ErrorCode::KAFKA_STORAGE_ERROR))
     }
 
@@ -523,7 +547,11 @@ impl Partition {
     pub fn low_watermark(&self, is_alive: impl Fn(i32) -> bool) -> Result<i64, ErrorCode> {
         let state = self.state.read();
         state.check_access(None, true)?;
-        Ok(state.low_watermark(self.log.log_start_offset(), is_alive))
+        let low = state.low_watermark(self.log().log_start_offset(), is_alive);
+        let future = self.future.load();
+        Ok(future
+            .as_ref()
+            .map_or(low, |log| low.min(log.log_start_offset())))
     }
 
     /// A look at the replication state, for callers that need several facts of one moment.

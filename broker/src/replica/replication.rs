@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use super::ReplicaManager;
 use super::fetcher::link::{Links, TcpLinks};
 use super::fetcher::{FetcherContext, LeaderEndpoint};
+use super::log_dir_moves::Mover;
 use crate::controller::{ControllerChannel, ControllerHandle, RequestContext};
 
 /// Tells the epoch of this broker's registration.
@@ -131,7 +132,18 @@ impl ReplicaManager {
                 replicas.shrink_isrs();
             }
         };
+        let mover = Mover {
+            node_id: config.node_id,
+            threads: config.num_replica_alter_log_dirs_threads,
+            max_bytes: usize::try_from(config.fetcher.max_bytes).unwrap_or(1),
+            moves: Arc::clone(&self.moves),
+            logs: Arc::clone(&self.logs),
+            metadata: self.metadata.clone(),
+            assignments: Arc::clone(&self.directory_assignments),
+            clock: Arc::clone(&self.clock),
+        };
         let tasks = vec![
+            task::spawn("alter-log-dirs", mover.run()),
             task::spawn("alter-partition", isr),
             task::spawn("assign-directories", directories),
             task::spawn("isr-expiration", shrink),
@@ -175,6 +187,13 @@ impl ReplicaManager {
     pub async fn stop_replication(&self) {
         let tasks = std::mem::take(&mut *self.replication_tasks.lock());
         drop(tasks);
+        let moves = Arc::clone(&self.moves);
+        if task::spawn_blocking("stop-moves", move || moves.stop())
+            .await
+            .is_err()
+        {
+            tracing::error!("moves between log directories did not end in order");
+        }
         self.fetchers.stop().await;
     }
 

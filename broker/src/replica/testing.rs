@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::{Partition, ReplicaManager, ReplicaManagerConfig};
 use crate::log::LogConfig;
 use crate::log::manager::{LogManager, LogManagerConfig};
+use crate::log::meta_properties::MetaProperties;
 use crate::metadata::topics::TopicImage;
 use crate::metadata::{
     BrokerRegistration, ConfigResource, LeaderRecoveryState, ListenerEndpoint, MetadataDelta,
@@ -30,7 +31,14 @@ pub struct World {
     pub metadata: MetadataHandle,
     pub clock: Arc<MockClock>,
     configs: Arc<Mutex<HashMap<String, LogConfig>>>,
+    /// The log directories, below the folder; none for the folder itself.
+    dirs: Vec<&'static str>,
     dir: tempfile::TempDir,
+}
+
+/// The id of a log directory in these tests, counted from 0.
+pub fn directory_id(number: usize) -> Uuid {
+    Uuid::from_u128(0xd000 + number as u128)
 }
 
 /// The id of a topic in these tests.
@@ -60,10 +68,36 @@ pub fn registration(leader: i32, epoch: i32, replicas: &[i32]) -> PartitionRegis
 
 impl World {
     pub fn start() -> Self {
+        Self::start_on(Vec::new())
+    }
+
+    /// On several log directories, with the ids of [`directory_id`].
+    pub fn start_on(dirs: Vec<&'static str>) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let world = Self::on(dir, MetadataImage::default());
+        for (number, name) in dirs.iter().enumerate() {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(&path).expect("a new folder");
+            MetaProperties::new("cluster", NODE, directory_id(number))
+                .write(&path)
+                .expect("a new file");
+        }
+        let world = Self::on(dir, dirs, MetadataImage::default());
         world.register_broker(NODE, "kafka1");
         world
+    }
+
+    /// Ends the broker as a crash does, lets `change` happen meanwhile, and starts another one.
+    pub fn crash(self, change: impl FnOnce(&std::path::Path, &mut MetadataImage)) -> Self {
+        let mut image = MetadataImage::clone(&self.metadata.image());
+        let Self {
+            replicas,
+            dir,
+            dirs,
+            ..
+        } = self;
+        replicas.logs().abandon();
+        change(dir.path(), &mut image);
+        Self::on(dir, dirs, image)
     }
 
     /// Stops the broker in order and starts another one on its folder, under the same metadata.
@@ -75,17 +109,31 @@ impl World {
     pub fn restart_after(self, change: impl FnOnce(&mut MetadataImage)) -> Self {
         let mut image = MetadataImage::clone(&self.metadata.image());
         change(&mut image);
-        let Self { replicas, dir, .. } = self;
+        let Self {
+            replicas,
+            dir,
+            dirs,
+            ..
+        } = self;
         replicas.logs().shutdown(1);
         drop(replicas);
-        Self::on(dir, image)
+        Self::on(dir, dirs, image)
     }
 
-    fn on(dir: tempfile::TempDir, image: MetadataImage) -> Self {
+    fn on(dir: tempfile::TempDir, dirs: Vec<&'static str>, image: MetadataImage) -> Self {
         let clock = Arc::new(MockClock::new(NOW_MS));
-        let config = LogManagerConfig::new(vec![dir.path().to_owned()]);
+        let mut log_dirs: Vec<_> = dirs.iter().map(|name| dir.path().join(name)).collect();
+        if log_dirs.is_empty() {
+            log_dirs.push(dir.path().to_owned());
+        }
+        let config = LogManagerConfig::new(log_dirs);
         let logs = LogManager::open(config, clock.clone()).expect("a folder that nobody uses");
-        logs.load_logs(&|_| Arc::default());
+        logs.load_logs_placed(&|_| Arc::default(), &|tp| {
+            image
+                .topics
+                .partition(&tp.topic, tp.partition)?
+                .directory(NODE)
+        });
         let metadata = MetadataHandle::new(image);
         let configs: Arc<Mutex<HashMap<String, LogConfig>>> = Arc::default();
         let topic_configs = Arc::clone(&configs);
@@ -105,6 +153,7 @@ impl World {
             metadata,
             clock,
             configs,
+            dirs,
             dir,
         }
     }

@@ -578,7 +578,7 @@ async fn who_waits_for_a_log_directory_that_fails_is_answered_at_once() {
         let partition = world.replicas.partition("t", 0).unwrap();
         let error = std::io::Error::other("the disk is gone");
         drop(partition.log().dir().fail("read", &error));
-        world.replicas.check_waiters_of_failed_dirs();
+        world.replicas.on_failed_dirs();
     };
     let (fetched, appended, ()) = tokio::join!(fetching, appending, failing);
     assert_eq!(fetched[0].error, ErrorCode::KAFKA_STORAGE_ERROR);

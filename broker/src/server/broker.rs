@@ -2,10 +2,10 @@
 //!
 //! Kafka: `BrokerServer.scala`, `BrokerMetadataPublisher.scala` (4.3).
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::anyhow;
-use kafka_shared::{task, time::Clock};
+use kafka_shared::{task, time::Clock, types::TopicPartition};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::info;
@@ -52,6 +52,7 @@ pub(super) struct Broker {
     lifecycle: Lifecycle,
     periodic: Periodic,
     logs: Arc<LogManager>,
+    metadata_log_dir: PathBuf,
     is_controlled_shutdown_enabled: bool,
 }
 
@@ -89,6 +90,7 @@ pub(super) async fn start(
     lifecycle.wait_until_caught_up(deadline).await?;
     load_logs(&node, &logs).await?;
 
+    logs.set_cordoned(node.config().values.list("cordoned.log.dirs"));
     let replicas = replicas(&node, &config, &logs, &clock);
     let groups = GroupCoordinator::new(
         settings::group_coordinator(&config),
@@ -118,6 +120,10 @@ pub(super) async fn start(
     };
     let network = Network::start(listeners, limits(&config), Arc::new(broker));
     dynamic.on_change({
+        let logs = Arc::clone(&logs);
+        move |config| logs.set_cordoned(config.values.list("cordoned.log.dirs"))
+    });
+    dynamic.on_change({
         let connections = network.limits();
         move |config| connections.update(&limits(config))
     });
@@ -129,6 +135,7 @@ pub(super) async fn start(
         lifecycle,
         periodic: Periodic::start(&config, &logs),
         logs,
+        metadata_log_dir: config.metadata_log_dir.clone(),
         is_controlled_shutdown_enabled: config.controlled_shutdown_enable,
     })
 }
@@ -145,8 +152,18 @@ impl Broker {
         let mut standing = self.lifecycle.standing();
         loop {
             folders.borrow_and_update();
-            if self.logs.dirs().iter().all(|dir| dir.is_offline) {
+            let dirs = self.logs.dirs();
+            if dirs.iter().all(|dir| dir.is_offline) {
                 return "no data folder is left".to_owned();
+            }
+            let lost = dirs
+                .iter()
+                .find(|dir| dir.is_offline && dir.path == self.metadata_log_dir);
+            if let Some(lost) = lost {
+                return format!(
+                    "the folder of the metadata log has failed: {}",
+                    lost.path.display()
+                );
             }
             if let Some(failure) = standing.borrow_and_update().failure.clone() {
                 return failure;
@@ -212,7 +229,11 @@ fn watch_folders(logs: &Arc<LogManager>, replicas: &Arc<ReplicaManager>) -> Drop
             tokio::select! {
                 () = stopped.cancelled() => return,
                 changed = failures.changed() => match changed {
-                    Ok(()) => replicas.check_waiters_of_failed_dirs(),
+                    Ok(()) => {
+                        let replicas = Arc::clone(&replicas);
+                        let work = move || replicas.on_failed_dirs();
+                        drop(task::spawn_blocking("failed-folders", work).await);
+                    },
                     Err(_) => return,
                 },
             }
@@ -226,10 +247,17 @@ fn watch_folders(logs: &Arc<LogManager>, replicas: &Arc<ReplicaManager>) -> Drop
 async fn load_logs(node: &api::Node, logs: &Arc<LogManager>) -> anyhow::Result<()> {
     let (logs, image) = (Arc::clone(logs), node.image());
     let dynamic = Arc::clone(&node.config);
+    let node_id = node.config().node_id;
     let summary = task::spawn_blocking("load-logs", move || {
-        logs.load_logs(&|topic| {
-            Arc::new(settings::log_config(&dynamic.topic_values(&image, topic)))
-        })
+        let directory_of = |tp: &TopicPartition| {
+            image
+                .topics
+                .partition(&tp.topic, tp.partition)?
+                .directory(node_id)
+        };
+        let config_of =
+            |topic: &str| Arc::new(settings::log_config(&dynamic.topic_values(&image, topic)));
+        logs.load_logs_placed(&config_of, &directory_of)
     })
     .await?;
     info!(

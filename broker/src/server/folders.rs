@@ -8,11 +8,12 @@
 //!
 //! Kafka: `KafkaRaftServer.initializeLogDirs`, `MetaPropertiesEnsemble.java` (4.3).
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use kafka_shared::types::{Uuid, random_uuid, uuid_to_base64};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::compatibility;
 use crate::{
@@ -29,7 +30,8 @@ pub(super) struct Folders {
     pub(super) metadata_directory_id: Uuid,
 }
 
-/// Reads all folders, after formatting those that are new. `cluster_id` is the one that the node is
+/// Reads all folders, after formatting those that are new. A folder without metadata that can't be used is
+/// left alone: the broker serves what is in the others, if there are any. `cluster_id` is the one that the node is
 /// told to belong to.
 ///
 /// # Errors
@@ -44,10 +46,23 @@ pub(super) fn prepare(
     let wanted = cluster_id.map(str::to_owned);
     let mut cluster_id = wanted.clone();
     let mut is_metadata_formatted = false;
-    let mut new = 0;
+    let mut new = Vec::new();
     for dir in &dirs {
-        let Some(properties) = read(dir)? else {
-            new += 1;
+        let is_needed = *dir == config.metadata_log_dir || !config.is_broker;
+        let properties = match usable(dir) {
+            Ok(properties) => properties,
+            Err(error) if is_needed || error.kind() == io::ErrorKind::InvalidData => {
+                return Err(error)
+                    .with_context(|| format!("read meta.properties in {}", dir.display()));
+            }
+            Err(error) => {
+                let dir = dir.display();
+                warn!(%dir, %error, "the log directory can't be used; going on without it");
+                continue;
+            }
+        };
+        let Some(properties) = properties else {
+            new.push(dir.clone());
             continue;
         };
         check_node(dir, &properties, config.node_id)?;
@@ -70,7 +85,7 @@ pub(super) fn prepare(
     if is_metadata_formatted && config.is_controller {
         compatibility::check(&config.metadata_log_dir)?;
     }
-    if new > 0 {
+    if !new.is_empty() {
         ensure!(
             is_metadata_formatted || wanted.is_some() || (cluster_id.is_none() && is_alone(config)),
             "{} is not formatted: run kafka-broker format, or give the cluster's id with \
@@ -79,10 +94,14 @@ pub(super) fn prepare(
         );
         let cluster_id = cluster_id.get_or_insert_with(|| uuid_to_base64(random_uuid()));
         let quorum = default_quorum(config);
-        let options = format_options(config, cluster_id.clone(), quorum, true);
+        let mut options = format_options(config, cluster_id.clone(), quorum, true);
+        options.dirs = new;
         for formatted in format(&options, now_ms).context("format the data folders")? {
             info!(dir = %formatted.dir.display(), "formatted");
         }
+    }
+    for dir in &dirs {
+        add_directory_id(dir, &config.metadata_log_dir)?;
     }
     let metadata = read(&config.metadata_log_dir)?;
     let metadata_directory_id = metadata.and_then(|properties| properties.directory_id);
@@ -174,6 +193,37 @@ pub(crate) fn is_alone(config: &BrokerConfig) -> bool {
             .list("controller.quorum.bootstrap.servers")
             .len()
             <= 1
+}
+
+/// What a folder says of itself, if it can be used; it is made if it isn't there.
+fn usable(dir: &Path) -> io::Result<Option<MetaProperties>> {
+    std::fs::create_dir_all(dir)?;
+    std::fs::read_dir(dir)?;
+    MetaProperties::read(dir)
+}
+
+/// Gives a folder an id that was formatted before folders had one.
+fn add_directory_id(dir: &Path, metadata_log_dir: &Path) -> anyhow::Result<()> {
+    let Ok(Some(properties)) = MetaProperties::read(dir) else {
+        return Ok(());
+    };
+    if properties.directory_id.is_some() {
+        return Ok(());
+    }
+    let with_id = MetaProperties {
+        directory_id: Some(random_uuid()),
+        ..properties
+    };
+    match with_id.write(dir) {
+        Err(error) if dir == metadata_log_dir => {
+            Err(error).with_context(|| format!("write meta.properties in {}", dir.display()))
+        }
+        Err(error) => {
+            warn!(dir = %dir.display(), %error, "the log directory gets no id");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
 }
 
 fn read(dir: &Path) -> anyhow::Result<Option<MetaProperties>> {

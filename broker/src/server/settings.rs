@@ -101,6 +101,17 @@ pub(super) fn replica_manager(config: &BrokerConfig) -> ReplicaManagerConfig {
         replication_quota_window_ms: values
             .integer("replication.quota.window.size.seconds")
             .saturating_mul(1000),
+        num_replica_alter_log_dirs_threads: values
+            .integer_or_null("num.replica.alter.log.dirs.threads")
+            .map_or(config.log_dirs.len(), |threads| {
+                usize::try_from(threads).unwrap_or(1)
+            }),
+        alter_log_dirs_quota_window_num: not_negative(
+            values.int("alter.log.dirs.replication.quota.window.num"),
+        ),
+        alter_log_dirs_quota_window_ms: values
+            .integer("alter.log.dirs.replication.quota.window.size.seconds")
+            .saturating_mul(1000),
     }
 }
 

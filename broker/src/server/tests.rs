@@ -21,6 +21,7 @@ use rskafka::{
 };
 
 mod cluster;
+mod directories;
 
 use crate::testing::TestBroker;
 

@@ -14,6 +14,7 @@ mod checks;
 mod clients;
 mod crash;
 mod failover;
+mod directories;
 mod files;
 mod folders;
 mod formatting;
@@ -95,6 +96,7 @@ fn main() {
     cases.extend(groups::cases());
     cases.extend(lifecycle::cases());
     cases.extend(through::cases());
+    cases.extend(directories::cases());
     if !filters.is_empty() {
         cases.retain(|case| filters.iter().any(|f| case.name.contains(f.as_str())));
     }

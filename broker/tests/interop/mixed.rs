@@ -109,7 +109,8 @@ pub const LOWERED: [&str; 4] = [
 ];
 
 impl Mixed {
-    /// Starts brokers with these ids; `settings` are lines of server.properties for all of them.
+    /// Starts brokers with these ids; `settings` are lines of server.properties for all of them, in
+    /// which `{folder}` stands for the node's own folder.
     pub fn start(brokers: &[(i32, Kind)], settings: &str) -> anyhow::Result<Self> {
         Self::start_under(Kind::Apache, brokers, settings)
     }
@@ -201,6 +202,7 @@ impl Mixed {
         std::fs::create_dir_all(&folder)?;
         let data = folder.join("data");
         let text = format!("node.id={id}\nlog.dirs={}\n{settings}", data.display());
+        let text = text.replace("{folder}", &folder.display().to_string());
         let node = Node {
             kind,
             port,
@@ -272,6 +274,11 @@ impl Mixed {
     pub fn brokers(&self) -> impl Iterator<Item = (i32, &Node)> {
         let brokers = self.nodes.iter().filter(|(id, _)| **id != CONTROLLER);
         brokers.map(|(id, node)| (*id, node))
+    }
+
+    /// The folder of a node, which holds its data folder.
+    pub fn folder(&self, id: i32) -> &Path {
+        &self.nodes[&id].folder
     }
 
     pub fn kind(&self, id: i32) -> Kind {

@@ -6,9 +6,9 @@ keys! {
     KEYS:
     "alter.config.policy.class.name" Class null any Low ReadOnly public ignored
         "Java class that may refuse changes of configurations; Java classes cannot be loaded here.";
-    "alter.log.dirs.replication.quota.window.num" Int "11" [1 ..] Low ReadOnly public ignored
+    "alter.log.dirs.replication.quota.window.num" Int "11" [1 ..] Low ReadOnly public honoured
         "Number of samples kept for the quota on moves between log directories.";
-    "alter.log.dirs.replication.quota.window.size.seconds" Int "1" [1 ..] Low ReadOnly public ignored
+    "alter.log.dirs.replication.quota.window.size.seconds" Int "1" [1 ..] Low ReadOnly public honoured
         "Length of a sample for the quota on moves between log directories.";
     "auto.create.topics.enable" Boolean "true" any High ReadOnly public honoured
         "Whether asking for a topic that does not exist creates it.";
@@ -112,7 +112,7 @@ keys! {
         "Partitions of topics created without a number of their own.";
     "num.recovery.threads.per.data.dir" Int "2" [1 ..] High ClusterWide public honoured
         "Logs of a directory that are recovered at the same time.";
-    "num.replica.alter.log.dirs.threads" Int null any High ReadOnly public ignored
+    "num.replica.alter.log.dirs.threads" Int null any High ReadOnly public honoured
         "Threads that move replicas between log directories.";
     "unclean.leader.election.enable" Boolean "false" any High ClusterWide public honoured
         "Whether a replica that is out of sync may become leader, losing records.";

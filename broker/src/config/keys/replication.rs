@@ -48,7 +48,7 @@ keys! {
         "Number of samples kept for client quotas.";
     "quota.window.size.seconds" Int "1" [1 ..] Low ReadOnly public ignored
         "Length of a sample for client quotas.";
-    "replica.alter.log.dirs.io.max.bytes.per.second" Long "9223372036854775807" [0 ..] Medium ClusterWide dynamic_only ignored
+    "replica.alter.log.dirs.io.max.bytes.per.second" Long "9223372036854775807" [0 ..] Medium ClusterWide dynamic_only honoured
         "Limit of moves between log directories.";
     "replica.fetch.backoff.ms" Int "1000" [0 ..] Medium ReadOnly public honoured
         "Wait after a failed fetch of a follower.";

@@ -1,5 +1,6 @@
 //! Several logs in several folders, over starts and stops.
 
+use kafka_shared::error::ErrorCode;
 use kafka_shared::record::builder::BatchBuilder;
 use kafka_shared::time::MockClock;
 use kafka_shared::types::random_uuid;

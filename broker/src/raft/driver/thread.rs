@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{Command, LeaderAndEpoch, Pending, Served, Shared};
 use crate::log::fsx;
-use crate::metadata::snapshot;
+use crate::metadata::snapshot::{self, SnapshotError};
 use crate::raft::machine::{ControlRecord, Input, Output};
 use crate::raft::quorum_records::{QuorumRecord, QuorumRecords, voter_set, voters_record};
 use crate::raft::quorum_state::{ElectionState, FILE_NAME};
@@ -484,6 +484,12 @@ impl Thread {
         // One that was damaged on its way must not get the name: every start would fail on it.
         let content = match snapshot::read_file(download.part()) {
             Ok(content) => content,
+            Err(error @ SnapshotError::Damaged { .. }) => {
+                tracing::error!(%error, "a snapshot came damaged; fetching it again");
+                download.discard();
+                self.step_only(Input::SnapshotDamaged);
+                return Ok(());
+            }
             Err(error) => {
                 download.discard();
                 return Err(StoreError(error.to_string()));

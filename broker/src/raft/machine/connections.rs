@@ -134,9 +134,14 @@ impl Connections {
         if is_good {
             self.reset(peer);
         } else {
-            let until_ms = now_ms.saturating_add(self.retry_backoff_ms);
-            self.by_peer
-                .insert(peer, Connection::BackingOff { until_ms });
+            self.back_off(peer, now_ms);
         }
+    }
+
+    /// Leaves a peer alone for a while.
+    pub(super) fn back_off(&mut self, peer: Peer, now_ms: i64) {
+        let until_ms = now_ms.saturating_add(self.retry_backoff_ms);
+        self.by_peer
+            .insert(peer, Connection::BackingOff { until_ms });
     }
 }

@@ -594,6 +594,19 @@ impl Raft {
         true
     }
 
+    /// Fetches the snapshot anew, after a pause: the leader's own may be damaged.
+    ///
+    // Differs from Kafka, which installs what came and fails on it.
+    pub(super) fn snapshot_damaged(&mut self, now_ms: i64) {
+        let Some(id) = self.installing.take() else {
+            return;
+        };
+        if let Some((leader, _)) = self.leader_address() {
+            self.connections.back_off(leader, now_ms);
+        }
+        self.fault(format!("{id:?} came damaged"));
+    }
+
     pub(super) fn snapshot_installed(&mut self, now_ms: i64, records: &QuorumRecords) {
         let Some(id) = self.installing.take() else {
             return;

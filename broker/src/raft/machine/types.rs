@@ -95,6 +95,9 @@ pub enum Input {
     /// [`Output::InstallSnapshot`] is done, and this is what the snapshot says. The next input
     /// after that output.
     SnapshotInstalled(QuorumRecords),
+    /// [`Output::InstallSnapshot`] was in vain: the snapshot was damaged on its way, and is gone. The log is as
+    /// it was.
+    SnapshotDamaged,
     /// UpdateFeatures raises kraft.version; answered by [`Output::UpgradeReply`].
     UpgradeKRaftVersion {
         token: u64,
@@ -185,7 +188,7 @@ pub enum Output {
     /// The download was given up: drop the file.
     DropSnapshot(SnapshotId),
     /// The file is complete: make it durable under its name, empty the log and start it at the
-    /// snapshot's end. Answered by [`Input::SnapshotInstalled`].
+    /// snapshot's end. Answered by [`Input::SnapshotInstalled`] or [`Input::SnapshotDamaged`].
     InstallSnapshot(SnapshotId),
     /// Another node says what can't be; for people.
     Fault(String),

@@ -160,7 +160,7 @@ impl FetcherTask {
             ..
         } = following;
         let topic_partition = partition.topic_partition().clone();
-        let position = position(partition.log());
+        let position = position(&partition.log());
         self.state.add(key, topic_partition, leader_epoch, position);
         self.partitions.insert(key, partition);
     }
@@ -399,7 +399,7 @@ impl FetcherTask {
             Err(FollowerError::Stale) => self.remove(key),
             Err(error @ FollowerError::Moved { .. }) => {
                 tracing::warn!(partition = %topic_partition, %error, "fetching from the log's end");
-                self.state.truncated(key, position(append.partition.log()));
+                self.state.truncated(key, position(&append.partition.log()));
                 self.state.delay_fully(key, now_ms);
             }
             Err(error) if error.is_corruption() => {
@@ -487,7 +487,7 @@ impl FetcherTask {
                 .cut(key, leader_epoch, Cut::Restart(leader_start))
                 .await;
         }
-        self.state.truncated(key, position(partition.log()));
+        self.state.truncated(key, position(&partition.log()));
         self.state.delay(key, self.now_ms());
     }
 
@@ -556,7 +556,7 @@ impl FetcherTask {
         };
         match outcome {
             Ok(()) => {
-                if !self.state.truncated(key, position(partition.log())) {
+                if !self.state.truncated(key, position(&partition.log())) {
                     self.state.delay_fully(key, self.now_ms());
                 }
             }

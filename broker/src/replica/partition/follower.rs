@@ -85,9 +85,10 @@ impl Partition {
         logs: &LogManager,
         fetched: &FollowerRecords<'_>,
     ) -> Result<FollowerAppend, FollowerError> {
-        let log = &self.log;
         let (appended, is_moved) = {
-            let _following = self.following(fetched.leader_epoch)?;
+            let following = self.following(fetched.leader_epoch)?;
+            // As long as the state is held, no other log takes its place.
+            let log = self.log();
             let log_end_offset = log.log_end_offset();
             if log_end_offset != fetched.fetch_offset {
                 return Err(FollowerError::Moved {
@@ -101,7 +102,9 @@ impl Partition {
                 appended_bytes: 0,
             };
             if !fetched.records.is_empty() {
-                let info = self.append_fetched(logs, fetched)?;
+                let info = self.append_fetched(logs, fetched);
+                let info =
+                    info.inspect_err(|error| self.give_up_full_dir(&following, &log, error))?;
                 if info.valid_bytes > 0 {
                     appended.next_offset = info.last_offset + 1;
                     appended.last_epoch = info.last_leader_epoch;
@@ -128,7 +131,7 @@ impl Partition {
         fetched: &FollowerRecords<'_>,
     ) -> Result<AppendInfo, LogError> {
         let append = || {
-            self.log
+            self.log()
                 .append_as_follower(fetched.records, fetched.leader_epoch)
         };
         match append() {
@@ -137,11 +140,11 @@ impl Partition {
                 first_offset,
                 last_offset,
                 log_end_offset,
-            }) if log_end_offset == self.log.log_start_offset()
+            }) if log_end_offset == self.log().log_start_offset()
                 && first_offset < log_end_offset
                 && last_offset >= log_end_offset =>
             {
-                logs.restart_log(&self.log, first_offset, None)?;
+                logs.restart_log(&self.log(), first_offset, None)?;
                 append()
             }
             appended => appended,
@@ -160,14 +163,14 @@ impl Partition {
     ) -> Result<(), FollowerError> {
         {
             let _following = self.following(leader_epoch)?;
-            let high_watermark = self.log.high_watermark();
+            let high_watermark = self.log().high_watermark();
             if offset < high_watermark {
                 tracing::warn!(
                     partition = %self.topic_partition, offset, high_watermark,
                     "truncating below the high watermark"
                 );
             }
-            logs.truncate_log(&self.log, offset)?;
+            logs.truncate_log(&self.log(), offset)?;
         }
         self.moved();
         Ok(())
@@ -185,7 +188,7 @@ impl Partition {
     ) -> Result<(), FollowerError> {
         {
             let _following = self.following(leader_epoch)?;
-            logs.restart_log(&self.log, offset, None)?;
+            logs.restart_log(&self.log(), offset, None)?;
         }
         self.moved();
         Ok(())

@@ -20,19 +20,24 @@ use crate::{
     testing::{Cluster, Role},
 };
 
-const DEADLINE: Duration = Duration::from_secs(30);
+pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 
-fn text(text: &str) -> StrBytes {
+pub(super) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
-async fn connect(address: std::net::SocketAddr) -> Connection {
+pub(super) async fn connect(address: std::net::SocketAddr) -> Connection {
     let endpoint = address.to_string().parse().unwrap();
     let config = ConnectionConfig::default();
     Connection::connect(&endpoint, &config).await.unwrap()
 }
 
-async fn create(cluster: &Cluster, node: i32, name: &str, replication_factor: i16) -> ErrorCode {
+pub(super) async fn create(
+    cluster: &Cluster,
+    node: i32,
+    name: &str,
+    replication_factor: i16,
+) -> ErrorCode {
     let topic = CreatableTopic::default()
         .with_name(TopicName(text(name)))
         .with_num_partitions(3)
@@ -46,7 +51,7 @@ async fn create(cluster: &Cluster, node: i32, name: &str, replication_factor: i1
 }
 
 /// Waits until a node's metadata is as it should be.
-async fn wait(cluster: &Cluster, node: i32, is_so: impl Fn(&MetadataImage) -> bool) {
+pub(super) async fn wait(cluster: &Cluster, node: i32, is_so: impl Fn(&MetadataImage) -> bool) {
     let metadata = cluster.node(node).metadata().clone();
     let waited = metadata.wait_until(DEADLINE, is_so).await;
     assert!(
@@ -56,7 +61,7 @@ async fn wait(cluster: &Cluster, node: i32, is_so: impl Fn(&MetadataImage) -> bo
     );
 }
 
-fn are_in_sync(image: &MetadataImage, topic: &str, replicas: usize) -> bool {
+pub(super) fn are_in_sync(image: &MetadataImage, topic: &str, replicas: usize) -> bool {
     image.topics.by_name(topic).is_some_and(|topic| {
         topic
             .partitions()

@@ -164,6 +164,31 @@ fn an_epoch_without_records_does_not_hold_up_a_former_leader() {
 }
 
 #[test]
+fn a_snapshot_that_came_damaged_is_fetched_again_after_a_pause() {
+    check(
+        "
+        start voters=1,2 epoch=9 leader=2 log=0@1 end=3
+            persist epoch=9 leader=2 voted=-
+            to 2: fetch epoch=9 at=3@1 hw=0
+            news leader=2@9
+        answer 2 ok leader=2 snapshot=8@4
+            create snapshot 8@4
+            to 2: fetch snapshot 8@4 from 0
+        answer 2 ok leader=2 size=50 bytes=50
+            append to snapshot
+            install snapshot 8@4
+        damaged
+            fault
+            to boot: fetch epoch=9 at=3@1 hw=0
+        tick 20
+        answer boot ok leader=2 snapshot=8@4
+            create snapshot 8@4
+            to 2: fetch snapshot 8@4 from 0
+        ",
+    );
+}
+
+#[test]
 fn a_snapshot_is_fetched_piece_by_piece_and_takes_the_place_of_the_log() {
     check(
         "

@@ -12,6 +12,7 @@
 //! upgrade LEVEL [check]                           resign   shutdown MS
 //! append END [voters=1,2] [level=N]               flush END
 //! snapshot END@EPOCH                              clean OFFSET    installed [voters=1,2]
+//! damaged
 //! answer PEER …     to the last request to the peer: `granted|refused [EPOCH] [leader=ID]`,
 //!                   `ok|ERROR [EPOCH] [leader=ID] [hw=N] [records=BASE-NEXT@EPOCH[:voters=1,2]]
 //!                   [diverge=END@EPOCH] [snapshot=END@EPOCH] [size=N] [bytes=N] [levels=MIN-MAX]`
@@ -187,6 +188,7 @@ impl Script {
             "clean" => self.step(Input::LogStartAdvanced {
                 start_offset: words.int(1),
             }),
+            "damaged" => self.step(Input::SnapshotDamaged),
             "installed" => self.step(Input::SnapshotInstalled(QuorumRecords {
                 kraft_version: 1,
                 voters: voters(words.named("voters").unwrap(), false),
