@@ -56,7 +56,7 @@ pub use self::partition::Partition;
 
 use self::directories::DirectoryAssignments;
 use self::fetch_session::{FetchKey, FetchSessionCache, FetchTopic};
-use self::fetcher::{FetcherConfig, FetcherManager};
+use self::fetcher::{FetcherConfig, FetcherManager, PartitionKey};
 use self::isr::IsrUpdates;
 use self::log_dir_moves::LogDirMoves;
 use self::preferred::ReplicaSelector;
@@ -284,16 +284,23 @@ impl ReplicaManager {
         }
     }
 
-    /// Wakes the requests that wait for partitions whose log directory has failed: they are answered
-    /// with `KAFKA_STORAGE_ERROR`. Gives up moves from and to such directories. To be called after a directory
-    /// has gone out of service.
+    /// To be called after a log directory has gone out of service. Its partitions are fetched no more, or their
+    /// leaders would take this broker for in sync; requests that wait for them are woken, and are answered with
+    /// `KAFKA_STORAGE_ERROR`; moves from and to the directory are given up.
     pub fn on_failed_dirs(&self) {
         self.end_moves_of_failed_dirs();
-        for partition in self.topics.load().online_partitions() {
-            if partition.log().dir().is_offline() {
-                partition.check_waiters();
-            }
+        let topics = self.topics.load();
+        let is_lost = |partition: &&Arc<Partition>| partition.log().dir().is_offline();
+        let lost: Vec<_> = topics.online_partitions().filter(is_lost).collect();
+        let keys = lost.iter().map(|partition| PartitionKey {
+            topic_id: partition.topic_id(),
+            partition: partition.topic_partition().partition,
+        });
+        {
+            let _changing = self.changing.lock();
+            self.fetchers.unfollow(keys);
         }
+        lost.iter().for_each(|partition| partition.check_waiters());
     }
 
     /// The id and leader epoch of a partition's leader, as far as the metadata goes.

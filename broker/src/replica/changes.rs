@@ -188,20 +188,24 @@ impl ReplicaManager {
             return;
         }
         let hosted = self.topics.load();
-        let followings = hosted.online_partitions().filter_map(|partition| {
-            let (leader_id, leader_epoch) =
-                partition.with_state(|state| (state.leader_id(), state.leader_epoch()));
-            let leader_id = leader_id.filter(|id| changed.contains(id))?;
-            let leader = self.leader_endpoint(image, leader_id)?;
-            let following = Following {
-                partition: Arc::clone(partition),
-                leader,
-                leader_epoch,
-            };
-            let is_known = self.fetchers.following(following.key())
-                == Some((following.leader.clone(), leader_epoch));
-            (!is_known && !self.is_in_controlled_shutdown()).then_some(following)
-        });
+        let is_served = |partition: &&Arc<Partition>| !partition.log().dir().is_offline();
+        let followings = hosted
+            .online_partitions()
+            .filter(is_served)
+            .filter_map(|partition| {
+                let (leader_id, leader_epoch) =
+                    partition.with_state(|state| (state.leader_id(), state.leader_epoch()));
+                let leader_id = leader_id.filter(|id| changed.contains(id))?;
+                let leader = self.leader_endpoint(image, leader_id)?;
+                let following = Following {
+                    partition: Arc::clone(partition),
+                    leader,
+                    leader_epoch,
+                };
+                let is_known = self.fetchers.following(following.key())
+                    == Some((following.leader.clone(), leader_epoch));
+                (!is_known && !self.is_in_controlled_shutdown()).then_some(following)
+            });
         let followings: Vec<Following> = followings.collect();
         self.fetchers.follow(followings);
     }

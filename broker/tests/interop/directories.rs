@@ -29,12 +29,11 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-/// What kafka-log-dirs says of one directory of a broker: its error and its partitions of topic `t`.
-fn described(
-    cluster: &Mixed,
-    broker: i32,
-    dir: &Path,
-) -> anyhow::Result<(Option<String>, Vec<serde_json::Value>)> {
+/// Error and partitions of topic `t` of a directory.
+type Described = (Option<String>, Vec<serde_json::Value>);
+
+/// What kafka-log-dirs says of directories of broker 1.
+fn described<const N: usize>(cluster: &Mixed, dirs: [&Path; N]) -> anyhow::Result<[Described; N]> {
     let args = [
         "--describe",
         "--bootstrap-server",
@@ -53,12 +52,22 @@ fn described(
         let list = list.as_array().into_iter().flatten();
         list.into_iter().find(|entry| entry[key] == value).cloned()
     };
-    let broker = found(&json["brokers"], "broker", broker.into()).context("the broker")?;
-    let name = dir.display().to_string();
-    let dir = found(&broker["logDirs"], "logDir", name.into())
+    let broker = found(&json["brokers"], "broker", 1.into()).context("the broker")?;
+    let mut described = Vec::new();
+    for dir in dirs {
+        let dir = found(
+            &broker["logDirs"],
+            "logDir",
+            dir.display().to_string().into(),
+        )
         .with_context(|| format!("{} in {broker}", dir.display()))?;
-    let partitions = dir["partitions"].as_array().cloned().unwrap_or_default();
-    Ok((dir["error"].as_str().map(str::to_owned), partitions))
+        let partitions = dir["partitions"].as_array().cloned().unwrap_or_default();
+        described.push((dir["error"].as_str().map(str::to_owned), partitions));
+    }
+    described
+        .try_into()
+        .ok()
+        .context("as many as were asked for")
 }
 
 fn is_in(folder: &Path, partition: i32) -> bool {
@@ -83,8 +92,7 @@ fn check_disks(cluster: &mut Mixed) -> anyhow::Result<()> {
         cluster.folder(1).join("data"),
         cluster.folder(1).join("more"),
     );
-    for dir in [&data, &more] {
-        let (error, partitions) = described(cluster, 1, dir)?;
+    for (error, partitions) in described(cluster, [&data, &more])? {
         ensure!(
             error.is_none() && partitions.len() == 2,
             "{error:?} {partitions:?}"
@@ -119,17 +127,16 @@ fn check_disks(cluster: &mut Mixed) -> anyhow::Result<()> {
         })
     });
     ensure!(done, "{lost:?} are lost on broker 1: {seen:?}");
-    let (error, _) = described(cluster, 1, &more)?;
+    let [(error, _), (kept_error, kept)] = described(cluster, [&more, &data])?;
     ensure!(
         error
             .as_deref()
             .is_some_and(|error| error.contains("KafkaStorageException")),
         "{error:?}"
     );
-    let (error, partitions) = described(cluster, 1, &data)?;
     ensure!(
-        error.is_none() && partitions.len() == 4 - lost.len(),
-        "{error:?} {partitions:?}"
+        kept_error.is_none() && kept.len() == 4 - lost.len(),
+        "{kept_error:?} {kept:?}"
     );
 
     cluster.stop(1)?;
@@ -188,9 +195,10 @@ fn replicas_move(cluster: &Mixed, admin: &Admin, data: &Path, more: &Path) -> an
         said.matches("completed successfully").count() >= moved.len() && !said.contains("failed"),
         "kafka-reassign-partitions says\n{said}"
     );
+    let [in_data, in_more] = described(cluster, [data, more])?;
     for (partition, to) in moved {
         admin.until_in_sync("t", partition, 2)?;
-        let (_, partitions) = described(cluster, 1, &to)?;
+        let (_, partitions) = if to == data { &in_data } else { &in_more };
         let name = format!("t-{partition}");
         let there = partitions
             .iter()

@@ -105,17 +105,14 @@ impl Partition {
         // Nothing in the log is of a later epoch than it knows of.
         let epoch = current.latest_epoch().unwrap_or(0).max(self.leader_epoch());
         match future.append_as_follower(bytes, epoch) {
-            // The log starts within a batch, which is the first that the copy gets.
-            Err(LogError::UnexpectedAppendOffset {
-                first_offset,
-                last_offset,
-                log_end_offset,
-            }) if log_end_offset == future.log_start_offset()
-                && first_offset < log_end_offset
-                && last_offset >= log_end_offset =>
-            {
-                logs.restart_log(future, first_offset, None)?;
-                future.append_as_follower(bytes, epoch)?;
+            // The log starts within a batch, which becomes the first of the copy; or the copy was cut
+            // within one, and begins anew.
+            Err(LogError::UnexpectedAppendOffset { first_offset, .. }) => {
+                let start = current.log_start_offset();
+                logs.restart_log(future, first_offset.min(start), None)?;
+                if first_offset <= start {
+                    future.append_as_follower(bytes, epoch)?;
+                }
                 Ok(())
             }
             appended => appended.map(drop),

@@ -3,8 +3,10 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use kafka_protocol::messages::{
-    AlterReplicaLogDirsRequest, ApiVersionsRequest, DescribeLogDirsRequest, TopicName,
+    AlterReplicaLogDirsRequest, ApiVersionsRequest, DescribeLogDirsRequest, MetadataRequest,
+    TopicName,
     alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic},
+    metadata_request::MetadataRequestTopic,
 };
 use kafka_shared::{
     error::ErrorCode,
@@ -108,6 +110,7 @@ async fn partition(bootstrap: &str, id: i32) -> PartitionClient {
 
 /// Writes a record with acks=all, as often as it takes. Returns its offset.
 async fn produce(bootstrap: &str, id: i32, value: &str) -> i64 {
+    let mut errors = Vec::new();
     let producing = async {
         loop {
             // A new client each time: it asks who leads.
@@ -119,13 +122,23 @@ async fn produce(bootstrap: &str, id: i32, value: &str) -> i64 {
             };
             match tokio::time::timeout(Duration::from_secs(5), once).await {
                 Ok(Ok(offsets)) => return offsets[0],
-                Ok(Err(_)) | Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                Ok(Err(error)) => errors.push(error.to_string()),
+                Err(_) => errors.push("no answer".to_owned()),
             }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(DEADLINE, producing)
-        .await
-        .expect("the partition takes records again")
+    if let Ok(offset) = tokio::time::timeout(DEADLINE, producing).await {
+        return offset;
+    }
+    let mut seen = Vec::new();
+    for address in bootstrap.split(',') {
+        let connection = connect(address.parse().unwrap()).await;
+        let topic = MetadataRequestTopic::default().with_name(Some(TopicName(text("t"))));
+        let request = MetadataRequest::default().with_topics(Some(vec![topic]));
+        seen.push(connection.send(request).await);
+    }
+    panic!("{id} takes no records: {errors:?}, {seen:#?}");
 }
 
 async fn values(bootstrap: &str, id: i32) -> Vec<String> {
