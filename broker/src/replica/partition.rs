@@ -331,10 +331,18 @@ impl Partition {
     }
 
     /// The epoch of a broker's registration, while the controller would take it into an ISR.
+    ///
+    /// Differs from Kafka: there a replica whose log directory has failed still counts, and since it
+    /// was caught up a moment ago, it holds the high watermark back for `replica.lag.time.max.ms`.
     fn active_epoch(&self, broker_id: i32) -> Option<i64> {
         let image = self.metadata.image();
         let broker = image.cluster.broker(broker_id)?;
-        broker.is_active().then_some(broker.epoch)
+        let partition = image
+            .topics
+            .partition_by_id(self.topic_id, self.topic_partition.partition);
+        let directory = partition.and_then(|partition| partition.directory(broker_id));
+        let is_lost = directory.is_some_and(|directory| !broker.has_online_directory(directory));
+        (broker.is_active() && !is_lost).then_some(broker.epoch)
     }
 
     /// Notes how far a follower has come, which may commit records, and may let it into the ISR.

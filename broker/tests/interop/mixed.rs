@@ -346,14 +346,14 @@ impl Mixed {
     }
 
     /// The folder of a partition's replica.
-    pub fn folder(&self, id: i32, partition: &str) -> PathBuf {
+    pub fn partition_folder(&self, id: i32, partition: &str) -> PathBuf {
         self.nodes[&id].data().join(partition)
     }
 
     /// The bytes of all segments of a partition's replica, in order.
     pub fn log_bytes(&self, id: i32, partition: &str) -> anyhow::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        for path in segments(&self.folder(id, partition))? {
+        for path in segments(&self.partition_folder(id, partition))? {
             bytes.extend(std::fs::read(path)?);
         }
         Ok(bytes)
