@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-use crate::mixed::{Kind, Mixed};
 use crate::admin::Admin;
+use crate::mixed::{Kind, Mixed};
 use crate::{Case, apache, shell};
 
 const SETTINGS: &str = "log.dirs={folder}/data,{folder}/more\n\

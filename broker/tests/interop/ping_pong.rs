@@ -323,7 +323,9 @@ fn check(cluster: &Mixed, partition: i32, ledger: &Ledger) -> anyhow::Result<(Co
     let mut wrong = None;
     let agree = shell::wait_until(SETTLED, || {
         wrong = REPLICAS.iter().find_map(|id| {
-            let file = cluster.partition_folder(*id, &name).join("leader-epoch-checkpoint");
+            let file = cluster
+                .partition_folder(*id, &name)
+                .join("leader-epoch-checkpoint");
             let text = std::fs::read_to_string(file).unwrap_or_default();
             let said = epochs_agree(&text, &contents).err()?;
             Some(format!("{name} of {id}: {said:#}"))
