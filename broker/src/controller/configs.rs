@@ -365,7 +365,7 @@ impl QuorumController {
     }
 
     /// A change of the minimal ISR changes what eligibility means: it starts anew.
-    fn clear_elr_records(&self, records: &[MetadataRecord]) -> Vec<MetadataRecord> {
+    pub(super) fn clear_elr_records(&self, records: &[MetadataRecord]) -> Vec<MetadataRecord> {
         if !self.image.features.is_elr_enabled() {
             return Vec::new();
         }

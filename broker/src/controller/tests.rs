@@ -291,6 +291,7 @@ fn who_is_no_replica_any_more_is_not_eligible() {
         create a assign=1,2 min.insync.replicas=2
             + topic a
             + config 2/a min.insync.replicas=Some(\"2\")
+            - elr of \"a\"
             + partition 0 replicas=[1, 2] isr=[1, 2]
             a NONE
         isr a-0 by=1 to=1

@@ -217,7 +217,9 @@ impl QuorumController {
             }
             .into(),
         );
+        let clear_elr = self.clear_elr_records(&config_records);
         records.extend(config_records);
+        records.extend(clear_elr);
         for (idx, partition) in (0..).zip(&partitions) {
             records.push(partition_record(topic_id, idx, partition).into());
         }
