@@ -16,7 +16,6 @@ const NOT_SERVED: &[(&str, std::ops::RangeInclusive<i16>)] = &[
     ("there is no SASL", 36..=36),
     ("there are no transactions", 24..=28),
     ("there are no transactions", 65..=66),
-    ("replicas don't move between folders", 34..=34),
     ("there are no delegation tokens", 38..=41),
     (
         "groups of the new protocol (KIP-848) are not there",

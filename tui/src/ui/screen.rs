@@ -175,10 +175,6 @@ impl Changed {
     pub fn any(self, of: Self) -> bool {
         self.0 & of.0 != 0
     }
-
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
 }
 
 /// One part of what a screen shows, with what is the matter with it.

@@ -186,7 +186,10 @@ impl Admin {
                 ids.iter()
                     .all(|id| ends.get(id).is_some_and(|end| *end >= goal))
             }
-            Err(_) => false,
+            Err(error) => {
+                seen = format!("what nobody tells: {error:#}");
+                false
+            }
         });
         ensure!(caught_up, "{ids:?} don't catch up with {seen}");
         Ok(())
