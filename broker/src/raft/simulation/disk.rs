@@ -161,13 +161,18 @@ impl Disk {
             end_offset,
         };
         let chain = batch.chain;
+        if self.snapshots.contains_key(&id) {
+            // A snapshot's file never changes: somebody may be fetching it.
+            return None;
+        }
         let records = self.quorum_records(end_offset);
         let snapshot = Snapshot {
             records,
             chain,
             size,
         };
-        self.snapshots.insert(id, snapshot).is_none().then_some(id)
+        self.snapshots.insert(id, snapshot);
+        Some(id)
     }
 
     /// Drops what lies before a snapshot's end.

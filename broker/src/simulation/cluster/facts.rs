@@ -22,6 +22,13 @@ use crate::metadata::delta::MetadataDelta;
 use crate::metadata::{LeaderRecoveryState, MetadataImage, PartitionRegistration};
 use crate::raft::simulation::invariants::{Check, Invariants};
 
+/// Stands for a record that was deleted before it could be noted; nobody can tell what it was.
+const DELETED: Entry = Entry {
+    epoch: -1,
+    value: 0,
+    chain: 0,
+};
+
 /// Why records may be lost with the next leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Excuse {
@@ -29,6 +36,16 @@ enum Excuse {
     /// This broker lost power as the last one that could lead.
     LastInSync(i32),
     LastKnownLeader(i32),
+}
+
+/// Records that a power failure took.
+#[derive(Debug, Clone, Copy)]
+struct Loss {
+    /// The epoch that the broker was registered with then.
+    broker_epoch: i64,
+    /// The controller has elected the broker since, as it was: what it has counts as all there
+    /// is, also if it stops before it hears of that.
+    is_accepted: bool,
 }
 
 /// All that has ever happened to one partition.
@@ -57,8 +74,7 @@ pub(super) struct Facts {
     end_offset: i64,
     broker_epochs: BTreeMap<i32, i64>,
     /// Brokers that have lost records of a partition by a power failure, until they lead or join.
-    /// With the epochs that they were registered with then.
-    powerless: BTreeMap<(i32, i32), i64>,
+    powerless: BTreeMap<(i32, i32), Loss>,
     /// Unclean elections are in order: by configuration, or since an administrator asked.
     is_unclean_allowed: bool,
     is_elr_enabled: bool,
@@ -107,8 +123,11 @@ impl Facts {
 
     /// A power failure has taken records of this broker's replica.
     pub(super) fn lost_power(&mut self, id: i32, partition: i32) {
-        let epoch = self.image.cluster.broker_epoch(id);
-        self.powerless.insert((id, partition), epoch);
+        let loss = Loss {
+            broker_epoch: self.image.cluster.broker_epoch(id),
+            is_accepted: false,
+        };
+        self.powerless.insert((id, partition), loss);
     }
 
     /// A record was appended to a replica's log.
@@ -139,7 +158,8 @@ impl Facts {
         let after_start = history.committed.iter().enumerate().skip(start);
         // Who learns late that it leads needn't have what later leaders have committed.
         let lacks = |(offset, (entry, since)): &(usize, &(Entry, i32))| {
-            *since < epoch && log.entry(i64::try_from(*offset).unwrap()) != Some(entry)
+            let own = log.entry(i64::try_from(*offset).unwrap());
+            *since < epoch && *entry != DELETED && own != Some(entry)
         };
         let lost = after_start
             .into_iter()
@@ -148,6 +168,9 @@ impl Facts {
         let excuse = history.excuse.take_if(|(_, since)| *since <= epoch);
         let known = (0, log.high_watermark());
         let Some(lost) = lost else {
+            if excuse.is_some() {
+                history.begin_at(log.start_offset(), epoch);
+            }
             // After a loss, a leader may know of more than was left of it then.
             return self.committed(id, partition, epoch, log, known);
         };
@@ -191,7 +214,8 @@ impl Facts {
             let place = usize::try_from(offset).unwrap();
             match history.committed.get(place) {
                 Some((known, since)) => {
-                    Invariants::holds(*known == entry, "committed records are the same", || {
+                    let is_same = *known == entry || *known == DELETED;
+                    Invariants::holds(is_same, "committed records are the same", || {
                         format!("{id} has {entry:?} at {offset} of {partition}, not {known:?}")
                     })?;
                     history.committed[place].1 = epoch.min(*since);
@@ -222,7 +246,7 @@ impl Facts {
         }
         for offset in from.max(log.start_offset())..to {
             let committed = history.entry(offset);
-            let is_committed = committed == log.entry(offset);
+            let is_committed = committed == Some(&DELETED) || committed == log.entry(offset);
             Invariants::holds(
                 is_committed,
                 "below a high watermark all is committed",
@@ -241,7 +265,8 @@ impl Facts {
         let known = committed.into_iter().flatten().enumerate();
         let mut known = known.map(|(offset, (entry, _))| (i64::try_from(offset).unwrap(), entry));
         let lost = known.find(|(offset, entry)| {
-            *offset >= log.start_offset() && log.entry(*offset) != Some(*entry)
+            let is_kept = *offset >= log.start_offset() && **entry != DELETED;
+            is_kept && log.entry(*offset) != Some(*entry)
         });
         Invariants::holds(lost.is_none(), "no acknowledged record lost", || {
             format!("{partition} lacks {lost:?}")
@@ -252,14 +277,30 @@ impl Facts {
         &self.image
     }
 
-    /// A replica cuts its log, which must not hold what is committed.
-    pub(super) fn cuts(&mut self, id: i32, partition: i32, offset: i64, log: &Log) -> Check {
+    /// A replica cuts its log as the leader of an epoch has it, which must not hold what is
+    /// committed.
+    ///
+    /// What only later leaders have committed may be cut: a leader that doesn't know yet that it
+    /// is none any more needn't have it, and who still follows it isn't in the ISR of the later
+    /// ones before it has fetched from them.
+    pub(super) fn cuts(
+        &mut self,
+        id: i32,
+        partition: i32,
+        epoch: i32,
+        offset: i64,
+        log: &Log,
+    ) -> Check {
         let history = self.history(partition);
         if history.excuse.is_some() {
             return Ok(());
         }
-        let is_committed =
-            |(at, entry): &(i64, &Entry)| *at >= offset && history.entry(*at) == Some(*entry);
+        let is_committed = |(at, entry): &(i64, &Entry)| {
+            *at >= offset
+                && history
+                    .committed_at(*at)
+                    .is_some_and(|(known, since)| known == *entry && *since <= epoch)
+        };
         let cut = log.entries().find(is_committed);
         Invariants::holds(cut.is_none(), "nothing committed is cut off", || {
             format!("{id} cuts {partition} to {offset}, and with it {cut:?}")
@@ -360,7 +401,8 @@ impl Facts {
         for id in new.isr.iter().filter(|id| !old.isr.contains(id)) {
             let epoch = self.image.cluster.broker_epoch(*id);
             let known = self.powerless.get(&(*id, partition));
-            if (is_let_in || *id != new.leader) && known.is_some_and(|lost_in| *lost_in != epoch) {
+            let is_before = known.is_some_and(|loss| loss.broker_epoch != epoch);
+            if (is_let_in || *id != new.leader) && is_before {
                 self.powerless.remove(&(*id, partition));
             }
         }
@@ -396,6 +438,10 @@ impl Facts {
         )?;
         history.excuse = Some((excuse, new.leader_epoch));
         history.oldest_epoch = new.leader_epoch;
+        let epoch = self.image.cluster.broker_epoch(new.leader);
+        if let Some(loss) = self.powerless.get_mut(&(new.leader, partition)) {
+            loss.is_accepted = loss.broker_epoch != epoch;
+        }
         Ok(())
     }
 
@@ -412,12 +458,12 @@ impl Facts {
                 "who comes back is in sync only as the last one",
                 || format!("{id} in {registration:?} of {partition}"),
             )?;
-            if !self.powerless.contains_key(&(id, partition)) {
+            let Some(loss) = self.powerless.get(&(id, partition)) else {
                 continue;
-            }
+            };
             let may_lead = registration.isr.contains(&id) || registration.elr.contains(&id);
             Invariants::holds(
-                !self.is_elr_enabled || !may_lead,
+                !self.is_elr_enabled || !may_lead || loss.is_accepted,
                 "who lost records is not eligible",
                 || format!("{id} in {registration:?} of {partition}"),
             )?;
@@ -434,9 +480,21 @@ impl Facts {
 }
 
 impl History {
+    fn committed_at(&self, offset: i64) -> Option<&(Entry, i32)> {
+        self.committed.get(usize::try_from(offset).ok()?)
+    }
+
     fn entry(&self, offset: i64) -> Option<&Entry> {
-        let committed = self.committed.get(usize::try_from(offset).ok()?)?;
-        Some(&committed.0)
+        self.committed_at(offset).map(|(entry, _)| entry)
+    }
+
+    /// A leader out of an unclean election begins its log at the offset, and with it all there is.
+    /// What was before it, after all that the leader before it has lost, nobody can know.
+    fn begin_at(&mut self, offset: i64, epoch: i32) {
+        let start = usize::try_from(offset).unwrap();
+        if self.committed.len() < start {
+            self.committed.resize(start, (DELETED, epoch));
+        }
     }
 
     fn counts(&self, epoch: i32) -> bool {

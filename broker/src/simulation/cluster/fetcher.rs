@@ -39,8 +39,9 @@ struct Fetched {
     entries: Vec<Entry>,
     high_watermark: i64,
     log_start_offset: i64,
-    /// Of what was before the start: no part of the protocol.
+    /// Of what was before the start, and before what is fetched: no part of the protocol.
     start_chain: u64,
+    chain_before: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -91,6 +92,7 @@ impl Fetched {
             high_watermark: -1,
             log_start_offset: -1,
             start_chain: 0,
+            chain_before: None,
         }
     }
 
@@ -230,10 +232,8 @@ impl Cluster {
                 Cut::To(truncation.offset),
             )?;
         }
-        let outstanding = Outstanding {
-            number,
-            until_ms: now_ms + TIMEOUT_MS,
-        };
+        let until_ms = now_ms + TIMEOUT_MS;
+        let outstanding = Outstanding { number, until_ms };
         let broker = self.broker(at);
         let Some(process) = &mut broker.process else {
             return Ok(());
@@ -363,6 +363,7 @@ impl Cluster {
             high_watermark: log.high_watermark(),
             log_start_offset: log.start_offset(),
             start_chain: log.start_chain(),
+            chain_before: None,
         };
         if let Some(last_epoch) = wanted.last_fetched_epoch {
             let end = log.end_offset_for_epoch(last_epoch);
@@ -379,6 +380,7 @@ impl Cluster {
             return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
         }
         fetched.entries = log.read(wanted.fetch_offset, FETCH_ENTRIES);
+        fetched.chain_before = log.chain_before(wanted.fetch_offset);
         state.record_follower_fetch(&FollowerFetch {
             replica_id,
             replica_epoch,
@@ -514,6 +516,7 @@ impl Cluster {
         if fetched.log_start_offset == end && log.start_offset() < end {
             log.start_at_end(fetched.start_chain);
         }
+        log.begin_empty(fetched.chain_before);
         let mut appended = Vec::new();
         // Nothing of a newer leader than the one that was asked.
         for entry in fetched.entries.iter().take_while(|e| e.epoch <= epoch) {
@@ -579,7 +582,7 @@ impl Cluster {
         };
         if let Some(log) = self.brokers[&at].log(partition) {
             self.counts.truncations += u64::from(offset < log.end_offset());
-            self.facts.cuts(id, partition, offset, log)?;
+            self.facts.cuts(id, partition, epoch, offset, log)?;
         }
         self.trace(at, || {
             let position = self.brokers[&at].log(partition).map(Log::position);

@@ -184,6 +184,14 @@ impl Log {
         self.start_chain = start_chain;
     }
 
+    /// An empty log goes on as the leader's does: what was before its start was deleted, so nobody
+    /// can tell any more whether it was the same. The chain is the leader's.
+    pub(super) fn begin_empty(&mut self, start_chain: Option<u64>) {
+        if self.entries.is_empty() {
+            self.start_chain = start_chain.unwrap_or(self.start_chain);
+        }
+    }
+
     /// Raises the high watermark, as far as the log goes. Returns the old one if it has moved.
     pub(super) fn raise_high_watermark(&mut self, offset: i64) -> Option<i64> {
         let new = offset.min(self.end_offset());
