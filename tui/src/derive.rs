@@ -27,7 +27,8 @@ pub use condition::{Condition, Needs, Reading, Value};
 pub use feed::Before;
 pub use health::{HealthCounts, PartitionHealth, cluster_health, partition_health, topic_health};
 pub use lag::{
-    GroupLag, GroupTotals, Lag, LagUnknown, PartitionLag, group_lag, group_totals, topic_groups,
+    GroupLag, GroupTotals, Lag, LagUnknown, PartitionLag, group_lag, group_totals, lag_in,
+    topic_groups,
 };
 pub use progress::{MoveProgress, moves};
 pub use size::{broker_sizes, leader_size, partition_sizes, topic_size};

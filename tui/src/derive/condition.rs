@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{cluster_health, group_lag};
+use super::{cluster_health, lag_in};
 use crate::model::ClusterSnapshot;
 
 /// Conditions that nest deeper are refused.
@@ -353,17 +353,9 @@ fn description<'a>(
 
 fn lag(snapshot: &ClusterSnapshot, id: &Arc<str>) -> Option<i64> {
     let described = description(snapshot, id)?;
-    let metadata = snapshot.metadata.get()?;
-    let exists = |topic: &str, partition: i32| {
-        let topic = metadata.topic(topic);
-        topic.is_some_and(|topic| topic.partition(partition).is_some())
-    };
     let committed = snapshot.committed.get(id)?;
     let committed = committed.get().filter(|_| committed.fault().is_none())?;
-    let offsets = snapshot.offsets.value().cloned().unwrap_or_default();
-    group_lag(committed, &offsets, described, exists)
-        .total
-        .complete()
+    lag_in(snapshot, committed, described)?.total.complete()
 }
 
 /// Pieces of a text.

@@ -173,6 +173,22 @@ fn partition_lag(
     }
 }
 
+/// The lag of a group from what was committed and who owns what, over the offsets of a snapshot;
+/// `None` before the first metadata.
+pub fn lag_in(
+    snapshot: &ClusterSnapshot,
+    commits: &Committed,
+    description: Option<&GroupDescription>,
+) -> Option<GroupLag> {
+    let metadata = snapshot.metadata.get()?;
+    let offsets = snapshot.offsets.value().cloned().unwrap_or_default();
+    let exists = |topic: &str, partition: i32| {
+        let topic = metadata.topic(topic);
+        topic.is_some_and(|topic| topic.partition(partition).is_some())
+    };
+    Some(group_lag(commits, &offsets, description, exists))
+}
+
 /// The lag of a group from what was committed, the offsets, and who owns what. `exists` says
 /// whether a partition is in the cluster.
 pub fn group_lag(

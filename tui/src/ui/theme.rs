@@ -2,6 +2,7 @@
 //! that dark and light terminals both stay readable; meaning is never told by colour alone.
 
 use crate::clusters::Colour;
+use crate::model::Weight;
 use ratatui::style::{Color, Modifier, Style};
 
 /// Which set of styles is in use.
@@ -32,6 +33,16 @@ pub struct Theme {
 }
 
 impl Theme {
+    /// How a happening is marked: a sign that tells it without colours, and the colour.
+    pub fn weight(&self, weight: Weight) -> (&'static str, Style) {
+        match weight {
+            Weight::Good => ("+", self.good),
+            Weight::Info => (" ", self.text),
+            Weight::Warning => ("!", self.warn),
+            Weight::Bad => ("!!", self.bad),
+        }
+    }
+
     /// The name of a cluster, in its colour where there are colours.
     pub fn cluster(&self, colour: Option<Colour>) -> Style {
         let has_colours = self.good != self.text;

@@ -43,14 +43,7 @@ fn lag_of(snapshot: &ClusterSnapshot, id: &Arc<str>) -> Option<derive::GroupLag>
         .descriptions
         .get(id)
         .and_then(|description| description.get());
-    let metadata = snapshot.metadata.get()?;
-    let exists = |topic: &str, partition: i32| {
-        metadata
-            .topic(topic)
-            .is_some_and(|topic| topic.partition(partition).is_some())
-    };
-    let offsets = snapshot.offsets.value().cloned().unwrap_or_default();
-    Some(derive::group_lag(committed, &offsets, description, exists))
+    derive::lag_in(snapshot, committed, description)
 }
 
 /// Every group that was listed.

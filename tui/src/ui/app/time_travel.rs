@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::derive;
-use crate::model::{Absences, Moment, Weight};
+use crate::model::{Absences, Moment};
 use crate::ui::app::{App, World};
 use crate::ui::command::Id;
 use crate::ui::dialogs::TextDialog;
@@ -96,12 +96,7 @@ fn compare(world: &World, argument: &str) -> Result<TextDialog, String> {
     let theme = &world.theme;
     let mut lines = Vec::new();
     for happening in &told {
-        let (sign, style) = match happening.weight {
-            Weight::Good => ("+", theme.good),
-            Weight::Info => (" ", theme.text),
-            Weight::Warning => ("!", theme.warn),
-            Weight::Bad => ("!!", theme.bad),
-        };
+        let (sign, style) = theme.weight(happening.weight);
         let text = format!("{sign:2} {}", format::clean(&happening.text));
         lines.push((text, style));
     }

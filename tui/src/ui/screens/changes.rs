@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
 use ratatui::text::Span;
 
 use super::{cells, topics};
-use crate::model::{Happening, Subject, Weight};
+use crate::model::{Happening, Subject};
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::format;
@@ -31,25 +30,6 @@ impl Named for Row {
 
     fn matches(&self, filter: &Filter) -> bool {
         filter.accepts(&self.happening.text)
-    }
-}
-
-fn style(weight: Weight, cx: &Cx<'_>) -> Style {
-    match weight {
-        Weight::Good => cx.theme.good,
-        Weight::Info => cx.theme.text,
-        Weight::Warning => cx.theme.warn,
-        Weight::Bad => cx.theme.bad,
-    }
-}
-
-/// How a weight is told without colours.
-fn sign(weight: Weight) -> &'static str {
-    match weight {
-        Weight::Good => "+",
-        Weight::Info => " ",
-        Weight::Warning => "!",
-        Weight::Bad => "!!",
     }
 }
 
@@ -82,7 +62,10 @@ const COLUMNS: &[Column<Row>] = &[
         2,
         0,
         |row, _| Key::Int(row.happening.weight as i64),
-        |row, cx| Span::styled(sign(row.happening.weight), style(row.happening.weight, cx)),
+        |row, cx| {
+            let (sign, style) = cx.theme.weight(row.happening.weight);
+            Span::styled(sign, style)
+        },
     ),
     Column::rest(
         "WHAT HAPPENED",
@@ -91,7 +74,7 @@ const COLUMNS: &[Column<Row>] = &[
         |row, _| Key::text(&row.happening.text),
         |row, cx| {
             let text = format::clean(&row.happening.text).into_owned();
-            Span::styled(text, style(row.happening.weight, cx))
+            Span::styled(text, cx.theme.weight(row.happening.weight).1)
         },
     ),
 ];

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Span;
 
-use super::{cells, topics};
+use super::{cells, forms, topics};
 use crate::clusters::{ClustersFile, Colour, Entry, Level, Login, SecretFrom, Target, legal_name};
 use crate::model::Fault;
 use crate::ui::app::parse_bootstrap;
@@ -267,20 +267,6 @@ fn entry_of(values: &Values<'_>) -> Result<Entry, Wrong> {
     Ok(entry)
 }
 
-/// Asks for the name again before something is done with it.
-fn typed_form(title: String, intro: &str, name: &str, done: Id) -> Form {
-    let fields = vec![Field::text("name", "", format!("type {name} to confirm"))];
-    let wanted = name.to_owned();
-    let form = Form::new(title, fields, move |values, _| {
-        if values.get(0) == wanted {
-            Ok(vec![Step::Close, Step::Run(done, wanted.clone())])
-        } else {
-            Err(Wrong::new(0, format!("type {wanted}, or leave with esc")))
-        }
-    });
-    form.intro(vec![intro.to_owned()])
-}
-
 impl Screen for Clusters {
     fn place(&self) -> Place {
         Place::Clusters
@@ -372,7 +358,7 @@ impl Screen for Clusters {
             Id::EnterWriting => {
                 let title = format!("allow changes to {name}");
                 let intro = "It is saved as read-only; this session may change it.";
-                let form = typed_form(title, intro, &name, Id::EnterWriting);
+                let form = forms::typed_name(title, intro, &name, Id::EnterWriting);
                 vec![Step::Dialog(Box::new(form))]
             }
             Id::TestCluster => {
@@ -386,7 +372,7 @@ impl Screen for Clusters {
             Id::Delete => {
                 let title = format!("remove {name}");
                 let intro = "Only what is saved here is forgotten; the cluster stays as it is.";
-                let form = typed_form(title, intro, &name, Id::Delete);
+                let form = forms::typed_name(title, intro, &name, Id::Delete);
                 vec![Step::Dialog(Box::new(form))]
             }
             Id::Copy => topics::copy(&row.bootstrap, cx),

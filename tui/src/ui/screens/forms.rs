@@ -8,6 +8,7 @@ use crate::ops::{
     topic_name_fault,
 };
 use crate::ui::app::parse_bootstrap;
+use crate::ui::command::Id;
 use crate::ui::format;
 use crate::ui::screen::Step;
 use crate::ui::widgets::form::{Field, Form, Wrong};
@@ -23,6 +24,20 @@ pub fn connect_form(address: &str) -> Form {
         parse_bootstrap(text).map_err(|why| Wrong::new(0, why))?;
         Ok(vec![Step::Close, Step::Connect(text.to_owned())])
     })
+}
+
+/// Asks for the name again before something is done with it.
+pub(super) fn typed_name(title: String, intro: &str, name: &str, done: Id) -> Form {
+    let fields = vec![Field::text("name", "", format!("type {name} to confirm"))];
+    let wanted = name.to_owned();
+    let form = Form::new(title, fields, move |values, _| {
+        if values.get(0) == wanted {
+            Ok(vec![Step::Close, Step::Run(done, wanted.clone())])
+        } else {
+            Err(Wrong::new(0, format!("type {wanted}, or leave with esc")))
+        }
+    });
+    form.intro(vec![intro.to_owned()])
 }
 
 pub fn create_topic_form(name: &str) -> Form {

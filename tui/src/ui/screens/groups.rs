@@ -11,7 +11,7 @@ use ratatui::text::Span;
 
 use super::{cells, topics};
 use crate::cluster::Interest;
-use crate::derive::{GroupLag, GroupTotals, group_lag, group_totals};
+use crate::derive::{GroupLag, GroupTotals, group_totals, lag_in};
 use crate::model::{Committed, Fault, FaultKind, Group, GroupDescription, GroupKind, GroupState};
 use crate::ops::Action;
 use crate::ui::command::{Id, Scope};
@@ -128,14 +128,7 @@ pub fn lag(
     description: Option<&GroupDescription>,
     cx: &Cx<'_>,
 ) -> Option<GroupLag> {
-    let metadata = cx.snapshot.metadata.get()?;
-    let offsets = cx.snapshot.offsets.value().cloned().unwrap_or_default();
-    let exists = |topic: &str, partition: i32| {
-        metadata
-            .topic(topic)
-            .is_some_and(|topic| topic.partition(partition).is_some())
-    };
-    Some(group_lag(committed?, &offsets, description, exists))
+    lag_in(cx.snapshot, committed?, description)
 }
 
 pub fn state_style(state: Option<&GroupState>, cx: &Cx<'_>) -> Style {

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Span;
 
-use super::{cells, topics};
+use super::{cells, forms, topics};
 use crate::local::{DEFAULT_NAME, LocalBroker, LocalStatus, NODES_MAX};
 use crate::model::Fault;
 use crate::ui::command::{Id, Scope};
@@ -280,21 +280,9 @@ fn new_broker_form(name: &str) -> Form {
 }
 
 fn delete_form(name: &str) -> Form {
-    let fields = vec![Field::text("name", "", format!("type {name} to confirm"))];
-    let wanted = name.to_owned();
-    let intro = vec!["Its data and its log are removed, and can't be brought back.".to_owned()];
-    Form::new(
-        format!("delete the local broker {name}"),
-        fields,
-        move |values, _| {
-            if values.get(0) == wanted {
-                Ok(vec![Step::Close, Step::Run(Id::Delete, wanted.clone())])
-            } else {
-                Err(Wrong::new(0, format!("type {wanted}, or leave with esc")))
-            }
-        },
-    )
-    .intro(intro)
+    let title = format!("delete the local broker {name}");
+    let intro = "Its data and its log are removed, and can't be brought back.";
+    forms::typed_name(title, intro, name, Id::Delete)
 }
 
 impl Screen for Local {
