@@ -21,7 +21,6 @@ const LONGER: &[(&str, usize)] = &[
     ("broker/tests/interop/quorum/random/ops.rs", 732),
     ("broker/tests/interop/quorum/random/target.rs", 835),
     ("shared/src/client/tests.rs", 770),
-    ("tui/src/ui/app.rs", 727),
 ];
 
 /// Top modules of a crate, with the other modules of the crate that each may use.
