@@ -24,6 +24,7 @@ mod alter_replica_log_dirs;
 mod api_versions;
 mod begin_quorum_epoch;
 mod cluster;
+mod config_changes;
 pub(crate) mod controller;
 mod create_topics;
 mod delete_groups;

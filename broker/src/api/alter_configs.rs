@@ -7,15 +7,12 @@ use kafka_protocol::messages::{
     AlterConfigsRequest, AlterConfigsResponse, alter_configs_request::AlterConfigsResource,
     alter_configs_response::AlterConfigsResourceResponse,
 };
-use kafka_shared::error::{ApiError, ErrorCode};
+use kafka_shared::error::ApiError;
 
 use super::{
     Broker, answer,
+    config_changes::{Judged, check_broker_name, check_form, invalid_request, refused},
     forward::{self, FORWARDING_TIMEOUT},
-    incremental_alter_configs::{
-        ResourceId, check_broker_name, check_form, check_once, invalid_request,
-    },
-    message,
 };
 use crate::{
     config::Settings,
@@ -28,55 +25,31 @@ pub(super) async fn handle(
     cx: &RequestContext,
     request: AlterConfigsRequest,
 ) -> Reply {
-    let ids: Vec<ResourceId> = request
-        .resources
-        .iter()
-        .map(|r| (r.resource_type, r.resource_name.to_string()))
-        .collect();
-    let refusals: Vec<Option<ApiError>> = request
-        .resources
-        .iter()
-        .zip(&ids)
-        .map(|(resource, id)| {
-            check_once(&ids, id)
-                .and_then(|()| check(broker, resource))
-                .err()
-        })
-        .collect();
-    let remaining: Vec<_> = request
-        .resources
-        .into_iter()
-        .zip(&refusals)
-        .filter(|(_, refusal)| refusal.is_none())
-        .map(|(resource, _)| resource)
-        .collect();
+    let id = |r: &AlterConfigsResource| (r.resource_type, r.resource_name.to_string());
+    let judged = Judged::of(request.resources, id, |resource| check(broker, resource));
     let mut answered = AlterConfigsResponse::default();
-    if !remaining.is_empty() {
+    if !judged.remaining.is_empty() {
         let forwarded = AlterConfigsRequest::default()
-            .with_resources(remaining)
+            .with_resources(judged.remaining)
             .with_validate_only(request.validate_only);
         answered = match forward::request(broker, cx, forwarded, FORWARDING_TIMEOUT).await {
             Ok(answered) => answered,
             Err(reply) => return reply,
         };
     }
-    let responses = ids.iter().zip(refusals).map(|((kind, name), refusal)| {
-        let response = AlterConfigsResourceResponse::default()
-            .with_resource_type(*kind)
-            .with_resource_name(super::own(name));
-        if let Some(error) = refusal {
-            return response
-                .with_error_code(error.code.0)
-                .with_error_message(Some(message(error.code, error.message.as_deref())));
-        }
-        let answer = answered
+    let responses = judged.verdicts.into_iter().map(|((kind, name), refusal)| {
+        let of_controller = answered
             .responses
             .iter()
-            .find(|r| r.resource_type == *kind && r.resource_name.as_str() == name);
-        match answer {
-            Some(answer) => answer.clone(),
-            None => response.with_error_code(ErrorCode::UNKNOWN_SERVER_ERROR.0),
-        }
+            .find(|r| refusal.is_none() && r.resource_type == kind && *r.resource_name == *name);
+        of_controller.cloned().unwrap_or_else(|| {
+            let (code, why) = refused(refusal);
+            AlterConfigsResourceResponse::default()
+                .with_resource_type(kind)
+                .with_resource_name(super::own(&name))
+                .with_error_code(code)
+                .with_error_message(why)
+        })
     });
     let response = AlterConfigsResponse::default().with_responses(responses.collect());
     answer(cx, &response)

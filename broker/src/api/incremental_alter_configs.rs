@@ -6,7 +6,7 @@
 //!
 //! Kafka: `ConfigAdminManager.scala` (4.3).
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use kafka_protocol::messages::{
     IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
@@ -20,8 +20,8 @@ use kafka_shared::{
 
 use super::{
     Broker, answer,
+    config_changes::{Judged, check_broker_name, check_form, invalid_request, refused},
     forward::{self, FORWARDING_TIMEOUT},
-    message,
 };
 use crate::{
     config::{Settings, keys},
@@ -39,113 +39,34 @@ pub(super) async fn handle(
     cx: &RequestContext,
     request: IncrementalAlterConfigsRequest,
 ) -> Reply {
-    let ids: Vec<ResourceId> = request
-        .resources
-        .iter()
-        .map(|r| (r.resource_type, r.resource_name.to_string()))
-        .collect();
-    let refusals: Vec<Option<ApiError>> = request
-        .resources
-        .iter()
-        .zip(&ids)
-        .map(|(resource, id)| {
-            check_once(&ids, id)
-                .and_then(|()| check(broker, resource))
-                .err()
-        })
-        .collect();
-    let remaining: Vec<_> = request
-        .resources
-        .into_iter()
-        .zip(&refusals)
-        .filter(|(_, refusal)| refusal.is_none())
-        .map(|(resource, _)| resource)
-        .collect();
+    let id = |r: &AlterConfigsResource| (r.resource_type, r.resource_name.to_string());
+    let judged = Judged::of(request.resources, id, |resource| check(broker, resource));
     let mut answered = IncrementalAlterConfigsResponse::default();
-    if !remaining.is_empty() {
+    if !judged.remaining.is_empty() {
         let forwarded = IncrementalAlterConfigsRequest::default()
-            .with_resources(remaining)
+            .with_resources(judged.remaining)
             .with_validate_only(request.validate_only);
         answered = match forward::request(broker, cx, forwarded, FORWARDING_TIMEOUT).await {
             Ok(answered) => answered,
             Err(reply) => return reply,
         };
     }
-    let responses = ids.iter().zip(refusals).map(|((kind, name), refusal)| {
-        let response = AlterConfigsResourceResponse::default()
-            .with_resource_type(*kind)
-            .with_resource_name(super::own(name));
-        if let Some(error) = refusal {
-            return response
-                .with_error_code(error.code.0)
-                .with_error_message(Some(message(error.code, error.message.as_deref())));
-        }
-        let answer = answered
+    let responses = judged.verdicts.into_iter().map(|((kind, name), refusal)| {
+        let of_controller = answered
             .responses
             .iter()
-            .find(|r| r.resource_type == *kind && r.resource_name.as_str() == name);
-        match answer {
-            Some(answer) => answer.clone(),
-            None => response.with_error_code(ErrorCode::UNKNOWN_SERVER_ERROR.0),
-        }
+            .find(|r| refusal.is_none() && r.resource_type == kind && *r.resource_name == *name);
+        of_controller.cloned().unwrap_or_else(|| {
+            let (code, why) = refused(refusal);
+            AlterConfigsResourceResponse::default()
+                .with_resource_type(kind)
+                .with_resource_name(super::own(&name))
+                .with_error_code(code)
+                .with_error_message(why)
+        })
     });
     let response = IncrementalAlterConfigsResponse::default().with_responses(responses.collect());
     answer(cx, &response)
-}
-
-/// Type and name of a resource.
-pub(super) type ResourceId = (i8, String);
-
-pub(super) fn invalid_request(why: impl Into<String>) -> ApiError {
-    ApiError::new(ErrorCode::INVALID_REQUEST, why)
-}
-
-/// Refuses a resource that a request names twice.
-pub(super) fn check_once(ids: &[ResourceId], id: &ResourceId) -> Result<(), ApiError> {
-    match ids.iter().filter(|other| *other == id).count() {
-        0 | 1 => Ok(()),
-        _ => Err(invalid_request("Each resource must appear at most once.")),
-    }
-}
-
-/// Refuses keys that are named twice, and null values where there must be one.
-pub(super) fn check_form<'a>(
-    configs: impl Iterator<Item = (&'a str, bool)>,
-) -> Result<(), ApiError> {
-    let mut seen = HashSet::new();
-    let mut nulls = Vec::new();
-    let mut is_repeated = false;
-    for (name, is_null) in configs {
-        is_repeated |= !seen.insert(name);
-        if is_null {
-            nulls.push(name);
-        }
-    }
-    if is_repeated {
-        return Err(invalid_request("Error due to duplicate config keys"));
-    }
-    if !nulls.is_empty() {
-        return Err(invalid_request(format!(
-            "Null value not supported for : {}",
-            nulls.join(", ")
-        )));
-    }
-    Ok(())
-}
-
-/// Refuses what is not for this broker or for all.
-pub(super) fn check_broker_name(broker: &Broker, name: &str) -> Result<(), ApiError> {
-    let own_id = broker.config().node_id;
-    match name.parse::<i32>() {
-        _ if name.is_empty() => Ok(()),
-        Ok(id) if id == own_id => Ok(()),
-        Ok(_) => Err(invalid_request(format!(
-            "Unexpected broker id, expected {own_id}, but received {name}"
-        ))),
-        Err(_) => Err(invalid_request(format!(
-            "Node id must be an integer, but it is: {name}"
-        ))),
-    }
 }
 
 fn check(broker: &Broker, resource: &AlterConfigsResource) -> Result<(), ApiError> {

@@ -54,6 +54,13 @@ impl Batches<'_> {
     }
 }
 
+/// On what terms an append is made, the same for every step of it.
+struct Terms<'a> {
+    origin: AppendOrigin,
+    context: AppendContext,
+    config: &'a LogConfig,
+}
+
 /// What an append does to the producers, decided before the write.
 enum ProducerOutcome {
     Duplicate(BatchMetadata),
@@ -156,15 +163,12 @@ impl Log {
             }
             Batches::Verbatim(records)
         };
-        self.append_batches(
-            &mut writer,
-            &to_write,
-            records,
-            &mut info,
+        let terms = Terms {
             origin,
             context,
-            &config,
-        )?;
+            config: &config,
+        };
+        self.append_batches(&mut writer, &to_write, records, &mut info, &terms)?;
         Ok(info)
     }
 
@@ -192,21 +196,15 @@ impl Log {
         Ok(writer)
     }
 
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "one step of one function, cut out for length"
-    )]
     fn append_batches(
         &self,
         writer: &mut Writer,
         to_write: &Batches<'_>,
         sent: &[u8],
         info: &mut AppendInfo,
-        origin: AppendOrigin,
-        context: AppendContext,
-        config: &LogConfig,
+        terms: &Terms<'_>,
     ) -> Result<(), LogError> {
-        let segment_bytes = usize::try_from(config.segment_bytes).unwrap_or(0);
+        let segment_bytes = usize::try_from(terms.config.segment_bytes).unwrap_or(0);
         if to_write.len() > segment_bytes {
             return Err(LogError::rejected(
                 ErrorCode::RECORD_LIST_TOO_LARGE,
@@ -223,30 +221,29 @@ impl Log {
                 .assign(header.partition_leader_epoch, header.base_offset);
         }
         self.persist_small_files()?;
-        let segment = self.maybe_roll(writer, to_write.len(), info, config)?;
+        let segment = self.maybe_roll(writer, to_write.len(), info, terms.config)?;
         let place = LogOffsetMetadata {
             message_offset: info.first_offset,
             segment_base_offset: segment.base_offset(),
             relative_position: i64::try_from(segment.size()).unwrap_or(-1),
         };
-        let (appends, completed) =
-            match self.check_producers(to_write, sent, place, origin, context)? {
-                ProducerOutcome::New { appends, completed } => (appends, completed),
-                ProducerOutcome::Duplicate(first) => {
-                    info.first_offset = first.first_offset();
-                    info.last_offset = first.last_offset;
-                    info.log_append_time = first.timestamp;
-                    info.is_duplicate = true;
-                    return Ok(());
-                }
-            };
+        let (appends, completed) = match self.check_producers(to_write, sent, place, terms)? {
+            ProducerOutcome::New { appends, completed } => (appends, completed),
+            ProducerOutcome::Duplicate(first) => {
+                info.first_offset = first.first_offset();
+                info.last_offset = first.last_offset;
+                info.log_append_time = first.timestamp;
+                info.is_duplicate = true;
+                return Ok(());
+            }
+        };
         self.write_batches(
             writer,
             to_write,
             info.last_offset,
             &appends,
             &completed,
-            config,
+            terms.config,
         )
     }
 
@@ -256,9 +253,9 @@ impl Log {
         to_write: &Batches<'_>,
         sent: &[u8],
         place: LogOffsetMetadata,
-        origin: AppendOrigin,
-        context: AppendContext,
+        terms: &Terms<'_>,
     ) -> Result<ProducerOutcome, LogError> {
+        let (origin, context) = (terms.origin, &terms.context);
         let (mut appends, mut completed) = (Vec::new(), Vec::new());
         let mut position = u64::try_from(place.relative_position).unwrap_or(0);
         // The records of a patched batch are those that were sent; only its header differs.
