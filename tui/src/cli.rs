@@ -16,6 +16,7 @@ mod local;
 mod reassign;
 mod screens;
 mod show;
+mod undo;
 mod wait;
 
 use std::ffi::OsString;
@@ -33,6 +34,7 @@ use crate::output::{EXIT_CODES, Format, Printable, error_text, exit_code};
 pub use clusters::ClustersCommand;
 pub use connect::{BOOTSTRAP_VARIABLE, GlobalArgs};
 pub use screens::{ScreenArgs, ui_options};
+pub use undo::UndoArgs;
 pub use wait::WaitArgs;
 
 /// A cluster manager for Kafka that runs in a terminal.
@@ -106,6 +108,8 @@ pub enum Scripted {
         #[command(flatten)]
         change: ChangeArgs,
     },
+    /// Take back the last change made from here, or the one of a file
+    Undo(UndoArgs),
     /// Wait until a condition holds; exit with 8 when the time is over and it does not
     Wait(WaitArgs),
     /// Save, list, test and remove clusters
@@ -517,6 +521,7 @@ async fn dispatch(global: &GlobalArgs, command: Scripted, io: &mut Io<'_>) -> Re
         Scripted::Elect { topic, change } => {
             change::elect(global, topic.as_deref(), change, io).await
         }
+        Scripted::Undo(args) => undo::run(global, args, io).await,
         Scripted::Wait(args) => wait::run(global, &args, io).await,
         Scripted::Clusters(command) => clusters::run(global, command, io).await,
         Scripted::Local(command) => local::run(global, command, io).await,

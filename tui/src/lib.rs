@@ -9,4 +9,5 @@ pub mod local;
 pub mod model;
 pub mod ops;
 pub mod output;
+pub mod state;
 pub mod ui;

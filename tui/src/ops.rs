@@ -4,7 +4,7 @@
 //! of the cluster, with each change as before and after, with warnings, the command of Kafka's own
 //! tools that would do the same, and the action that would undo it. [`check`] lets the broker
 //! validate without changing anything where it can. [`execute`] does it and reports per item.
-//! [`verify`] reads the cluster again and compares.
+//! [`verify`] reads the cluster again and compares. [`undo`] keeps what takes a change back.
 //!
 //! Invariants:
 //! - Planning reads no clock and no socket; a plan says what it will not do.
@@ -17,6 +17,8 @@ mod execute;
 mod plan;
 mod planning;
 pub mod reassign;
+mod serial;
+pub mod undo;
 mod verify;
 
 pub use action::{

@@ -190,6 +190,7 @@ impl Manager {
         let intervals = PollIntervals::default();
         let runner_options = RunnerOptions {
             clusters: SavedClusters::default(),
+            journal: kafka_tui::ops::undo::Journal::none(),
             intervals,
         };
         let app = App::new(options, taken(&*clock));

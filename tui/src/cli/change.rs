@@ -3,6 +3,7 @@
 
 use crate::clusters::confirmation;
 use crate::model::{ConfigResource, Fault, TopicPartition, Update};
+use crate::ops::undo::{self, Journal};
 use crate::ops::{
     self, Action, AddPartitions, AlterConfigs, ConfigChange, CreateTopic, Plan, Report,
 };
@@ -226,7 +227,7 @@ pub(super) async fn make(
         return Ok(0);
     }
     confirm(session, plan, change, io)?;
-    let report = ops::execute(&session.client, plan).await?;
+    let report = undo::make(&session.client, plan, &Journal::of_user()).await?;
     // A verification that can't be made does not undo what was done.
     done.verification = ops::verify(&session.client, plan).await.ok();
     let code = report

@@ -104,14 +104,21 @@ pub(super) async fn run(
 /// A session that knows the sizes and the running reassignments.
 async fn open(global: &GlobalArgs) -> Result<Session, Fault> {
     let mut session = Session::open(global).await?;
-    let metadata = session.metadata()?;
+    read_moves(&mut session).await;
+    Ok(session)
+}
+
+/// Reads the sizes and the running reassignments.
+pub(super) async fn read_moves(session: &mut Session) {
+    let Some(metadata) = session.snapshot.metadata.value().cloned() else {
+        return;
+    };
     let (dirs, running) = tokio::join!(
         session.client.log_dirs(&metadata),
         session.client.reassignments()
     );
     session.apply(Update::LogDirs(shared(dirs)));
     session.apply(Update::Reassignments(shared(running)));
-    Ok(session)
 }
 
 fn request(

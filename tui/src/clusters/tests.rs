@@ -201,6 +201,8 @@ fn the_danger_of_a_cluster_decides_what_is_typed() {
         not_done: Vec::new(),
         equivalent: Vec::new(),
         inverse: None,
+        cluster_id: None,
+        undoes: None,
         reassignment: None,
     };
     let safe = plan(Danger::Safe, None);

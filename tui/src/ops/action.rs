@@ -1,11 +1,14 @@
 //! What somebody wants to be done: plain data, the same for a key press and a command.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::{Assignment, ConfigResource, TopicPartition};
 
-/// One change of a cluster.
-#[derive(Clone, Debug, PartialEq)]
+use super::serial;
+
+/// One change of a cluster. It is written to files as it is, as what undoes another one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Action {
     CreateTopic(CreateTopic),
     DeleteTopics(Vec<String>),
@@ -13,14 +16,14 @@ pub enum Action {
     AlterConfigs(AlterConfigs),
     Produce(ProduceMessage),
     Reassign(Reassign),
-    CancelReassignments(Vec<TopicPartition>),
+    CancelReassignments(#[serde(with = "serial::partitions")] Vec<TopicPartition>),
     /// Elects the preferred leader of each partition.
-    ElectPreferredLeaders(Vec<TopicPartition>),
+    ElectPreferredLeaders(#[serde(with = "serial::partitions")] Vec<TopicPartition>),
     DeleteGroups(Vec<String>),
 }
 
 /// A new topic. `None` means the broker's default.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateTopic {
     pub name: String,
     pub partitions: Option<i32>,
@@ -33,7 +36,7 @@ pub struct CreateTopic {
 }
 
 /// More partitions for a topic.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddPartitions {
     pub topic: String,
     /// Partitions afterwards.
@@ -43,7 +46,7 @@ pub struct AddPartitions {
 }
 
 /// One key's change. Always sent incrementally: other keys stay as they are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum ConfigChange {
     Set {
@@ -78,14 +81,14 @@ impl ConfigChange {
 }
 
 /// Changes of one resource's configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlterConfigs {
     pub resource: ConfigResource,
     pub changes: Vec<ConfigChange>,
 }
 
 /// One record to write.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProduceMessage {
     pub topic: String,
     /// `None` chooses by key as Kafka's producers do, and any partition without a key.
@@ -97,11 +100,13 @@ pub struct ProduceMessage {
 }
 
 /// New replicas for partitions.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reassign {
     /// What the partitions named shall have; the first replica is the preferred leader.
+    #[serde(with = "serial::assignment")]
     pub target: Assignment,
     /// The replicas that the proposal was made from. Executing refuses when the cluster has moved
     /// on since; empty skips the comparison.
+    #[serde(with = "serial::assignment")]
     pub based_on: Assignment,
 }

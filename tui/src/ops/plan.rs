@@ -1,6 +1,8 @@
 //! A plan: what an action would change, told so that a person can decide; and what came of it.
 
-use serde::Serialize;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
 
 use crate::model::Fault;
 
@@ -20,7 +22,7 @@ pub enum Danger {
 }
 
 /// One line of a plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     pub subject: String,
     pub before: Option<String>,
@@ -44,8 +46,13 @@ pub struct Plan {
     pub not_done: Vec<String>,
     /// The command lines of Kafka's own tools that do the same.
     pub equivalent: Vec<String>,
-    /// The action that undoes this one, where there is one.
+    /// The action that undoes this one, where there is one. It is written to the journal before
+    /// the change is made: see [`undo`](super::undo).
     pub inverse: Option<Action>,
+    /// The cluster that this was planned for.
+    pub cluster_id: Option<String>,
+    /// The file of the change that this one undoes.
+    pub undoes: Option<PathBuf>,
     /// The proposal in detail, for reassignments.
     pub reassignment: Option<Preview>,
 }
@@ -84,6 +91,9 @@ fn outcome<S: serde::Serializer>(
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Report {
     pub items: Vec<ItemReport>,
+    /// What undoes it, for `kafka-tui undo`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undo_file: Option<PathBuf>,
 }
 
 impl Report {

@@ -25,6 +25,16 @@ pub fn plan(action: Action, snapshot: &ClusterSnapshot) -> Result<Plan, Fault> {
         let why = "the cluster has not answered yet";
         Fault::new(FaultKind::Unreachable, "plan the change", why)
     })?;
+    let mut plan = plan_of(action, snapshot, metadata)?;
+    plan.cluster_id = metadata.cluster_id.as_deref().map(str::to_owned);
+    Ok(plan)
+}
+
+fn plan_of(
+    action: Action,
+    snapshot: &ClusterSnapshot,
+    metadata: &ClusterMetadata,
+) -> Result<Plan, Fault> {
     match action {
         Action::CreateTopic(create) => topics::create(create, metadata),
         Action::DeleteTopics(names) => topics::delete(names, metadata, snapshot),
@@ -50,6 +60,8 @@ impl Plan {
             not_done: Vec::new(),
             equivalent: Vec::new(),
             inverse: None,
+            cluster_id: None,
+            undoes: None,
             reassignment: None,
         }
     }

@@ -16,8 +16,8 @@ mod planner;
 mod preview;
 
 pub use json::{parse_assignment, print_assignment};
-pub use planner::{Request, propose};
-pub use preview::{BrokerLoad, Preview, PreviewRow, preview};
+pub use planner::{Request, propose, settled};
+pub use preview::{BrokerLoad, Preview, PreviewRow, preview, settled_replicas};
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ mod clusters;
 mod groups;
 mod stop;
 mod topics;
+mod undo;
 mod wait;
 
 pub use brokers::{BrokerRow, BrokersJson, LocalJson, brokers};
@@ -16,6 +17,7 @@ pub use stop::{MayStopJson, may_stop};
 pub use topics::{
     ConfigRow, ConfigsJson, PartitionRow, TopicJson, TopicRow, TopicsJson, configs, topic, topics,
 };
+pub use undo::{UndoJson, UndoRow};
 pub use wait::WaitJson;
 
 fn join(ids: &[i32]) -> String {

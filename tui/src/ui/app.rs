@@ -14,6 +14,7 @@ mod connecting;
 mod input;
 mod stepping;
 mod time_travel;
+mod undoing;
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -25,7 +26,6 @@ use crate::cluster::{Interest, PollIntervals};
 use crate::clusters::Target;
 use crate::derive;
 use crate::model::{ClusterSnapshot, Feed, History, Moment, Taken, Update};
-use crate::ops::Action;
 use crate::ui::command::{self, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::event::{Answer, Effect, Event};
@@ -124,7 +124,6 @@ pub struct App {
     pub(super) toasts: VecDeque<(Toast, Taken)>,
     pub(super) intervals: PollIntervals,
     interest: Interest,
-    undo: Option<Action>,
     /// What the rows of the screen on top don't know yet.
     changed: Changed,
     dirty: bool,
@@ -154,7 +153,6 @@ impl App {
             toasts: VecDeque::new(),
             intervals: options.intervals,
             interest: Interest::default(),
-            undo: None,
             changed: Changed::ALL,
             dirty: true,
             forced_read_only: options.read_only,
@@ -257,6 +255,9 @@ impl App {
                 match answer {
                     Some(Answer::Executed(result)) => {
                         steps.extend(stepping::told_without_dialog(result))
+                    }
+                    Some(Answer::LastChange(found, updates)) => {
+                        self.undo(found, updates, &mut effects);
                     }
                     Some(Answer::ClusterDone(Ok((text, _)))) => {
                         steps.push(Step::Say(Toast::good(text)));

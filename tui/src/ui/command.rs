@@ -263,7 +263,7 @@ pub const COMMANDS: &[Command] = &[
     command(Id::Configs, Scope::Everywhere, "configs", &[], "settings of a topic").aliases(&["c"]).takes(Argument::Topic),
     command(Id::CreateTopic, Scope::Everywhere, "create", &[], "create a topic").takes(Argument::Text).writes(),
     command(Id::ElectPreferred, Scope::Everywhere, "elect", &[], "elect the preferred leader of every partition that another one leads").writes(),
-    command(Id::Undo, Scope::Everywhere, "undo", &[Char('U')], "plan the reverse of the last change").writes(),
+    command(Id::Undo, Scope::Everywhere, "undo", &[Char('u'), Char('U')], "plan to take back the last change made to this cluster, also before the program was started").writes(),
     command(Id::Refresh, Scope::Everywhere, "refresh", &[Ctrl('r')], "read everything on this screen again now"),
     command(Id::Back, Scope::Everywhere, "back", &[Code(KeyCode::Esc), Code(KeyCode::Backspace), Code(KeyCode::Left), Char('h')], "close, clear the filter or the marks, or go back"),
     command(Id::Connect, Scope::Everywhere, "connect", &[], "connect to another cluster: host:port,…").takes(Argument::Text),

@@ -9,6 +9,7 @@ use crate::cluster::{ConnectOptions, Interest, ReadMessages};
 use crate::clusters::{ClustersFile, Entry, Target};
 use crate::local::{LocalBroker, Outcomes};
 use crate::model::{Fault, Message, ReadReport, Taken, Update};
+use crate::ops::undo;
 use crate::ops::{Plan, Report, Verification};
 
 /// Names one job among all of a run.
@@ -49,6 +50,8 @@ pub enum Answer {
     Checked(Result<Report, Fault>),
     Executed(Result<Report, Fault>),
     Verified(Result<Verification, Fault>),
+    /// The last change that can be undone, and what was read to plan that.
+    LastChange(Option<Box<undo::Entry>>, Vec<Update>),
     Read(Result<(Vec<Message>, ReadReport), Fault>),
     Tailed(Vec<Result<Message, Fault>>),
     TailEnded(Option<Fault>),
@@ -137,6 +140,11 @@ pub enum Effect {
     Verify {
         job: JobId,
         plan: Arc<Plan>,
+    },
+    /// Looks for the last change of this cluster that can be undone.
+    LastChange {
+        job: JobId,
+        cluster_id: Option<String>,
     },
     ReadMessages {
         job: JobId,

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use crate::cluster::PollIntervals;
 use crate::clusters::Target;
 use crate::model::Taken;
+use crate::ops::undo::Journal;
 use crate::ui::app::{App, AppOptions};
 use crate::ui::event::{Effect, Event};
 use crate::ui::runner::{Runner, RunnerOptions, SavedClusters};
@@ -103,6 +104,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let runner_options = RunnerOptions {
         intervals: options.intervals,
         clusters: options.clusters.clone(),
+        journal: Journal::of_user(),
     };
     let app = App::new(app_options, now(&*clock));
     let runner = Runner::new(runner_options, Arc::clone(&clock), events);

@@ -23,6 +23,7 @@ use crate::cluster::{
 use crate::clusters::Target;
 use crate::local::{ClusterOptions, LocalBroker, LocalBrokers, Outcomes, StartOptions};
 use crate::model::{Fault, FaultKind};
+use crate::ops::undo::{self, Journal};
 use crate::ops::{self, Plan, Verification};
 use crate::ui::event::{Answer, Effect, Event, JobId, LocalAction, SessionId};
 
@@ -49,6 +50,8 @@ const LOG_LINES: usize = 500;
 pub struct RunnerOptions {
     pub intervals: PollIntervals,
     pub clusters: SavedClusters,
+    /// What undoes the changes that are made here.
+    pub journal: Journal,
 }
 
 /// The runner.
@@ -118,8 +121,10 @@ impl Runner {
                 Answer::Checked(result)
             }),
             Effect::Execute { job, plan } => {
+                let journal = self.options.journal.clone();
                 self.start(job, "ui-execute", move |client| async move {
-                    let result = within("execute the plan", ops::execute(&client, &plan)).await;
+                    let made = undo::make(&client, &plan, &journal);
+                    let result = within("execute the plan", made).await;
                     Answer::Executed(result)
                 });
                 self.jobs.remove(&job);
@@ -127,6 +132,18 @@ impl Runner {
             Effect::Verify { job, plan } => {
                 self.start(job, "ui-verify", move |client| async move {
                     Answer::Verified(verify(&client, &plan).await)
+                });
+            }
+            Effect::LastChange { job, cluster_id } => {
+                let journal = self.options.journal.clone();
+                self.start(job, "ui-undo", move |client| async move {
+                    let look = move || journal.last(cluster_id.as_deref());
+                    let found = task::spawn_blocking("ui-undo-read", look).await;
+                    let Some(entry) = found.ok().flatten() else {
+                        return Answer::LastChange(None, Vec::new());
+                    };
+                    let updates = undo::read(&client, &entry.inverse.undo).await;
+                    Answer::LastChange(Some(Box::new(entry)), updates)
                 });
             }
             Effect::ReadMessages { job, read } => {

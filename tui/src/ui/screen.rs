@@ -78,8 +78,6 @@ pub enum Step {
     Enter(Box<Target>),
     Effect(Effect),
     Say(Toast),
-    /// Remembers what would undo the last change.
-    Remember(Option<Action>),
 }
 
 /// How a message is meant.

@@ -29,6 +29,8 @@ pub struct Terminal {
     cooked: String,
     /// Bytes that the program has written since it started.
     n_bytes: usize,
+    /// Where the program remembers things: not where its user does.
+    _state: tempfile::TempDir,
 }
 
 impl Terminal {
@@ -49,6 +51,8 @@ impl Terminal {
         for variable in ["NO_COLOR", "KAFKA_BOOTSTRAP", "KAFKA_TUI_CONFIG", "TMUX"] {
             command.env_remove(variable);
         }
+        let state = tempfile::tempdir()?;
+        command.env("XDG_STATE_HOME", state.path());
         for (name, value) in variables {
             command.env(name, value);
         }
@@ -74,6 +78,7 @@ impl Terminal {
             clock: SystemClock::default(),
             cooked,
             n_bytes: 0,
+            _state: state,
         })
     }
 

@@ -80,7 +80,7 @@ pub(super) fn reassign(
     snapshot: &ClusterSnapshot,
 ) -> Result<Plan, Fault> {
     let title = "reassign partitions";
-    refuse_if_moved_on(&wanted.based_on, metadata)?;
+    refuse_if_moved_on(&wanted, metadata)?;
     let dirs = snapshot.log_dirs.get();
     let target = reassign::propose(metadata, dirs, &Request::Explicit(wanted.target.clone()))?;
     let preview = reassign::preview(metadata, dirs, &target);
@@ -122,8 +122,8 @@ pub(super) fn reassign(
             "{tool} --reassignment-json-file plan.json --execute"
         ));
         let restore = Reassign {
-            target: preview.current(),
-            based_on: Assignment::new(),
+            target: reassign::settled_replicas(metadata, &preview),
+            based_on: preview.proposed(),
         };
         plan.inverse = Some(Action::Reassign(restore));
     }
@@ -131,25 +131,40 @@ pub(super) fn reassign(
     Ok(plan)
 }
 
-/// Compares the replicas that a proposal was made from with those of now.
-fn refuse_if_moved_on(based_on: &Assignment, metadata: &ClusterMetadata) -> Result<(), Fault> {
-    for (key, replicas) in based_on {
+/// Compares the replicas that a proposal was made from with those of now. A partition that is on
+/// its way there, or as wanted already, has not moved on.
+fn refuse_if_moved_on(wanted: &Reassign, metadata: &ClusterMetadata) -> Result<(), Fault> {
+    let mut moved = Vec::new();
+    for (key, replicas) in &wanted.based_on {
         let now = metadata
             .topic(&key.topic)
             .and_then(|topic| topic.partition(key.partition));
-        let now = now
-            .map(|partition| partition.replicas.to_vec())
-            .unwrap_or_default();
-        if now != *replicas {
-            let why = format!(
-                "{key} has the replicas {} and not {} as when this was planned",
-                join(&now),
-                join(replicas)
-            );
-            return Err(Fault::refused("reassign partitions", why).with_hint("plan it again"));
+        let is_so = |partition: &Partition| {
+            let settled = reassign::settled(partition);
+            *partition.replicas == **replicas
+                || settled == *replicas
+                || wanted.target.get(key) == Some(&settled)
+        };
+        if !now.is_some_and(is_so) {
+            let now = now.map(|partition| partition.replicas.to_vec());
+            let then = join(replicas);
+            moved.push(match now {
+                None => format!("{key} is gone"),
+                Some(now) => format!(
+                    "{key} has the replicas {} and not {then} as when this was planned",
+                    join(&now)
+                ),
+            });
         }
     }
-    Ok(())
+    let Some(first) = moved.first() else {
+        return Ok(());
+    };
+    let why = match moved.len() {
+        1 => first.clone(),
+        n => format!("{first}; and {} more have moved", n - 1),
+    };
+    Err(Fault::refused("reassign partitions", why).with_hint("plan it again"))
 }
 
 fn warn_of_state(
@@ -194,7 +209,7 @@ pub(super) fn cancel(
         Danger::Disruptive,
     );
     let mut cancelled = Vec::new();
-    let mut target = Assignment::new();
+    let (mut target, mut originals) = (Assignment::new(), Assignment::new());
     for key in partitions {
         let Some(running) = ongoing.get(&key) else {
             plan.not_done.push(format!("{key} is not being reassigned"));
@@ -212,6 +227,7 @@ pub(super) fn cancel(
         let (before, after) = (running.target(), running.original());
         plan.change(key.to_string(), Some(join(&before)), Some(join(&after)));
         target.insert(key.clone(), before);
+        originals.insert(key.clone(), after);
         cancelled.push(key);
     }
     plan.title = format!("cancel {}", count(cancelled.len(), "reassignment"));
@@ -224,7 +240,7 @@ pub(super) fn cancel(
         ));
         plan.inverse = Some(Action::Reassign(Reassign {
             target,
-            based_on: Assignment::new(),
+            based_on: originals,
         }));
     }
     plan.action = Action::CancelReassignments(cancelled);

@@ -149,7 +149,7 @@ fn receivers(metadata: &ClusterMetadata, wanted: Option<&[i32]>) -> Result<Vec<i
 }
 
 /// The replicas of a partition when a reassignment that is running has ended.
-pub(super) fn settled(partition: &Partition) -> Vec<i32> {
+pub fn settled(partition: &Partition) -> Vec<i32> {
     partition
         .replicas
         .iter()

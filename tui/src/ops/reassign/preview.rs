@@ -152,6 +152,18 @@ pub fn preview(metadata: &ClusterMetadata, dirs: Option<&LogDirs>, target: &Assi
     result
 }
 
+/// The replicas that the partitions of a preview have, or will have when what runs has ended.
+pub fn settled_replicas(metadata: &ClusterMetadata, preview: &Preview) -> Assignment {
+    let replicas = |row: &PreviewRow| {
+        let topic = metadata.topic(&row.partition.topic);
+        let partition = topic.and_then(|topic| topic.partition(row.partition.partition));
+        partition.map_or_else(|| row.current.clone(), super::settled)
+    };
+    let rows = preview.rows.iter();
+    rows.map(|row| (row.partition.clone(), replicas(row)))
+        .collect()
+}
+
 fn load(brokers: &mut BTreeMap<i32, BrokerLoad>, current: &[i32], proposed: &[i32]) {
     for id in current {
         brokers.entry(*id).or_default().before += 1;

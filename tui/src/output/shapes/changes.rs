@@ -99,6 +99,9 @@ impl Printable for DoneJson {
                 Err(fault) => writeln!(text, "{}: failed: {}", item.subject, fault.why),
             };
         }
+        if let Some(file) = self.report.as_ref().and_then(|r| r.undo_file.as_ref()) {
+            let _ = writeln!(text, "undo it with: kafka-tui undo {}", file.display());
+        }
         match &self.verification {
             Some(Verification::InProgress { detail }) => {
                 let _ = writeln!(text, "in progress: {detail}");

@@ -32,7 +32,6 @@ impl App {
             read_only,
             ..target
         };
-        self.undo = None;
         self.changed = Changed::ALL;
         effects.push(Effect::Connect {
             session: SessionId(self.session.id),

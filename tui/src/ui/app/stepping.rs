@@ -2,10 +2,10 @@
 
 use tui_input::Input;
 
-use super::{App, CLIPBOARD_BYTES_MAX, DEPTH_MAX, parse_bootstrap, time_travel};
+use super::{App, CLIPBOARD_BYTES_MAX, DEPTH_MAX, parse_bootstrap, time_travel, undoing};
 use crate::clusters::Target;
 use crate::model::{Fault, TopicPartition};
-use crate::ops::{self, Action, Report};
+use crate::ops::{self, Action, Plan, Report};
 use crate::ui::command::{self, Command, Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::dialogs::{Help, Jump, Palette, PlanDialog, refusal};
@@ -115,10 +115,7 @@ impl App {
             }
             Id::CreateTopic => vec![Step::Dialog(Box::new(screens::create_topic_form(argument)))],
             Id::ElectPreferred => vec![Step::Plan(all_not_preferred(&cx))],
-            Id::Undo => match self.undo.clone() {
-                Some(action) => vec![Step::Plan(action)],
-                None => vec![Step::Say(Toast::info("there is nothing to undo"))],
-            },
+            Id::Undo => vec![Step::Effect(undoing::last_change(&cx))],
             Id::Connect if argument.is_empty() => {
                 vec![Step::Dialog(Box::new(screens::connect_form(
                     &self.world.target.address(),
@@ -215,7 +212,6 @@ impl App {
                 }
                 Step::Effect(effect) => effects.push(effect),
                 Step::Say(toast) => self.say(toast),
-                Step::Remember(action) => self.undo = action,
             }
         }
     }
@@ -281,10 +277,15 @@ impl App {
     }
 
     fn plan(&mut self, action: Action, effects: &mut Vec<Effect>) {
+        let plan = ops::plan(action, &self.world.snapshot);
+        self.show_plan(plan, effects);
+    }
+
+    pub(super) fn show_plan(&mut self, plan: Result<Plan, Fault>, effects: &mut Vec<Effect>) {
         if self.world.past.is_some() {
             return self.say(time_travel::no_change());
         }
-        match ops::plan(action, &self.world.snapshot) {
+        match plan {
             Ok(plan) if plan.is_empty() => {
                 let why = match plan.not_done.first() {
                     Some(first) if plan.not_done.len() == 1 => first.clone(),

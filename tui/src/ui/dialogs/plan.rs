@@ -161,7 +161,6 @@ impl PlanDialog {
                     let job = cx.new_job();
                     let plan = Arc::clone(&self.plan);
                     steps.push(Step::Effect(Effect::Verify { job, plan }));
-                    steps.push(Step::Remember(self.plan.inverse.clone()));
                     Verified::Running(job)
                 } else {
                     Verified::NotTried

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Driver, fixture, taken};
 use crate::model::{Fault, FaultKind};
+use crate::ops::undo;
 use crate::ops::{Action, ConfigChange, Plan, Report, Verification};
 use crate::ui::event::{Answer, Effect, Event, JobId, SessionId};
 
@@ -416,24 +417,56 @@ fn a_tail_keeps_the_newest_and_counts_what_it_let_go() {
     );
 }
 
+/// The job that looks for the last change.
+fn looking_back(driver: &mut Driver) -> JobId {
+    let mut effects = driver.take_effects().into_iter();
+    let job = effects.find_map(|effect| match effect {
+        Effect::LastChange { job, .. } => Some(job),
+        _ => None,
+    });
+    job.expect("it looks for the last change")
+}
+
 #[test]
 fn the_last_change_can_be_taken_back() {
     let mut driver = driver();
-    driver.keys("U");
+    driver.keys("u");
+    let job = looking_back(&mut driver);
+    driver.answer(job, Answer::LastChange(None, Vec::new()));
     assert!(driver.screen(80, 24).contains("nothing to undo"));
-    driver.keys("esc 3 n new enter");
-    let job = check_of(&mut driver);
-    driver.answer(job, Answer::Checked(Ok(done("new"))));
-    driver.keys("y");
-    let (job, _) = executed(&mut driver).unwrap();
-    driver.answer(job, Answer::Executed(Ok(done("new"))));
-    driver.keys("esc esc U");
-    // The topic is not in the metadata yet, so the refusal names it.
-    assert!(
-        driver
-            .screen(80, 24)
-            .contains("topic \"new\" does not exist")
+    let inverse = |name: &str| undo::Inverse {
+        version: 1,
+        cluster_id: None,
+        made_at: String::new(),
+        change: format!("create topic \"{name}\""),
+        is_undo: false,
+        changes: Vec::new(),
+        undo: Action::DeleteTopics(vec![name.to_owned()]),
+    };
+    let entry = |name: &str| undo::Entry {
+        path: "made.json".into(),
+        inverse: inverse(name),
+        is_undone: false,
+    };
+    driver.keys("esc U");
+    let job = looking_back(&mut driver);
+    driver.answer(
+        job,
+        Answer::LastChange(Some(Box::new(entry("gone"))), Vec::new()),
     );
+    let screen = driver.screen(80, 24);
+    assert!(screen.contains("topic \"gone\" does not exist"), "{screen}");
+    driver.keys("esc u");
+    let job = looking_back(&mut driver);
+    driver.answer(
+        job,
+        Answer::LastChange(Some(Box::new(entry("orders"))), Vec::new()),
+    );
+    let screen = driver.screen(80, 24);
+    assert!(screen.contains("undo: create topic \"orders\""), "{screen}");
+    driver.keys("orders enter");
+    let (_, plan) = executed(&mut driver).expect("it is executed once it was confirmed");
+    assert_eq!(plan.undoes.as_deref(), Some("made.json".as_ref()));
 }
 
 #[test]

@@ -1,0 +1,63 @@
+//! `undo`: takes the last change back, or the one of a file.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::model::Fault;
+use crate::ops::Action;
+use crate::ops::undo::{self, Entry, Journal};
+use crate::output::UndoJson;
+
+use super::change::make;
+use super::{ChangeArgs, GlobalArgs, Io, Session};
+
+#[derive(Clone, Debug, Args)]
+pub struct UndoArgs {
+    /// What undoes the change, as the change named it; the last change of this cluster if absent
+    pub file: Option<PathBuf>,
+    /// List the changes that can be undone, and those that were
+    #[arg(long, conflicts_with_all = ["file", "execute"])]
+    pub list: bool,
+    /// Do it: without this the plan is shown only
+    #[arg(long)]
+    pub execute: bool,
+    /// Don't ask before destroying data
+    #[arg(long)]
+    pub yes: bool,
+}
+
+pub(super) async fn run(global: &GlobalArgs, args: UndoArgs, io: &mut Io<'_>) -> Result<u8, Fault> {
+    let journal = Journal::of_user();
+    let mut session = Session::open(global).await?;
+    let metadata = session.metadata()?;
+    let cluster_id = metadata.cluster_id.as_deref();
+    if args.list {
+        let entries = journal.entries(cluster_id);
+        io.print(global.output, &UndoJson::from(&entries[..]));
+        return Ok(0);
+    }
+    let entry = match args.file {
+        Some(path) => Entry {
+            inverse: Journal::read(&path)?,
+            path: std::path::absolute(&path).unwrap_or(path),
+            is_undone: false,
+        },
+        None => journal.last(cluster_id).ok_or_else(|| {
+            Fault::not_found("undo the last change", "no change of this cluster is known")
+                .with_hint("`kafka-tui undo --list` shows what was changed and undone from here")
+        })?,
+    };
+    for update in undo::read(&session.client, &entry.inverse.undo).await {
+        session.apply(update);
+    }
+    if let Action::Reassign(_) = entry.inverse.undo {
+        super::reassign::read_moves(&mut session).await;
+    }
+    let plan = entry.inverse.plan(Some(&entry.path), &session.snapshot)?;
+    let change = ChangeArgs {
+        dry_run: !args.execute,
+        yes: args.yes,
+    };
+    make(global, &session, &plan, change, io).await
+}

@@ -1,0 +1,184 @@
+//! Undoing: what takes a change back is written down before the change is made.
+//!
+//! An [`Inverse`] is the action that a [`Plan`] names as its inverse, with the cluster that it is
+//! for and what the change made of what. The [`Journal`] keeps one file per change. To undo is to
+//! plan the inverse like any other action, after a look at whether the cluster still is as the
+//! change left it.
+//!
+//! Any action can be an inverse: it has to be serialisable, its plan has to name each thing that
+//! it changes as a [`Change`](super::Change) with the same subject as the plan that it undoes, and
+//! `before` and `after` have to be written the same way in both.
+//!
+//! Invariants:
+//! - No change that can be undone is sent before its inverse is on the disk.
+//! - What has moved on since is never undone silently: planning refuses and says what it is.
+//! - An undo can be undone by naming its file; `undo` without a file goes further back instead.
+
+mod journal;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::ClusterClient;
+use crate::model::{ClusterSnapshot, Fault, FaultKind, Update};
+
+use super::action::Action;
+use super::plan::{Change, Plan, Report};
+
+pub use journal::{Entry, Journal};
+
+/// Of the file's format.
+const VERSION: u32 = 1;
+
+/// What a plan writes where an inherited value is not known.
+const INHERITED: &str = "(inherited)";
+
+/// What takes one change back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inverse {
+    pub version: u32,
+    pub cluster_id: Option<String>,
+    /// RFC 3339, in UTC.
+    pub made_at: String,
+    /// The title of the change that this undoes.
+    pub change: String,
+    /// Whether that change was an undo itself.
+    #[serde(default)]
+    pub is_undo: bool,
+    /// What the change made of what.
+    pub changes: Vec<Change>,
+    pub undo: Action,
+}
+
+impl Inverse {
+    /// What takes a plan's change back; `None` where nothing can.
+    pub fn of(plan: &Plan, wall_ms: i64) -> Option<Self> {
+        let undo = plan.inverse.clone()?;
+        Some(Self {
+            version: VERSION,
+            cluster_id: plan.cluster_id.clone(),
+            made_at: timestamp(wall_ms),
+            change: plan.title.clone(),
+            is_undo: plan.undoes.is_some(),
+            changes: plan.changes.clone(),
+            undo,
+        })
+    }
+
+    /// Plans to take the change back. `entry` is where this was read from.
+    ///
+    /// # Errors
+    /// Refuses another cluster's, and where the cluster is not any more as the change left it.
+    pub fn plan(&self, entry: Option<&Path>, snapshot: &ClusterSnapshot) -> Result<Plan, Fault> {
+        let what = format!("undo \"{}\"", self.change);
+        let now = snapshot
+            .metadata
+            .get()
+            .and_then(|metadata| metadata.cluster_id.as_deref());
+        if let (Some(then), Some(now)) = (self.cluster_id.as_deref(), now)
+            && then != now
+        {
+            let why = format!("it was made on cluster {then}, and this is {now}");
+            return Err(Fault::refused(what, why));
+        }
+        let mut plan = super::plan(self.undo.clone(), snapshot)?;
+        let moved = self.moved(&plan);
+        if let Some(first) = moved.first() {
+            let more = match moved.len() {
+                1 => String::new(),
+                n => format!("; and {} more", n - 1),
+            };
+            return Err(Fault::refused(what, format!("{first}{more}"))
+                .with_hint("somebody changed it since: change it back by hand"));
+        }
+        plan.title = format!("undo: {}", self.change);
+        plan.undoes = entry.map(Into::into);
+        Ok(plan)
+    }
+
+    /// What is not as the change left it, by the plan that would take it back. A reassignment
+    /// compares for itself, because replicas are on their way for a while.
+    fn moved(&self, undo: &Plan) -> Vec<String> {
+        if matches!(self.undo, Action::Reassign(_)) {
+            return Vec::new();
+        }
+        let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "(none)".to_owned());
+        let moved = |change: &Change| {
+            let now = undo
+                .changes
+                .iter()
+                .find(|now| now.subject == change.subject)?;
+            let is_known = change.after.as_deref() != Some(INHERITED);
+            (is_known && now.before != change.after).then(|| {
+                let (is, was) = (value(&now.before), value(&change.after));
+                format!(
+                    "{} is {is} now, and the change made it {was}",
+                    change.subject
+                )
+            })
+        };
+        self.changes.iter().filter_map(moved).collect()
+    }
+}
+
+fn timestamp(wall_ms: i64) -> String {
+    match jiff::Timestamp::from_millisecond(wall_ms) {
+        Ok(at) => format!("{at:.3}"),
+        Err(_) => wall_ms.to_string(),
+    }
+}
+
+/// Reads what planning this inverse compares with. What can't be read is a failure within its
+/// part of the snapshot, and the plan says less.
+pub async fn read(client: &ClusterClient, action: &Action) -> Vec<Update> {
+    match action {
+        Action::AlterConfigs(alter) => {
+            let configs = client.configs(&alter.resource).await;
+            let configs = configs.map(Arc::new).map_err(Arc::new);
+            vec![Update::Configs(alter.resource.clone(), configs)]
+        }
+        Action::Reassign(_) | Action::CancelReassignments(_) => {
+            let running = client.reassignments().await;
+            vec![Update::Reassignments(
+                running.map(Arc::new).map_err(Arc::new),
+            )]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Executes a plan like [`execute`](super::execute), with its inverse written first.
+///
+/// # Errors
+/// As [`execute`](super::execute), and when the inverse can't be written: then nothing is changed.
+pub async fn make(client: &ClusterClient, plan: &Plan, journal: &Journal) -> Result<Report, Fault> {
+    client.refuse_if_read_only(&plan.title)?;
+    let wall_ms = client.now().wall_ms;
+    let entry = match Inverse::of(plan, wall_ms).filter(|_| !plan.is_empty()) {
+        Some(inverse) => journal.write(&inverse, wall_ms)?,
+        None => None,
+    };
+    let done = super::execute(client, plan).await;
+    let any_done = done
+        .as_ref()
+        .is_ok_and(|report| report.items.iter().any(|item| item.outcome.is_ok()));
+    // What was tried and came to nothing leaves nothing to undo; an answer that was lost may have.
+    let all_refused = done.as_ref().is_ok_and(|report| {
+        let mut faults = report.faults();
+        !any_done && faults.all(|(_, fault)| fault.kind == FaultKind::Refused)
+    });
+    if all_refused && let Some(entry) = &entry {
+        journal.forget(entry);
+    }
+    if any_done && let Some(undone) = &plan.undoes {
+        journal.mark_undone(undone)?;
+    }
+    let mut report = done?;
+    report.undo_file = entry.filter(|_| !all_refused);
+    Ok(report)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+use super::*;
+use crate::model::{Assignment, ClusterMetadata, ConfigResource, TopicPartition, Update};
+use crate::ops::{AlterConfigs, ConfigChange, Danger, Reassign};
+use std::sync::Arc;
+
+/// The 21st of November 2026, noon.
+const NOON_MS: i64 = 1_795_262_400_000;
+
+fn set(value: &str) -> Action {
+    Action::AlterConfigs(AlterConfigs {
+        resource: ConfigResource::Topic("t".to_owned()),
+        changes: vec![ConfigChange::Set {
+            name: "retention.ms".to_owned(),
+            value: value.to_owned(),
+        }],
+    })
+}
+
+fn change(before: &str, after: &str) -> Change {
+    Change {
+        subject: "retention.ms".to_owned(),
+        before: Some(before.to_owned()),
+        after: Some(after.to_owned()),
+    }
+}
+
+fn plan(from: &str, to: &str) -> Plan {
+    let mut plan = Plan::new(set(to), "set it", Danger::Safe);
+    plan.cluster_id = Some("cluster/1".to_owned());
+    plan.changes.push(change(from, to));
+    plan.inverse = Some(set(from));
+    plan
+}
+
+#[test]
+fn every_kind_of_inverse_is_read_as_it_was_written() {
+    let key = TopicPartition::new("a.b", 3);
+    let target = Assignment::from([(key.clone(), vec![3, 1])]);
+    let reassign = Action::Reassign(Reassign {
+        based_on: Assignment::from([(key.clone(), vec![1, 2])]),
+        target,
+    });
+    for undo in [set("5"), reassign, Action::CancelReassignments(vec![key])] {
+        let mut made = plan("5", "6");
+        made.inverse = Some(undo);
+        let inverse = Inverse::of(&made, NOON_MS).unwrap();
+        let text = serde_json::to_string(&inverse).unwrap();
+        assert_eq!(serde_json::from_str::<Inverse>(&text).unwrap(), inverse);
+        assert_eq!(inverse.made_at, "2026-11-21T12:00:00.000Z");
+    }
+}
+
+#[test]
+fn the_journal_gives_out_the_last_change_that_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::at(folder.path());
+    let cluster = Some("cluster/1");
+    assert_eq!(journal.last(cluster), None);
+    let write = |from, to, at_ms| {
+        let inverse = Inverse::of(&plan(from, to), at_ms).unwrap();
+        journal.write(&inverse, at_ms).unwrap().unwrap()
+    };
+    let first = write("5", "6", NOON_MS);
+    let second = write("6", "7", NOON_MS + 1);
+    let same_moment = write("7", "8", NOON_MS + 1);
+    assert_ne!(second, same_moment);
+    assert_eq!(journal.last(cluster).unwrap().path, same_moment);
+    journal.forget(&same_moment);
+    let last = journal.last(cluster).unwrap();
+    assert_eq!((&last.path, last.is_undone), (&second, false));
+    journal.mark_undone(&second).unwrap();
+    // The undo is a change of its own and not the next to be undone.
+    let mut undo = plan("7", "6");
+    undo.undoes = Some(second);
+    let inverse = Inverse::of(&undo, NOON_MS + 2).unwrap();
+    journal.write(&inverse, NOON_MS + 2).unwrap();
+    assert_eq!(journal.last(cluster).unwrap().path, first);
+    let undone: Vec<bool> = journal
+        .entries(cluster)
+        .iter()
+        .map(|e| e.is_undone)
+        .collect();
+    assert_eq!(undone, [false, true, false]);
+    assert_eq!(journal.last(Some("another")), None);
+    assert_eq!(Journal::none().write(&inverse, 0).unwrap(), None);
+}
+
+#[test]
+fn a_damaged_file_is_refused_and_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::at(folder.path());
+    let inverse = Inverse::of(&plan("5", "6"), NOON_MS).unwrap();
+    let path = journal.write(&inverse, NOON_MS).unwrap().unwrap();
+    for text in ["", "{}", "[1]", r#"{"version":1}"#] {
+        std::fs::write(&path, text).unwrap();
+        assert!(Journal::read(&path).is_err(), "{text}");
+    }
+    let newer = serde_json::to_string(&Inverse {
+        version: 2,
+        ..inverse
+    });
+    std::fs::write(&path, newer.unwrap()).unwrap();
+    assert!(Journal::read(&path).unwrap_err().why.contains("version 2"));
+    assert_eq!(journal.last(Some("cluster/1")), None);
+}
+
+#[test]
+fn what_has_moved_on_is_told() {
+    let inverse = Inverse::of(&plan("5", "6"), NOON_MS).unwrap();
+    assert_eq!(inverse.moved(&plan("6", "5")), Vec::<String>::new());
+    assert_eq!(
+        inverse.moved(&plan("9", "5")),
+        ["retention.ms is 9 now, and the change made it 6"]
+    );
+    // It is as before already, so that there is nothing to take back.
+    let mut nothing = plan("6", "5");
+    nothing.changes.clear();
+    assert_eq!(inverse.moved(&nothing), Vec::<String>::new());
+}
+
+#[test]
+fn another_clusters_change_is_not_undone() {
+    let mut snapshot = ClusterSnapshot::default();
+    let metadata = ClusterMetadata {
+        cluster_id: Some("other".into()),
+        ..ClusterMetadata::default()
+    };
+    let update = Update::Metadata(Ok(Arc::new(metadata)));
+    snapshot.apply(update, crate::model::Taken::default());
+    let inverse = Inverse::of(&plan("5", "6"), NOON_MS).unwrap();
+    let fault = inverse.plan(None, &snapshot).unwrap_err();
+    assert_eq!(
+        fault.why,
+        "it was made on cluster cluster/1, and this is other"
+    );
+}

@@ -1,0 +1,61 @@
+//! What `undo --list` prints.
+
+use serde::Serialize;
+
+use crate::ops::undo::Entry;
+use crate::output::{Printable, Table};
+
+/// The changes of a cluster that were made from here, newest first.
+#[derive(Clone, Debug, Serialize)]
+pub struct UndoJson {
+    pub changes: Vec<UndoRow>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct UndoRow {
+    /// RFC 3339.
+    pub made_at: String,
+    pub change: String,
+    pub is_undone: bool,
+    /// Whether it took another change back.
+    pub is_undo: bool,
+    pub file: String,
+}
+
+impl From<&[Entry]> for UndoJson {
+    fn from(entries: &[Entry]) -> Self {
+        let row = |entry: &Entry| UndoRow {
+            made_at: entry.inverse.made_at.clone(),
+            change: entry.inverse.change.clone(),
+            is_undone: entry.is_undone,
+            is_undo: entry.inverse.is_undo,
+            file: entry.path.display().to_string(),
+        };
+        Self {
+            changes: entries.iter().map(row).collect(),
+        }
+    }
+}
+
+impl Printable for UndoJson {
+    fn table(&self) -> String {
+        if self.changes.is_empty() {
+            return "no change of this cluster is known\n".to_owned();
+        }
+        let mut table = Table::new(&["MADE", "CHANGE", "STATE", "FILE"]);
+        for row in &self.changes {
+            let state = match (row.is_undone, row.is_undo) {
+                (true, _) => "undone",
+                (false, true) => "an undo",
+                (false, false) => "can be undone",
+            };
+            table.row([
+                row.made_at.clone(),
+                row.change.clone(),
+                state.to_owned(),
+                row.file.clone(),
+            ]);
+        }
+        table.render()
+    }
+}
