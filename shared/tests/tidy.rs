@@ -89,7 +89,8 @@ const LAYERS: &[Layers] = &[
             ("derive", &["model"]),
             // Of `ops` only what an action consists of.
             ("cluster", &["model", "ops"]),
-            ("ops", &["cluster", "derive", "model"]),
+            ("state", &["model"]),
+            ("ops", &["cluster", "derive", "model", "state"]),
             ("clusters", &["cluster", "model", "ops"]),
             ("output", &["clusters", "derive", "local", "model", "ops"]),
             ("local", &["cluster", "model"]),
@@ -175,6 +176,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
             "broker/src/log/fsx.rs",
             "tui/src/clusters/file.rs",
             "tui/src/local/start.rs",
+            "tui/src/state.rs",
         ],
     ),
     ("tokio::spawn(", &["shared/src/task.rs"]),
