@@ -31,6 +31,9 @@ mod load;
 #[path = "../tests/interop/mixed.rs"]
 #[allow(dead_code, reason = "the interoperability tests use the rest")]
 mod mixed;
+#[path = "../tests/interop/node.rs"]
+#[allow(dead_code, reason = "the interoperability tests use the rest")]
+mod node;
 #[path = "against_apache/process.rs"]
 #[allow(dead_code, reason = "the benchmark of one node uses the rest")]
 mod process;
@@ -54,7 +57,7 @@ use anyhow::ensure;
 use crate::cluster::{Cluster, Lanes};
 use crate::failures::Failure;
 use crate::load::{Load, Paced};
-use crate::mixed::Kind;
+use crate::node::Kind;
 use crate::shell::Stopwatch;
 use crate::table::Table;
 

@@ -11,7 +11,7 @@ use kafka_protocol::messages::{DescribeQuorumRequest, ElectLeadersRequest, Metad
 use kafka_shared::types::METADATA_TOPIC_NAME;
 
 use crate::load::{Connection, IN_FLIGHT, Load, batch, produce_frame, topic_name};
-use crate::mixed::Kind;
+use crate::node::Kind;
 use crate::process::{CpuTime, resident_mib};
 use crate::shell;
 use crate::trio::{IDS, Jvm, Trio};

@@ -161,7 +161,9 @@ impl QuorumController {
             }
             KRAFT_VERSION => return Ok(()),
             METADATA_VERSION => check_metadata_version(current, level, upgrade_type)?,
-            _ if supported(name).is_none() => return invalid("The feature is not known."),
+            _ if supported(name).is_none() => {
+                return invalid(&format!("Feature {name} not found."));
+            }
             // The metadata version may be raised by the same request.
             ELR_VERSION if level > 0 => {
                 let proposed = updates.get(METADATA_VERSION);
@@ -169,7 +171,8 @@ impl QuorumController {
                     proposed.map_or(self.metadata_version(), |update| update.max_version_level);
                 if metadata_version < ELR_SINCE {
                     return invalid(&format!(
-                        "It depends on {METADATA_VERSION} level {ELR_SINCE}."
+                        "{name} could not be set to {level} because it depends on \
+                         {METADATA_VERSION} level {ELR_SINCE}"
                     ));
                 }
             }

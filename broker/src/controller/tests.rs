@@ -498,7 +498,7 @@ fn features_go_only_where_all_can_follow() {
             + eligible.leader.replicas.version=1
             feature NONE
         feature no.such 0
-            feature INVALID_UPDATE_VERSION: The update failed for all features since the following feature had an error: Invalid update version 0 for feature no.such. The feature is not known.
+            feature INVALID_UPDATE_VERSION: The update failed for all features since the following feature had an error: Invalid update version 0 for feature no.such. Feature no.such not found.
         ",
     );
 }

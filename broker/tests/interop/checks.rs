@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use regex::Regex;
 
-use crate::mixed::Kind;
+use crate::node::Kind;
 use crate::ours::Ours;
 use crate::shell::{self, client_programs};
 use crate::trio::{Jvm, Trio};

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 
 use crate::admin::Admin;
-use crate::mixed::{Kind, Mixed};
+use crate::mixed::Mixed;
+use crate::node::Kind;
 use crate::{Case, apache, shell};
 
 const SETTINGS: &str = "log.dirs={folder}/data,{folder}/more\n\

@@ -36,7 +36,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::Case;
 use crate::load::name;
-use crate::mixed::Kind;
+use crate::node::Kind;
 use crate::trio::{IDS, Jvm, Trio};
 
 const TOPIC: &str = "t";

@@ -6,16 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 
 use crate::apache::{self, Apache};
+use crate::node::LOWERED;
 use crate::ours::Ours;
 use crate::{Case, shell};
-
-/// A level of each feature that our broker does not have.
-const LOWERED: [&str; 4] = [
-    "group.version=0",
-    "share.version=0",
-    "streams.version=0",
-    "transaction.version=0",
-];
 
 pub fn cases() -> Vec<Case> {
     vec![

@@ -19,7 +19,8 @@ use parking_lot::Mutex;
 
 use crate::admin::Admin;
 use crate::load::{client_config, name};
-use crate::mixed::{Kind, Mixed};
+use crate::mixed::Mixed;
+use crate::node::Kind;
 use crate::ping_pong::ledger::Ledger;
 use crate::ping_pong::producers::produce;
 use crate::shell::{self, Stopwatch};

@@ -14,7 +14,8 @@ use kafka_protocol::protocol::StrBytes;
 use kafka_shared::client::{Connection, ConnectionConfig};
 use kafka_shared::types::{Uuid, random_uuid};
 
-use crate::mixed::{CLUSTER_ID, Kind, Mixed};
+use crate::mixed::{CLUSTER_ID, Mixed};
+use crate::node::Kind;
 use crate::shell::{self, Stopwatch};
 use crate::{Case, apache};
 

@@ -22,6 +22,8 @@ mod groups;
 mod lifecycle;
 mod load;
 mod mixed;
+#[allow(dead_code, reason = "the benchmark of clusters uses the rest")]
+mod node;
 #[allow(dead_code, reason = "the benchmark against Apache Kafka uses the rest")]
 mod ours;
 mod ping_pong;

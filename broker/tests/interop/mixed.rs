@@ -2,92 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
+use rustix::process::Signal;
 
+use crate::node::{Kind, LOWERED, Node};
 use crate::proxy::Proxy;
-use crate::{apache, shell};
+use crate::shell;
 
 pub const CLUSTER_ID: &str = "6X8g3nShT-eMCtK--X86sw";
-
-/// Whose program a node runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Apache,
-    Ours,
-}
-
-/// One node.
-#[derive(Debug)]
-pub struct Node {
-    pub kind: Kind,
-    pub port: u16,
-    /// Where others are told to find this node, if they are told of a proxy.
-    proxy_port: Option<u16>,
-    folder: PathBuf,
-    process: Option<Child>,
-}
-
-impl Node {
-    pub fn data(&self) -> PathBuf {
-        self.folder.join("data")
-    }
-
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("server.log")).unwrap_or_default()
-    }
-
-    fn properties(&self) -> PathBuf {
-        self.folder.join("server.properties")
-    }
-
-    fn spawn(&mut self) -> anyhow::Result<()> {
-        let mut command = match self.kind {
-            Kind::Apache => {
-                let mut command = apache::java("pom.xml", None)?;
-                command.arg("kafka.Kafka").arg(self.properties());
-                command
-            }
-            Kind::Ours => {
-                let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-broker"));
-                command.arg("start").arg("--config").arg(self.properties());
-                command
-            }
-        };
-        let log = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.folder.join("server.log"))?;
-        let process = command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .context("start a node")?;
-        self.process = Some(process);
-        Ok(())
-    }
-
-    fn signal(&self, name: &str) -> anyhow::Result<()> {
-        let process = self.process.as_ref().context("the node runs")?;
-        let sent = Command::new("kill")
-            .arg(name)
-            .arg(process.id().to_string())
-            .status()?;
-        anyhow::ensure!(sent.success(), "kill {name} failed");
-        Ok(())
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            shell::kill(&mut process);
-        }
-    }
-}
 
 /// See the module's documentation. The controller is a node of its own, with id 100.
 #[derive(Debug)]
@@ -95,18 +18,12 @@ pub struct Mixed {
     nodes: BTreeMap<i32, Node>,
     /// Between all nodes, and in front of them for clients that want it.
     proxy: Option<Proxy>,
+    /// Where others are told to find a broker, if they are told of a proxy.
+    proxy_ports: Vec<u16>,
     folder: tempfile::TempDir,
 }
 
 pub const CONTROLLER: i32 = 100;
-
-/// A level of each feature that our broker does not have.
-pub const LOWERED: [&str; 4] = [
-    "transaction.version=0",
-    "group.version=0",
-    "share.version=0",
-    "streams.version=0",
-];
 
 impl Mixed {
     /// Starts brokers with these ids; `settings` are lines of server.properties for all of them, in
@@ -144,6 +61,7 @@ impl Mixed {
         let mut cluster = Self {
             nodes: BTreeMap::new(),
             proxy,
+            proxy_ports: Vec::new(),
             folder: tempfile::tempdir()?,
         };
         let port = shell::free_port()?;
@@ -157,12 +75,8 @@ impl Mixed {
         );
         let common = format!(
             "controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}\n\
-             controller.listener.names=CONTROLLER\n\
-             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,\
-             BETWEEN:PLAINTEXT\n\
              offsets.topic.replication.factor=3\noffsets.topic.num.partitions=4\n\
-             group.initial.rebalance.delay.ms=0\nlog.cleaner.dedupe.buffer.size=4194304\n\
-             {settings}\n"
+             group.initial.rebalance.delay.ms=0\n{settings}"
         );
         cluster.add(CONTROLLER, controller, port, &(listeners + &common))?;
         for (id, kind) in brokers {
@@ -171,7 +85,6 @@ impl Mixed {
                 "process.roles=broker\nlisteners=PLAINTEXT://127.0.0.1:{port}\n\
                  inter.broker.listener.name=PLAINTEXT\n"
             );
-            let mut proxy_port = None;
             if let Some(proxy) = &cluster.proxy {
                 let between = shell::free_port()?;
                 let proxied = proxy.listen_for(*id, between)?;
@@ -182,16 +95,15 @@ impl Mixed {
                      BETWEEN://127.0.0.1:{proxied}\n\
                      inter.broker.listener.name=BETWEEN\n"
                 );
-                proxy_port = Some(proxied);
+                cluster.proxy_ports.push(proxied);
             }
             cluster.add(*id, *kind, port, &(listeners + &common))?;
-            cluster.node(*id).proxy_port = proxy_port;
         }
         for node in cluster.nodes.values_mut() {
             node.spawn()?;
         }
         for (id, _) in brokers {
-            cluster.wait_for(*id)?;
+            cluster.wait_up(*id)?;
         }
         Ok(cluster)
     }
@@ -199,39 +111,17 @@ impl Mixed {
     /// Writes the settings of a node and formats its folder.
     fn add(&mut self, id: i32, kind: Kind, port: u16, settings: &str) -> anyhow::Result<()> {
         let folder = self.folder.path().join(format!("node-{id}"));
-        std::fs::create_dir_all(&folder)?;
-        let data = folder.join("data");
-        let text = format!("node.id={id}\nlog.dirs={}\n{settings}", data.display());
-        let text = text.replace("{folder}", &folder.display().to_string());
-        let node = Node {
-            kind,
-            port,
-            proxy_port: None,
-            folder,
-            process: None,
-        };
-        std::fs::write(node.properties(), text)?;
-        let mut format = vec!["format", "-t", CLUSTER_ID, "-c"];
-        let properties = node.properties().display().to_string();
-        format.push(&properties);
-        if id == CONTROLLER {
-            format.push("--standalone");
+        let node = Node::new(kind, port, folder)?;
+        node.configure(id, settings)?;
+        let (option, features) = if id == CONTROLLER {
             // What our brokers don't have yet, nobody may use.
-            for feature in LOWERED {
-                format.extend(["--feature", feature]);
-            }
+            ("--standalone", &LOWERED[..])
         } else {
-            format.push("--no-initial-controllers");
-        }
+            ("--no-initial-controllers", &[][..])
+        };
         let is_apache = self.proxy.is_none() || (id == CONTROLLER && kind == Kind::Apache);
-        let format: Vec<String> = format.into_iter().map(str::to_owned).collect();
-        if is_apache {
-            apache::tool("kafka-storage", &format, None)?.success()?;
-        } else {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-broker"));
-            command.args(&format);
-            shell::run(&mut command, None, Duration::from_secs(30))?.success()?;
-        }
+        let by = if is_apache { Kind::Apache } else { Kind::Ours };
+        node.format(by, CLUSTER_ID, &[option.to_owned()], features)?;
         self.nodes.insert(id, node);
         Ok(())
     }
@@ -255,16 +145,9 @@ impl Mixed {
         self.proxy.as_ref().expect("started behind proxies")
     }
 
-    fn wait_for(&mut self, id: i32) -> anyhow::Result<()> {
-        let node = self.node(id);
-        let port = node.port;
-        let up = shell::wait_until(Duration::from_secs(90), || shell::listens(port));
-        let node = self.node(id);
-        let ended = node.process.as_mut().map(Child::try_wait);
-        if !up || !matches!(ended, Some(Ok(None))) {
-            bail!("node {id} did not start:\n{}", node.log());
-        }
-        Ok(())
+    fn wait_up(&mut self, id: i32) -> anyhow::Result<()> {
+        let up = self.node(id).wait_up();
+        up.with_context(|| format!("node {id}"))
     }
 
     fn node(&mut self, id: i32) -> &mut Node {
@@ -278,7 +161,7 @@ impl Mixed {
 
     /// The folder of a node, which holds its data folder.
     pub fn folder(&self, id: i32) -> &Path {
-        &self.nodes[&id].folder
+        self.nodes[&id].folder()
     }
 
     pub fn kind(&self, id: i32) -> Kind {
@@ -300,30 +183,25 @@ impl Mixed {
 
     /// Where clients begin that are to go through the proxy.
     pub fn proxied_bootstrap(&self) -> String {
-        let ports = self.brokers().filter_map(|(_, node)| node.proxy_port);
+        let ports = self.proxy_ports.iter();
         let addresses: Vec<String> = ports.map(|port| format!("127.0.0.1:{port}")).collect();
         addresses.join(",")
     }
 
     /// SIGKILL.
     pub fn kill(&mut self, id: i32) {
-        if let Some(mut process) = self.node(id).process.take() {
-            shell::kill(&mut process);
-        }
+        self.node(id).kill();
     }
 
     /// SIGTERM, and waits for the end.
     pub fn stop(&mut self, id: i32) -> anyhow::Result<()> {
-        match self.node(id).process.take() {
-            Some(mut process) => shell::terminate(&mut process, Duration::from_secs(60)),
-            None => Ok(()),
-        }
+        self.node(id).stop()
     }
 
     /// Starts a stopped node again, and waits until it listens.
     pub fn up(&mut self, id: i32) -> anyhow::Result<()> {
-        self.node(id).spawn()?;
-        self.wait_for(id)
+        let up = self.node(id).up();
+        up.with_context(|| format!("node {id}"))
     }
 
     /// Starts a stopped node again as another program.
@@ -334,15 +212,15 @@ impl Mixed {
 
     /// Whether a node's process runs, or was never stopped by this test.
     pub fn is_up(&self, id: i32) -> bool {
-        self.nodes[&id].process.is_some()
+        self.nodes[&id].is_started()
     }
 
     pub fn pause(&mut self, id: i32) -> anyhow::Result<()> {
-        self.node(id).signal("-STOP")
+        self.node(id).signal(Signal::STOP)
     }
 
     pub fn resume(&mut self, id: i32) -> anyhow::Result<()> {
-        self.node(id).signal("-CONT")
+        self.node(id).signal(Signal::CONT)
     }
 
     /// The folder of a partition's replica.
@@ -361,13 +239,8 @@ impl Mixed {
 
     /// What each node has said, the last lines of it.
     pub fn logs(&self) -> String {
-        let tail = |(id, node): (&i32, &Node)| {
-            let log = node.log();
-            let lines: Vec<&str> = log.lines().rev().take(25).collect();
-            let lines: Vec<&str> = lines.into_iter().rev().collect();
-            format!("--- node {id} ({:?})\n{}\n", node.kind, lines.join("\n"))
-        };
-        self.nodes.iter().map(tail).collect()
+        let nodes = self.nodes.iter();
+        nodes.map(|(id, node)| node.log_end(*id)).collect()
     }
 }
 

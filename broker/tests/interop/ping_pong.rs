@@ -22,7 +22,8 @@ use self::producers::{Running, Stock, produce};
 use crate::Case;
 use crate::admin::Admin;
 use crate::load::client_config;
-use crate::mixed::{Kind, Mixed};
+use crate::mixed::Mixed;
+use crate::node::Kind;
 use crate::shell::{self, Stopwatch};
 
 /// Short times, so that much happens.

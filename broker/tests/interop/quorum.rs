@@ -10,25 +10,16 @@ mod random;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::{Child, Command};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use kafka_shared::types::{Endpoint, METADATA_TOPIC_NAME, random_uuid, uuid_to_base64};
 
 use self::admin::Admin;
+use crate::node::{Kind, LOWERED, Node};
 use crate::{Case, apache, shell};
 
-const UP: Duration = Duration::from_secs(180);
 const SOON: Duration = Duration::from_secs(60);
-
-/// Levels at which our nodes can be brokers too.
-const FEATURES: [&str; 4] = [
-    "group.version=0",
-    "share.version=0",
-    "streams.version=0",
-    "transaction.version=0",
-];
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -49,6 +40,11 @@ pub fn cases() -> Vec<Case> {
             from_apache_to_ours,
         ),
         Case::new(
+            "quorum: at every metadata.version, registrations, upgrades and operations are judged and \
+             written as Apache's controller does",
+            random::levels::climb,
+        ),
+        Case::new(
             "quorum: random operations have the same answers and records at Apache's controller and ours",
             random::side_by_side,
         ),
@@ -59,81 +55,8 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Apache,
-    Ours,
-}
-
-struct Node {
-    kind: Kind,
-    port: u16,
-    folder: PathBuf,
-    process: Option<Child>,
-}
-
-impl Node {
-    fn properties(&self) -> PathBuf {
-        self.folder.join("server.properties")
-    }
-
-    fn metadata_dir(&self) -> PathBuf {
-        self.folder
-            .join("data")
-            .join(format!("{METADATA_TOPIC_NAME}-0"))
-    }
-
-    fn spawn(&mut self) -> anyhow::Result<()> {
-        let mut command = match self.kind {
-            Kind::Apache => {
-                let mut command = apache::java("pom.xml", None)?;
-                command.arg("kafka.Kafka");
-                command
-            }
-            Kind::Ours => {
-                let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-broker"));
-                command.args(["start", "--config"]);
-                command
-            }
-        };
-        command.arg(self.properties());
-        self.process = Some(apache::spawn_server(&mut command, &self.folder)?);
-        Ok(())
-    }
-
-    fn is_up(&mut self) -> bool {
-        let ended = self.process.as_mut().map(Child::try_wait);
-        matches!(ended, Some(Ok(None))) && shell::listens(self.port)
-    }
-
-    fn wait_up(&mut self) -> anyhow::Result<()> {
-        let up = shell::wait_until(UP, || self.is_up());
-        ensure!(up, "a node did not start:\n{}", self.log());
-        Ok(())
-    }
-
-    fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            shell::kill(&mut process);
-        }
-    }
-
-    fn stop(&mut self) -> anyhow::Result<()> {
-        match self.process.take() {
-            Some(mut process) => shell::terminate(&mut process, SOON),
-            None => Ok(()),
-        }
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("server.log")).unwrap_or_default()
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        self.kill();
-    }
+fn metadata_dir(node: &Node) -> PathBuf {
+    node.data().join(format!("{METADATA_TOPIC_NAME}-0"))
 }
 
 /// Nodes below 10 are controllers, the others brokers.
@@ -166,22 +89,13 @@ impl Cluster {
             if is_controller(*id) {
                 cluster.controllers.push((*id, port));
             }
-            cluster.add(*id, *kind, port);
+            let folder = cluster.folder.path().join(id.to_string());
+            cluster.nodes.insert(*id, Node::new(*kind, port, folder)?);
         }
         for id in cluster.nodes.keys() {
             cluster.configure(*id)?;
         }
         Ok(cluster)
-    }
-
-    fn add(&mut self, id: i32, kind: Kind, port: u16) {
-        let node = Node {
-            kind,
-            port,
-            folder: self.folder.path().join(id.to_string()),
-            process: None,
-        };
-        self.nodes.insert(id, node);
     }
 
     fn configure(&self, id: i32) -> anyhow::Result<()> {
@@ -203,39 +117,17 @@ impl Cluster {
             format!("controller.quorum.bootstrap.servers={servers}")
         };
         let text = format!(
-            "process.roles={role}\nnode.id={id}\nlisteners={listener}://127.0.0.1:{}\n{quorum}\n\
-             controller.listener.names=CONTROLLER\ninter.broker.listener.name=PLAINTEXT\n\
-             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
-             log.dirs={}\noffsets.topic.replication.factor=1\n\
-             log.cleaner.dedupe.buffer.size=2000000\n{}",
-            node.port,
-            node.folder.join("data").display(),
-            self.settings,
+            "process.roles={role}\nlisteners={listener}://127.0.0.1:{}\n{quorum}\n\
+             inter.broker.listener.name=PLAINTEXT\noffsets.topic.replication.factor=1\n{}",
+            node.port, self.settings,
         );
-        std::fs::create_dir_all(&node.folder)?;
-        std::fs::write(node.properties(), text)?;
-        Ok(())
+        node.configure(id, &text)
     }
 
     /// Formats a node with its own kind's program.
     fn format(&self, id: i32, options: &[String]) -> anyhow::Result<()> {
         let node = &self.nodes[&id];
-        let mut args = vec!["format".to_owned()];
-        args.extend(["-t".to_owned(), self.cluster_id.clone(), "-c".to_owned()]);
-        args.push(node.properties().display().to_string());
-        args.extend_from_slice(options);
-        for feature in FEATURES {
-            args.extend(["--feature".to_owned(), feature.to_owned()]);
-        }
-        match node.kind {
-            Kind::Apache => apache::tool("kafka-storage", &args, None)?.success()?,
-            Kind::Ours => {
-                let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-broker"));
-                command.args(&args);
-                shell::run(&mut command, None, SOON)?.success()?
-            }
-        };
-        Ok(())
+        node.format(node.kind, &self.cluster_id, options, &LOWERED)
     }
 
     /// The option that names the first voters.
@@ -291,7 +183,7 @@ impl Cluster {
                 self.node(id).kill();
             }
         }
-        let dirs: Vec<_> = self.nodes.values().map(Node::metadata_dir).collect();
+        let dirs: Vec<_> = self.nodes.values().map(metadata_dir).collect();
         kept::compare(&dirs)
     }
 }

@@ -12,7 +12,8 @@ use kafka_shared::client::Client;
 
 use crate::admin::Admin;
 use crate::load::{Acknowledged, produce};
-use crate::mixed::{Kind, Mixed, segments};
+use crate::mixed::{Mixed, segments};
+use crate::node::Kind;
 use crate::shell::{self, Stopwatch};
 use crate::{Case, apache};
 

@@ -34,7 +34,8 @@ use crate::Case;
 use crate::admin::Admin;
 use crate::clients::StockClient;
 use crate::load::name;
-use crate::mixed::{Kind, segments};
+use crate::mixed::segments;
+use crate::node::Kind;
 use crate::shell;
 use crate::trio::{IDS, Jvm, Trio};
 

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::mixed::{CONTROLLER, Kind, Mixed};
+use crate::mixed::{CONTROLLER, Mixed};
+use crate::node::Kind;
 use crate::proxy::{CLIENTS, Condition, Link};
 use crate::shell::Stopwatch;
 

@@ -13,6 +13,7 @@
 //! `KAFKA_RANDOM_OPS` is the number of operations and `KAFKA_RANDOM_SEED` the seed, where they are
 //! not to be those of every day.
 
+pub mod levels;
 pub mod mirror;
 mod ops;
 mod target;
@@ -22,13 +23,13 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use self::mirror::Mirror;
 use self::ops::{BROKERS, Op, Random, Registration, draw};
 use self::target::Target;
 use super::admin::Admin;
-use super::{Cluster, Kind, SOON, kept};
+use super::{Cluster, Kind, SOON, kept, metadata_dir};
 use crate::shell::{self, Stopwatch};
 
 /// How many differences are told before it is enough.
@@ -66,7 +67,23 @@ impl Side {
             cluster.node(id).spawn()?;
         }
         let target = Target::new(vec![cluster.endpoint(1)], &cluster.cluster_id, ports);
-        let mirror = Mirror::new(&cluster.nodes[&1].metadata_dir());
+        let mirror = Mirror::new(&metadata_dir(&cluster.nodes[&1]));
+        Ok(Self {
+            cluster,
+            target,
+            mirror,
+        })
+    }
+
+    /// A voter without a standby, in a static quorum.
+    fn start_alone(kind: Kind, options: &[String], ports: &[u16]) -> anyhow::Result<Self> {
+        let mut cluster = Cluster::new(&[(1, kind)], true)?;
+        cluster.settings = SETTINGS.to_owned();
+        cluster.configure(1)?;
+        cluster.format(1, options)?;
+        cluster.node(1).spawn()?;
+        let target = Target::new(vec![cluster.endpoint(1)], &cluster.cluster_id, ports);
+        let mirror = Mirror::new(&metadata_dir(&cluster.nodes[&1]));
         Ok(Self {
             cluster,
             target,
@@ -325,14 +342,6 @@ fn is_code(word: &str) -> bool {
     word.len() > 3 && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
 }
 
-fn signal(cluster: &Cluster, id: i32, signal: Signal) -> anyhow::Result<()> {
-    let process = cluster.nodes[&id]
-        .process
-        .as_ref()
-        .context("a running node")?;
-    Ok(kill_process(Pid::from_child(process), signal)?)
-}
-
 pub fn in_turn() -> anyhow::Result<()> {
     let count = number("KAFKA_RANDOM_OPS", 250)?;
     let mut random = Random::new(number("KAFKA_RANDOM_SEED", 2)? as u64);
@@ -366,7 +375,7 @@ pub fn in_turn() -> anyhow::Result<()> {
         let leader = leader(&cluster)?;
         *led.entry(leader).or_default() += 1;
         // The log of whoever leads is the one that says what is there to be changed.
-        let mut mirror = Mirror::new(&cluster.nodes[&leader].metadata_dir());
+        let mut mirror = Mirror::new(&metadata_dir(&cluster.nodes[&leader]));
         for n in 0..per_leader {
             mirror.read()?;
             let op = match first.get(done + n) {
@@ -376,12 +385,12 @@ pub fn in_turn() -> anyhow::Result<()> {
             runtime.block_on(target.perform(&op, &mirror.image))?;
         }
         done += per_leader;
-        signal(&cluster, leader, Signal::STOP)?;
+        cluster.node(leader).signal(Signal::STOP)?;
         let is_followed = shell::wait_until(
             SOON,
             || matches!(asked_leader(&cluster, leader), Some(other) if other != leader),
         );
-        signal(&cluster, leader, Signal::CONT)?;
+        cluster.node(leader).signal(Signal::CONT)?;
         ensure!(is_followed, "nobody follows {leader}");
     }
     let repeated = target.repeated;
@@ -433,14 +442,10 @@ impl Cluster {
                 self.node(id).kill();
             }
         }
-        let dirs: Vec<_> = self
-            .nodes
-            .values()
-            .map(|node| node.metadata_dir())
-            .collect();
+        let dirs: Vec<_> = self.nodes.values().map(metadata_dir).collect();
         kept::compare(&dirs)?;
         let nodes: Vec<_> = (self.nodes.values())
-            .map(|node| (node.metadata_dir(), node.kind == Kind::Apache))
+            .map(|node| (metadata_dir(node), node.kind == Kind::Apache))
             .collect();
         kept::compare_strictly(&nodes)
     }
