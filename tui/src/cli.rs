@@ -13,6 +13,7 @@ mod clusters;
 mod connect;
 mod groups;
 mod local;
+mod offsets;
 mod reassign;
 mod screens;
 mod show;
@@ -251,6 +252,10 @@ pub enum GroupsCommand {
         #[command(flatten)]
         change: ChangeArgs,
     },
+    /// Set a group's committed offsets; shows what would be unless told to execute it
+    Reset(offsets::ResetArgs),
+    /// Remove a group's committed offsets for topics that none of its members reads
+    DeleteOffsets(offsets::ForgetArgs),
 }
 
 /// Whose settings.

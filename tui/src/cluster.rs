@@ -13,6 +13,7 @@
 mod admin;
 mod configs;
 pub mod consumer_protocol;
+mod group_offsets;
 mod groups;
 mod log_dirs;
 mod messages;

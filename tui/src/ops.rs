@@ -14,6 +14,7 @@
 
 mod action;
 mod execute;
+pub mod offsets;
 mod plan;
 mod planning;
 pub mod reassign;
@@ -25,6 +26,7 @@ pub use action::{
     Action, AddPartitions, AlterConfigs, ConfigChange, CreateTopic, ProduceMessage, Reassign,
 };
 pub use execute::{check, execute};
+pub use offsets::{AlterOffsets, ResetRequest, ResetScope, ResetTo};
 pub use plan::{Change, Danger, ItemReport, Plan, Report, Verification};
 pub use planning::{plan, topic_name_fault};
 pub use verify::verify;

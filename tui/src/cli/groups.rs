@@ -8,13 +8,18 @@ use crate::ops::Action;
 use crate::output;
 
 use super::change::execute;
-use super::{GlobalArgs, GroupsCommand, Io, Session, shared};
+use super::{GlobalArgs, GroupsCommand, Io, Session, offsets, shared};
 
 pub(super) async fn run(
     global: &GlobalArgs,
     command: GroupsCommand,
     io: &mut Io<'_>,
 ) -> Result<u8, Fault> {
+    let command = match command {
+        GroupsCommand::Reset(args) => return offsets::reset(global, args, io).await,
+        GroupsCommand::DeleteOffsets(args) => return offsets::forget(global, args, io).await,
+        command => command,
+    };
     let mut session = Session::open(global).await?;
     let metadata = session.metadata()?;
     let groups = session.client.groups_in(&metadata).await?;
@@ -59,6 +64,8 @@ pub(super) async fn run(
             read(&mut session, &wanted).await?;
             execute(global, &session, Action::DeleteGroups(ids), change, io).await
         }
+        // Handled above.
+        GroupsCommand::Reset(_) | GroupsCommand::DeleteOffsets(_) => Ok(0),
     }
 }
 

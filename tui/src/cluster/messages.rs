@@ -8,6 +8,7 @@
 //! - What was read is reported with the result, and so is what could not be read.
 //! - Nothing is held beyond the limits: a tail's queue is bounded, and a slow reader slows it down.
 
+mod at;
 mod fetch;
 mod merge;
 

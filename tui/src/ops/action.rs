@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Assignment, ConfigResource, TopicPartition};
 
+use super::offsets::AlterOffsets;
 use super::serial;
 
 /// One change of a cluster. It is written to files as it is, as what undoes another one.
@@ -20,6 +21,8 @@ pub enum Action {
     /// Elects the preferred leader of each partition.
     ElectPreferredLeaders(#[serde(with = "serial::partitions")] Vec<TopicPartition>),
     DeleteGroups(Vec<String>),
+    /// New committed offsets of a group.
+    AlterOffsets(AlterOffsets),
 }
 
 /// A new topic. `None` means the broker's default.

@@ -33,7 +33,8 @@ pub async fn check(client: &ClusterClient, plan: &Plan) -> Result<Report, Fault>
         | Action::Reassign(_)
         | Action::CancelReassignments(_)
         | Action::ElectPreferredLeaders(_)
-        | Action::DeleteGroups(_) => {}
+        | Action::DeleteGroups(_)
+        | Action::AlterOffsets(_) => {}
     }
     Ok(report)
 }
@@ -94,6 +95,10 @@ pub async fn execute(client: &ClusterClient, plan: &Plan) -> Result<Report, Faul
                     outcome.map(|()| "deleted".to_owned()),
                 );
             }
+        }
+        Action::AlterOffsets(alter) => {
+            let outcomes = client.alter_offsets(alter).await?;
+            add_partitions(&mut report, outcomes, "set");
         }
     }
     Ok(report)

@@ -27,6 +27,9 @@ pub struct Change {
     pub subject: String,
     pub before: Option<String>,
     pub after: Option<String>,
+    /// What there is to know of it, beside the values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// What an action would do.

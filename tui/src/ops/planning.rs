@@ -5,6 +5,7 @@
 
 mod configs;
 mod groups;
+mod offsets;
 mod partitions;
 mod topics;
 
@@ -45,6 +46,7 @@ fn plan_of(
         Action::CancelReassignments(list) => partitions::cancel(list, metadata, snapshot),
         Action::ElectPreferredLeaders(list) => partitions::elect(list, metadata),
         Action::DeleteGroups(ids) => groups::delete(ids, metadata, snapshot),
+        Action::AlterOffsets(alter) => offsets::alter(alter, metadata, snapshot),
     }
 }
 
@@ -76,6 +78,7 @@ impl Plan {
             subject: subject.into(),
             before,
             after,
+            note: None,
         });
     }
 }

@@ -139,6 +139,7 @@ pub async fn read(client: &ClusterClient, action: &Action) -> Vec<Update> {
             let configs = configs.map(Arc::new).map_err(Arc::new);
             vec![Update::Configs(alter.resource.clone(), configs)]
         }
+        Action::AlterOffsets(alter) => super::offsets::read_group(client, &alter.group).await,
         Action::Reassign(_) | Action::CancelReassignments(_) => {
             let running = client.reassignments().await;
             vec![Update::Reassignments(

@@ -1,9 +1,10 @@
 //! Reads the cluster again and compares it with a plan that was executed.
 
 use crate::cluster::ClusterClient;
-use crate::model::{Assignment, ClusterMetadata, Fault, FaultKind, TopicPartition};
+use crate::model::{Assignment, ClusterMetadata, Committed, Fault, FaultKind, TopicPartition};
 
 use super::action::{Action, AlterConfigs, ConfigChange};
+use super::offsets::AlterOffsets;
 use super::plan::{Plan, Verification};
 
 /// Says whether the cluster is as planned.
@@ -14,6 +15,10 @@ pub async fn verify(client: &ClusterClient, plan: &Plan) -> Result<Verification,
     match &plan.action {
         Action::AlterConfigs(alter) => verify_configs(client, alter).await,
         Action::DeleteGroups(ids) => verify_groups_gone(client, ids).await,
+        Action::AlterOffsets(alter) => {
+            let now = client.committed_by(&alter.group).await?;
+            Ok(compare_offsets(alter, &now))
+        }
         // A produced record is verified by its acknowledgement, which names its offset.
         Action::Produce(_) => Ok(Verification::Done),
         Action::Reassign(_) | Action::CancelReassignments(_) => {
@@ -54,6 +59,19 @@ fn differs(detail: impl Into<String>) -> Verification {
     Verification::Differs {
         detail: detail.into(),
     }
+}
+
+/// Compares what a group has committed with what it should have.
+fn compare_offsets(alter: &AlterOffsets, now: &Committed) -> Verification {
+    for change in alter.changes.iter().filter(|change| change.is_change()) {
+        let found = now.partition(&change.topic, change.partition);
+        let found = found.and_then(|commit| commit.offset);
+        if found != change.to.as_ref().map(|to| to.offset) {
+            let found = found.map_or("nothing".to_owned(), |offset| offset.to_string());
+            return differs(format!("{found} is committed for {}", change.key()));
+        }
+    }
+    Verification::Done
 }
 
 /// Compares topics and leaders with what an action wanted.

@@ -4,6 +4,7 @@ mod brokers;
 mod changes;
 mod clusters;
 mod groups;
+mod offsets;
 mod stop;
 mod topics;
 mod undo;
@@ -13,6 +14,7 @@ pub use brokers::{BrokerRow, BrokersJson, LocalJson, brokers};
 pub use changes::{DoneJson, MoveRow, MovesJson, PlanJson, moves};
 pub use clusters::{ClusterDoneJson, ClusterRow, ClusterTestJson, ClusterTestRow, ClustersJson};
 pub use groups::{GroupJson, GroupRow, GroupsJson, LagRow, MemberRow, MissingPart, group, groups};
+pub use offsets::{OffsetRow, OffsetsJson};
 pub use stop::{MayStopJson, may_stop};
 pub use topics::{
     ConfigRow, ConfigsJson, PartitionRow, TopicJson, TopicRow, TopicsJson, configs, topic, topics,

@@ -61,6 +61,7 @@ pub enum Id {
     Copy,
     CreateTopic,
     Delete,
+    DeleteOffsets,
     Diff,
     Down,
     DrainBroker,
@@ -99,6 +100,7 @@ pub enum Id {
     Reassignments,
     Refresh,
     ResetConfig,
+    ResetOffsets,
     SeekEnd,
     SeekOffset,
     SeekStart,
@@ -313,7 +315,10 @@ pub const COMMANDS: &[Command] = &[
     command(Id::ElectPreferred, Scope::Topic, "elect", &[Char('e')], "elect the preferred leaders").writes().hint("elect"),
     command(Id::Delete, Scope::Topic, "delete", &[Char('D')], "delete this topic").writes().hint("delete"),
 
+    command(Id::ResetOffsets, Scope::Groups, "reset", &[Char('o')], "set where the selected group goes on").writes().hint("offsets"),
     command(Id::Delete, Scope::Groups, "delete", &[Char('D')], "delete the marked groups or the selected one").writes().hint("delete"),
+    command(Id::ResetOffsets, Scope::Group, "reset", &[Char('o')], "set where this group goes on, or the marked topics of it").writes().hint("offsets"),
+    command(Id::DeleteOffsets, Scope::Group, "forget", &[Char('x')], "remove what is committed for the topic of the selected partition").writes().hint("forget topic"),
     command(Id::Delete, Scope::Group, "delete", &[Char('D')], "delete this group").writes().hint("delete"),
 
     command(Id::Tail, Scope::Messages, "tail", &[Char('t')], "follow new messages").hint("tail"),

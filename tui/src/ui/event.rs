@@ -10,7 +10,8 @@ use crate::clusters::{ClustersFile, Entry, Target};
 use crate::local::{LocalBroker, Outcomes};
 use crate::model::{Fault, Message, ReadReport, Taken, Update};
 use crate::ops::undo;
-use crate::ops::{Plan, Report, Verification};
+use crate::ops::{AlterOffsets, Plan, Report, Verification};
+use crate::ui::screens::ResetWish;
 
 /// Names one job among all of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,6 +63,8 @@ pub enum Answer {
     Clusters(Result<ClustersFile, Fault>),
     /// Saved, tested or removed: what to say, and the clusters afterwards.
     ClusterDone(Result<(String, ClustersFile), Fault>),
+    /// What a group's offsets would become.
+    ResetPrepared(Result<Arc<AlterOffsets>, Fault>),
     /// The last lines of the log of the broker of that name.
     LocalLog(Result<(String, Vec<String>), Fault>),
 }
@@ -149,6 +152,11 @@ pub enum Effect {
     ReadMessages {
         job: JobId,
         read: ReadMessages,
+    },
+    /// Reads what new offsets for a group come to.
+    PrepareReset {
+        job: JobId,
+        wish: Box<ResetWish>,
     },
     TailMessages {
         job: JobId,

@@ -6,6 +6,7 @@
 //!   a cluster is followed to its answer.
 //! - Leaving a cluster ends its polling.
 
+mod groups;
 mod saved;
 
 use std::collections::HashMap;
@@ -150,6 +151,11 @@ impl Runner {
                 self.start(job, "ui-read", move |client| async move {
                     let result = within("read messages", client.read_messages(&read)).await;
                     Answer::Read(result)
+                });
+            }
+            Effect::PrepareReset { job, wish } => {
+                self.start(job, "ui-reset", move |client| {
+                    groups::prepare(client, *wish)
                 });
             }
             Effect::TailMessages { job, topic } => self.tail(job, topic),

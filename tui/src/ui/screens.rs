@@ -16,12 +16,14 @@ mod overview;
 mod quorum;
 mod reassign;
 mod reassignments;
+mod reset;
 mod start;
 mod stop;
 mod topic;
 mod topics;
 
 pub use forms::{connect_form, create_topic_form};
+pub use reset::{ResetDialog, ResetWish};
 
 use crate::ui::cx::Cx;
 use crate::ui::screen::{Place, Screen};

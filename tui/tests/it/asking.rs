@@ -22,13 +22,13 @@ fn program(bootstrap: &[Endpoint], args: &[&str]) -> Command {
 }
 
 /// Runs it to its end beside the broker, which shares this process.
-async fn run(bootstrap: &[Endpoint], args: &[&str]) -> Output {
+pub async fn run(bootstrap: &[Endpoint], args: &[&str]) -> Output {
     let child = program(bootstrap, args).spawn().expect("the program runs");
     let waited = kafka_shared::task::spawn_blocking("wait", move || child.wait_with_output());
     waited.await.expect("it is waited for").expect("it ends")
 }
 
-fn document(output: &Output, code: i32) -> Value {
+pub fn document(output: &Output, code: i32) -> Value {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{errors}");
     serde_json::from_slice(&output.stdout).expect("a document")

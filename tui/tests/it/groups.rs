@@ -10,13 +10,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 
-struct TestMember {
+pub struct TestMember {
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl TestMember {
-    fn start(bootstrap: &[Endpoint], group: &str, topic: &str) -> Self {
+    pub fn start(bootstrap: &[Endpoint], group: &str, topic: &str) -> Self {
         let stop = CancellationToken::new();
         let (client, stopped) = (client(bootstrap), stop.clone());
         let options = MemberOptions {
@@ -31,13 +31,16 @@ impl TestMember {
         Self { stop, task }
     }
 
-    async fn leave(self) {
+    pub async fn leave(self) {
         self.stop.cancel();
         self.task.await.expect("the member ends in order");
     }
 }
 
-async fn group(client: &ClusterClient, id: &str) -> Option<(Arc<Group>, Arc<GroupDescription>)> {
+pub async fn group(
+    client: &ClusterClient,
+    id: &str,
+) -> Option<(Arc<Group>, Arc<GroupDescription>)> {
     let groups = client.groups().await.ok()?;
     let group = Arc::clone(groups.groups.get(id)?);
     let described = client
@@ -48,7 +51,7 @@ async fn group(client: &ClusterClient, id: &str) -> Option<(Arc<Group>, Arc<Grou
 }
 
 /// Waits until the group is stable with its four partitions over so many members.
-async fn shared_by(client: &ClusterClient, id: &str, members: usize) {
+pub async fn shared_by(client: &ClusterClient, id: &str, members: usize) {
     eventually("the group is stable", || async {
         let Some((_, group)) = group(client, id).await else {
             return false;

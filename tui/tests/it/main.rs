@@ -6,6 +6,7 @@ mod cluster;
 mod groups;
 mod local_cluster;
 mod messages;
+mod offsets;
 mod produce;
 mod screens;
 #[allow(dead_code, reason = "the interoperability tests use the rest")]

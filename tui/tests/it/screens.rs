@@ -3,6 +3,7 @@
 
 mod actions;
 mod clusters;
+mod groups;
 mod leaving;
 mod local;
 mod seeing;

@@ -18,7 +18,7 @@ use crate::model::{Fault, Header, Message, PartError, Topic};
 use super::super::wire::{ClusterClient, client_fault};
 
 /// Newer versions name topics by id only.
-const FETCH_BY_NAME: i16 = 12;
+pub(super) const FETCH_BY_NAME: i16 = 12;
 
 /// Asked for of one partition at a time: about what a screen shows, and a batch or two.
 const PARTITION_BYTES: i32 = 1024 * 1024;

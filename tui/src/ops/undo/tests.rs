@@ -21,6 +21,7 @@ fn change(before: &str, after: &str) -> Change {
         subject: "retention.ms".to_owned(),
         before: Some(before.to_owned()),
         after: Some(after.to_owned()),
+        note: None,
     }
 }
 

@@ -51,10 +51,16 @@ impl Printable for PlanJson {
         for change in &self.changes {
             let before = change.before.as_deref().unwrap_or("(none)");
             let after = change.after.as_deref().unwrap_or("(none)");
+            let note = match &change.note {
+                Some(note) => format!("  ({note})"),
+                None => String::new(),
+            };
             let _ = match (&change.before, &change.after) {
-                (None, Some(after)) => writeln!(text, "  {}: {after}", change.subject),
-                (Some(before), None) => writeln!(text, "  {}: {before} -> gone", change.subject),
-                _ => writeln!(text, "  {}: {before} -> {after}", change.subject),
+                (None, Some(after)) => writeln!(text, "  {}: {after}{note}", change.subject),
+                (Some(before), None) => {
+                    writeln!(text, "  {}: {before} -> gone{note}", change.subject)
+                }
+                _ => writeln!(text, "  {}: {before} -> {after}{note}", change.subject),
             };
         }
         if let Some(moves) = self.moves.filter(|moves| *moves > 0) {

@@ -9,6 +9,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 use ratatui::text::Span;
 use tui_input::Input;
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::clusters::confirmation;
 use crate::model::Fault;
@@ -307,9 +308,11 @@ impl Lines {
             let cut = |text: &str, room: usize| format::cut(&format::clean(text), room);
             match (&change.before, &change.after) {
                 (Some(before), Some(after)) => {
-                    spans.push(Span::styled(cut(before, room / 2), theme.dim));
+                    let before = cut(before, room / 2);
+                    let left = room.saturating_sub(before.width() + 3);
+                    spans.push(Span::styled(before, theme.dim));
                     spans.push(Span::styled(" → ", theme.dim));
-                    spans.push(Span::styled(cut(after, room / 2), theme.good));
+                    spans.push(Span::styled(cut(after, left), theme.good));
                 }
                 (None, Some(after)) => spans.push(Span::styled(cut(after, room), theme.good)),
                 (Some(before), None) => {
@@ -320,6 +323,12 @@ impl Lines {
                     spans.push(Span::styled(" → removed", theme.bad));
                 }
                 (None, None) => {}
+            }
+            if let Some(note) = &change.note {
+                let used: usize = spans.iter().map(|span| span.content.width()).sum();
+                let left = self.width.saturating_sub(used + 2);
+                let note = format::cut(&format::clean(note), left);
+                spans.push(Span::styled(format!("  {note}"), theme.text));
             }
             self.lines.push(spans);
         }

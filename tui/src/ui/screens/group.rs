@@ -2,7 +2,7 @@
 
 mod members;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use ratatui::buffer::Buffer;
@@ -11,15 +11,16 @@ use ratatui::style::Style;
 use ratatui::text::Span;
 
 use self::members::{differences, member_name, owners_of, owns};
-use super::{cells, groups, topics};
+use super::{ResetDialog, cells, groups, topics};
 use crate::cluster::Interest;
 use crate::derive::{GroupLag, Lag, PartitionLag};
 use crate::model::{GroupDescription, GroupKind, GroupState, Member};
 use crate::ops::Action;
+use crate::ops::offsets::forget_topic;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::format;
-use crate::ui::screen::{Changed, Part, Place, Screen, Step};
+use crate::ui::screen::{Changed, Part, Place, Screen, Step, Toast};
 use crate::ui::widgets::frame;
 use crate::ui::widgets::list::{Column, Key, List, Named, Rows};
 
@@ -376,6 +377,22 @@ impl GroupScreen {
         self.lag = lag;
     }
 
+    /// The marked partitions as the form writes them.
+    fn marked_topics(&self) -> Option<String> {
+        if self.lags.n_marked() == 0 {
+            return None;
+        }
+        let marked = self.lags.chosen();
+        let mut topics: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for row in &marked {
+            let ids = topics.entry(&row.lag.topic).or_default();
+            ids.push(row.lag.partition.to_string());
+        }
+        let text = |(topic, ids): (&str, Vec<String>)| format!("{topic}:{}", ids.join(","));
+        let texts: Vec<String> = topics.into_iter().map(text).collect();
+        (!texts.is_empty()).then(|| texts.join(" "))
+    }
+
     fn draw_summary(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
         let theme = cx.theme;
         let group = cx
@@ -580,6 +597,17 @@ impl Screen for GroupScreen {
                 Pane::Members | Pane::History => Vec::new(),
             },
             Id::Delete => vec![Step::Plan(Action::DeleteGroups(vec![self.id.clone()]))],
+            Id::ResetOffsets => {
+                let dialog = ResetDialog::new(&self.id, self.marked_topics().as_deref());
+                vec![Step::Dialog(Box::new(dialog))]
+            }
+            Id::DeleteOffsets => {
+                let row = self.lags.selected_row()?;
+                match forget_topic(cx.snapshot, &self.id, &row.lag.topic) {
+                    Ok(alter) => vec![Step::Plan(Action::AlterOffsets(alter))],
+                    Err(fault) => vec![Step::Say(Toast::fault(&fault))],
+                }
+            }
             Id::Copy => match self.pane {
                 Pane::Members => topics::copy(&self.members.selected_row()?.id, cx),
                 Pane::Lag => topics::copy(&self.lags.selected_row()?.name, cx),

@@ -9,7 +9,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
-use super::{cells, topics};
+use super::{ResetDialog, cells, topics};
 use crate::cluster::Interest;
 use crate::derive::{GroupLag, GroupTotals, group_totals, lag_in};
 use crate::model::{Committed, Fault, FaultKind, Group, GroupDescription, GroupKind, GroupState};
@@ -371,6 +371,12 @@ impl Screen for GroupsScreen {
         Some(match command {
             Id::Open => vec![Step::Push(Place::Group(row.group.id.to_string()))],
             Id::Delete => vec![Step::Plan(Action::DeleteGroups(self.chosen()))],
+            Id::ResetOffsets => {
+                vec![Step::Dialog(Box::new(ResetDialog::new(
+                    &row.group.id,
+                    None,
+                )))]
+            }
             Id::Copy => topics::copy(&row.group.id, cx),
             _ => return None,
         })
