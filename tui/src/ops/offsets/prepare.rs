@@ -149,10 +149,8 @@ pub async fn read_group(client: &ClusterClient, group: &str) -> Vec<Update> {
         Err(fault) => return vec![Update::Groups(Err(Arc::new(fault)))],
     };
     let listed: Vec<Arc<Group>> = groups.groups.get(group).cloned().into_iter().collect();
-    let (described, committed) = tokio::join!(
-        client.describe_groups(&listed),
-        client.committed(&listed)
-    );
+    let (described, committed) =
+        tokio::join!(client.describe_groups(&listed), client.committed(&listed));
     vec![
         Update::Groups(Ok(Arc::new(groups))),
         Update::Descriptions(described),

@@ -212,7 +212,7 @@ fn groups() {
 
 
 
-    ? help  D delete  enter open  / filter  > sort  : command  ctrl-p jump
+    ? help  o offsets  D delete  enter open  / filter  > sort  : command
     ");
     assert_snapshot!(look("4", 160, 8), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1                                                                                       live
@@ -222,7 +222,7 @@ fn groups() {
     reports             empty            1,000,060    1,000,060        …       1  consumer      2     0%      1
 
 
-    ? help  D delete  enter open  / filter  > sort  : command  ctrl-p jump
+    ? help  o offsets  D delete  enter open  / filter  > sort  : command  ctrl-p jump
     ");
 }
 
@@ -238,7 +238,7 @@ fn group() {
     orders-1               2,000,100     2,000,100             0  app-2@10.0.0.1
 
 
-    ? help  tab next list  D delete  enter open  / filter  > sort  : command
+    ? help  tab next list  o offsets  x forget topic  D delete  enter open
     ");
     assert_snapshot!(look("4 enter tab", 120, 10), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1                                               live
@@ -250,7 +250,7 @@ fn group() {
     app-2                       10.0.0.1              1            0  orders 1                       -                   -
 
 
-    ? help  tab next list  D delete  enter open  / filter  > sort  : command  ctrl-p jump
+    ? help  tab next list  o offsets  x forget topic  D delete  enter open  / filter  > sort  : command  ctrl-p jump
     ");
     // A commit before the log's start, and a partition without one.
     assert_snapshot!(look("4 j enter", 120, 9), @r"
@@ -262,7 +262,7 @@ fn group() {
     orders-0                      40     1,000,100     1,000,060  nobody                 60 removed by retention before t…
     orders-1                       -     2,000,100             -  nobody                 nothing committed
     60 removed by retention before they were read
-    ? help  tab next list  D delete  enter open  / filter  > sort  : command  ctrl-p jump
+    ? help  tab next list  o offsets  x forget topic  D delete  enter open  / filter  > sort  : command  ctrl-p jump
     ");
 }
 
@@ -293,7 +293,7 @@ fn what_happens_in_a_group_while_one_looks_is_kept() {
     10:00:01  app-2@10.0.0.1 left with 1 partition
     10:00:00  Stable with 2 members when this screen was opened
 
-    ? help  tab next list  D delete  enter open  / filter  > sort  : command
+    ? help  tab next list  o offsets  x forget topic  D delete  enter open
     ");
 }
 
