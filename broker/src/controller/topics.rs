@@ -221,7 +221,7 @@ impl QuorumController {
         records.extend(config_records);
         records.extend(clear_elr);
         for (idx, partition) in (0..).zip(&partitions) {
-            records.push(partition_record(topic_id, idx, partition).into());
+            records.push(partition_record(topic_id, idx, partition, &self.image.features).into());
         }
         Ok(result)
     }
@@ -548,7 +548,7 @@ impl QuorumController {
         }
         let partitions = self.new_partitions(cx, request, topic, present, additional)?;
         for (idx, partition) in (present..).zip(&partitions) {
-            records.push(partition_record(topic.id, idx, partition).into());
+            records.push(partition_record(topic.id, idx, partition, &self.image.features).into());
         }
         Ok(())
     }

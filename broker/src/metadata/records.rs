@@ -14,9 +14,9 @@ use kafka_shared::schema::metadata::MetadataRecord;
 use uuid::Uuid;
 
 use super::cluster::{BrokerRegistration, ControllerRegistration, FeatureRange, ListenerEndpoint};
-use super::features::METADATA_VERSION;
+use super::features::{FeaturesImage, METADATA_VERSION};
 use super::image::MetadataImage;
-use super::topics::{PartitionRegistration, directory_id};
+use super::topics::PartitionRegistration;
 
 /// The metadata version from which on replicas have directories.
 pub const DIRECTORY_ASSIGNMENT_SINCE: i16 = 17;
@@ -73,7 +73,7 @@ impl MetadataImage {
             };
             sink(record.into());
             for (idx, partition) in topic.partitions() {
-                sink(partition_record(topic.id, idx, partition).into());
+                sink(partition_record(topic.id, idx, partition, &self.features).into());
             }
         }
         self.write_configs(sink);
@@ -228,14 +228,11 @@ pub fn partition_record(
     topic_id: Uuid,
     partition_id: i32,
     partition: &PartitionRegistration,
+    features: &FeaturesImage,
 ) -> records::PartitionRecord {
     // Lists of tagged fields are left out when empty, to save space.
-    let tagged = |ids: &[i32]| (!ids.is_empty()).then(|| ids.to_vec());
-    // A record without directories says the same, and has to at metadata versions without them.
-    let is_migrating = partition
-        .directories
-        .iter()
-        .all(|id| *id == directory_id::MIGRATING);
+    let is_elr_enabled = features.is_elr_enabled();
+    let tagged = |ids: &[i32]| (is_elr_enabled && !ids.is_empty()).then(|| ids.to_vec());
     records::PartitionRecord {
         partition_id,
         topic_id,
@@ -247,12 +244,15 @@ pub fn partition_record(
         leader_recovery_state: partition.leader_recovery_state.value(),
         leader_epoch: partition.leader_epoch,
         partition_epoch: partition.partition_epoch,
-        directories: if is_migrating {
-            Vec::new()
-        } else {
+        directories: if features.metadata_version >= DIRECTORY_ASSIGNMENT_SINCE {
             partition.directories.to_vec()
+        } else {
+            Vec::new()
         },
         eligible_leader_replicas: tagged(&partition.elr),
         last_known_elr: tagged(&partition.last_known_elr),
     }
 }
+
+#[cfg(test)]
+mod tests;

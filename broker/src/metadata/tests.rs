@@ -638,8 +638,11 @@ proptest! {
             }
             delta
         };
-        let level = records::FeatureLevelRecord { name: "metadata.version".into(), feature_level: 30 };
-        let empty = Arc::new(replayed(&[level.into()]));
+        let level = |name: &str, feature_level| {
+            records::FeatureLevelRecord { name: name.into(), feature_level }.into()
+        };
+        let levels = [level("metadata.version", 30), level("eligible.leader.replicas.version", 1)];
+        let empty = Arc::new(replayed(&levels));
         let base = Arc::new(run(&empty, &first).into_next());
         let delta = run(&base, &second);
         let image = delta.next().clone();

@@ -7,15 +7,20 @@
 mod admin;
 mod kept;
 mod random;
+mod replacement;
+mod traffic;
+mod upgrades;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use kafka_shared::types::{Endpoint, METADATA_TOPIC_NAME, random_uuid, uuid_to_base64};
+use kafka_shared::types::{
+    Endpoint, METADATA_TOPIC_NAME, random_uuid, uuid_from_base64, uuid_to_base64,
+};
 
-use self::admin::Admin;
+use self::admin::{Admin, Voter};
 use crate::node::{Kind, LOWERED, Node};
 use crate::{Case, apache, shell};
 
@@ -38,6 +43,20 @@ pub fn cases() -> Vec<Case> {
         Case::new(
             "quorum: our controller joins an Apache one, takes over, and is left alone",
             from_apache_to_ours,
+        ),
+        Case::new(
+            "quorum: a cluster of both kinds is upgraded from 3.6 to 4.3 and gets dynamic voters, \
+             an Apache controller leading at first and at last",
+            || upgrades::with_leaders(Kind::Apache),
+        ),
+        Case::new(
+            "quorum: a cluster of both kinds is upgraded from 3.6 to 4.3 and gets dynamic voters, \
+             a controller of ours leading at first and at last",
+            || upgrades::with_leaders(Kind::Ours),
+        ),
+        Case::new(
+            "quorum: controllers are replaced one by one under load, from Apache's to ours and back",
+            replacement::there_and_back,
         ),
         Case::new(
             "quorum: at every metadata.version, registrations, upgrades and operations are judged and \
@@ -67,6 +86,8 @@ struct Cluster {
     controllers: Vec<(i32, u16)>,
     /// More lines for everybody's `server.properties`.
     settings: String,
+    /// Whose program formats all folders; `None` if each node's own does.
+    formatted_by: Option<Kind>,
     folder: tempfile::TempDir,
 }
 
@@ -82,6 +103,7 @@ impl Cluster {
             is_static,
             controllers: Vec::new(),
             settings: "metadata.log.max.record.bytes.between.snapshots=3000\n".to_owned(),
+            formatted_by: None,
             folder: tempfile::tempdir()?,
         };
         for (id, kind) in nodes {
@@ -124,10 +146,39 @@ impl Cluster {
         node.configure(id, &text)
     }
 
-    /// Formats a node with its own kind's program.
+    /// Formats a node.
     fn format(&self, id: i32, options: &[String]) -> anyhow::Result<()> {
         let node = &self.nodes[&id];
-        node.format(node.kind, &self.cluster_id, options, &LOWERED)
+        let by = self.formatted_by.unwrap_or(node.kind);
+        node.format(by, &self.cluster_id, options, &LOWERED)
+    }
+
+    /// One controller more, which observes the dynamic quorum until it is added.
+    fn join(&mut self, id: i32, kind: Kind) -> anyhow::Result<()> {
+        let port = shell::free_port()?;
+        let folder = self.folder.path().join(id.to_string());
+        self.nodes.insert(id, Node::new(kind, port, folder)?);
+        self.is_static = false;
+        self.configure(id)?;
+        self.controllers.push((id, port));
+        self.format(id, &["--no-initial-controllers".to_owned()])?;
+        self.node(id).up()
+    }
+
+    /// A controller as requests name it, with the directory that it was formatted with.
+    fn voter(&self, id: i32) -> anyhow::Result<Voter> {
+        let path = self.nodes[&id].data().join("meta.properties");
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let mut lines = text.lines();
+        let directory_id = lines
+            .find_map(|line| line.strip_prefix("directory.id="))
+            .and_then(uuid_from_base64)
+            .context("no directory id")?;
+        Ok(Voter {
+            id,
+            directory_id,
+            endpoint: self.endpoint(id),
+        })
     }
 
     /// The option that names the first voters.

@@ -1,6 +1,6 @@
 //! Changes of topics and settings, and questions about the quorum, as an administrator has them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -12,12 +12,13 @@ use kafka_protocol::messages::incremental_alter_configs_request::{
 };
 use kafka_protocol::messages::{
     CreateTopicsRequest, DeleteTopicsRequest, DescribeQuorumRequest,
-    IncrementalAlterConfigsRequest, TopicName,
+    IncrementalAlterConfigsRequest, RemoveRaftVoterRequest, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 use kafka_shared::client::{Connection, ConnectionConfig, SendOptions};
 use kafka_shared::error::ErrorCode;
-use kafka_shared::types::{Endpoint, METADATA_TOPIC_NAME};
+use kafka_shared::protocol::messages::{AddRaftVoterListener, AddRaftVoterRequest};
+use kafka_shared::types::{Endpoint, METADATA_TOPIC_NAME, Uuid};
 
 use super::SOON;
 use crate::shell::{self, Stopwatch};
@@ -31,8 +32,23 @@ pub struct Admin {
     made: usize,
 }
 
-fn text(text: &str) -> StrBytes {
+pub fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
+}
+
+/// A voter as requests name it.
+#[derive(Debug, Clone)]
+pub struct Voter {
+    pub id: i32,
+    pub directory_id: Uuid,
+    pub endpoint: Endpoint,
+}
+
+fn describe_quorum() -> DescribeQuorumRequest {
+    let topic = TopicData::default()
+        .with_topic_name(TopicName(text(METADATA_TOPIC_NAME)))
+        .with_partitions(vec![PartitionData::default()]);
+    DescribeQuorumRequest::default().with_topics(vec![topic])
 }
 
 impl Admin {
@@ -55,7 +71,10 @@ impl Admin {
         (self.random >> 33) as usize % below
     }
 
-    fn send<R: kafka_shared::protocol::Request>(&self, request: &R) -> anyhow::Result<R::Response> {
+    pub fn send<R: kafka_shared::protocol::Request>(
+        &self,
+        request: &R,
+    ) -> anyhow::Result<R::Response> {
         let config = ConnectionConfig::default();
         // Topics are deleted by name.
         let options = SendOptions {
@@ -140,11 +159,7 @@ impl Admin {
 
     /// The leader of the quorum, the high watermark, and the ends of all replicas' logs by id.
     pub fn quorum(&self) -> anyhow::Result<(i32, i64, BTreeMap<i32, i64>)> {
-        let topic = TopicData::default()
-            .with_topic_name(TopicName(text(METADATA_TOPIC_NAME)))
-            .with_partitions(vec![PartitionData::default()]);
-        let request = DescribeQuorumRequest::default().with_topics(vec![topic]);
-        let response = self.send(&request)?;
+        let response = self.send(&describe_quorum())?;
         let partition = response
             .topics
             .first()
@@ -157,12 +172,13 @@ impl Admin {
             ErrorCode(partition.error_code).name()
         );
         let replicas = partition.current_voters.iter().chain(&partition.observers);
-        let ends = replicas.map(|replica| (replica.replica_id.0, replica.log_end_offset));
-        Ok((
-            partition.leader_id.0,
-            partition.high_watermark,
-            ends.collect(),
-        ))
+        // A node may be told of twice, with the directory that it had and the one that it has.
+        let mut ends = BTreeMap::new();
+        for replica in replicas {
+            let end = ends.entry(replica.replica_id.0).or_default();
+            *end = replica.log_end_offset.max(*end);
+        }
+        Ok((partition.leader_id.0, partition.high_watermark, ends))
     }
 
     pub fn leader(&self) -> anyhow::Result<i32> {
@@ -173,6 +189,83 @@ impl Admin {
         });
         ensure!(known, "no leader: {last:?}");
         last.context("asked")?
+    }
+
+    /// The voters, each with its directory.
+    pub fn voters(&self) -> anyhow::Result<BTreeSet<(i32, Uuid)>> {
+        let response = self.send(&describe_quorum())?;
+        let topic = response.topics.first().context("a topic")?;
+        let partition = topic.partitions.first().context("a partition")?;
+        let error = ErrorCode(partition.error_code);
+        ensure!(error == ErrorCode::NONE, "DescribeQuorum: {}", error.name());
+        let voters = partition.current_voters.iter();
+        Ok(voters
+            .map(|voter| (voter.replica_id.0, voter.replica_directory_id))
+            .collect())
+    }
+
+    /// AddRaftVoter; the code and the message.
+    pub fn add_voter(&self, voter: &Voter) -> anyhow::Result<(ErrorCode, String)> {
+        let listener = AddRaftVoterListener::default()
+            .with_name(text("CONTROLLER"))
+            .with_host(text(&voter.endpoint.host))
+            .with_port(voter.endpoint.port);
+        let request = AddRaftVoterRequest {
+            timeout_ms: 10_000,
+            voter_id: voter.id,
+            voter_directory_id: voter.directory_id,
+            listeners: vec![listener],
+            ..AddRaftVoterRequest::default()
+        };
+        let response = self.send(&request)?;
+        let message = response.error_message.map(|m| m.as_str().to_owned());
+        Ok((ErrorCode(response.error_code), message.unwrap_or_default()))
+    }
+
+    /// RemoveRaftVoter; the code and the message.
+    pub fn remove_voter(&self, voter: &Voter) -> anyhow::Result<(ErrorCode, String)> {
+        let request = RemoveRaftVoterRequest::default()
+            .with_cluster_id(None)
+            .with_voter_id(voter.id)
+            .with_voter_directory_id(voter.directory_id);
+        let response = self.send(&request)?;
+        let message = response.error_message.map(|m| m.as_str().to_owned());
+        Ok((ErrorCode(response.error_code), message.unwrap_or_default()))
+    }
+
+    /// Adds a voter as soon as it has caught up and the change before is done.
+    pub fn until_added(&self, voter: &Voter) -> anyhow::Result<()> {
+        self.until_voters(voter, true, || self.add_voter(voter))
+    }
+
+    /// Removes a voter, which may be the leader.
+    pub fn until_removed(&self, voter: &Voter) -> anyhow::Result<()> {
+        self.until_voters(voter, false, || self.remove_voter(voter))
+    }
+
+    fn until_voters(
+        &self,
+        voter: &Voter,
+        wanted: bool,
+        ask: impl Fn() -> anyhow::Result<(ErrorCode, String)>,
+    ) -> anyhow::Result<()> {
+        let mut seen = None;
+        let done = shell::wait_until(SOON, || {
+            let is_one = |voters: BTreeSet<_>| voters.contains(&(voter.id, voter.directory_id));
+            match self.voters().map(is_one) {
+                Ok(is_voter) if is_voter == wanted => true,
+                Ok(_) => {
+                    seen = Some(ask());
+                    false
+                }
+                Err(error) => {
+                    seen = Some(Err(error));
+                    false
+                }
+            }
+        });
+        ensure!(done, "voter {voter:?}, wanted {wanted}: {seen:?}");
+        Ok(())
     }
 
     /// Waits until these nodes have all that is committed now.

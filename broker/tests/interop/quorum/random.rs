@@ -39,7 +39,7 @@ const SETTINGS: &str = "broker.session.timeout.ms=3600000\nauto.leader.rebalance
                         controller.quorum.append.linger.ms=0\n\
                         unclean.leader.election.interval.ms=3600000\n";
 
-fn number(variable: &str, default: usize) -> anyhow::Result<usize> {
+pub fn number(variable: &str, default: usize) -> anyhow::Result<usize> {
     match std::env::var(variable) {
         Ok(text) => text.parse().with_context(|| variable.to_owned()),
         Err(_) => Ok(default),
@@ -435,7 +435,7 @@ fn leader(cluster: &Cluster) -> anyhow::Result<i32> {
 
 impl Cluster {
     /// Stops all nodes and compares what they have kept, record by record.
-    fn stop_and_compare_strictly(mut self) -> anyhow::Result<kept::Kept> {
+    pub fn stop_and_compare_strictly(mut self) -> anyhow::Result<kept::Kept> {
         let ids: Vec<_> = self.nodes.keys().rev().copied().collect();
         for id in ids {
             if self.node(id).stop().is_err() {
