@@ -11,6 +11,7 @@
 mod change;
 mod clusters;
 mod connect;
+mod exporter;
 mod groups;
 mod local;
 mod offsets;
@@ -18,6 +19,7 @@ mod reassign;
 mod screens;
 mod show;
 mod undo;
+mod top;
 mod wait;
 
 use std::ffi::OsString;
@@ -34,8 +36,10 @@ use crate::output::{EXIT_CODES, Format, Printable, error_text, exit_code};
 
 pub use clusters::ClustersCommand;
 pub use connect::{BOOTSTRAP_VARIABLE, GlobalArgs};
+pub use exporter::ExporterArgs;
 pub use screens::{ScreenArgs, ui_options};
 pub use undo::UndoArgs;
+pub use top::TopArgs;
 pub use wait::WaitArgs;
 
 /// A cluster manager for Kafka that runs in a terminal.
@@ -113,6 +117,10 @@ pub enum Scripted {
     Undo(UndoArgs),
     /// Wait until a condition holds; exit with 8 when the time is over and it does not
     Wait(WaitArgs),
+    /// Show whether the cluster is well, the groups furthest behind and the busiest topics
+    Top(TopArgs),
+    /// Serve health, lag and rates as Prometheus reads them
+    Exporter(ExporterArgs),
     /// Save, list, test and remove clusters
     #[command(subcommand)]
     Clusters(ClustersCommand),
@@ -528,6 +536,8 @@ async fn dispatch(global: &GlobalArgs, command: Scripted, io: &mut Io<'_>) -> Re
         }
         Scripted::Undo(args) => undo::run(global, args, io).await,
         Scripted::Wait(args) => wait::run(global, &args, io).await,
+        Scripted::Top(args) => top::run(global, &args, io).await,
+        Scripted::Exporter(args) => exporter::run(global, &args, io).await,
         Scripted::Clusters(command) => clusters::run(global, command, io).await,
         Scripted::Local(command) => local::run(global, command, io).await,
         Scripted::Completions { shell } => {

@@ -17,6 +17,7 @@ mod progress;
 mod size;
 mod stop;
 mod throughput;
+mod top;
 mod total;
 
 pub use balance::{
@@ -34,6 +35,10 @@ pub use progress::{MoveProgress, moves};
 pub use size::{broker_sizes, leader_size, partition_sizes, topic_size};
 pub use stop::{Affected, MayStop, StopCheck, may_stop};
 pub use throughput::{cluster_rate, partition_rate, rate_between, topic_rate};
+pub use top::{
+    BusyTopic, ClusterCheck, LaggingGroup, Verdict, all_group_totals, busiest_topics,
+    cluster_check, lagging_groups,
+};
 pub use total::Total;
 
 #[cfg(test)]

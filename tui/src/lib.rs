@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod clusters;
 pub mod demo;
 pub mod derive;
+pub mod exporter;
 pub mod local;
 pub mod model;
 pub mod ops;

@@ -3,6 +3,7 @@
 //! The JSON shapes are a promise: fields are added, never renamed or removed. A number that is not
 //! known is `null`, never 0, and a total that lacks a part is `null` too. `shapes` holds them.
 
+mod prometheus;
 mod shapes;
 mod table;
 
@@ -13,6 +14,7 @@ use serde::Serialize;
 
 use crate::model::{Fault, FaultKind};
 
+pub use prometheus::{Detail, metrics};
 pub use shapes::*;
 pub use table::Table;
 

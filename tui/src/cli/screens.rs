@@ -9,7 +9,7 @@ use crate::ui::theme::ThemeName;
 use crate::ui::{self};
 
 /// The shortest and the longest time between two reads of the cluster, in seconds.
-const REFRESH_S: std::ops::RangeInclusive<u64> = 1..=3_600;
+pub(super) const REFRESH_S: std::ops::RangeInclusive<u64> = 1..=3_600;
 
 /// How the screens look and begin. Commands that print take no notice of these.
 #[derive(Clone, Debug, Default, Args)]
@@ -29,15 +29,28 @@ pub struct ScreenArgs {
     pub refresh: u64,
 }
 
+/// How often each part of a cluster is read when its names are read every `refresh` seconds.
+pub(super) fn intervals(refresh: u64) -> PollIntervals {
+    let usual = PollIntervals::default();
+    // Everything keeps its share of the usual interval.
+    let scaled = |ms: u64| (ms * refresh.max(1) * 1_000 / usual.metadata_ms).max(1_000);
+    PollIntervals {
+        metadata_ms: scaled(usual.metadata_ms),
+        offsets_ms: scaled(usual.offsets_ms),
+        visible_ms: scaled(usual.visible_ms),
+        groups_ms: scaled(usual.groups_ms),
+        log_dirs_ms: scaled(usual.log_dirs_ms),
+        controller_ms: scaled(usual.controller_ms),
+        settings_ms: scaled(usual.settings_ms),
+    }
+}
+
 /// What the screens need.
 pub fn ui_options(
     target: Option<Target>,
     global: &GlobalArgs,
     screens: &ScreenArgs,
 ) -> ui::Options {
-    let usual = PollIntervals::default();
-    // Everything keeps its share of the usual interval.
-    let scaled = |ms: u64| (ms * screens.refresh.max(1) * 1_000 / usual.metadata_ms).max(1_000);
     ui::Options {
         target,
         read_only: global.read_only,
@@ -49,15 +62,7 @@ pub fn ui_options(
         },
         theme: screens.theme,
         mouse: !screens.no_mouse,
-        intervals: PollIntervals {
-            metadata_ms: scaled(usual.metadata_ms),
-            offsets_ms: scaled(usual.offsets_ms),
-            visible_ms: scaled(usual.visible_ms),
-            groups_ms: scaled(usual.groups_ms),
-            log_dirs_ms: scaled(usual.log_dirs_ms),
-            controller_ms: scaled(usual.controller_ms),
-            settings_ms: scaled(usual.settings_ms),
-        },
+        intervals: intervals(screens.refresh),
         command: screens.open.clone(),
         message: None,
     }

@@ -6,6 +6,7 @@ mod clusters;
 mod groups;
 mod offsets;
 mod stop;
+mod top;
 mod topics;
 mod undo;
 mod wait;
@@ -16,6 +17,7 @@ pub use clusters::{ClusterDoneJson, ClusterRow, ClusterTestJson, ClusterTestRow,
 pub use groups::{GroupJson, GroupRow, GroupsJson, LagRow, MemberRow, MissingPart, group, groups};
 pub use offsets::{OffsetRow, OffsetsJson};
 pub use stop::{MayStopJson, may_stop};
+pub use top::{TopGroupRow, TopJson, TopTopicRow, top};
 pub use topics::{
     ConfigRow, ConfigsJson, PartitionRow, TopicJson, TopicRow, TopicsJson, configs, topic, topics,
 };

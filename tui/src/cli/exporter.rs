@@ -1,0 +1,48 @@
+//! `exporter`: serves the figures of a cluster to Prometheus.
+
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+
+use crate::exporter;
+use crate::model::{Fault, FaultKind};
+use crate::output::Detail;
+
+use super::{GlobalArgs, Io, screens};
+
+/// How the figures are served.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ExporterArgs {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9308")]
+    pub listen: SocketAddr,
+    /// A sample for each partition of each group too
+    #[arg(long)]
+    pub partitions: bool,
+    /// Seconds between two reads of the cluster, however often it is scraped
+    #[arg(long, value_name = "SECONDS", default_value = "5",
+          value_parser = clap::value_parser!(u64).range(screens::REFRESH_S))]
+    pub refresh: u64,
+}
+
+pub(super) async fn run(
+    global: &GlobalArgs,
+    args: &ExporterArgs,
+    io: &mut Io<'_>,
+) -> Result<u8, Fault> {
+    let what = format!("listen on {}", args.listen);
+    let failed = |error: std::io::Error| Fault::new(FaultKind::Failed, &*what, error.to_string());
+    let client = global.client().await?;
+    let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    io.write(&format!("serving http://{address}/metrics and /health\n"));
+    if !address.ip().is_loopback() {
+        io.tell("note: whoever reaches this address can read the figures\n");
+    }
+    let detail = Detail {
+        partitions: args.partitions,
+    };
+    let intervals = screens::intervals(args.refresh);
+    exporter::run(client, intervals, listener, detail, |_, _| {}).await;
+    Ok(0)
+}

@@ -1,0 +1,406 @@
+//! The figures of the screens in Prometheus' text format.
+//!
+//! Names end in their unit, as Prometheus wants it; a figure that is not known has no sample, and
+//! every part of the cluster's state has its age. Fields are added in later versions, never
+//! renamed or removed.
+
+use std::fmt::Write as _;
+
+use crate::derive::{self, HealthCounts, Total};
+use crate::model::{ClusterSnapshot, Resource};
+
+/// How much is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Detail {
+    /// A sample for each partition of each group: many, in a large cluster.
+    pub partitions: bool,
+}
+
+/// A text under construction.
+struct Page {
+    text: String,
+}
+
+impl Page {
+    /// Begins a family of samples.
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    /// One sample; none where the value is not known.
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: Option<f64>) {
+        let Some(value) = value else { return };
+        self.text.push_str(name);
+        for (at, (label, content)) in labels.iter().enumerate() {
+            self.text.push(if at == 0 { '{' } else { ',' });
+            let _ = write!(self.text, "{label}=\"");
+            escape(content, &mut self.text);
+            self.text.push('"');
+        }
+        if !labels.is_empty() {
+            self.text.push('}');
+        }
+        let _ = writeln!(self.text, " {value}");
+    }
+
+    /// A family of one sample without labels.
+    fn gauge(&mut self, name: &str, help: &str, value: Option<f64>) {
+        if value.is_some() {
+            self.family(name, "gauge", help);
+            self.sample(name, &[], value);
+        }
+    }
+}
+
+/// Backslash, quote and line end are what a label's value may not hold as they are.
+fn escape(text: &str, into: &mut String) {
+    for c in text.chars() {
+        match c {
+            '\\' => into.push_str("\\\\"),
+            '"' => into.push_str("\\\""),
+            '\n' => into.push_str("\\n"),
+            c => into.push(c),
+        }
+    }
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "Prometheus knows no other numbers"
+)]
+fn float(n: i64) -> f64 {
+    n as f64
+}
+
+fn size(n: usize) -> f64 {
+    n as f64
+}
+
+/// Everything that is known, at `now_ms` of the clock that the snapshot was taken by.
+pub fn metrics(snapshot: &ClusterSnapshot, detail: Detail, now_ms: i64) -> String {
+    let mut page = Page {
+        text: String::with_capacity(16 * 1024),
+    };
+    ages(&mut page, snapshot, now_ms);
+    cluster(&mut page, snapshot);
+    brokers(&mut page, snapshot);
+    topics(&mut page, snapshot);
+    groups(&mut page, snapshot, detail, now_ms);
+    page.text
+}
+
+fn ages(page: &mut Page, snapshot: &ClusterSnapshot, now_ms: i64) {
+    fn part<T>(part: &Resource<T>, now_ms: i64) -> (Option<f64>, bool) {
+        let age = part.age_ms(now_ms).map(|ms| float(ms) / 1_000.0);
+        (age, part.fault().is_some())
+    }
+    let parts = [
+        ("metadata", part(&snapshot.metadata, now_ms)),
+        ("offsets", part(&snapshot.offsets, now_ms)),
+        ("settings", part(&snapshot.settings, now_ms)),
+        ("log_dirs", part(&snapshot.log_dirs, now_ms)),
+        ("groups", part(&snapshot.groups, now_ms)),
+        ("quorum", part(&snapshot.quorum, now_ms)),
+        ("reassignments", part(&snapshot.reassignments, now_ms)),
+    ];
+    let is_up = snapshot.metadata.get().is_some() && snapshot.metadata.fault().is_none();
+    page.gauge(
+        "kafka_up",
+        "1 if the newest attempt to read the cluster's metadata succeeded.",
+        Some(f64::from(u8::from(is_up))),
+    );
+    let name = "kafka_age_seconds";
+    page.family(
+        name,
+        "gauge",
+        "Since when a part of these figures is as it was read.",
+    );
+    for (part, (age, _)) in &parts {
+        page.sample(name, &[("part", part)], *age);
+    }
+    let name = "kafka_read_failed";
+    page.family(
+        name,
+        "gauge",
+        "1 if the newest attempt to read a part failed.",
+    );
+    for (part, (_, failed)) in &parts {
+        page.sample(name, &[("part", part)], Some(f64::from(u8::from(*failed))));
+    }
+}
+
+fn cluster(page: &mut Page, snapshot: &ClusterSnapshot) {
+    let Some(metadata) = snapshot.metadata.get() else {
+        return;
+    };
+    if let Some(id) = &metadata.cluster_id {
+        page.family("kafka_cluster_info", "gauge", "Which cluster it is.");
+        page.sample("kafka_cluster_info", &[("cluster_id", id)], Some(1.0));
+    }
+    let check = derive::cluster_check(snapshot);
+    let is_healthy = check.verdict == derive::Verdict::Healthy;
+    page.gauge(
+        "kafka_cluster_healthy",
+        "1 if every partition is led and in sync and every broker and log directory serves.",
+        Some(f64::from(u8::from(is_healthy))),
+    );
+    page.gauge(
+        "kafka_controller_id",
+        "The active controller.",
+        snapshot.controller_id().map(f64::from),
+    );
+    page.gauge(
+        "kafka_brokers",
+        "Brokers.",
+        Some(size(metadata.brokers.len())),
+    );
+    let fenced = metadata.brokers.iter().map(|b| b.fenced.map(usize::from));
+    let fenced: Option<usize> = fenced.sum();
+    page.gauge(
+        "kafka_brokers_fenced",
+        "Brokers that are fenced.",
+        fenced.map(size),
+    );
+    page.gauge("kafka_topics", "Topics.", Some(size(metadata.topics.len())));
+    let counts = derive::cluster_health(snapshot).unwrap_or_default();
+    let of = [
+        ("partitions", "Partitions.", Some(counts.partitions)),
+        (
+            "partitions_offline",
+            "Partitions without a leader.",
+            Some(counts.offline),
+        ),
+        (
+            "partitions_under_replicated",
+            "Partitions with fewer replicas in sync than wanted.",
+            Some(counts.under_replicated),
+        ),
+        (
+            "partitions_under_min_isr",
+            "Partitions that take no writes with acks=all.",
+            counts.under_min_isr.complete(),
+        ),
+        (
+            "partitions_at_min_isr",
+            "Partitions that take none after one more loss.",
+            counts.at_min_isr.complete(),
+        ),
+        (
+            "partitions_not_preferred",
+            "Partitions led by another replica than the preferred one.",
+            Some(counts.not_preferred),
+        ),
+        (
+            "partitions_reassigning",
+            "Partitions on the move.",
+            snapshot.reassignments.get().map(|running| running.len()),
+        ),
+        (
+            "replicas_offline",
+            "Replicas on brokers or log directories that are gone.",
+            Some(counts.offline_replicas),
+        ),
+    ];
+    for (name, help, value) in of {
+        page.gauge(&format!("kafka_{name}"), help, value.map(size));
+    }
+    page.gauge(
+        "kafka_records_per_second",
+        "Records written to all topics, between the two newest reads of all ends.",
+        derive::cluster_rate(snapshot).complete(),
+    );
+}
+
+fn brokers(page: &mut Page, snapshot: &ClusterSnapshot) {
+    let Some(metadata) = snapshot.metadata.get() else {
+        return;
+    };
+    let balances = derive::broker_balances(metadata);
+    let sizes = snapshot.log_dirs.get().map(derive::broker_sizes);
+    let of: [(&str, &str, fn(&derive::BrokerBalance) -> usize); 4] = [
+        ("leaders", "Partitions that a broker leads.", |b| b.leaders),
+        ("replicas", "Replicas of a broker.", |b| b.replicas),
+        ("in_sync_replicas", "Its replicas that are in sync.", |b| {
+            b.in_sync
+        }),
+        ("out_of_sync_replicas", "Its replicas that are not.", |b| {
+            b.out_of_sync
+        }),
+    ];
+    for (name, help, value) in of {
+        let name = format!("kafka_broker_{name}");
+        page.family(&name, "gauge", help);
+        for (id, balance) in &balances {
+            let id = id.to_string();
+            page.sample(&name, &[("broker", &id)], Some(size(value(balance))));
+        }
+    }
+    let name = "kafka_broker_up";
+    page.family(
+        name,
+        "gauge",
+        "1 if a broker serves, 0 if it is fenced or only named by partitions.",
+    );
+    for id in balances.keys() {
+        let broker = metadata.broker(*id);
+        let is_up = broker.is_some_and(|broker| broker.fenced != Some(true));
+        let id = id.to_string();
+        page.sample(name, &[("broker", &id)], Some(f64::from(u8::from(is_up))));
+    }
+    if let Some(sizes) = sizes {
+        let name = "kafka_broker_log_bytes";
+        page.family(name, "gauge", "Bytes of all partitions on a broker.");
+        for (id, bytes) in &sizes {
+            let id = id.to_string();
+            page.sample(name, &[("broker", &id)], Some(float(*bytes)));
+        }
+    }
+}
+
+fn topics(page: &mut Page, snapshot: &ClusterSnapshot) {
+    let Some(metadata) = snapshot.metadata.get() else {
+        return;
+    };
+    let min_isr = |name: &str| snapshot.settings.get()?.get(name)?.min_insync_replicas;
+    let counts: Vec<HealthCounts> = metadata
+        .topics
+        .iter()
+        .map(|topic| derive::topic_health(topic, min_isr(&topic.name)))
+        .collect();
+    let of: [(&str, &str, fn(&HealthCounts) -> Option<usize>); 4] = [
+        ("partitions", "Partitions of a topic.", |c| {
+            Some(c.partitions)
+        }),
+        (
+            "partitions_offline",
+            "Its partitions without a leader.",
+            |c| Some(c.offline),
+        ),
+        (
+            "partitions_under_replicated",
+            "Its partitions with fewer replicas in sync than wanted.",
+            |c| Some(c.under_replicated),
+        ),
+        (
+            "partitions_under_min_isr",
+            "Its partitions that take no writes with acks=all.",
+            |c| c.under_min_isr.complete(),
+        ),
+    ];
+    for (name, help, value) in of {
+        let name = format!("kafka_topic_{name}");
+        page.family(&name, "gauge", help);
+        for (topic, counts) in metadata.topics.iter().zip(&counts) {
+            page.sample(&name, &[("topic", &topic.name)], value(counts).map(size));
+        }
+    }
+    let name = "kafka_topic_records_per_second";
+    page.family(
+        name,
+        "gauge",
+        "Records written to a topic, between two reads of its ends.",
+    );
+    for topic in &metadata.topics {
+        let rate = derive::topic_rate(snapshot, &topic.name).complete();
+        page.sample(name, &[("topic", &topic.name)], rate);
+    }
+    let name = "kafka_topic_end_offset_sum";
+    page.family(
+        name,
+        "counter",
+        "High watermarks of a topic's partitions, together.",
+    );
+    for topic in &metadata.topics {
+        let offsets = snapshot.offsets.get().and_then(|all| all.get(&topic.name));
+        let end = |partition: i32| offsets?.partition(partition)?.end.known();
+        let ends: Total<i64> = topic.partitions.iter().map(|p| end(p.id)).collect();
+        page.sample(name, &[("topic", &topic.name)], ends.complete().map(float));
+    }
+    if let Some(dirs) = snapshot.log_dirs.get() {
+        let name = "kafka_topic_log_bytes";
+        page.family(name, "gauge", "Bytes of all replicas of a topic.");
+        for topic in &metadata.topics {
+            let bytes = derive::topic_size(dirs, topic).complete();
+            page.sample(name, &[("topic", &topic.name)], bytes.map(float));
+        }
+    }
+}
+
+fn groups(page: &mut Page, snapshot: &ClusterSnapshot, detail: Detail, now_ms: i64) {
+    let Some(listed) = snapshot.groups.get() else {
+        return;
+    };
+    page.gauge("kafka_groups", "Groups.", Some(size(listed.groups.len())));
+    let all = derive::all_group_totals(snapshot);
+    let of: [(&str, &str, fn(&derive::LaggingGroup) -> Option<f64>); 4] = [
+        ("lag_records", "Records that a group is behind.", |group| {
+            group.totals.total.complete().map(float)
+        }),
+        (
+            "lag_records_max",
+            "Of its partition that is furthest behind.",
+            |group| group.totals.max.map(float),
+        ),
+        ("members", "Members of a group.", |group| {
+            group.members.map(size)
+        }),
+        (
+            "partitions_with_loss",
+            "Its partitions with records that were removed unread.",
+            |group| Some(size(group.totals.with_loss)),
+        ),
+    ];
+    for (name, help, value) in of {
+        let name = format!("kafka_group_{name}");
+        page.family(&name, "gauge", help);
+        for group in &all {
+            page.sample(&name, &[("group", &group.id)], value(group));
+        }
+    }
+    let name = "kafka_group_state";
+    page.family(name, "gauge", "The state that a group is in.");
+    for group in &all {
+        if let Some(state) = &group.state {
+            let labels = [("group", &*group.id), ("state", state.as_str())];
+            page.sample(name, &labels, Some(1.0));
+        }
+    }
+    let name = "kafka_group_age_seconds";
+    page.family(
+        name,
+        "gauge",
+        "Since when a group's committed offsets are as they were read.",
+    );
+    for group in &all {
+        let committed = snapshot.committed.get(&group.id);
+        let age = committed.and_then(|committed| committed.age_ms(now_ms));
+        let age = age.map(|ms| float(ms) / 1_000.0);
+        page.sample(name, &[("group", &group.id)], age);
+    }
+    if detail.partitions {
+        partitions(page, snapshot, &all);
+    }
+}
+
+fn partitions(page: &mut Page, snapshot: &ClusterSnapshot, all: &[derive::LaggingGroup]) {
+    let name = "kafka_group_partition_lag_records";
+    page.family(
+        name,
+        "gauge",
+        "Records that a group is behind in a partition.",
+    );
+    for group in all {
+        let committed = snapshot.committed.get(&group.id).and_then(|c| c.get());
+        let described = snapshot.descriptions.get(&group.id).and_then(|d| d.get());
+        let lag = committed.and_then(|commits| derive::lag_in(snapshot, commits, described));
+        for row in lag.iter().flat_map(|lag| &lag.partitions) {
+            let partition = row.partition.to_string();
+            let labels = [
+                ("group", &*group.id),
+                ("topic", &*row.topic),
+                ("partition", &*partition),
+            ];
+            page.sample(name, &labels, row.lag.records().map(float));
+        }
+    }
+}
