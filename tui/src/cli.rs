@@ -9,6 +9,7 @@
 //! - Exit codes are those of [`EXIT_CODES`], and `--help` lists them.
 
 mod change;
+mod changes;
 mod clusters;
 mod connect;
 mod exporter;
@@ -34,11 +35,13 @@ use crate::local::daemon::{DaemonArgs, FormatArgs};
 use crate::model::{ClusterSnapshot, Fault, FaultKind, Update};
 use crate::output::{EXIT_CODES, Format, Printable, error_text, exit_code};
 
+pub use changes::ChangesArgs;
 pub use clusters::ClustersCommand;
 pub use connect::{BOOTSTRAP_VARIABLE, GlobalArgs};
 pub use exporter::ExporterArgs;
 pub use screens::{ScreenArgs, ui_options};
 pub use undo::UndoArgs;
+pub use screens::{RecordArgs, ScreenArgs, tape, ui_options};
 pub use top::TopArgs;
 pub use wait::WaitArgs;
 
@@ -119,6 +122,8 @@ pub enum Scripted {
     Wait(WaitArgs),
     /// Show whether the cluster is well, the groups furthest behind and the busiest topics
     Top(TopArgs),
+    /// Follow what changes in the cluster, or tell what changed in a recording
+    Changes(ChangesArgs),
     /// Serve health, lag and rates as Prometheus reads them
     Exporter(ExporterArgs),
     /// Save, list, test and remove clusters
@@ -537,6 +542,7 @@ async fn dispatch(global: &GlobalArgs, command: Scripted, io: &mut Io<'_>) -> Re
         Scripted::Undo(args) => undo::run(global, args, io).await,
         Scripted::Wait(args) => wait::run(global, &args, io).await,
         Scripted::Top(args) => top::run(global, &args, io).await,
+        Scripted::Changes(args) => changes::run(global, &args, io).await,
         Scripted::Exporter(args) => exporter::run(global, &args, io).await,
         Scripted::Clusters(command) => clusters::run(global, command, io).await,
         Scripted::Local(command) => local::run(global, command, io).await,

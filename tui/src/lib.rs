@@ -11,4 +11,6 @@ pub mod model;
 pub mod ops;
 pub mod output;
 pub mod state;
+pub mod recording;
+pub mod times;
 pub mod ui;

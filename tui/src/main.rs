@@ -67,13 +67,7 @@ fn main() -> ExitCode {
             code
         }
         Some(Command::Daemon(_) | Command::DaemonFormat(_)) | None => {
-            let code = match cli.global.target() {
-                Ok(target) => {
-                    let options = cli::ui_options(target, &cli.global, &cli.screens);
-                    finish(runtime.block_on(screens(options)))
-                }
-                Err(fault) => finish(Err(fault)),
-            };
+            let code = finish(runtime.block_on(open(&cli)));
             // What still waits for a broker is not waited for.
             runtime.shutdown_timeout(SHUTDOWN);
             code
@@ -94,6 +88,24 @@ fn finish(result: Result<(), Fault>) -> ExitCode {
 
 /// How long tasks may take to end when the program does.
 const SHUTDOWN: Duration = Duration::from_millis(500);
+
+/// Opens the screens on a cluster, on a recording, or on the page where one chooses.
+async fn open(cli: &Cli) -> Result<(), Fault> {
+    if let Some(file) = &cli.screens.replay {
+        let mut options = cli::ui_options(None, &cli.global, &cli.screens);
+        options.tape = Some(cli::tape(file)?);
+        return screens(options).await;
+    }
+    let target = cli.global.target()?;
+    let recorder = cli.screens.record.start(target.as_ref())?;
+    let mut options = cli::ui_options(target, &cli.global, &cli.screens);
+    options.recorder.clone_from(&recorder);
+    screens(options).await?;
+    match recorder {
+        Some(recorder) => recorder.flush().await,
+        None => Ok(()),
+    }
+}
 
 async fn screens(options: ui::Options) -> Result<(), Fault> {
     ui::run(options).await.map_err(|error| {

@@ -184,6 +184,7 @@ impl Manager {
             target: Some(Target::at(vec![format!("127.0.0.1:{port}").parse()?])),
             has_saved: false,
             intervals: PollIntervals::default(),
+            tape: None,
             command: None,
             message: None,
         };
@@ -191,6 +192,7 @@ impl Manager {
         let runner_options = RunnerOptions {
             clusters: SavedClusters::default(),
             journal: kafka_tui::ops::undo::Journal::none(),
+            recorder: None,
             intervals,
         };
         let app = App::new(options, taken(&*clock));

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
 use crate::exporter;
-use crate::model::{Fault, FaultKind};
+use crate::model::{Fault, FaultKind, Update};
 use crate::output::Detail;
 
-use super::{GlobalArgs, Io, screens};
+use super::{GlobalArgs, Io, RecordArgs, screens};
 
 /// How the figures are served.
 #[derive(Clone, Debug, clap::Args)]
@@ -23,6 +23,8 @@ pub struct ExporterArgs {
     #[arg(long, value_name = "SECONDS", default_value = "5",
           value_parser = clap::value_parser!(u64).range(screens::REFRESH_S))]
     pub refresh: u64,
+    #[command(flatten)]
+    pub record: RecordArgs,
 }
 
 pub(super) async fn run(
@@ -32,9 +34,10 @@ pub(super) async fn run(
 ) -> Result<u8, Fault> {
     let what = format!("listen on {}", args.listen);
     let failed = |error: std::io::Error| Fault::new(FaultKind::Failed, &*what, error.to_string());
-    let client = global.client().await?;
+    let (client, target) = global.client_and_target().await?;
     let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
+    let recorder = args.record.start(Some(&target))?;
     io.write(&format!("serving http://{address}/metrics and /health\n"));
     if !address.ip().is_loopback() {
         io.tell("note: whoever reaches this address can read the figures\n");
@@ -43,6 +46,11 @@ pub(super) async fn run(
         partitions: args.partitions,
     };
     let intervals = screens::intervals(args.refresh);
-    exporter::run(client, intervals, listener, detail, |_, _| {}).await;
+    let note = |update: &Update, at| {
+        if let Some(recorder) = &recorder {
+            recorder.note(update, at);
+        }
+    };
+    exporter::run(client, intervals, listener, detail, note).await;
     Ok(0)
 }

@@ -1,10 +1,15 @@
 //! The arguments of the screens.
 
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
 use clap::Args;
 
 use super::connect::GlobalArgs;
 use crate::cluster::PollIntervals;
 use crate::clusters::{ClustersFile, Target};
+use crate::model::Fault;
+use crate::recording::{self, Recorder, Tape};
 use crate::ui::theme::ThemeName;
 use crate::ui::{self};
 
@@ -27,6 +32,57 @@ pub struct ScreenArgs {
     #[arg(short, long, value_name = "SECONDS", default_value = "2",
           value_parser = clap::value_parser!(u64).range(REFRESH_S))]
     pub refresh: u64,
+    #[command(flatten)]
+    pub record: RecordArgs,
+    /// Look at a recording instead of a cluster
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["record"])]
+    pub replay: Option<PathBuf>,
+}
+
+/// Keeping what is read.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RecordArgs {
+    /// Keep everything that is read of the cluster in this file, to replay it
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// The recording's size; the oldest half is dropped when it is reached
+    #[arg(long, value_name = "MIB", default_value = "256",
+          value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    pub record_mib: u64,
+}
+
+impl RecordArgs {
+    /// Begins, if that is wanted.
+    ///
+    /// # Errors
+    /// The file exists, or can't be made.
+    pub fn start(&self, target: Option<&Target>) -> Result<Option<Recorder>, Fault> {
+        let Some(file) = &self.record else {
+            return Ok(None);
+        };
+        let options = recording::Options {
+            file: file.clone(),
+            bytes_max: self.record_mib.saturating_mul(1024 * 1024),
+        };
+        let cluster = target.map(Target::label).unwrap_or_default();
+        Recorder::start(&options, &cluster).map(Some)
+    }
+}
+
+/// Opens the recording that is to be looked at.
+///
+/// # Errors
+/// It can't be read, or there is nothing in it.
+pub fn tape(path: &Path) -> Result<Arc<Tape>, Fault> {
+    let tape = Tape::read(path)?;
+    if tape.last().is_none() {
+        let why = format!(
+            "{}: no cluster answered while it was recorded",
+            path.display()
+        );
+        return Err(Fault::refused("play a recording", why));
+    }
+    Ok(Arc::new(tape))
 }
 
 /// How often each part of a cluster is read when its names are read every `refresh` seconds.
@@ -65,5 +121,7 @@ pub fn ui_options(
         intervals: intervals(screens.refresh),
         command: screens.open.clone(),
         message: None,
+        recorder: None,
+        tape: None,
     }
 }

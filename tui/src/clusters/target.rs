@@ -72,6 +72,11 @@ impl Target {
         }
     }
 
+    /// Its name if it has one, else its address.
+    pub fn label(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.address())
+    }
+
     /// Whether there is nothing to read before connecting.
     pub fn is_plain(&self) -> bool {
         self.properties.is_none() && self.settings.is_empty()

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::resource::{Fault, PartError};
 
 /// One broker as the cluster describes it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Broker {
     pub id: i32,
     pub host: String,
@@ -31,7 +31,7 @@ pub struct ReplicaSize {
 }
 
 /// One log directory of a broker.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogDir {
     pub path: String,
     pub error: Option<PartError>,
@@ -57,6 +57,11 @@ impl ReplicaSizes {
             .binary_search_by_key(&(partition, broker), |entry| entry.0)
             .ok()?;
         self.0.get(at).map(|(_, size)| size)
+    }
+
+    /// In the order of partitions and brokers.
+    pub fn iter(&self) -> std::slice::Iter<'_, ((i32, i32), ReplicaSize)> {
+        self.0.iter()
     }
 
     pub fn insert(&mut self, (partition, broker): (i32, i32), size: ReplicaSize) {

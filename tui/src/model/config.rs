@@ -47,7 +47,7 @@ impl fmt::Display for ConfigResource {
 }
 
 /// Where a value comes from, strongest first in a resource's synonyms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConfigSource {
     Topic,
@@ -92,7 +92,7 @@ impl ConfigSource {
 }
 
 /// Kafka's type of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConfigKind {
     Boolean,
@@ -140,7 +140,7 @@ impl ConfigKind {
 }
 
 /// One place a value could come from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigSynonym {
     pub name: String,
     pub value: Option<String>,
@@ -148,7 +148,7 @@ pub struct ConfigSynonym {
 }
 
 /// One key with its value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigEntry {
     pub name: String,
     /// `None` when the broker keeps it secret or there is no value.
@@ -185,7 +185,7 @@ impl ConfigEntry {
 }
 
 /// The configuration of one resource, sorted by key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Configs {
     pub resource: ConfigResource,
     pub entries: Vec<ConfigEntry>,

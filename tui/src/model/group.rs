@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::resource::{Fault, PartError, Taken};
 
@@ -51,6 +51,12 @@ impl fmt::Display for GroupKind {
 impl Serialize for GroupKind {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for GroupKind {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self::parse(&String::deserialize(deserializer)?))
     }
 }
 
@@ -121,8 +127,14 @@ impl Serialize for GroupState {
     }
 }
 
+impl<'de> Deserialize<'de> for GroupState {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self::parse(&String::deserialize(deserializer)?))
+    }
+}
+
 /// One line of a broker's list of groups.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
     pub id: Arc<str>,
     pub kind: GroupKind,
@@ -142,14 +154,14 @@ pub struct Groups {
 }
 
 /// The partitions of one topic, sorted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicAssignment {
     pub topic: Arc<str>,
     pub partitions: Box<[i32]>,
 }
 
 /// One member of a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     pub id: Arc<str>,
     pub client_id: Arc<str>,
@@ -182,7 +194,7 @@ impl Member {
 }
 
 /// What a group's coordinator tells about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupDescription {
     pub id: Arc<str>,
     pub kind: GroupKind,
@@ -199,7 +211,7 @@ pub struct GroupDescription {
 }
 
 /// One committed offset.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommittedPartition {
     pub partition: i32,
     /// `None`: nothing committed for this partition.

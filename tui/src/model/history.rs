@@ -30,7 +30,7 @@ pub struct Moment {
 }
 
 /// Moments, oldest first.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct History {
     moments: VecDeque<Arc<Moment>>,
 }
@@ -43,6 +43,13 @@ impl History {
         if last.is_some_and(|last| apart(last) < SPACING_MS[0].1) {
             return;
         }
+        self.keep(snapshot, at);
+        self.thin(at);
+    }
+
+    /// Keeps the cluster as it is now, however close the last moment is: the end of a recording.
+    pub fn keep(&mut self, snapshot: &ClusterSnapshot, at: Taken) {
+        let last = self.moments.back();
         let mut snapshot = snapshot.clone();
         let is_without_offsets = n_offsets(&snapshot) > OFFSETS_MAX;
         snapshot.offsets_before = Arc::default();
@@ -59,7 +66,6 @@ impl History {
             snapshot,
             is_without_offsets,
         }));
-        self.thin(at);
     }
 
     /// Drops what is too old, and of what lies too close together the newer one.

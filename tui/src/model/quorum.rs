@@ -1,9 +1,9 @@
 //! The controllers' quorum and the cluster's feature levels.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One voter or observer of the metadata log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuorumReplica {
     pub id: i32,
     /// Kafka's text form; `None` when unknown.
@@ -17,7 +17,7 @@ pub struct QuorumReplica {
 }
 
 /// The metadata quorum as its leader sees it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quorum {
     pub leader_id: i32,
     pub leader_epoch: i32,
@@ -27,7 +27,7 @@ pub struct Quorum {
 }
 
 /// One feature: what is in effect and what this broker could do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeatureLevel {
     pub name: String,
     pub finalized: Option<i16>,
@@ -36,7 +36,7 @@ pub struct FeatureLevel {
 }
 
 /// The feature levels of a cluster, sorted by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Features {
     /// -1 when there are none.
     pub finalized_epoch: i64,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::TopicPartition;
 use super::topic::Partition;
 
@@ -9,7 +11,7 @@ use super::topic::Partition;
 pub type Assignment = BTreeMap<TopicPartition, Vec<i32>>;
 
 /// One partition's running reassignment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OngoingReassignment {
     /// All replicas of now: old ones, new ones.
     pub replicas: Vec<i32>,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// When something was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -16,7 +16,7 @@ pub struct Taken {
 }
 
 /// What a user can do about a failure decides its kind; exit codes follow it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
     /// The cluster or one of its brokers could not be reached, or did not answer in time.
@@ -34,7 +34,7 @@ pub enum FaultKind {
 }
 
 /// One failure, told in three parts: what was tried, why it did not work, what to do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     pub kind: FaultKind,
     /// What was tried, for example `list topics`.
@@ -99,6 +99,15 @@ impl fmt::Display for PartError {
 impl fmt::Debug for PartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for PartError {
+    /// By Kafka's name; a name that is not known is Kafka's own unknown error.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let is_it = |code: &i16| kafka_shared::error::ErrorCode(*code).name() == name;
+        Ok(Self((-1..500).find(is_it).unwrap_or(-1)))
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::TopicPartition;
 use super::broker::{Broker, LogDirs};
 use super::config::{ConfigResource, Configs};
@@ -77,7 +79,7 @@ impl ClusterMetadata {
 pub type Offsets = HashMap<Arc<str>, Arc<TopicOffsets>>;
 
 /// The few settings that the list of topics and the health of partitions need.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicSettings {
     pub min_insync_replicas: Option<i32>,
     pub cleanup_policy: Option<Arc<str>>,

@@ -307,7 +307,7 @@ fn topics(page: &mut Page, snapshot: &ClusterSnapshot) {
     let name = "kafka_topic_end_offset_sum";
     page.family(
         name,
-        "counter",
+        "gauge",
         "High watermarks of a topic's partitions, together.",
     );
     for topic in &metadata.topics {

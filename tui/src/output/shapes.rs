@@ -5,6 +5,7 @@ mod changes;
 mod clusters;
 mod groups;
 mod offsets;
+mod happenings;
 mod stop;
 mod top;
 mod topics;
@@ -16,6 +17,7 @@ pub use changes::{DoneJson, MoveRow, MovesJson, PlanJson, moves};
 pub use clusters::{ClusterDoneJson, ClusterRow, ClusterTestJson, ClusterTestRow, ClustersJson};
 pub use groups::{GroupJson, GroupRow, GroupsJson, LagRow, MemberRow, MissingPart, group, groups};
 pub use offsets::{OffsetRow, OffsetsJson};
+pub use happenings::{ChangesJson, happening_line};
 pub use stop::{MayStopJson, may_stop};
 pub use top::{TopGroupRow, TopJson, TopTopicRow, top};
 pub use topics::{

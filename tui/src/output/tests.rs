@@ -4,6 +4,8 @@ use super::*;
 use crate::derive::test_topic;
 use crate::model::*;
 
+mod figures;
+
 fn taken() -> Taken {
     Taken {
         monotonic_ms: 1_000,

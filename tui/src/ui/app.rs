@@ -26,6 +26,8 @@ use crate::cluster::{Interest, PollIntervals};
 use crate::clusters::Target;
 use crate::derive;
 use crate::model::{ClusterSnapshot, Feed, History, Moment, Taken, Update};
+use crate::ops::Action;
+use crate::recording::Tape;
 use crate::ui::command::{self, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::event::{Answer, Effect, Event};
@@ -60,6 +62,8 @@ pub struct World {
     pub read_only: bool,
     /// The cluster that is connected to.
     pub target: Target,
+    /// The recording that is looked at instead of a cluster.
+    pub tape: Option<Arc<Tape>>,
     jobs: Cell<u64>,
 }
 
@@ -107,6 +111,8 @@ pub struct AppOptions {
     /// Whether clusters are saved: then their list is where one starts without a target.
     pub has_saved: bool,
     pub intervals: PollIntervals,
+    /// A recording to look at instead of a cluster.
+    pub tape: Option<Arc<Tape>>,
     /// A line as after `:`.
     pub command: Option<String>,
     pub message: Option<String>,
@@ -144,6 +150,7 @@ impl App {
                 theme: options.theme,
                 read_only: options.read_only,
                 target: Target::default(),
+                tape: None,
                 jobs: Cell::new(0),
             },
             session: Session::default(),
@@ -172,6 +179,7 @@ impl App {
         let command = options.command;
         let mut effects = Vec::new();
         match options.target {
+            _ if options.tape.is_some() => self.play(options.tape, &mut effects),
             Some(target) => {
                 self.connect(target, &mut effects);
                 self.follow(vec![Step::Go(Place::Overview)], &mut effects);
@@ -269,6 +277,7 @@ impl App {
                 }
                 self.follow(steps, &mut effects);
             }
+            Event::Trouble(fault) => self.say(Toast::fault(&fault)),
             Event::Tick => {
                 self.forget_old_toasts();
                 self.dirty = true;

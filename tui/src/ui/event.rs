@@ -37,6 +37,8 @@ pub enum Event {
         session: SessionId,
         result: Result<Box<ConnectOptions>, Fault>,
     },
+    /// Something that goes on beside everything else went wrong.
+    Trouble(Fault),
     /// A job has something to say; some say several things.
     Answer { job: JobId, answer: Answer },
     /// Time has passed that [`App::tick_in_ms`](crate::ui::app::App::tick_in_ms) asked for.

@@ -17,6 +17,7 @@ use crate::cluster::PollIntervals;
 use crate::clusters::Target;
 use crate::model::Taken;
 use crate::ops::undo::Journal;
+use crate::recording::{Recorder, Tape};
 use crate::ui::app::{App, AppOptions};
 use crate::ui::event::{Effect, Event};
 use crate::ui::runner::{Runner, RunnerOptions, SavedClusters};
@@ -51,6 +52,10 @@ pub struct Options {
     pub command: Option<String>,
     /// A message to begin with.
     pub message: Option<String>,
+    /// Keeps everything that is read.
+    pub recorder: Option<Recorder>,
+    /// A recording to look at instead of a cluster.
+    pub tape: Option<Arc<Tape>>,
 }
 
 impl Default for Options {
@@ -64,6 +69,8 @@ impl Default for Options {
             intervals: PollIntervals::default(),
             command: None,
             message: None,
+            recorder: None,
+            tape: None,
         }
     }
 }
@@ -98,6 +105,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         target: options.target.clone(),
         has_saved: options.clusters.are_there(),
         intervals: options.intervals,
+        tape: options.tape.clone(),
         command: options.command.clone(),
         message: options.message.clone(),
     };
@@ -105,6 +113,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         intervals: options.intervals,
         clusters: options.clusters.clone(),
         journal: Journal::of_user(),
+        recorder: options.recorder.clone(),
     };
     let app = App::new(app_options, now(&*clock));
     let runner = Runner::new(runner_options, Arc::clone(&clock), events);

@@ -25,7 +25,9 @@ use crate::clusters::Target;
 use crate::local::{ClusterOptions, LocalBroker, LocalBrokers, Outcomes, StartOptions};
 use crate::model::{Fault, FaultKind};
 use crate::ops::undo::{self, Journal};
+use crate::model::{Fault, FaultKind, Taken};
 use crate::ops::{self, Plan, Verification};
+use crate::recording::Recorder;
 use crate::ui::event::{Answer, Effect, Event, JobId, LocalAction, SessionId};
 
 pub use saved::SavedClusters;
@@ -53,6 +55,8 @@ pub struct RunnerOptions {
     pub clusters: SavedClusters,
     /// What undoes the changes that are made here.
     pub journal: Journal,
+    /// Keeps everything that is read.
+    pub recorder: Option<Recorder>,
 }
 
 /// The runner.
@@ -146,6 +150,8 @@ impl Runner {
                     let updates = undo::read(&client, &entry.inverse.undo).await;
                     Answer::LastChange(Some(Box::new(entry)), updates)
                 });
+            Effect::ReadMessages { job, .. } if self.client.is_none() => {
+                self.spawn(job, "ui-read", async { Answer::Read(Err(no_cluster())) });
             }
             Effect::ReadMessages { job, read } => {
                 self.start(job, "ui-read", move |client| async move {
@@ -173,6 +179,13 @@ impl Runner {
     /// Leaves the cluster of before, and opens this one once what it refers to is read.
     fn connect(&mut self, session: SessionId, target: Target, interest: Interest) {
         self.leave();
+        if let Some(recorder) = &self.options.recorder {
+            let now = Taken {
+                monotonic_ms: self.clock.monotonic_ms(),
+                wall_ms: self.clock.wall_ms(),
+            };
+            recorder.cluster(&target.label(), now);
+        }
         self.connecting = Some((session, target.clone(), interest));
         let events = self.events.clone();
         // A later connection has another number, so that nobody waits for the end of this.
@@ -198,9 +211,17 @@ impl Runner {
         self.client = Some(client);
         self.poller = Some(poller);
         let events = self.events.clone();
+        let mut recorder = self.options.recorder.clone();
         // Ends with the poller, whose end closes the queue.
         drop(task::spawn("ui-updates", async move {
             while let Some((update, at)) = updates.recv().await {
+                if let Some(writing) = &recorder {
+                    writing.note(&update, at);
+                    if let Some(fault) = writing.fault() {
+                        recorder = None;
+                        let _ = events.send(Event::Trouble(fault)).await;
+                    }
+                }
                 if events
                     .send(Event::Data {
                         session,
@@ -292,6 +313,10 @@ impl Runner {
             Answer::TailEnded(None)
         });
     }
+}
+
+fn no_cluster() -> Fault {
+    Fault::refused("read messages", "a recording holds none")
 }
 
 async fn listed() -> Result<Vec<LocalBroker>, Fault> {

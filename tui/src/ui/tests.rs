@@ -36,6 +36,7 @@ impl Driver {
                 .map(|b| crate::clusters::Target::at(crate::ui::app::parse_bootstrap(b).unwrap())),
             has_saved: false,
             intervals: crate::cluster::PollIntervals::default(),
+            tape: None,
             command: None,
             message: None,
         };

@@ -12,7 +12,7 @@ use ratatui::widgets::{Clear, Widget};
 use unicode_width::UnicodeWidthStr;
 
 use crate::clusters::Level;
-use crate::model::{Moment, Taken};
+use crate::model::Moment;
 use crate::ui::app::App;
 use crate::ui::command::{self, Scope};
 use crate::ui::dialogs::refusal;
@@ -82,7 +82,7 @@ fn draw_header(app: &App, area: Rect, buffer: &mut Buffer) {
         right.push(Span::styled("READ-ONLY ", theme.warn));
     }
     match &app.world.past {
-        Some(past) => right.push(Span::styled(as_of(past, app.world.now), theme.warn)),
+        Some(past) => right.push(Span::styled(as_of(app, past), theme.warn)),
         None => right.extend(freshness(app)),
     }
     let right_width: usize = right.iter().map(|span| span.content.width()).sum();
@@ -157,7 +157,12 @@ fn draw_header(app: &App, area: Rect, buffer: &mut Buffer) {
 }
 
 /// Which moment is looked at.
-fn as_of(past: &Moment, now: Taken) -> String {
+fn as_of(app: &App, past: &Moment) -> String {
+    if app.world.tape.is_some() {
+        let text = format::timestamp_ms(past.at.wall_ms);
+        return format!("AS OF {} ", text.get(..19).unwrap_or(&text));
+    }
+    let now = app.world.now;
     let ago = now.monotonic_ms.saturating_sub(past.at.monotonic_ms);
     let without = if past.is_without_offsets {
         ", without offsets"

@@ -8,9 +8,11 @@ mod local_cluster;
 mod messages;
 mod offsets;
 mod produce;
+mod recording;
 mod screens;
 #[allow(dead_code, reason = "the interoperability tests use the rest")]
 mod terminal;
+mod top;
 
 use std::future::Future;
 use std::sync::Arc;

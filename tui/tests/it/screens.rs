@@ -6,6 +6,7 @@ mod clusters;
 mod groups;
 mod leaving;
 mod local;
+mod replay;
 mod seeing;
 
 use std::path::Path;

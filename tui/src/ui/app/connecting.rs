@@ -21,6 +21,7 @@ impl App {
         self.world.feed = Feed::default();
         self.world.history = History::default();
         self.world.past = None;
+        self.world.tape = None;
         self.session = Session {
             id: self.session.id + 1,
             started_at: self.world.now,

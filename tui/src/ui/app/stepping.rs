@@ -283,7 +283,7 @@ impl App {
 
     pub(super) fn show_plan(&mut self, plan: Result<Plan, Fault>, effects: &mut Vec<Effect>) {
         if self.world.past.is_some() {
-            return self.say(time_travel::no_change());
+            return self.say(time_travel::no_change(&self.world));
         }
         match plan {
             Ok(plan) if plan.is_empty() => {
