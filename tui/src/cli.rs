@@ -19,8 +19,8 @@ mod offsets;
 mod reassign;
 mod screens;
 mod show;
-mod undo;
 mod top;
+mod undo;
 mod wait;
 
 use std::ffi::OsString;
@@ -39,10 +39,9 @@ pub use changes::ChangesArgs;
 pub use clusters::ClustersCommand;
 pub use connect::{BOOTSTRAP_VARIABLE, GlobalArgs};
 pub use exporter::ExporterArgs;
-pub use screens::{ScreenArgs, ui_options};
-pub use undo::UndoArgs;
 pub use screens::{RecordArgs, ScreenArgs, tape, ui_options};
 pub use top::TopArgs;
+pub use undo::UndoArgs;
 pub use wait::WaitArgs;
 
 /// A cluster manager for Kafka that runs in a terminal.

@@ -10,7 +10,7 @@ pub mod local;
 pub mod model;
 pub mod ops;
 pub mod output;
-pub mod state;
 pub mod recording;
+pub mod state;
 pub mod times;
 pub mod ui;

@@ -121,16 +121,15 @@ impl Clock {
     }
 }
 
+/// A cluster with when it was so.
+pub type Look = (ClusterSnapshot, Taken);
+
 /// The cluster as it was at two times, for what is different between them. The later one is the end
 /// where `to_ms` is `None`.
 ///
 /// # Errors
 /// As [`Tape::read`]; there is nothing from before `from_ms`.
-pub fn between(
-    path: &Path,
-    from_ms: i64,
-    to_ms: Option<i64>,
-) -> Result<((ClusterSnapshot, Taken), (ClusterSnapshot, Taken)), Fault> {
+pub fn between(path: &Path, from_ms: i64, to_ms: Option<i64>) -> Result<(Look, Look), Fault> {
     let (mut snapshot, mut clock) = (ClusterSnapshot::default(), Clock::default());
     let (mut first, mut begin) = (None, None);
     let mut last: Option<Taken> = None;

@@ -95,7 +95,7 @@ impl Answer {
 
 /// What a request's first bytes say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Head {
+enum Parsed {
     /// It is not whole yet.
     More,
     Get(String),
@@ -104,7 +104,7 @@ enum Head {
 }
 
 /// Reads the head of a request.
-fn parse(bytes: &[u8]) -> Head {
+fn parse(bytes: &[u8]) -> Parsed {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
     let Some(end) = end.filter(|end| *end <= HEAD_BYTES_MAX) else {
         // Nobody needs to send eight kilobytes to be told that this is no HTTP.
@@ -112,26 +112,26 @@ fn parse(bytes: &[u8]) -> Head {
             .iter()
             .all(|b| matches!(b, b'\r' | b'\n' | b'\t') || (0x20..0x7f).contains(b) || *b >= 0x80);
         return match () {
-            () if !is_text => Head::Bad(Status::BadRequest),
-            () if bytes.len() > HEAD_BYTES_MAX => Head::Bad(Status::HeadTooLarge),
-            () => Head::More,
+            () if !is_text => Parsed::Bad(Status::BadRequest),
+            () if bytes.len() > HEAD_BYTES_MAX => Parsed::Bad(Status::HeadTooLarge),
+            () => Parsed::More,
         };
     };
     let Ok(text) = std::str::from_utf8(&bytes[..end]) else {
-        return Head::Bad(Status::BadRequest);
+        return Parsed::Bad(Status::BadRequest);
     };
     let line = text.split("\r\n").next().unwrap_or_default();
     let words: Vec<&str> = line.split(' ').collect();
     let &[method, path, version] = &words[..] else {
-        return Head::Bad(Status::BadRequest);
+        return Parsed::Bad(Status::BadRequest);
     };
     if !version.starts_with("HTTP/1.") || !path.starts_with('/') {
-        return Head::Bad(Status::BadRequest);
+        return Parsed::Bad(Status::BadRequest);
     }
     match method {
-        "GET" => Head::Get(path.to_owned()),
-        "HEAD" => Head::Head(path.to_owned()),
-        _ => Head::Bad(Status::MethodNotAllowed),
+        "GET" => Parsed::Get(path.to_owned()),
+        "HEAD" => Parsed::Head(path.to_owned()),
+        _ => Parsed::Bad(Status::MethodNotAllowed),
     }
 }
 
@@ -170,13 +170,13 @@ async fn talk(
         return Ok(());
     };
     let (path, is_head) = match head? {
-        Head::Get(path) => (path, false),
-        Head::Head(path) => (path, true),
-        Head::Bad(status) => {
+        Parsed::Get(path) => (path, false),
+        Parsed::Head(path) => (path, true),
+        Parsed::Bad(status) => {
             let bytes = Answer::text(status, &format!("{}\n", status.line())).bytes(false);
             return finish(&mut socket, &bytes).await;
         }
-        Head::More => return Ok(()),
+        Parsed::More => return Ok(()),
     };
     // Rendering a large cluster takes a while: not on a thread that others wait for.
     let rendered = task::spawn_blocking("exporter-render", move || answer(&path).bytes(is_head));
@@ -184,15 +184,15 @@ async fn talk(
     finish(&mut socket, &bytes).await
 }
 
-/// The head of a request; [`Head::More`] when the client left before it was whole.
-async fn read_head(socket: &mut TcpStream) -> std::io::Result<Head> {
+/// The head of a request; [`Parsed::More`] when the client left before it was whole.
+async fn read_head(socket: &mut TcpStream) -> std::io::Result<Parsed> {
     let mut bytes = Vec::with_capacity(1_024);
     loop {
         if socket.read_buf(&mut bytes).await? == 0 {
-            return Ok(Head::More);
+            return Ok(Parsed::More);
         }
         match parse(&bytes) {
-            Head::More => {}
+            Parsed::More => {}
             head => return Ok(head),
         }
     }
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn heads_are_read_and_nonsense_is_told_at_once() {
-        let get = |path: &str| Head::Get(path.to_owned());
+        let get = |path: &str| Parsed::Get(path.to_owned());
         let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(HEAD_BYTES_MAX));
         for (bytes, head) in [
             (
@@ -235,24 +235,24 @@ mod tests {
                 get("/metrics"),
             ),
             (b"GET /m?x=1 HTTP/1.0\r\n\r\n", get("/m?x=1")),
-            (b"HEAD / HTTP/1.1\r\n\r\n", Head::Head("/".to_owned())),
-            (b"GET / HTTP/1.1\r\nHost", Head::More),
-            (b"", Head::More),
+            (b"HEAD / HTTP/1.1\r\n\r\n", Parsed::Head("/".to_owned())),
+            (b"GET / HTTP/1.1\r\nHost", Parsed::More),
+            (b"", Parsed::More),
             (
                 b"POST / HTTP/1.1\r\n\r\n",
-                Head::Bad(Status::MethodNotAllowed),
+                Parsed::Bad(Status::MethodNotAllowed),
             ),
             (
                 b"GET metrics HTTP/1.1\r\n\r\n",
-                Head::Bad(Status::BadRequest),
+                Parsed::Bad(Status::BadRequest),
             ),
-            (b"GET / x HTTP/1.1\r\n\r\n", Head::Bad(Status::BadRequest)),
-            (b"GET / FTP/1\r\n\r\n", Head::Bad(Status::BadRequest)),
-            (b"\r\n\r\n", Head::Bad(Status::BadRequest)),
+            (b"GET / x HTTP/1.1\r\n\r\n", Parsed::Bad(Status::BadRequest)),
+            (b"GET / FTP/1\r\n\r\n", Parsed::Bad(Status::BadRequest)),
+            (b"\r\n\r\n", Parsed::Bad(Status::BadRequest)),
             // The first bytes of TLS, and of Kafka's protocol.
-            (b"\x16\x03\x01\x02\x00", Head::Bad(Status::BadRequest)),
-            (b"\0\0\0\x20\0\x12", Head::Bad(Status::BadRequest)),
-            (long.as_bytes(), Head::Bad(Status::HeadTooLarge)),
+            (b"\x16\x03\x01\x02\x00", Parsed::Bad(Status::BadRequest)),
+            (b"\0\0\0\x20\0\x12", Parsed::Bad(Status::BadRequest)),
+            (long.as_bytes(), Parsed::Bad(Status::HeadTooLarge)),
         ] {
             let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]);
             assert_eq!(parse(bytes), head, "{shown:?}");

@@ -16,6 +16,9 @@ pub struct Detail {
     pub partitions: bool,
 }
 
+/// A family of samples: its name's end, its help, and the value of one thing.
+type Family<T, V> = (&'static str, &'static str, fn(&T) -> V);
+
 /// A text under construction.
 struct Page {
     text: String,
@@ -217,7 +220,7 @@ fn brokers(page: &mut Page, snapshot: &ClusterSnapshot) {
     };
     let balances = derive::broker_balances(metadata);
     let sizes = snapshot.log_dirs.get().map(derive::broker_sizes);
-    let of: [(&str, &str, fn(&derive::BrokerBalance) -> usize); 4] = [
+    let of: [Family<derive::BrokerBalance, usize>; 4] = [
         ("leaders", "Partitions that a broker leads.", |b| b.leaders),
         ("replicas", "Replicas of a broker.", |b| b.replicas),
         ("in_sync_replicas", "Its replicas that are in sync.", |b| {
@@ -267,7 +270,7 @@ fn topics(page: &mut Page, snapshot: &ClusterSnapshot) {
         .iter()
         .map(|topic| derive::topic_health(topic, min_isr(&topic.name)))
         .collect();
-    let of: [(&str, &str, fn(&HealthCounts) -> Option<usize>); 4] = [
+    let of: [Family<HealthCounts, Option<usize>>; 4] = [
         ("partitions", "Partitions of a topic.", |c| {
             Some(c.partitions)
         }),
@@ -332,7 +335,7 @@ fn groups(page: &mut Page, snapshot: &ClusterSnapshot, detail: Detail, now_ms: i
     };
     page.gauge("kafka_groups", "Groups.", Some(size(listed.groups.len())));
     let all = derive::all_group_totals(snapshot);
-    let of: [(&str, &str, fn(&derive::LaggingGroup) -> Option<f64>); 4] = [
+    let of: [Family<derive::LaggingGroup, Option<f64>>; 4] = [
         ("lag_records", "Records that a group is behind.", |group| {
             group.totals.total.complete().map(float)
         }),

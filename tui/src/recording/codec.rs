@@ -61,17 +61,19 @@ impl Memory {
         }
         match update {
             Update::Metadata(result) => set(&mut self.metadata, result, at),
-            Update::Offsets { result, complete } => {
-                if let Ok(new) = result {
-                    if *complete {
-                        self.offsets.clear();
-                    }
-                    let new = new
-                        .iter()
-                        .map(|(name, of)| (Arc::clone(name), Arc::clone(of)));
-                    self.offsets.extend(new);
+            Update::Offsets {
+                result: Ok(new),
+                complete,
+            } => {
+                if *complete {
+                    self.offsets.clear();
                 }
+                let new = new
+                    .iter()
+                    .map(|(name, of)| (Arc::clone(name), Arc::clone(of)));
+                self.offsets.extend(new);
             }
+            Update::Offsets { .. } => {}
             Update::Settings(result) => set(&mut self.settings, result, at),
             Update::LogDirs(result) => set(&mut self.log_dirs, result, at),
             Update::Groups(result) => set(&mut self.groups, result, at),
@@ -91,12 +93,11 @@ impl Memory {
                     }
                 }
             }
-            Update::Configs(resource, result) => {
-                if let Ok(value) = result {
-                    let resource = resource.clone();
-                    self.configs.insert(resource, (Arc::clone(value), at));
-                }
+            Update::Configs(resource, Ok(value)) => {
+                let resource = resource.clone();
+                self.configs.insert(resource, (Arc::clone(value), at));
             }
+            Update::Configs(..) => {}
             Update::Quorum(result) => set(&mut self.quorum, result, at),
             Update::Reassignments(result) => set(&mut self.reassignments, result, at),
             Update::Features(result) => set(&mut self.features, result, at),

@@ -63,7 +63,7 @@ pub(super) enum Part {
         complete: bool,
         result: Result<OffsetsForm, Fault>,
     },
-    Settings(Result<Kept<Vec<(Arc<str>, TopicSettings)>>, Fault>),
+    Settings(Result<Kept<SettingsForm>, Fault>),
     LogDirs(Result<LogDirsForm, Fault>),
     Groups(Result<Kept<GroupsForm>, Fault>),
     Descriptions(PerGroupForm<GroupDescription>),
@@ -80,6 +80,9 @@ pub(super) enum Part {
     /// So many updates came faster than they could be written.
     Lost(u64),
 }
+
+/// By topic.
+pub(super) type SettingsForm = Vec<(Arc<str>, TopicSettings)>;
 
 /// What may be as it was the last time.
 #[derive(Debug, Serialize, Deserialize)]

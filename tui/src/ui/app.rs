@@ -26,7 +26,6 @@ use crate::cluster::{Interest, PollIntervals};
 use crate::clusters::Target;
 use crate::derive;
 use crate::model::{ClusterSnapshot, Feed, History, Moment, Taken, Update};
-use crate::ops::Action;
 use crate::recording::Tape;
 use crate::ui::command::{self, Scope};
 use crate::ui::cx::Cx;

@@ -23,9 +23,8 @@ use crate::cluster::{
 };
 use crate::clusters::Target;
 use crate::local::{ClusterOptions, LocalBroker, LocalBrokers, Outcomes, StartOptions};
-use crate::model::{Fault, FaultKind};
-use crate::ops::undo::{self, Journal};
 use crate::model::{Fault, FaultKind, Taken};
+use crate::ops::undo::{self, Journal};
 use crate::ops::{self, Plan, Verification};
 use crate::recording::Recorder;
 use crate::ui::event::{Answer, Effect, Event, JobId, LocalAction, SessionId};
@@ -150,6 +149,7 @@ impl Runner {
                     let updates = undo::read(&client, &entry.inverse.undo).await;
                     Answer::LastChange(Some(Box::new(entry)), updates)
                 });
+            }
             Effect::ReadMessages { job, .. } if self.client.is_none() => {
                 self.spawn(job, "ui-read", async { Answer::Read(Err(no_cluster())) });
             }

@@ -11,7 +11,11 @@ use super::*;
 async fn changes(bootstrap: &[Endpoint], args: &[&str]) -> Output {
     let servers: Vec<String> = bootstrap.iter().map(ToString::to_string).collect();
     let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-tui"));
-    command.args(["--output", "json", "--bootstrap", &servers.join(",")]);
+    command.args(["--output", "json"]);
+    // A recording needs no cluster.
+    if !servers.is_empty() {
+        command.args(["--bootstrap", &servers.join(",")]);
+    }
     command.arg("changes").args(args);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().expect("the program runs");

@@ -65,7 +65,7 @@ fn top_names_the_topic_that_is_written_to_with_its_rate() {
         assert_eq!(output.status.code(), Some(0), "{errors}");
         let top: Value = serde_json::from_slice(&output.stdout).expect("a document");
         let rows = top["busiest_topics"].as_array().expect("a list");
-        let row = rows.iter().find(|row| row["name"] == Value::from(&*busy));
+        let row = rows.iter().find(|row| row["name"] == *busy);
         let rate = row.and_then(|row| row["records_per_second"].as_f64());
         let rate = rate.unwrap_or_else(|| panic!("{busy} is not there: {top}"));
         let seconds = top["interval_ms"].as_f64().expect("a number") / 1_000.0;

@@ -36,7 +36,7 @@ fn a_recorded_session_is_looked_at_again_without_its_cluster() -> anyhow::Result
     terminal.wait_for("late-comer")?;
     terminal.keys("] ]")?;
     terminal.keys("D")?;
-    terminal.wait_for("this is a recording: nothing can be changed")?;
+    terminal.wait_for("this session is read-only")?;
     for (columns, rows) in [(80, 24), (40, 10)] {
         terminal.resize(columns, rows)?;
         terminal.wait_for("late-comer")?;
