@@ -18,6 +18,7 @@ mod local;
 mod offsets;
 mod reassign;
 mod screens;
+mod security;
 mod show;
 mod top;
 mod undo;
@@ -40,6 +41,8 @@ pub use clusters::ClustersCommand;
 pub use connect::{BOOTSTRAP_VARIABLE, GlobalArgs};
 pub use exporter::ExporterArgs;
 pub use screens::{RecordArgs, ScreenArgs, tape, ui_options};
+pub use screens::{ScreenArgs, ui_options};
+pub use security::{AclsCommand, QuotasCommand, UsersCommand};
 pub use top::TopArgs;
 pub use undo::UndoArgs;
 pub use wait::WaitArgs;
@@ -117,6 +120,15 @@ pub enum Scripted {
     },
     /// Take back the last change made from here, or the one of a file
     Undo(UndoArgs),
+    /// List, create, delete and explain ACL rules
+    #[command(subcommand)]
+    Acls(AclsCommand),
+    /// List users whose SCRAM passwords the cluster keeps; set and delete passwords
+    #[command(subcommand)]
+    Users(UsersCommand),
+    /// List, set and remove client quotas, and say which one applies
+    #[command(subcommand)]
+    Quotas(QuotasCommand),
     /// Wait until a condition holds; exit with 8 when the time is over and it does not
     Wait(WaitArgs),
     /// Show whether the cluster is well, the groups furthest behind and the busiest topics
@@ -539,6 +551,9 @@ async fn dispatch(global: &GlobalArgs, command: Scripted, io: &mut Io<'_>) -> Re
             change::elect(global, topic.as_deref(), change, io).await
         }
         Scripted::Undo(args) => undo::run(global, args, io).await,
+        Scripted::Acls(command) => security::acls(global, command, io).await,
+        Scripted::Users(command) => security::users(global, command, io).await,
+        Scripted::Quotas(command) => security::quotas(global, command, io).await,
         Scripted::Wait(args) => wait::run(global, &args, io).await,
         Scripted::Top(args) => top::run(global, &args, io).await,
         Scripted::Changes(args) => changes::run(global, &args, io).await,

@@ -23,6 +23,7 @@ mod poller;
 mod probe;
 mod produce;
 mod quorum;
+mod security;
 mod wire;
 
 pub use messages::{MessageTail, ReadFrom, ReadLimits, ReadMessages};

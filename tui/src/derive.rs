@@ -8,18 +8,24 @@
 //! - Where a well-known tool defines a number (CMAK's percentages, Kafka's under-replicated), the
 //!   definition is named at the function; where it misleads, the better number stands beside it.
 
+mod acl;
 mod balance;
 mod condition;
 mod feed;
 mod health;
 mod lag;
 mod progress;
+mod quota;
 mod size;
 mod stop;
 mod throughput;
 mod top;
 mod total;
 
+pub use acl::{
+    AclAnswer, AclQuestion, Allowed, Idle, IdleAcl, explain_acl, idle_acls, is_about,
+    knows_existing, operations_of,
+};
 pub use balance::{
     BrokerBalance, ClusterBalance, CmakPercents, Spread, TopicBalance, broker_balances,
     cluster_balance, cmak, topic_balance,
@@ -32,6 +38,7 @@ pub use lag::{
     topic_groups,
 };
 pub use progress::{MoveProgress, moves};
+pub use quota::{AppliedQuota, client_quotas, ip_quotas, limit_text};
 pub use size::{broker_sizes, leader_size, partition_sizes, topic_size};
 pub use stop::{Affected, MayStop, StopCheck, may_stop};
 pub use throughput::{cluster_rate, partition_rate, rate_between, topic_rate};

@@ -21,6 +21,7 @@ mod probe;
 mod quorum;
 mod reassignment;
 mod resource;
+mod security;
 mod snapshot;
 mod topic;
 
@@ -36,7 +37,12 @@ pub use message::{Header, Message, ReadReport, ReadStop};
 pub use probe::Probe;
 pub use quorum::{FeatureLevel, Features, Quorum, QuorumReplica};
 pub use reassignment::{Assignment, OngoingReassignment, Reassignments};
-pub use resource::{Cell, Fault, FaultKind, PartError, Resource, Taken};
+pub use resource::{Cell, Fault, FaultKind, PartError, Read, Resource, Taken};
+pub use security::{
+    Acl, AclOperation, AclPattern, AclPermission, AclResource, CLIENT_LIMITS, CLUSTER_RESOURCE,
+    EVERYBODY, IP_LIMITS, Quota, QuotaEntity, ScramCredential, ScramMechanism, ScramUser, Security,
+    SecurityUpdate, WILDCARD,
+};
 pub use snapshot::{
     ClusterMetadata, ClusterSnapshot, Offsets, PerGroup, RatePoint, TopicSettings, Update,
 };

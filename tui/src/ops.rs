@@ -24,6 +24,7 @@ mod verify;
 
 pub use action::{
     Action, AddPartitions, AlterConfigs, ConfigChange, CreateTopic, ProduceMessage, Reassign,
+    SecurityAction, SetPassword,
 };
 pub use execute::{check, execute};
 pub use offsets::{AlterOffsets, ResetRequest, ResetScope, ResetTo};

@@ -13,6 +13,7 @@ const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
 
 /// The tools' main classes by their script's name.
 const TOOLS: &[(&str, &str)] = &[
+    ("kafka-acls", "org.apache.kafka.tools.AclCommand"),
     (
         "kafka-broker-api-versions",
         "org.apache.kafka.tools.BrokerApiVersionsCommand",
@@ -62,6 +63,10 @@ const TOOLS: &[(&str, &str)] = &[
     ),
     ("kafka-storage", "kafka.tools.StorageTool"),
     ("kafka-topics", "org.apache.kafka.tools.TopicCommand"),
+    (
+        "kafka-transactions",
+        "org.apache.kafka.tools.TransactionsCommand",
+    ),
     (
         "kafka-verifiable-consumer",
         "org.apache.kafka.tools.VerifiableConsumer",

@@ -76,7 +76,7 @@ type PerPartition = BTreeMap<TopicPartition, Result<(), Fault>>;
 
 impl ClusterClient {
     /// Sends a change to the controller, again when it says that it is not the controller.
-    async fn change<R: Request>(
+    pub(super) async fn change<R: Request>(
         &self,
         what: &str,
         request: R,

@@ -22,6 +22,15 @@ pub(super) const EARLIEST: i64 = -2;
 /// Asks for the offset after the last one that can be read.
 pub(super) const LATEST: i64 = -1;
 
+/// Whose end is asked for; the numbers are Kafka's.
+#[derive(Clone, Copy)]
+enum Isolation {
+    /// The high watermark.
+    Uncommitted = 0,
+    /// The last stable offset.
+    Committed = 1,
+}
+
 /// Partitions in one request: large enough to be few, small enough to answer soon.
 const PARTITIONS_MAX: usize = 10_000;
 
@@ -52,8 +61,8 @@ impl ClusterClient {
                 .collect(),
         };
         let (starts, ends) = tokio::join!(
-            self.offsets_at(&topics, EARLIEST),
-            self.offsets_at(&topics, LATEST)
+            self.offsets_at(&topics, EARLIEST, Isolation::Uncommitted),
+            self.offsets_at(&topics, LATEST, Isolation::Uncommitted)
         );
         let (mut starts, mut ends) = (starts?, ends?);
         let taken = self.now();
@@ -87,7 +96,9 @@ impl ClusterClient {
         topic: &Arc<Topic>,
         timestamp_ms: i64,
     ) -> Result<BTreeMap<i32, Cell<i64>>, Fault> {
-        let mut found = self.offsets_at(&[topic], timestamp_ms.max(0)).await?;
+        let (topics, time) = ([topic], timestamp_ms.max(0));
+        let asked = self.offsets_at(&topics, time, Isolation::Uncommitted);
+        let mut found = asked.await?;
         let mut cells = found.remove(&*topic.name).unwrap_or_default();
         for cell in cells.values_mut() {
             if *cell == Cell::Known(-1) {
@@ -97,10 +108,29 @@ impl ClusterClient {
         Ok(cells)
     }
 
+    /// How far readers of committed records get in the topics named, or in all of `metadata`: to
+    /// the high watermark, or to the first record of a transaction that is open.
+    ///
+    /// # Errors
+    /// When no leader at all answers.
+    pub async fn last_stable_offsets(
+        &self,
+        metadata: &ClusterMetadata,
+        topics: Option<&[Arc<str>]>,
+    ) -> Result<HashMap<Arc<str>, BTreeMap<i32, Cell<i64>>>, Fault> {
+        let is_asked = |topic: &&Arc<Topic>| topics.is_none_or(|names| names.contains(&topic.name));
+        let topics: Vec<&Arc<Topic>> = metadata.topics.iter().filter(is_asked).collect();
+        let asked = self.offsets_at(&topics, LATEST, Isolation::Committed);
+        let found = asked.await?;
+        let own = |(name, cells): (&str, Found)| (Arc::from(name), cells);
+        Ok(found.into_iter().map(own).collect())
+    }
+
     async fn offsets_at<'a>(
         &self,
         topics: &[&'a Arc<Topic>],
         timestamp: i64,
+        isolation: Isolation,
     ) -> Result<HashMap<&'a str, Found>, Fault> {
         let mut found: HashMap<&str, Found> = HashMap::with_capacity(topics.len());
         let mut asks = Vec::new();
@@ -112,9 +142,10 @@ impl ClusterClient {
                 asks.extend(chunks(ask).into_iter().map(|ask| (leader, ask)));
             }
         }
-        let answers = asks
-            .iter()
-            .map(|(leader, ask)| self.ask_part(WHAT, *leader, request(ask, timestamp), None));
+        let answers = asks.iter().map(|(leader, ask)| {
+            let request = request(ask, timestamp, isolation);
+            self.ask_part(WHAT, *leader, request, None)
+        });
         let answers = join_all(answers).await;
         let n_asked = answers.len();
         let mut first_fault = None;
@@ -168,7 +199,7 @@ fn chunks(ask: Ask<'_>) -> Vec<Ask<'_>> {
     chunks
 }
 
-fn request(ask: &Ask<'_>, timestamp: i64) -> ListOffsetsRequest {
+fn request(ask: &Ask<'_>, timestamp: i64, isolation: Isolation) -> ListOffsetsRequest {
     let partition = |partition: &&Partition| {
         ListOffsetsPartition::default()
             .with_partition_index(partition.id)
@@ -182,6 +213,7 @@ fn request(ask: &Ask<'_>, timestamp: i64) -> ListOffsetsRequest {
     });
     ListOffsetsRequest::default()
         .with_replica_id(BrokerId(-1))
+        .with_isolation_level(isolation as i8)
         .with_topics(topics.collect())
 }
 

@@ -24,6 +24,8 @@ use crate::model::{ClusterMetadata, ConfigResource, Fault, Group, Groups, Taken,
 
 use super::wire::ClusterClient;
 
+mod asked;
+
 /// Updates that wait for the reader.
 const UPDATES_MAX: usize = 64;
 
@@ -84,6 +86,8 @@ pub struct Interest {
     pub all_groups: bool,
     /// Configurations that are on the screen.
     pub configs: Vec<ConfigResource>,
+    /// Rules, users and quotas are on the screen.
+    pub security: bool,
 }
 
 /// Steers a running poller; dropping it stops the polling.
@@ -175,6 +179,9 @@ impl Poller {
         );
         part.start("poll-settings", ms.settings_ms, Wake::Topics, read_settings);
         part.start("poll-configs", ms.settings_ms, Wake::Interest, read_configs);
+        part.start("poll-security", ms.log_dirs_ms, Wake::Interest, |part| {
+            asked::read_security(part)
+        });
         (
             PollerHandle {
                 control,
@@ -351,6 +358,7 @@ fn is_failure(update: &Update) -> bool {
         Update::Quorum(result) => result.is_err(),
         Update::Reassignments(result) => result.is_err(),
         Update::Features(result) => result.is_err(),
+        Update::Security(update) => update.is_failure(),
         // A group that can't be described is its own cell's matter.
         Update::Descriptions(_) | Update::Committed(_) => false,
     }

@@ -261,6 +261,7 @@ fn hint_of(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::TOPIC_AUTHORIZATION_FAILED
         | ErrorCode::GROUP_AUTHORIZATION_FAILED
         | ErrorCode::CLUSTER_AUTHORIZATION_FAILED => "ask for the right to do this",
+        ErrorCode::SECURITY_DISABLED => "brokers keep rules where authorizer.class.name is set",
         code if code.is_retriable() => "try again in a moment",
         _ => return None,
     })

@@ -75,7 +75,10 @@ impl Before {
                 before.reassignments = old(&snapshot.reassignments);
             }
             Update::Features(_) => before.features = old(&snapshot.features),
-            Update::Offsets { .. } | Update::LogDirs(_) | Update::Committed(_) => {}
+            Update::Offsets { .. }
+            | Update::LogDirs(_)
+            | Update::Committed(_)
+            | Update::Security(_) => {}
         }
         before
     }

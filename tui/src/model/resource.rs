@@ -135,6 +135,9 @@ impl<T: Copy> Cell<T> {
     }
 }
 
+/// What came of reading a part of a cluster.
+pub type Read<T> = Result<Arc<T>, Arc<Fault>>;
+
 /// A part of a cluster's state: the last value that was read, when, and what has failed since.
 #[derive(Clone, Debug)]
 pub struct Resource<T> {

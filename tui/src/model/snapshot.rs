@@ -12,6 +12,7 @@ use super::group::{Committed, GroupDescription, Groups};
 use super::quorum::{Features, Quorum};
 use super::reassignment::{OngoingReassignment, Reassignments};
 use super::resource::{Fault, Resource, Taken};
+use super::security::{Security, SecurityUpdate};
 use super::topic::{Topic, TopicOffsets};
 
 /// How many points of the cluster's rate are kept.
@@ -115,6 +116,7 @@ pub struct ClusterSnapshot {
     pub quorum: Resource<Quorum>,
     pub reassignments: Resource<Reassignments>,
     pub features: Resource<Features>,
+    pub security: Security,
 }
 
 /// The results of a call for many groups: one for each that was asked for.
@@ -138,6 +140,7 @@ pub enum Update {
     Quorum(Result<Arc<Quorum>, Arc<Fault>>),
     Reassignments(Result<Arc<Reassignments>, Arc<Fault>>),
     Features(Result<Arc<Features>, Arc<Fault>>),
+    Security(SecurityUpdate),
 }
 
 impl ClusterSnapshot {
@@ -178,6 +181,7 @@ impl ClusterSnapshot {
                 self.mark_moving_partitions();
             }
             Update::Features(result) => self.features.apply(result, at),
+            Update::Security(update) => self.security.apply(update, at),
         }
     }
 

@@ -1,11 +1,15 @@
 //! What somebody wants to be done: plain data, the same for a key press and a command.
 
+mod security;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Assignment, ConfigResource, TopicPartition};
 
 use super::offsets::AlterOffsets;
 use super::serial;
+
+pub use security::{SecurityAction, SetPassword};
 
 /// One change of a cluster. It is written to files as it is, as what undoes another one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +27,7 @@ pub enum Action {
     DeleteGroups(Vec<String>),
     /// New committed offsets of a group.
     AlterOffsets(AlterOffsets),
+    Security(SecurityAction),
 }
 
 /// A new topic. `None` means the broker's default.

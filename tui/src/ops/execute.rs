@@ -28,6 +28,7 @@ pub async fn check(client: &ClusterClient, plan: &Plan) -> Result<Report, Fault>
         Action::AlterConfigs(alter) => {
             report.add(&plan.title, client.alter_configs(alter, true).await);
         }
+        Action::Security(security) => client.check_security(security, &mut report).await?,
         Action::DeleteTopics(_)
         | Action::Produce(_)
         | Action::Reassign(_)
@@ -100,6 +101,7 @@ pub async fn execute(client: &ClusterClient, plan: &Plan) -> Result<Report, Faul
             let outcomes = client.alter_offsets(alter).await?;
             add_partitions(&mut report, outcomes, "set");
         }
+        Action::Security(security) => client.do_security(security, &mut report).await?,
     }
     Ok(report)
 }

@@ -7,6 +7,7 @@ mod configs;
 mod groups;
 mod offsets;
 mod partitions;
+mod security;
 mod topics;
 
 use crate::model::{ClusterMetadata, ClusterSnapshot, Fault, FaultKind, Topic};
@@ -47,6 +48,7 @@ fn plan_of(
         Action::ElectPreferredLeaders(list) => partitions::elect(list, metadata),
         Action::DeleteGroups(ids) => groups::delete(ids, metadata, snapshot),
         Action::AlterOffsets(alter) => offsets::alter(alter, metadata, snapshot),
+        Action::Security(action) => security::plan(action, metadata, snapshot),
     }
 }
 

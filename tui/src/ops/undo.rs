@@ -146,6 +146,7 @@ pub async fn read(client: &ClusterClient, action: &Action) -> Vec<Update> {
                 running.map(Arc::new).map_err(Arc::new),
             )]
         }
+        Action::Security(action) => vec![client.read_for(action).await],
         _ => Vec::new(),
     }
 }

@@ -19,6 +19,7 @@ pub async fn verify(client: &ClusterClient, plan: &Plan) -> Result<Verification,
             let now = client.committed_by(&alter.group).await?;
             Ok(compare_offsets(alter, &now))
         }
+        Action::Security(action) => client.verify_security(action).await,
         // A produced record is verified by its acknowledgement, which names its offset.
         Action::Produce(_) => Ok(Verification::Done),
         Action::Reassign(_) | Action::CancelReassignments(_) => {

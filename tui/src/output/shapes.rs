@@ -6,6 +6,7 @@ mod clusters;
 mod groups;
 mod happenings;
 mod offsets;
+mod security;
 mod stop;
 mod top;
 mod topics;
@@ -18,6 +19,7 @@ pub use clusters::{ClusterDoneJson, ClusterRow, ClusterTestJson, ClusterTestRow,
 pub use groups::{GroupJson, GroupRow, GroupsJson, LagRow, MemberRow, MissingPart, group, groups};
 pub use happenings::{ChangesJson, happening_line};
 pub use offsets::{OffsetRow, OffsetsJson};
+pub use security::{AclAnswerJson, AclsJson, IdleAclsJson, QuotasJson, UsersJson, WhichQuotasJson};
 pub use stop::{MayStopJson, may_stop};
 pub use top::{TopGroupRow, TopJson, TopTopicRow, top};
 pub use topics::{

@@ -23,6 +23,9 @@ pub enum Scope {
     Reassignments,
     Quorum,
     Changes,
+    Acls,
+    Users,
+    Quotas,
     Configs,
     Local,
     Clusters,
@@ -44,6 +47,14 @@ pub enum Argument {
 /// What a command does; the screen or the application knows how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Id {
+    Acls,
+    CreateAcl,
+    Explain,
+    Quotas,
+    SetPassword,
+    SetQuota,
+    ShowIdle,
+    Users,
     AddPartitions,
     AlterConfig,
     At,
@@ -253,6 +264,9 @@ pub const COMMANDS: &[Command] = &[
     command(Id::Clusters, Scope::Everywhere, "clusters", &[Char('8')], "saved clusters").aliases(&["ctx"]),
     command(Id::Cluster, Scope::Everywhere, "cluster", &[], "switch to a saved cluster").takes(Argument::Text),
     command(Id::Changes, Scope::Everywhere, "changes", &[Char('9')], "what happened since this cluster is looked at; text after it filters").aliases(&["feed"]).takes(Argument::Text),
+    command(Id::Acls, Scope::Everywhere, "acls", &[], "ACL rules: who may do what; text after it filters").aliases(&["rules"]).takes(Argument::Text),
+    command(Id::Users, Scope::Everywhere, "users", &[], "users whose SCRAM passwords the cluster keeps").takes(Argument::Text),
+    command(Id::Quotas, Scope::Everywhere, "quotas", &[], "limits of users, client ids and addresses").takes(Argument::Text),
     command(Id::Earlier, Scope::Everywhere, "earlier", &[Char('[')], "look at the cluster as it was a moment earlier"),
     command(Id::Later, Scope::Everywhere, "later", &[Char(']')], "a moment later, at last the present again"),
     command(Id::At, Scope::Everywhere, "at", &[], "look at the cluster as it was at a time: 14:00, or 10m for an age").takes(Argument::Text),
@@ -336,6 +350,18 @@ pub const COMMANDS: &[Command] = &[
     command(Id::ShowJson, Scope::Reassign, "json", &[Char('o')], "show the file for kafka-reassign-partitions").hint("json"),
 
     command(Id::CancelReassignment, Scope::Reassignments, "cancel", &[Char('x')], "cancel the marked reassignments or the selected one").writes().hint("cancel"),
+
+    command(Id::CreateAcl, Scope::Acls, "new", &[Char('n')], "create rules, beginning with what the selected one says").writes().hint("new"),
+    command(Id::Explain, Scope::Acls, "explain", &[Char('x')], "say whether somebody may do something, and by which rule").hint("who may?"),
+    command(Id::ShowIdle, Scope::Acls, "idle", &[Char('o')], "show only the rules that do nothing, or all").hint("idle only"),
+    command(Id::Delete, Scope::Acls, "delete", &[Char('D')], "delete the marked rules or the selected one").writes().hint("delete"),
+
+    command(Id::SetPassword, Scope::Users, "new", &[Char('n')], "set a password, for a new user too").writes().hint("set password"),
+    command(Id::Delete, Scope::Users, "delete", &[Char('D')], "delete the selected password").writes().hint("delete"),
+
+    command(Id::SetQuota, Scope::Quotas, "new", &[Char('n')], "set a limit").writes().hint("new"),
+    command(Id::Explain, Scope::Quotas, "which", &[Char('x')], "say which limits apply to a client").hint("which applies?"),
+    command(Id::Delete, Scope::Quotas, "delete", &[Char('D')], "remove the selected limit").writes().hint("remove"),
 
     command(Id::AlterConfig, Scope::Configs, "set", &[Char('e')], "change the selected setting").writes().hint("change"),
     command(Id::ResetConfig, Scope::Configs, "unset", &[Char('D')], "back to what it inherits").writes().hint("unset"),

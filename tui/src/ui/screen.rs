@@ -33,6 +33,9 @@ pub enum Place {
     Reassignments,
     Quorum,
     Changes,
+    Acls,
+    Users,
+    Quotas,
     Configs(ConfigResource),
     Local,
     Clusters,
@@ -146,6 +149,7 @@ impl Changed {
     pub const QUORUM: Self = Self(1 << 7);
     pub const REASSIGNMENTS: Self = Self(1 << 8);
     pub const FEATURES: Self = Self(1 << 9);
+    pub const SECURITY: Self = Self(1 << 10);
     pub const ALL: Self = Self(u16::MAX);
 
     pub fn of(update: &Update) -> Self {
@@ -161,6 +165,7 @@ impl Changed {
             // It marks the partitions in the metadata too.
             Update::Reassignments(_) => Self::REASSIGNMENTS.and(Self::METADATA),
             Update::Features(_) => Self::FEATURES,
+            Update::Security(_) => Self::SECURITY,
         }
     }
 

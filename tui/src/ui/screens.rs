@@ -17,6 +17,7 @@ mod quorum;
 mod reassign;
 mod reassignments;
 mod reset;
+mod security;
 mod start;
 mod stop;
 mod topic;
@@ -44,6 +45,9 @@ pub fn open(place: Place, _cx: &Cx<'_>) -> Box<dyn Screen> {
         Place::Reassignments => Box::new(reassignments::ReassignmentsScreen::new()),
         Place::Quorum => Box::new(quorum::QuorumScreen::new()),
         Place::Changes => Box::new(changes::Changes::new()),
+        Place::Acls => Box::new(security::acls::Acls::new()),
+        Place::Users => Box::new(security::users::Users::new()),
+        Place::Quotas => Box::new(security::quotas::Quotas::new()),
         Place::Configs(resource) => Box::new(configs::ConfigsScreen::new(resource)),
         Place::Clusters => Box::new(clusters::Clusters::new()),
         Place::Local => Box::new(local::Local::new()),

@@ -6,6 +6,7 @@ mod clusters;
 mod fixture;
 mod looks;
 mod past;
+mod security;
 
 use crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyModifiers};
 use ratatui::buffer::Buffer;

@@ -10,10 +10,11 @@ use crate::{apache, shell};
 
 const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
 
-/// Settings of every node: no leader moves by itself, and what is lost is found out soon.
+/// Settings of every node: no leader moves by itself, and what is lost is found out soon. Who does
+/// not log in may do everything; who does, what the rules allow.
 const SETTINGS: &str = "\
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 auto.leader.rebalance.enable=false
 offsets.topic.num.partitions=3
@@ -21,11 +22,17 @@ offsets.topic.replication.factor=3
 group.initial.rebalance.delay.ms=0
 broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=500
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.sasl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 ";
 
 /// One node; killed when dropped.
 struct Node {
     port: u16,
+    /// Where one logs in with a password.
+    sasl: u16,
     folder: tempfile::TempDir,
     command: Command,
     process: Option<Child>,
@@ -75,6 +82,15 @@ impl Cluster {
             .nodes
             .iter()
             .map(|node| format!("127.0.0.1:{}", node.port));
+        addresses.collect::<Vec<_>>().join(",")
+    }
+
+    /// Where one logs in with a password.
+    pub fn sasl(&self) -> String {
+        let addresses = self
+            .nodes
+            .iter()
+            .map(|node| format!("127.0.0.1:{}", node.sasl));
         addresses.collect::<Vec<_>>().join(",")
     }
 
@@ -167,11 +183,11 @@ impl Cluster {
 impl Node {
     fn format(id: usize, controller: u16) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let port = shell::free_port()?;
+        let (port, sasl) = (shell::free_port()?, shell::free_port()?);
         let properties = folder.path().join("server.properties");
         std::fs::write(
             &properties,
-            properties_of(id, port, controller, folder.path()),
+            properties_of(id, (port, sasl), controller, folder.path()),
         )?;
         let mut format: Vec<String> = ["format", "-t", CLUSTER_ID, "-c"]
             .map(str::to_owned)
@@ -185,6 +201,7 @@ impl Node {
         command.arg("kafka.Kafka").arg(&properties);
         Ok(Self {
             port,
+            sasl,
             folder,
             command,
             process: None,
@@ -192,13 +209,14 @@ impl Node {
     }
 }
 
-fn properties_of(id: usize, port: u16, controller: u16, folder: &Path) -> String {
+fn properties_of(id: usize, (port, sasl): (u16, u16), controller: u16, folder: &Path) -> String {
+    let open = format!("PLAINTEXT://127.0.0.1:{port},SASL://127.0.0.1:{sasl}");
     let (roles, listeners) = match id {
         1 => (
             "broker,controller",
-            format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"),
+            format!("{open},CONTROLLER://127.0.0.1:{controller}"),
         ),
-        _ => ("broker", format!("PLAINTEXT://127.0.0.1:{port}")),
+        _ => ("broker", open),
     };
     let data = folder.join("data");
     format!(

@@ -12,8 +12,10 @@
 #[path = "../../../broker/tests/interop/apache.rs"]
 mod apache;
 mod cluster;
+mod command;
 mod figures;
 mod moves;
+mod security;
 #[allow(dead_code, reason = "the broker's tests use the rest")]
 #[path = "../../../broker/tests/interop/shell.rs"]
 mod shell;
@@ -33,13 +35,22 @@ use terminal::Terminal;
 type Case = fn(&mut Cluster) -> anyhow::Result<()>;
 
 /// In this order: the last one leaves a broker less.
-const CASES: [(&str, Case); 6] = [
+const CASES: [(&str, Case); 9] = [
     (
         "topics and partitions are as kafka-topics and kafka-get-offsets say",
         figures::topics,
     ),
     ("sizes are as kafka-log-dirs says", figures::sizes),
     ("groups are as kafka-consumer-groups says", figures::groups),
+    (
+        "a password that is set is the one to log in with",
+        security::passwords,
+    ),
+    (
+        "rules are as kafka-acls says, and explained as the brokers go by them",
+        security::rules_and_answers,
+    ),
+    ("quotas are as kafka-configs says", security::quotas),
     (
         "a reassignment is planned, executed and followed to its end",
         moves::reassign,

@@ -10,6 +10,7 @@ mod offsets;
 mod produce;
 mod recording;
 mod screens;
+mod security;
 #[allow(dead_code, reason = "the interoperability tests use the rest")]
 mod terminal;
 mod top;

@@ -7,6 +7,7 @@ mod groups;
 mod leaving;
 mod local;
 mod replay;
+mod security;
 mod seeing;
 
 use std::path::Path;

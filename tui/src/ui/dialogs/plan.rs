@@ -72,7 +72,7 @@ fn can_be_checked(action: &Action) -> bool {
     matches!(
         action,
         Action::CreateTopic(_) | Action::AddPartitions(_) | Action::AlterConfigs(_)
-    )
+    ) || matches!(action, Action::Security(action) if action.can_be_checked())
 }
 
 impl PlanDialog {

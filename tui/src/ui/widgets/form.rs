@@ -86,6 +86,8 @@ pub fn draw_input(input: &Input, style: Style, area: Rect, buffer: &mut Buffer) 
 #[derive(Debug)]
 enum Kind {
     Text(Input),
+    /// Text that is not shown while it is typed.
+    Secret(Input),
     Choice {
         options: &'static [&'static str],
         at: usize,
@@ -109,6 +111,15 @@ impl Field {
         }
     }
 
+    /// A text that nobody else shall see.
+    pub fn secret(label: &'static str, note: impl Into<String>) -> Self {
+        Self {
+            label,
+            note: note.into(),
+            kind: Kind::Secret(Input::default()),
+        }
+    }
+
     pub fn choice(label: &'static str, options: &'static [&'static str], at: usize) -> Self {
         Self {
             label,
@@ -119,7 +130,7 @@ impl Field {
 
     fn value(&self) -> &str {
         match &self.kind {
-            Kind::Text(input) => input.value(),
+            Kind::Text(input) | Kind::Secret(input) => input.value(),
             Kind::Choice { options, at } => options[*at],
         }
     }
@@ -272,7 +283,7 @@ impl Dialog for Form {
             KeyCode::Tab | KeyCode::Down => self.move_focus(1),
             KeyCode::BackTab | KeyCode::Up => self.move_focus(-1),
             _ => match self.fields.get_mut(self.focus).map(|field| &mut field.kind) {
-                Some(Kind::Text(input)) => {
+                Some(Kind::Text(input) | Kind::Secret(input)) => {
                     let is_edited = edit(input, key);
                     self.wrong = self.wrong.take().filter(|_| !is_edited);
                 }
@@ -290,7 +301,9 @@ impl Dialog for Form {
     }
 
     fn paste(&mut self, text: &str, _cx: &Cx<'_>) {
-        if let Some(Kind::Text(input)) = self.fields.get_mut(self.focus).map(|f| &mut f.kind) {
+        if let Some(Kind::Text(input) | Kind::Secret(input)) =
+            self.fields.get_mut(self.focus).map(|f| &mut f.kind)
+        {
             paste(input, text);
         }
     }
@@ -344,6 +357,16 @@ impl Dialog for Form {
                         .add_modifier(ratatui::style::Modifier::UNDERLINED);
                     buffer.set_style(area.intersection(*buffer.area()), underline);
                     let at = draw_input(input, underline, area, buffer);
+                    cursor = focused.then_some(at).or(cursor);
+                }
+                Kind::Secret(input) => {
+                    let underline = theme
+                        .text
+                        .add_modifier(ratatui::style::Modifier::UNDERLINED);
+                    buffer.set_style(area.intersection(*buffer.area()), underline);
+                    let dots = "•".repeat(input.value().chars().count());
+                    let shown = Input::new(dots).with_cursor(input.cursor());
+                    let at = draw_input(&shown, underline, area, buffer);
                     cursor = focused.then_some(at).or(cursor);
                 }
                 Kind::Choice { options, at } => {

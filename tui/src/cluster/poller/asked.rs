@@ -1,0 +1,28 @@
+//! Parts that are read only while somebody looks at them.
+
+use crate::model::{SecurityUpdate, Update};
+
+use super::{Outcome, Part, shared};
+
+/// ACL rules, SCRAM users and quotas, at once: each tells on its own what it lacks.
+pub(super) async fn read_security(part: Part) -> Outcome {
+    if !part.interest().security {
+        return Outcome::Good;
+    }
+    let client = &part.client;
+    let (acls, users, quotas) = tokio::join!(client.acls(), client.scram_users(), client.quotas());
+    let mut outcome = Outcome::Failed;
+    for update in [
+        SecurityUpdate::Acls(shared(acls)),
+        SecurityUpdate::Users(shared(users)),
+        SecurityUpdate::Quotas(shared(quotas)),
+    ] {
+        match part.send(Update::Security(update)).await {
+            Outcome::Over => return Outcome::Over,
+            // A cluster without rules has quotas all the same.
+            Outcome::Good => outcome = Outcome::Good,
+            Outcome::Failed => {}
+        }
+    }
+    outcome
+}
