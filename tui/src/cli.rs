@@ -41,7 +41,6 @@ pub use clusters::ClustersCommand;
 pub use connect::{BOOTSTRAP_VARIABLE, GlobalArgs};
 pub use exporter::ExporterArgs;
 pub use screens::{RecordArgs, ScreenArgs, tape, ui_options};
-pub use screens::{ScreenArgs, ui_options};
 pub use security::{AclsCommand, QuotasCommand, UsersCommand};
 pub use top::TopArgs;
 pub use undo::UndoArgs;
