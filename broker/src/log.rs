@@ -52,6 +52,7 @@ mod producer_snapshot;
 mod producer_state;
 mod read;
 mod recovery;
+mod resent;
 mod retention;
 mod segment;
 mod segments;

@@ -15,6 +15,7 @@ use super::testing::CLUSTER_ID;
 use crate::metadata::ConfigResource;
 
 pub(crate) mod frames;
+mod leaving;
 mod script;
 mod security;
 

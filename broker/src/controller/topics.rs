@@ -386,8 +386,12 @@ impl QuorumController {
         partitions: usize,
         replication_factor: i16,
     ) -> Result<Vec<Vec<i32>>, ApiError> {
+        // A broker that is about to go gets nothing; once it is gone, it counts as fenced.
+        // Differs from Kafka: it counts as leaving also right after a change of controllers, when
+        // Kafka's new one may choose it to lead and then answer INVALID_REPLICATION_FACTOR.
         let usable = |broker: &&std::sync::Arc<crate::metadata::BrokerRegistration>| {
-            !broker.in_controlled_shutdown && broker.has_uncordoned_directory()
+            let is_leaving = broker.in_controlled_shutdown && !broker.fenced;
+            !is_leaving && broker.has_uncordoned_directory()
         };
         let brokers: Vec<_> = self
             .image

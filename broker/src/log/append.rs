@@ -16,8 +16,10 @@ use parking_lot::MutexGuard;
 use super::config::LogConfig;
 use super::error::LogError;
 use super::producer_state::{
-    BatchMetadata, CompletedTransaction, Marker, ProducerAppend, ProducerStates, stale_epoch,
+    BatchMetadata, CompletedTransaction, Marker, ProducerAppend, ProducerStateEntry,
+    ProducerStates, stale_epoch,
 };
+use super::resent;
 use super::segment::SegmentWriter;
 use super::transaction_index::AbortedTransaction;
 use super::validator::{self, Analysis, AssignedBatch, Assignment};
@@ -275,6 +277,7 @@ impl Log {
                     self.check_begin(&header)?;
                 }
                 self.check_verified(states, &header, origin, context.verification_guard)?;
+                let known = known.copied();
                 let first_offset = validator::place(&header, place.segment_base_offset, position);
                 let ended = update_producers(
                     states,
@@ -284,12 +287,44 @@ impl Log {
                     origin,
                     context.transaction_version,
                     &self.topic_partition,
-                )?;
-                completed.extend(ended);
+                );
+                drop(producers);
+                match ended {
+                    Ok(ended) => completed.extend(ended),
+                    Err(error) => {
+                        let is_out_of_order = error.code()
+                            == ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER
+                            && origin == AppendOrigin::Client;
+                        let known = known.filter(|_| is_out_of_order);
+                        let stored = known.and_then(|entry| self.find_resent(&entry, &header));
+                        return stored.map(ProducerOutcome::Duplicate).ok_or(error);
+                    }
+                }
             }
             position += header.size_in_bytes() as u64;
         }
         Ok(ProducerOutcome::New { appends, completed })
+    }
+
+    /// The batch of the log that an idempotent producer sends again, though it has stored so many
+    /// since that it is no longer remembered.
+    fn find_resent(
+        &self,
+        entry: &ProducerStateEntry,
+        header: &BatchHeader,
+    ) -> Option<BatchMetadata> {
+        if header.is_transactional() || !resent::is_behind(entry, header) {
+            return None;
+        }
+        let first = entry.batches.as_slice().first()?;
+        let segments = self.segments.load_full();
+        match resent::find(segments.from(0), header, first.first_offset()) {
+            Ok(found) => found.filter(|batch| batch.first_offset() >= self.log_start_offset()),
+            Err(error) => {
+                tracing::warn!(tp = %self.topic_partition, %error, "can't look for a batch");
+                None
+            }
+        }
     }
 
     /// Checks that an idempotent producer of which nothing is known begins with its first record.

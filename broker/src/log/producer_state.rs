@@ -36,6 +36,16 @@ pub struct BatchMetadata {
 }
 
 impl BatchMetadata {
+    /// What is remembered of a batch.
+    pub fn of(header: &BatchHeader) -> Self {
+        Self {
+            last_sequence: header.last_sequence(),
+            last_offset: header.last_offset(),
+            offset_delta: header.last_offset_delta,
+            timestamp: header.max_timestamp,
+        }
+    }
+
     pub fn first_sequence(&self) -> i32 {
         decrement_sequence(self.last_sequence, self.offset_delta)
     }
@@ -216,15 +226,8 @@ impl ProducerAppend {
         if self.origin == AppendOrigin::Client {
             self.check_sequence(header.producer_epoch, header.base_sequence, offset, tp)?;
         }
-        self.updated.add_batch(
-            header.producer_epoch,
-            BatchMetadata {
-                last_sequence: header.last_sequence(),
-                last_offset: header.last_offset(),
-                offset_delta: header.last_offset_delta,
-                timestamp: header.max_timestamp,
-            },
-        );
+        self.updated
+            .add_batch(header.producer_epoch, BatchMetadata::of(header));
         match (
             self.updated.current_txn_first_offset,
             header.is_transactional(),

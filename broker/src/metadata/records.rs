@@ -44,12 +44,17 @@ pub fn record_version(record: &MetadataRecord, metadata_version: i16) -> i16 {
         },
         MetadataRecord::BrokerRegistrationChange(record) => {
             // The lowest version that can say it, so that old readers understand what they can.
+            // What changes nothing says that no directory is left.
             if record.cordoned_log_dirs.is_some() {
                 3
             } else if !record.log_dirs.is_empty() {
                 2
+            } else if record.in_controlled_shutdown != 0 {
+                1
+            } else if record.fenced != 0 {
+                0
             } else {
-                i16::from(record.in_controlled_shutdown != 0)
+                2
             }
         }
         _ => 0,
@@ -223,7 +228,11 @@ fn controller_record(controller: &ControllerRegistration) -> records::RegisterCo
     }
 }
 
-/// The record that makes the partition as it is.
+/// The record that makes the partition as it is, as far as these features let it be said.
+///
+/// A partition may still hold the eligible leader replicas of the time before they were turned off.
+/// Kafka leaves them out of its snapshots then, so that who reads one and who read the log know
+/// different ones once they are turned on again; whoever leads has the say.
 pub fn partition_record(
     topic_id: Uuid,
     partition_id: i32,

@@ -472,10 +472,15 @@ impl PartitionRegistration {
         if let Some(replicas) = &record.replicas {
             next.replicas = share(replicas, &[&self.replicas, &self.isr]);
         }
-        next.directories = match &record.directories {
-            Some(ids) => directories(ids, next.replicas.len())?,
-            None if record.replicas.is_some() => self.directories_of(&next.replicas),
-            None => next.directories,
+        // Directories that a change doesn't name stay in their places, also when other replicas
+        // come to them: a controller names them unless they are the same ones.
+        let ids = record.directories.as_deref().unwrap_or(&self.directories);
+        next.directories = if ids.iter().all(|id| *id == directory_id::MIGRATING) {
+            directories(&[], next.replicas.len())?
+        } else if ids == &*self.directories && ids.len() == next.replicas.len() {
+            Arc::clone(&self.directories)
+        } else {
+            directories(ids, next.replicas.len())?
         };
         if let Some(isr) = &record.isr {
             next.isr = share(isr, &[&next.replicas, &self.isr]);
@@ -500,11 +505,5 @@ impl PartitionRegistration {
         }
         next.partition_epoch += 1;
         Ok(next)
-    }
-
-    /// The directories of these replicas as far as they are known.
-    fn directories_of(&self, replicas: &[i32]) -> Arc<[Uuid]> {
-        let directory = |id: &i32| self.directory(*id).unwrap_or(directory_id::MIGRATING);
-        replicas.iter().map(directory).collect()
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::batches::{BatchContent, MetadataBatch, decode_batches, encode_batches};
 use super::delta::MetadataDelta;
-use super::features::SUPPORTED;
+use super::features::{ELR_VERSION, METADATA_VERSION, SUPPORTED};
 use super::format::{
     DirectoryKind, FormatError, FormatOptions, InitialQuorum, InitialVoter, format, read_bootstrap,
 };
@@ -20,6 +20,8 @@ use super::image::MetadataImage;
 use super::loader::{BatchLoader, Publication, joined};
 use super::snapshot::{self, KRaftState, Snapshot, SnapshotId};
 use super::{ConfigResource, ResourceType};
+
+mod partitions;
 
 fn golden(name: &str) -> Vec<u8> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -430,6 +432,7 @@ fn epochs_follow_from_what_a_partition_change_names() {
     assert_eq!((local.leaders.len(), local.followers.len()), (0, 1));
     let (.., local) = change(&|r| {
         r.replicas = Some(vec![2]);
+        r.directories = Some(vec![Uuid::from_u128(502)]);
         r.leader = 2;
         r.isr = Some(vec![2]);
     });
@@ -641,8 +644,7 @@ proptest! {
         let level = |name: &str, feature_level| {
             records::FeatureLevelRecord { name: name.into(), feature_level }.into()
         };
-        let levels = [level("metadata.version", 30), level("eligible.leader.replicas.version", 1)];
-        let empty = Arc::new(replayed(&levels));
+        let empty = Arc::new(replayed(&[level(METADATA_VERSION, 30), level(ELR_VERSION, 1)]));
         let base = Arc::new(run(&empty, &first).into_next());
         let delta = run(&base, &second);
         let image = delta.next().clone();

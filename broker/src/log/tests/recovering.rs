@@ -210,6 +210,109 @@ fn missing_damaged_or_overlong_indexes_are_made_anew_with_the_same_bytes() {
     }
 }
 
+/// What is done to a log before its producers send again what they have sent before.
+#[derive(Debug, Clone, Copy)]
+enum Before {
+    Nothing,
+    CleanStop,
+    Crash,
+    /// The log ends with this segment's last record, so the next one is empty.
+    RollAndCrash,
+    CutBack,
+    /// As a follower whose leader changes again and again.
+    CutBackTwice,
+    CutBackAndCleanStop,
+}
+
+#[test]
+fn what_producers_send_again_is_known_however_long_ago_they_sent_it() {
+    for before in [
+        Before::Nothing,
+        Before::CleanStop,
+        Before::Crash,
+        Before::RollAndCrash,
+        Before::CutBack,
+        Before::CutBackTwice,
+        Before::CutBackAndCleanStop,
+    ] {
+        let fixture = Fixture::new();
+        let mut log = fixture.open_clean();
+        // Producer 1 writes two records at a time and producer 2 one, in turn; an old epoch of
+        // producer 2 is forgotten.
+        append(&log, &producer_batch(2, 6, 0, 1));
+        for n in 0..8 {
+            append(&log, &producer_batch(1, 0, 2 * n, 2));
+            append(&log, &producer_batch(2, 7, n, 1));
+            append(&log, &batch(&["of nobody"]));
+        }
+        let is_cut = !matches!(
+            before,
+            Before::Nothing | Before::CleanStop | Before::Crash | Before::RollAndCrash
+        );
+        let cut = |log: &Log| {
+            log.truncate_to(1 + 4 * 6).unwrap();
+            assert_eq!(log.log_end_offset(), 1 + 4 * 6);
+        };
+        match before {
+            Before::Nothing => {}
+            Before::CleanStop => {
+                log.close().unwrap();
+                log = fixture.open_clean();
+            }
+            Before::Crash => log = fixture.open_after_crash(0),
+            Before::RollAndCrash => {
+                log.roll(None).unwrap();
+                log = fixture.open_after_crash(0);
+            }
+            Before::CutBack => cut(&log),
+            Before::CutBackTwice => {
+                cut(&log);
+                append(&log, &producer_batch(1, 0, 12, 2));
+                cut(&log);
+            }
+            Before::CutBackAndCleanStop => {
+                cut(&log);
+                log.close().unwrap();
+                log = fixture.open_clean();
+            }
+        }
+        let count = if is_cut { 6 } else { 8 };
+        let end = log.log_end_offset();
+        let send = |producer: i64, epoch: i16, n: i32| {
+            let records = match producer {
+                1 => producer_batch(1, epoch, 2 * n, 2),
+                _ => producer_batch(2, epoch, n, 1),
+            };
+            let answer = log.append_as_leader(&records, 0, AppendOrigin::Client);
+            answer
+                .map(|info| info.first_offset)
+                .map_err(|error| error.code())
+        };
+        for n in 0..count {
+            let base = 1 + 4 * i64::from(n);
+            assert_eq!(send(1, 0, n), Ok(base), "{before:?}, batch {n} of 1");
+            assert_eq!(send(2, 7, n), Ok(base + 2), "{before:?}, batch {n} of 2");
+        }
+        // The same numbers in batches of other sizes were never stored.
+        let other = producer_batch(1, 0, 0, 3);
+        let answer = log.append_as_leader(&other, 0, AppendOrigin::Client);
+        assert_eq!(code(answer), ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+        assert_eq!(log.log_end_offset(), end, "{before:?}");
+        let refused = |code| Err(code);
+        let out_of_order = refused(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+        assert_eq!(send(1, 0, count + 1), out_of_order, "{before:?}: a gap");
+        assert_eq!(
+            send(2, 8, count),
+            out_of_order,
+            "{before:?}: a new epoch amid"
+        );
+        let fenced = refused(ErrorCode::INVALID_PRODUCER_EPOCH);
+        assert_eq!(send(2, 6, 0), fenced, "{before:?}: an old epoch");
+        assert_eq!(send(1, 0, count), Ok(end), "{before:?}: what comes next");
+        assert_eq!(send(2, 8, 0), Ok(end + 2), "{before:?}: a new epoch");
+    }
+}
+
 #[test]
 fn leftovers_of_compaction_are_finished_or_dropped() {
     let source = fixture();

@@ -16,7 +16,7 @@ use crate::shell::Stopwatch;
 /// its producer epoch, and takes what was refused so for not stored, which is wrong when the leader
 /// had stored it and lost its office before all replicas had it. No broker can see that these are
 /// the same records. Under the same producer epoch nothing may be there twice, from any client.
-const RENUMBERS: &str = "rdkafka";
+pub const RENUMBERS: &str = "rdkafka";
 
 /// A record by who sent it, and its number there, which only grows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -45,6 +45,9 @@ impl Sent {
 #[derive(Debug, Default)]
 struct Known {
     by_place: HashMap<(i32, i64), Sent>,
+    /// Of which it is only known in what partition: librdkafka takes a batch whose answer was lost
+    /// for acknowledged when a later one is, and doesn't know its offset then.
+    somewhere: Vec<(i32, Sent)>,
     /// Of each producer: when its last acknowledgement came, and the longest time without one.
     gaps: HashMap<String, (Option<Stopwatch>, Duration)>,
     problems: Vec<String>,
@@ -72,11 +75,16 @@ pub struct Contents {
 }
 
 impl Ledger {
-    pub fn acknowledge(&self, partition: i32, offset: i64, sent: Sent) {
+    /// Notes an acknowledgement, whose offset may not be known.
+    pub fn acknowledge(&self, partition: i32, offset: Option<i64>, sent: Sent) {
         let mut known = self.known.lock();
         let (last, longest) = known.gaps.entry(sent.producer.clone()).or_default();
         *longest = (*longest).max(last.map_or(Duration::ZERO, Stopwatch::elapsed));
         *last = Some(Stopwatch::start());
+        let Some(offset) = offset else {
+            known.somewhere.push((partition, sent));
+            return;
+        };
         let other = known.by_place.insert((partition, offset), sent.clone());
         if let Some(other) = other.filter(|other| *other != sent) {
             let problem =
@@ -112,7 +120,8 @@ impl Ledger {
     }
 
     pub fn n_acknowledged(&self) -> usize {
-        self.known.lock().by_place.len()
+        let known = self.known.lock();
+        known.by_place.len() + known.somewhere.len()
     }
 
     /// The longest time between two acknowledgements of each producer, sorted by name.
@@ -208,6 +217,10 @@ impl Ledger {
             .filter(|((_, offset), sent)| stored.get(offset) != Some(sent))
             .map(|((_, offset), sent)| (*offset, sent, stored.get(offset)))
             .collect();
+        let values: HashSet<&Sent> = stored.values().collect();
+        let somewhere = known.somewhere.iter().filter(|(p, _)| *p == partition);
+        let nowhere = somewhere.filter(|(_, sent)| !values.contains(sent));
+        lost.extend(nowhere.map(|(_, sent)| (-1, sent, None)));
         lost.sort_by_key(|(offset, ..)| *offset);
         ensure!(
             lost.is_empty() && disordered.is_empty(),

@@ -18,7 +18,7 @@ use kafka_shared::record::builder::BatchBuilder;
 use kafka_shared::time::{Clock as _, SystemClock};
 use kafka_shared::types::TopicPartition;
 
-use super::ledger::{Ledger, Sent};
+use super::ledger::{Ledger, RENUMBERS, Sent};
 use crate::load::{PRODUCE_BY_NAME, name};
 use crate::shell::{self, Stopwatch};
 use crate::{apache, clients};
@@ -98,7 +98,7 @@ pub async fn produce(
             if error == ErrorCode::NONE {
                 for (number, offset) in (first..first + BATCH_LEN).zip(base_offset..) {
                     let producer = producer.clone();
-                    ledger.acknowledge(partition, offset, Sent { producer, number });
+                    ledger.acknowledge(partition, Some(offset), Sent { producer, number });
                 }
                 break;
             }
@@ -261,8 +261,11 @@ fn note(line: &str, ledger: &Ledger) {
         Some("producer_send_success") => {
             let partition = event["partition"].as_i64().map(i32::try_from);
             let sent = event["value"].as_str().and_then(Sent::parse);
-            match (partition, event["offset"].as_i64(), sent) {
-                (Some(Ok(partition)), Some(offset), Some(sent)) => {
+            let offset = event["offset"].as_i64();
+            match (partition, sent) {
+                (Some(Ok(partition)), Some(sent))
+                    if offset.is_some() || sent.producer == RENUMBERS =>
+                {
                     ledger.acknowledge(partition, offset, sent);
                 }
                 _ => ledger.problem(format!("not understood: {line}")),

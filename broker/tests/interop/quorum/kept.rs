@@ -37,6 +37,21 @@ fn read_log(dir: &Path) -> anyhow::Result<(i64, Vec<u8>)> {
 /// Compares the logs of all folders, and their snapshots with the log. Returns the number of
 /// snapshots.
 pub fn compare(dirs: &[PathBuf]) -> anyhow::Result<usize> {
+    let whole = compare_logs(dirs)?;
+    let mut snapshots = 0;
+    for dir in dirs {
+        for id in snapshot::list(dir)? {
+            if id != SnapshotId::BOOTSTRAP {
+                compare_snapshot(dir, id, &whole)?;
+                snapshots += 1;
+            }
+        }
+    }
+    Ok(snapshots)
+}
+
+/// Compares the logs of all folders. Returns the longest one that is whole.
+pub fn compare_logs(dirs: &[PathBuf]) -> anyhow::Result<Vec<u8>> {
     let logs = dirs
         .iter()
         .map(|dir| read_log(dir))
@@ -59,16 +74,7 @@ pub fn compare(dirs: &[PathBuf]) -> anyhow::Result<usize> {
         let common = log.len().min(same.len());
         ensure!(log[..common] == same[..common], "{} differs", dir.display());
     }
-    let mut snapshots = 0;
-    for dir in dirs {
-        for id in snapshot::list(dir)? {
-            if id != SnapshotId::BOOTSTRAP {
-                compare_snapshot(dir, id, whole)?;
-                snapshots += 1;
-            }
-        }
-    }
-    Ok(snapshots)
+    Ok(whole.clone())
 }
 
 fn compare_snapshot(dir: &Path, id: SnapshotId, log: &[u8]) -> anyhow::Result<()> {
