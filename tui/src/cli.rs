@@ -16,11 +16,13 @@ mod exporter;
 mod groups;
 mod local;
 mod offsets;
+mod quorum;
 mod reassign;
 mod screens;
 mod security;
 mod show;
 mod top;
+mod transactions;
 mod undo;
 mod wait;
 
@@ -40,9 +42,11 @@ pub use changes::ChangesArgs;
 pub use clusters::ClustersCommand;
 pub use connect::{BOOTSTRAP_VARIABLE, GlobalArgs};
 pub use exporter::ExporterArgs;
+pub use quorum::{FeaturesCommand, QuorumCommand};
 pub use screens::{RecordArgs, ScreenArgs, tape, ui_options};
 pub use security::{AclsCommand, QuotasCommand, UsersCommand};
 pub use top::TopArgs;
+pub use transactions::TransactionsCommand;
 pub use undo::UndoArgs;
 pub use wait::WaitArgs;
 
@@ -128,6 +132,15 @@ pub enum Scripted {
     /// List, set and remove client quotas, and say which one applies
     #[command(subcommand)]
     Quotas(QuotasCommand),
+    /// List transactions and producers, find what hangs and whom it blocks, abort it
+    #[command(subcommand)]
+    Transactions(TransactionsCommand),
+    /// Show the metadata quorum; add and remove voters
+    #[command(subcommand)]
+    Quorum(QuorumCommand),
+    /// List, upgrade and downgrade feature levels, metadata.version among them
+    #[command(subcommand)]
+    Features(FeaturesCommand),
     /// Wait until a condition holds; exit with 8 when the time is over and it does not
     Wait(WaitArgs),
     /// Show whether the cluster is well, the groups furthest behind and the busiest topics
@@ -255,6 +268,12 @@ pub enum BrokersCommand {
     MayStop {
         #[arg(required = true, value_name = "ID", value_delimiter = ',')]
         ids: Vec<i32>,
+    },
+    /// Make the cluster forget a broker that is gone for good
+    Unregister {
+        id: i32,
+        #[command(flatten)]
+        change: ChangeArgs,
     },
 }
 
@@ -535,6 +554,9 @@ async fn dispatch(global: &GlobalArgs, command: Scripted, io: &mut Io<'_>) -> Re
         Scripted::Topics(command) => change::topics(global, command, io).await,
         Scripted::Partitions(command) => change::partitions(global, command, io).await,
         Scripted::Brokers(BrokersCommand::List) => show::list_brokers(global, io).await,
+        Scripted::Brokers(BrokersCommand::Unregister { id, change }) => {
+            quorum::unregister(global, id, change, io).await
+        }
         Scripted::Brokers(BrokersCommand::MayStop { ids }) => show::may_stop(global, ids, io).await,
         Scripted::Groups(command) => groups::run(global, command, io).await,
         Scripted::Configs(ConfigsCommand::Describe { resource, all }) => {
@@ -553,6 +575,9 @@ async fn dispatch(global: &GlobalArgs, command: Scripted, io: &mut Io<'_>) -> Re
         Scripted::Acls(command) => security::acls(global, command, io).await,
         Scripted::Users(command) => security::users(global, command, io).await,
         Scripted::Quotas(command) => security::quotas(global, command, io).await,
+        Scripted::Transactions(command) => transactions::run(global, command, io).await,
+        Scripted::Quorum(command) => quorum::quorum(global, command, io).await,
+        Scripted::Features(command) => quorum::features(global, command, io).await,
         Scripted::Wait(args) => wait::run(global, &args, io).await,
         Scripted::Top(args) => top::run(global, &args, io).await,
         Scripted::Changes(args) => changes::run(global, &args, io).await,

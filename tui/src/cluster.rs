@@ -23,7 +23,9 @@ mod poller;
 mod probe;
 mod produce;
 mod quorum;
+mod quorum_changes;
 mod security;
+mod transactions;
 mod wire;
 
 pub use messages::{MessageTail, ReadFrom, ReadLimits, ReadMessages};

@@ -15,12 +15,14 @@ mod feed;
 mod health;
 mod lag;
 mod progress;
+mod quorum;
 mod quota;
 mod size;
 mod stop;
 mod throughput;
 mod top;
 mod total;
+mod transaction;
 
 pub use acl::{
     AclAnswer, AclQuestion, Allowed, Idle, IdleAcl, explain_acl, idle_acls, is_about,
@@ -38,6 +40,7 @@ pub use lag::{
     topic_groups,
 };
 pub use progress::{MoveProgress, moves};
+pub use quorum::{Survival, feature_level, feature_level_name, survival};
 pub use quota::{AppliedQuota, client_quotas, ip_quotas, limit_text};
 pub use size::{broker_sizes, leader_size, partition_sizes, topic_size};
 pub use stop::{Affected, MayStop, StopCheck, may_stop};
@@ -47,6 +50,7 @@ pub use top::{
     cluster_check, lagging_groups,
 };
 pub use total::Total;
+pub use transaction::{Blocked, MAX_TIMEOUT_MS, OpenTransaction, Openness, blocked, judged};
 
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,7 @@ mod resource;
 mod security;
 mod snapshot;
 mod topic;
+mod transaction;
 
 pub use broker::{Broker, LogDir, LogDirs, ReplicaSize, ReplicaSizes};
 pub use config::{ConfigEntry, ConfigKind, ConfigResource, ConfigSource, ConfigSynonym, Configs};
@@ -35,7 +36,7 @@ pub use happening::{Absences, Feed, Happening, Subject, Weight};
 pub use history::{History, Moment};
 pub use message::{Header, Message, ReadReport, ReadStop};
 pub use probe::Probe;
-pub use quorum::{FeatureLevel, Features, Quorum, QuorumReplica};
+pub use quorum::{FeatureLevel, Features, NodeLevels, Quorum, QuorumReplica, VoterListener};
 pub use reassignment::{Assignment, OngoingReassignment, Reassignments};
 pub use resource::{Cell, Fault, FaultKind, PartError, Read, Resource, Taken};
 pub use security::{
@@ -47,6 +48,10 @@ pub use snapshot::{
     ClusterMetadata, ClusterSnapshot, Offsets, PerGroup, RatePoint, TopicSettings, Update,
 };
 pub use topic::{NO_LEADER, Partition, PartitionOffsets, Topic, TopicOffsets};
+pub use transaction::{
+    BlockedPartition, PartitionProducer, Producers, Transaction, TransactionDetail,
+    TransactionFilter, Transactions,
+};
 
 pub use kafka_shared::types::TopicPartition;
 

@@ -23,8 +23,8 @@ pub mod undo;
 mod verify;
 
 pub use action::{
-    Action, AddPartitions, AlterConfigs, ConfigChange, CreateTopic, ProduceMessage, Reassign,
-    SecurityAction, SetPassword,
+    AbortTransaction, Action, AddPartitions, AddVoter, AlterConfigs, ConfigChange, CreateTopic,
+    Direction, ProduceMessage, QuorumAction, Reassign, SecurityAction, SetFeature, SetPassword,
 };
 pub use execute::{check, execute};
 pub use offsets::{AlterOffsets, ResetRequest, ResetScope, ResetTo};

@@ -88,6 +88,8 @@ pub struct Interest {
     pub configs: Vec<ConfigResource>,
     /// Rules, users and quotas are on the screen.
     pub security: bool,
+    /// Transactions and whom they hold up are on the screen.
+    pub transactions: bool,
 }
 
 /// Steers a running poller; dropping it stops the polling.
@@ -182,6 +184,12 @@ impl Poller {
         part.start("poll-security", ms.log_dirs_ms, Wake::Interest, |part| {
             asked::read_security(part)
         });
+        part.start(
+            "poll-transactions",
+            ms.log_dirs_ms,
+            Wake::Interest,
+            |part| asked::read_transactions(part),
+        );
         (
             PollerHandle {
                 control,
@@ -359,6 +367,7 @@ fn is_failure(update: &Update) -> bool {
         Update::Reassignments(result) => result.is_err(),
         Update::Features(result) => result.is_err(),
         Update::Security(update) => update.is_failure(),
+        Update::Transactions(result) => result.is_err(),
         // A group that can't be described is its own cell's matter.
         Update::Descriptions(_) | Update::Committed(_) => false,
     }
@@ -515,8 +524,11 @@ async fn read_reassignments(part: Part, moves: watch::Sender<bool>) -> Outcome {
     part.send(Update::Reassignments(result)).await
 }
 
-async fn read_features(part: Part) -> Outcome {
-    let result = shared(part.client.features().await);
+async fn read_features(mut part: Part) -> Outcome {
+    let Some(metadata) = part.metadata().await else {
+        return Outcome::Over;
+    };
+    let result = shared(part.client.features_of(&metadata).await);
     part.send(Update::Features(result)).await
 }
 

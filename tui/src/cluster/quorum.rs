@@ -1,7 +1,7 @@
 //! The controllers' quorum, the feature levels, and the reassignments that run.
 
 use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
-use kafka_protocol::messages::describe_quorum_response::ReplicaState;
+use kafka_protocol::messages::describe_quorum_response::{Listener, Node, ReplicaState};
 use kafka_protocol::messages::{
     ApiVersionsRequest, BrokerId, DescribeQuorumRequest, DescribeQuorumResponse,
     ListPartitionReassignmentsRequest, TopicName,
@@ -11,7 +11,7 @@ use kafka_shared::types::{METADATA_TOPIC_NAME, uuid_to_base64};
 
 use crate::model::{
     Fault, FaultKind, FeatureLevel, Features, OngoingReassignment, Quorum, QuorumReplica,
-    Reassignments, TopicPartition,
+    Reassignments, TopicPartition, VoterListener,
 };
 
 use super::wire::{ClusterClient, To, check_code};
@@ -64,6 +64,7 @@ impl ClusterClient {
                     name,
                     supported_min: supported.min_version,
                     supported_max: supported.max_version,
+                    nodes: Vec::new(),
                 }
             })
             .collect();
@@ -100,6 +101,16 @@ impl ClusterClient {
         }
         Ok(running)
     }
+}
+
+fn listeners(node: &Node) -> (i32, Vec<VoterListener>) {
+    let listener = |listener: &Listener| VoterListener {
+        name: listener.name.to_string(),
+        host: listener.host.to_string(),
+        port: listener.port,
+    };
+    let listeners = node.listeners.iter().map(listener).collect();
+    (node.node_id.0, listeners)
 }
 
 fn from_quorum(what: &str, response: &DescribeQuorumResponse) -> Result<Quorum, Fault> {
@@ -140,5 +151,6 @@ fn from_quorum(what: &str, response: &DescribeQuorumResponse) -> Result<Quorum, 
         high_watermark: partition.high_watermark,
         voters: partition.current_voters.iter().map(replica).collect(),
         observers: partition.observers.iter().map(replica).collect(),
+        listeners: response.nodes.iter().map(listeners).collect(),
     })
 }

@@ -78,7 +78,8 @@ impl Before {
             Update::Offsets { .. }
             | Update::LogDirs(_)
             | Update::Committed(_)
-            | Update::Security(_) => {}
+            | Update::Security(_)
+            | Update::Transactions(_) => {}
         }
         before
     }

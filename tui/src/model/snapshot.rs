@@ -14,6 +14,7 @@ use super::reassignment::{OngoingReassignment, Reassignments};
 use super::resource::{Fault, Resource, Taken};
 use super::security::{Security, SecurityUpdate};
 use super::topic::{Topic, TopicOffsets};
+use super::transaction::Transactions;
 
 /// How many points of the cluster's rate are kept.
 const RATE_POINTS_MAX: usize = 240;
@@ -117,6 +118,7 @@ pub struct ClusterSnapshot {
     pub reassignments: Resource<Reassignments>,
     pub features: Resource<Features>,
     pub security: Security,
+    pub transactions: Resource<Transactions>,
 }
 
 /// The results of a call for many groups: one for each that was asked for.
@@ -141,6 +143,7 @@ pub enum Update {
     Reassignments(Result<Arc<Reassignments>, Arc<Fault>>),
     Features(Result<Arc<Features>, Arc<Fault>>),
     Security(SecurityUpdate),
+    Transactions(super::Read<Transactions>),
 }
 
 impl ClusterSnapshot {
@@ -182,6 +185,7 @@ impl ClusterSnapshot {
             }
             Update::Features(result) => self.features.apply(result, at),
             Update::Security(update) => self.security.apply(update, at),
+            Update::Transactions(result) => self.transactions.apply(result, at),
         }
     }
 

@@ -1,6 +1,8 @@
 //! What somebody wants to be done: plain data, the same for a key press and a command.
 
+mod quorum;
 mod security;
+mod transactions;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +11,9 @@ use crate::model::{Assignment, ConfigResource, TopicPartition};
 use super::offsets::AlterOffsets;
 use super::serial;
 
+pub use quorum::{AddVoter, Direction, QuorumAction, SetFeature};
 pub use security::{SecurityAction, SetPassword};
+pub use transactions::AbortTransaction;
 
 /// One change of a cluster. It is written to files as it is, as what undoes another one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +32,8 @@ pub enum Action {
     /// New committed offsets of a group.
     AlterOffsets(AlterOffsets),
     Security(SecurityAction),
+    AbortTransaction(AbortTransaction),
+    Quorum(QuorumAction),
 }
 
 /// A new topic. `None` means the broker's default.

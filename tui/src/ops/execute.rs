@@ -29,6 +29,8 @@ pub async fn check(client: &ClusterClient, plan: &Plan) -> Result<Report, Fault>
             report.add(&plan.title, client.alter_configs(alter, true).await);
         }
         Action::Security(security) => client.check_security(security, &mut report).await?,
+        Action::Quorum(quorum) => client.check_quorum(quorum, &mut report).await?,
+        Action::AbortTransaction(_) => {}
         Action::DeleteTopics(_)
         | Action::Produce(_)
         | Action::Reassign(_)
@@ -102,6 +104,11 @@ pub async fn execute(client: &ClusterClient, plan: &Plan) -> Result<Report, Faul
             add_partitions(&mut report, outcomes, "set");
         }
         Action::Security(security) => client.do_security(security, &mut report).await?,
+        Action::AbortTransaction(abort) => {
+            let outcome = client.abort_transaction(abort).await;
+            report.add(&plan.title, outcome.map(|()| "aborted".to_owned()));
+        }
+        Action::Quorum(quorum) => client.do_quorum(quorum, &mut report).await,
     }
     Ok(report)
 }

@@ -7,8 +7,10 @@ mod configs;
 mod groups;
 mod offsets;
 mod partitions;
+mod quorum;
 mod security;
 mod topics;
+mod transactions;
 
 use crate::model::{ClusterMetadata, ClusterSnapshot, Fault, FaultKind, Topic};
 
@@ -49,6 +51,8 @@ fn plan_of(
         Action::DeleteGroups(ids) => groups::delete(ids, metadata, snapshot),
         Action::AlterOffsets(alter) => offsets::alter(alter, metadata, snapshot),
         Action::Security(action) => security::plan(action, metadata, snapshot),
+        Action::AbortTransaction(abort) => transactions::abort(abort, metadata, snapshot),
+        Action::Quorum(action) => quorum::plan(action, metadata, snapshot),
     }
 }
 

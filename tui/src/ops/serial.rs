@@ -18,6 +18,28 @@ struct Placed {
     replicas: Vec<i32>,
 }
 
+pub mod partition {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(
+        key: &TopicPartition,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let key = Key {
+            topic: key.topic.to_string(),
+            partition: key.partition,
+        };
+        key.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<TopicPartition, D::Error> {
+        let Key { topic, partition } = Key::deserialize(deserializer)?;
+        Ok(TopicPartition::new(topic, partition))
+    }
+}
+
 pub mod partitions {
     use super::*;
 

@@ -147,6 +147,13 @@ pub async fn read(client: &ClusterClient, action: &Action) -> Vec<Update> {
             )]
         }
         Action::Security(action) => vec![client.read_for(action).await],
+        Action::Quorum(_) => {
+            let (quorum, features) = tokio::join!(client.quorum(), client.features());
+            vec![
+                Update::Quorum(quorum.map(Arc::new).map_err(Arc::new)),
+                Update::Features(features.map(Arc::new).map_err(Arc::new)),
+            ]
+        }
         _ => Vec::new(),
     }
 }

@@ -20,6 +20,8 @@ pub async fn verify(client: &ClusterClient, plan: &Plan) -> Result<Verification,
             Ok(compare_offsets(alter, &now))
         }
         Action::Security(action) => client.verify_security(action).await,
+        Action::AbortTransaction(abort) => client.verify_abort(abort).await,
+        Action::Quorum(action) => client.verify_quorum(action).await,
         // A produced record is verified by its acknowledgement, which names its offset.
         Action::Produce(_) => Ok(Verification::Done),
         Action::Reassign(_) | Action::CancelReassignments(_) => {

@@ -6,10 +6,12 @@ mod clusters;
 mod groups;
 mod happenings;
 mod offsets;
+mod quorum;
 mod security;
 mod stop;
 mod top;
 mod topics;
+mod transactions;
 mod undo;
 mod wait;
 
@@ -19,11 +21,17 @@ pub use clusters::{ClusterDoneJson, ClusterRow, ClusterTestJson, ClusterTestRow,
 pub use groups::{GroupJson, GroupRow, GroupsJson, LagRow, MemberRow, MissingPart, group, groups};
 pub use happenings::{ChangesJson, happening_line};
 pub use offsets::{OffsetRow, OffsetsJson};
+pub use quorum::{FeatureRow, FeaturesJson, QuorumJson};
 pub use security::{AclAnswerJson, AclsJson, IdleAclsJson, QuotasJson, UsersJson, WhichQuotasJson};
 pub use stop::{MayStopJson, may_stop};
 pub use top::{TopGroupRow, TopJson, TopTopicRow, top};
 pub use topics::{
     ConfigRow, ConfigsJson, PartitionRow, TopicJson, TopicRow, TopicsJson, configs, topic, topics,
+};
+pub(crate) use transactions::silent;
+pub use transactions::{
+    BlockedJson, HangingJson, PartitionName, PartitionProducersJson, ProducersJson, SilentBroker,
+    TransactionJson, TransactionRow, TransactionsJson,
 };
 pub use undo::{UndoJson, UndoRow};
 pub use wait::WaitJson;

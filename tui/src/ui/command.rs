@@ -26,6 +26,7 @@ pub enum Scope {
     Acls,
     Users,
     Quotas,
+    Transactions,
     Configs,
     Local,
     Clusters,
@@ -47,6 +48,12 @@ pub enum Argument {
 /// What a command does; the screen or the application knows how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Id {
+    AbortTransaction,
+    AddVoter,
+    RemoveVoter,
+    SetFeature,
+    Transactions,
+    Unregister,
     Acls,
     CreateAcl,
     Explain,
@@ -267,6 +274,7 @@ pub const COMMANDS: &[Command] = &[
     command(Id::Acls, Scope::Everywhere, "acls", &[], "ACL rules: who may do what; text after it filters").aliases(&["rules"]).takes(Argument::Text),
     command(Id::Users, Scope::Everywhere, "users", &[], "users whose SCRAM passwords the cluster keeps").takes(Argument::Text),
     command(Id::Quotas, Scope::Everywhere, "quotas", &[], "limits of users, client ids and addresses").takes(Argument::Text),
+    command(Id::Transactions, Scope::Everywhere, "transactions", &[], "transactions: who holds readers up, and what hangs").aliases(&["txns"]),
     command(Id::Earlier, Scope::Everywhere, "earlier", &[Char('[')], "look at the cluster as it was a moment earlier"),
     command(Id::Later, Scope::Everywhere, "later", &[Char(']')], "a moment later, at last the present again"),
     command(Id::At, Scope::Everywhere, "at", &[], "look at the cluster as it was at a time: 14:00, or 10m for an age").takes(Argument::Text),
@@ -307,6 +315,8 @@ pub const COMMANDS: &[Command] = &[
     command(Id::Configs, Scope::Brokers, "configs", &[Char('c')], "settings of the selected broker").hint("settings"),
     command(Id::DrainBroker, Scope::Brokers, "drain", &[Char('d')], "move all replicas off the selected broker").writes().hint("drain"),
     command(Id::MayStop, Scope::Brokers, "may-stop", &[Char('w')], "what would happen if the marked brokers or the selected one stopped now").hint("may stop?"),
+
+    command(Id::Unregister, Scope::Brokers, "unregister", &[], "make the cluster forget the selected broker, which is gone for good").writes(),
 
     command(Id::Configs, Scope::Broker, "configs", &[Char('c')], "settings of this broker").hint("settings"),
     command(Id::DrainBroker, Scope::Broker, "drain", &[Char('d')], "move all replicas off this broker").writes().hint("drain"),
@@ -362,6 +372,13 @@ pub const COMMANDS: &[Command] = &[
     command(Id::SetQuota, Scope::Quotas, "new", &[Char('n')], "set a limit").writes().hint("new"),
     command(Id::Explain, Scope::Quotas, "which", &[Char('x')], "say which limits apply to a client").hint("which applies?"),
     command(Id::Delete, Scope::Quotas, "delete", &[Char('D')], "remove the selected limit").writes().hint("remove"),
+
+    command(Id::AbortTransaction, Scope::Transactions, "abort", &[Char('x')], "abort the selected transaction in its partition").writes().hint("abort"),
+    command(Id::Topic, Scope::Transactions, "", &[Char('t')], "open the topic of the selected partition").hint("topic"),
+
+    command(Id::AddVoter, Scope::Quorum, "add-voter", &[Char('n')], "make the selected observer a voter").writes().hint("add voter"),
+    command(Id::RemoveVoter, Scope::Quorum, "remove-voter", &[Char('D')], "take the selected voter out of the quorum").writes().hint("remove voter"),
+    command(Id::SetFeature, Scope::Quorum, "upgrade", &[Char('+')], "change the level of the selected feature, after asking whether it can be").writes().hint("upgrade"),
 
     command(Id::AlterConfig, Scope::Configs, "set", &[Char('e')], "change the selected setting").writes().hint("change"),
     command(Id::ResetConfig, Scope::Configs, "unset", &[Char('D')], "back to what it inherits").writes().hint("unset"),

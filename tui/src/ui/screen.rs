@@ -36,6 +36,7 @@ pub enum Place {
     Acls,
     Users,
     Quotas,
+    Transactions,
     Configs(ConfigResource),
     Local,
     Clusters,
@@ -150,6 +151,7 @@ impl Changed {
     pub const REASSIGNMENTS: Self = Self(1 << 8);
     pub const FEATURES: Self = Self(1 << 9);
     pub const SECURITY: Self = Self(1 << 10);
+    pub const TRANSACTIONS: Self = Self(1 << 11);
     pub const ALL: Self = Self(u16::MAX);
 
     pub fn of(update: &Update) -> Self {
@@ -166,6 +168,7 @@ impl Changed {
             Update::Reassignments(_) => Self::REASSIGNMENTS.and(Self::METADATA),
             Update::Features(_) => Self::FEATURES,
             Update::Security(_) => Self::SECURITY,
+            Update::Transactions(_) => Self::TRANSACTIONS,
         }
     }
 

@@ -22,6 +22,7 @@ mod start;
 mod stop;
 mod topic;
 mod topics;
+mod transactions;
 
 pub use forms::{connect_form, create_topic_form};
 pub use reset::{ResetDialog, ResetWish};
@@ -48,6 +49,7 @@ pub fn open(place: Place, _cx: &Cx<'_>) -> Box<dyn Screen> {
         Place::Acls => Box::new(security::acls::Acls::new()),
         Place::Users => Box::new(security::users::Users::new()),
         Place::Quotas => Box::new(security::quotas::Quotas::new()),
+        Place::Transactions => Box::new(transactions::TransactionsScreen::new()),
         Place::Configs(resource) => Box::new(configs::ConfigsScreen::new(resource)),
         Place::Clusters => Box::new(clusters::Clusters::new()),
         Place::Local => Box::new(local::Local::new()),

@@ -7,6 +7,7 @@ mod fixture;
 mod looks;
 mod past;
 mod security;
+mod transactions;
 
 use crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyModifiers};
 use ratatui::buffer::Buffer;

@@ -22,6 +22,8 @@ offsets.topic.replication.factor=3
 group.initial.rebalance.delay.ms=0
 broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=500
+transaction.state.log.num.partitions=3
+transaction.partition.verification.enable=false
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS
 sasl.enabled.mechanisms=SCRAM-SHA-512
@@ -49,6 +51,10 @@ impl Drop for Node {
 /// The brokers, with the ids 1, 2, 3, and what reads from them.
 pub struct Cluster {
     nodes: Vec<Node>,
+    /// Where the first node's controller listens.
+    controller: u16,
+    /// One more controller, without a broker.
+    added: Option<Node>,
     consumers: Vec<Child>,
 }
 
@@ -63,6 +69,8 @@ impl Cluster {
         let controller = shell::free_port()?;
         let mut cluster = Self {
             nodes: Vec::new(),
+            controller,
+            added: None,
             consumers: Vec::new(),
         };
         for id in 1..=n {
@@ -100,6 +108,45 @@ impl Cluster {
         let process = apache::spawn_server(&mut node.command, node.folder.path())?;
         node.process = Some(process);
         Ok(())
+    }
+
+    /// Starts one more controller, which follows and does not vote; its id and its listener.
+    pub fn add_controller(&mut self) -> anyhow::Result<(usize, String)> {
+        let id = self.nodes.len() + 1;
+        let port = shell::free_port()?;
+        let listener = format!("CONTROLLER://127.0.0.1:{port}");
+        let folder = tempfile::tempdir()?;
+        let properties = folder.path().join("server.properties");
+        let data = folder.path().join("data");
+        let text = format!(
+            "{SETTINGS}node.id={id}\nprocess.roles=controller\nlisteners={listener}\n\
+             log.dirs={}\ncontroller.quorum.bootstrap.servers=127.0.0.1:{}\n",
+            data.display(),
+            self.controller
+        );
+        std::fs::write(&properties, text)?;
+        let mut format: Vec<String> =
+            ["format", "-t", CLUSTER_ID, "--no-initial-controllers", "-c"]
+                .map(str::to_owned)
+                .to_vec();
+        format.push(properties.display().to_string());
+        apache::tool("kafka-storage", &format, None)?.success()?;
+        let mut command = apache::java("pom.xml", None)?;
+        command.arg("kafka.Kafka").arg(&properties);
+        let process = apache::spawn_server(&mut command, folder.path())?;
+        self.added = Some(Node {
+            port,
+            sasl: 0,
+            folder,
+            command,
+            process: Some(process),
+        });
+        Ok((id, listener))
+    }
+
+    /// kill -9 of the controller that was added.
+    pub fn remove_controller(&mut self) {
+        self.added = None;
     }
 
     pub fn wait_for(&self, id: usize) -> anyhow::Result<()> {

@@ -4,7 +4,7 @@
 //! Needs Java and Maven. It runs where `KAFKA_INTEROP=1` is set; where a program is missing it says
 //! that it was skipped, and with `CI` set a skip is a failure.
 //!
-//! `KAFKA_INTEROP=1 cargo test --package kafka-tui --test interop`
+//! `KAFKA_INTEROP=1 cargo test --package kafka-tui --test interop [-- PART-OF-A-NAME…]`
 
 #![allow(clippy::print_stdout, reason = "it has no harness that prints for it")]
 
@@ -15,6 +15,7 @@ mod cluster;
 mod command;
 mod figures;
 mod moves;
+mod quorum;
 mod security;
 #[allow(dead_code, reason = "the broker's tests use the rest")]
 #[path = "../../../broker/tests/interop/shell.rs"]
@@ -22,6 +23,7 @@ mod shell;
 #[allow(dead_code, reason = "the tests of the screens use the rest")]
 #[path = "../it/terminal.rs"]
 mod terminal;
+mod transactions;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -35,7 +37,7 @@ use terminal::Terminal;
 type Case = fn(&mut Cluster) -> anyhow::Result<()>;
 
 /// In this order: the last one leaves a broker less.
-const CASES: [(&str, Case); 9] = [
+const CASES: [(&str, Case); 11] = [
     (
         "topics and partitions are as kafka-topics and kafka-get-offsets say",
         figures::topics,
@@ -51,6 +53,14 @@ const CASES: [(&str, Case); 9] = [
         security::rules_and_answers,
     ),
     ("quotas are as kafka-configs says", security::quotas),
+    (
+        "transactions are as kafka-transactions says, and one that hangs is aborted",
+        transactions::transactions,
+    ),
+    (
+        "a controller becomes a voter and none again, and a feature goes down and up",
+        quorum::voters_and_features,
+    ),
     (
         "a reassignment is planned, executed and followed to its end",
         moves::reassign,
@@ -90,7 +100,14 @@ fn run() -> anyhow::Result<usize> {
     let mut cluster = Cluster::start(3).context("start three brokers")?;
     cluster.fill().context("fill the cluster")?;
     let mut failed = 0;
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with('-'))
+        .collect();
     for (name, case) in CASES {
+        if !wanted.is_empty() && !wanted.iter().any(|part| name.contains(part)) {
+            continue;
+        }
         let watch = Stopwatch::start();
         let outcome = case(&mut cluster);
         let took = watch.elapsed().as_secs_f64();

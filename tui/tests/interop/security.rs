@@ -219,7 +219,7 @@ pub fn rules_and_answers(cluster: &mut Cluster) -> anyhow::Result<()> {
     terminal.keys("U")?;
     terminal.wait_for("press y to execute")?;
     terminal.keys("y")?;
-    terminal.wait_for("✓ create the rule")?;
+    terminal.wait_for("✓ undo: delete the rule")?;
     ensure!(rules(cluster)?.len() == 6, "it is back");
 
     let delete = ["acls", "delete", "--principal", "User:alice"];

@@ -8,6 +8,7 @@ mod local_cluster;
 mod messages;
 mod offsets;
 mod produce;
+mod quorum;
 mod recording;
 mod screens;
 mod security;

@@ -6,6 +6,7 @@ mod clusters;
 mod groups;
 mod leaving;
 mod local;
+mod quorum;
 mod replay;
 mod security;
 mod seeing;

@@ -26,3 +26,15 @@ pub(super) async fn read_security(part: Part) -> Outcome {
     }
     outcome
 }
+
+/// Open transactions and whom they hold up, in all partitions.
+pub(super) async fn read_transactions(mut part: Part) -> Outcome {
+    if !part.interest().transactions {
+        return Outcome::Good;
+    }
+    let Some(metadata) = part.metadata().await else {
+        return Outcome::Over;
+    };
+    let result = shared(part.client.transactions(&metadata, None).await);
+    part.send(Update::Transactions(result)).await
+}

@@ -103,6 +103,7 @@ impl App {
             Id::Acls => with_filter(Place::Acls),
             Id::Users => with_filter(Place::Users),
             Id::Quotas => with_filter(Place::Quotas),
+            Id::Transactions => vec![Step::Go(Place::Transactions)],
             Id::Earlier | Id::Later | Id::At | Id::Now => return self.travel(command.id, argument),
             Id::Diff => time_travel::diff(&self.world, argument),
             Id::Local => vec![Step::Go(Place::Local)],

@@ -73,6 +73,7 @@ fn can_be_checked(action: &Action) -> bool {
         action,
         Action::CreateTopic(_) | Action::AddPartitions(_) | Action::AlterConfigs(_)
     ) || matches!(action, Action::Security(action) if action.can_be_checked())
+        || matches!(action, Action::Quorum(action) if action.can_be_checked())
 }
 
 impl PlanDialog {

@@ -11,6 +11,7 @@ use ratatui::text::Span;
 use super::{cells, stop, topics};
 use crate::derive::{self, BrokerBalance};
 use crate::model::{ClusterMetadata, ConfigResource};
+use crate::ops::{Action, QuorumAction};
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::format;
@@ -310,6 +311,10 @@ impl Screen for Brokers {
             Id::MayStop => {
                 let chosen = self.list.chosen().iter().map(|row| row.id).collect();
                 vec![stop::ask(&chosen, cx)]
+            }
+            Id::Unregister => {
+                let action = QuorumAction::UnregisterBroker(row.id);
+                vec![Step::Plan(Action::Quorum(action))]
             }
             Id::DrainBroker => vec![Step::Push(Place::Reassign(Moving::Drain(row.id)))],
             Id::Copy => topics::copy(&row.address, cx),

@@ -4,8 +4,12 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Span;
 
+mod forms;
+
 use super::cells;
+use crate::derive::{self, feature_level_name};
 use crate::model::{FeatureLevel, QuorumReplica};
+use crate::ops::{Action, QuorumAction};
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::format;
@@ -137,6 +141,17 @@ const FEATURES: &[Column<FeatureLevel>] = &[
             None => cells::dim(format::NONE, cx),
         },
     ),
+    Column::text(
+        "NAME",
+        8,
+        2,
+        |row, _| Key::int(row.finalized),
+        |row, cx| {
+            let level = row.finalized;
+            let name = level.and_then(|level| feature_level_name(&row.name, level));
+            cells::plain(name.unwrap_or_default(), cx)
+        },
+    ),
     Column::number(
         "FROM",
         6,
@@ -151,7 +166,31 @@ const FEATURES: &[Column<FeatureLevel>] = &[
         |row, _| Key::Int(row.supported_max.into()),
         |row, cx| cells::dim(row.supported_max.to_string(), cx),
     ),
+    Column::wide(
+        "BY BROKER",
+        16,
+        3,
+        |row, _| Key::size(row.nodes.len()),
+        |row, cx| cells::dim(by_broker(row), cx),
+    ),
 ];
+
+/// What each broker can do, where not all can do the same.
+fn by_broker(row: &FeatureLevel) -> String {
+    let mut ranges = row.nodes.iter().map(|node| (node.min, node.max));
+    let first = ranges.next();
+    match first {
+        None => String::new(),
+        Some(first) if ranges.all(|range| range == first) => "all the same".to_owned(),
+        Some(_) => {
+            let node = |node: &crate::model::NodeLevels| {
+                format!("{}: {}-{}", node.node, node.min, node.max)
+            };
+            let nodes: Vec<String> = row.nodes.iter().map(node).collect();
+            nodes.join("  ")
+        }
+    }
+}
 
 /// The parts of the cluster that are shown.
 const SHOWN: Changed = Changed::QUORUM.and(Changed::FEATURES);
@@ -186,10 +225,11 @@ impl Screen for QuorumScreen {
     fn status(&self, cx: &Cx<'_>) -> String {
         match cx.snapshot.quorum.get() {
             Some(quorum) => format!(
-                "leader {} · epoch {} · high watermark {}",
+                "leader {} · epoch {} · high watermark {} · {} more may fail",
                 quorum.leader_id,
                 quorum.leader_epoch,
-                format::count(quorum.high_watermark)
+                format::count(quorum.high_watermark),
+                derive::survival(quorum, None, None).spare
             ),
             None => String::new(),
         }
@@ -250,8 +290,36 @@ impl Screen for QuorumScreen {
         }
     }
 
-    fn run(&mut self, command: Id, _argument: &str, _cx: &Cx<'_>) -> Option<Vec<Step>> {
+    fn refusal(&self, command: Id, _cx: &Cx<'_>) -> Option<String> {
+        let node = self.nodes.selected_row();
+        let is_observer = node.is_some_and(|node| node.role == "observer");
+        let why = match command {
+            Id::AddVoter if !is_observer => "the selected node is no observer",
+            Id::RemoveVoter if is_observer => "the selected node is no voter",
+            Id::AddVoter | Id::RemoveVoter if self.features_focused => "tab to the nodes first",
+            _ => return None,
+        };
+        Some(why.to_owned())
+    }
+
+    fn run(&mut self, command: Id, _argument: &str, cx: &Cx<'_>) -> Option<Vec<Step>> {
         Some(match command {
+            Id::AddVoter => {
+                let node = &self.nodes.selected_row()?.replica;
+                vec![Step::Dialog(Box::new(forms::add_voter(node, cx)))]
+            }
+            Id::RemoveVoter => {
+                let node = &self.nodes.selected_row()?.replica;
+                let action = QuorumAction::RemoveVoter {
+                    id: node.id,
+                    directory_id: node.directory_id.clone(),
+                };
+                vec![Step::Plan(Action::Quorum(action))]
+            }
+            Id::SetFeature | Id::Open if self.features_focused || command == Id::SetFeature => {
+                let feature = self.features.selected_row()?;
+                vec![Step::Dialog(Box::new(forms::set_feature(feature)))]
+            }
             Id::NextPane => {
                 self.features_focused = !self.features_focused;
                 Vec::new()

@@ -256,6 +256,7 @@ fn quorum() -> Quorum {
         high_watermark: 500,
         voters: vec![replica(1, 0), replica(2, 0), replica(3, 12)],
         observers: Vec::new(),
+        ..Quorum::default()
     }
 }
 
@@ -267,6 +268,7 @@ fn features() -> Features {
             finalized: Some(29),
             supported_min: 7,
             supported_max: 30,
+            nodes: Vec::new(),
         }],
     }
 }

@@ -301,17 +301,17 @@ fn what_happens_in_a_group_while_one_looks_is_kept() {
 fn quorum() {
     assert_snapshot!(look("6", 80, 12), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
-    overview › quorum  leader 1 · epoch 7 · high watermark 500 ────────────────────
+    overview › quorum  leader 1 · epoch 7 · high watermark 500 · 1 more may fail ──
      NODE▲  ROLE             LOG END     BEHIND  FETCHED AT  CAUGHT UP
          1  leader               500          0  10:00:00    10:00:00
          2  voter                500          0  10:00:00    10:00:00
          3  voter                488         12  10:00:00    10:00:00
     feature levels: in effect, and what the brokers can do ────────────────────────
-    FEATURE▲                    LEVEL    FROM      TO
-    metadata.version               29       7      30
+    FEATURE▲                    LEVEL  NAME        FROM      TO  BY BROKER
+    metadata.version               29  4.2-IV1        7      30
 
 
-    ? help  tab next list  enter open  / filter  > sort  : command  ctrl-p jump
+    ? help  tab next list  n add voter  D remove voter  + upgrade  enter open
     ");
 }
 
