@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use kafka_broker::metadata::MetadataImage;
 use rustix::process::Signal;
 
 use self::mirror::Mirror;
@@ -208,9 +209,31 @@ fn comparable(op: &Op, written: &[String]) -> Vec<String> {
     }
 }
 
+/// Whether the controllers answer differently for a reason.
+fn differs_on_purpose(op: &Op, image: &MetadataImage) -> bool {
+    match op {
+        // After a restart Apache Kafka's doesn't know who is leaving, and may have such a broker
+        // lead.
+        Op::PassingTopic { .. } => (image.cluster.brokers.values())
+            .any(|broker| broker.in_controlled_shutdown && !broker.fenced),
+        // Ours adds partitions with as many replicas as the first one has, Apache Kafka's as one
+        // that comes first in its hash table.
+        Op::CreatePartitions { topic, .. } => {
+            let topic = image.topics.by_name(topic);
+            let factors = topic.iter().flat_map(|topic| topic.partitions());
+            let factors: BTreeSet<_> = factors.map(|(_, p)| p.replicas.len()).collect();
+            factors.len() > 1
+        }
+        // Ours forgets whom the move before was to remove.
+        Op::Reassign { moves, .. } => moves.iter().any(|((topic, partition), target)| {
+            let partition = image.topics.partition(topic, *partition);
+            target.is_some() && partition.is_some_and(|partition| partition.is_reassigning())
+        }),
+        _ => false,
+    }
+}
+
 pub fn side_by_side() -> anyhow::Result<()> {
-    // Operation 242 of this seed reassigns a partition that is being reassigned, where ours differs
-    // on purpose: it forgets whom the move before was to remove.
     let count = number("KAFKA_RANDOM_OPS", 240)?;
     let mut random = Random::new(number("KAFKA_RANDOM_SEED", 2)? as u64);
     let listeners = listeners()?;
@@ -252,13 +275,8 @@ pub fn side_by_side() -> anyhow::Result<()> {
                 op
             }
         };
-        // Differs from Kafka: after a restart its controller doesn't know who is leaving, and may
-        // choose such a broker to lead.
-        if matches!(op, Op::PassingTopic { .. }) {
-            let brokers = &apache.mirror.image.cluster.brokers;
-            if (brokers.values()).any(|broker| broker.in_controlled_shutdown && !broker.fenced) {
-                continue;
-            }
+        if differs_on_purpose(&op, &apache.mirror.image) {
+            continue;
         }
         // Differs from Kafka: the session of a broker that was told to go ends at once at our
         // controller, and lasts for its time-out at Apache's.
