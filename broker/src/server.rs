@@ -269,8 +269,8 @@ impl BrokerHandle {
         &self.quorum.0.metadata
     }
 
-    /// Resolves when the node cannot go on, with the reason: the metadata quorum failed, or no data
-    /// folder is left.
+    /// Resolves when the node cannot go on, with the reason: the metadata quorum failed, its cluster
+    /// has features that a controller of ours lacks, or no data folder is left.
     pub async fn failed(&self) -> String {
         let broker = async {
             match &self.broker {
@@ -278,8 +278,15 @@ impl BrokerHandle {
                 None => std::future::pending().await,
             }
         };
+        let controller = async {
+            match &self.controller {
+                Some(_) => compatibility::outgrown(self.metadata()).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             why = self.quorum_failed() => why,
+            why = controller => why,
             why = broker => why,
         }
     }

@@ -191,6 +191,11 @@ impl Driver {
             .await
             .map_err(|error| ApiError::new(ErrorCode::NOT_CONTROLLER, error.to_string()))?;
         let image = self.metadata.image();
+        // The node ends over this; until then, nothing is decided by rules that it does not know.
+        if let Some((name, level)) = image.features.unsupported().first() {
+            let message = format!("{name} is at level {level}, which is not supported here");
+            return Err(ApiError::new(ErrorCode::UNSUPPORTED_VERSION, message));
+        }
         let now_ms = self.clock.monotonic_ms();
         let session_timeout_ms = self.config.broker_session_timeout_ms;
         let heartbeats = Heartbeats::new(&image, self.config.node_id, session_timeout_ms, now_ms);

@@ -107,6 +107,16 @@ impl FeaturesImage {
         all
     }
 
+    /// The finalized features that this node cannot work at, with their levels.
+    pub fn unsupported(&self) -> Vec<(Arc<str>, i16)> {
+        let is_in_range = |name: &str, level| {
+            supported(name).is_some_and(|feature| feature.supported.contains(level))
+        };
+        let mut all = self.all();
+        all.retain(|(name, level)| !is_in_range(name, *level));
+        all
+    }
+
     /// Whether eligible leader replicas are tracked (KIP-966).
     pub fn is_elr_enabled(&self) -> bool {
         self.level(ELR_VERSION) >= 1

@@ -16,6 +16,7 @@ use std::{
     fs::File,
     io::{self, BufReader, Read},
     path::Path,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -31,6 +32,7 @@ use kafka_shared::{
 use crate::{
     log::names,
     metadata::{
+        MetadataHandle, MetadataImage,
         batches::BATCH_BYTES_MAX,
         features::{KRAFT_VERSION, METADATA_VERSION, SUPPORTED, metadata_version_name, supported},
         snapshot::{self, BOOTSTRAP_FILE},
@@ -56,6 +58,28 @@ pub(super) fn check(metadata_log_dir: &Path) -> anyhow::Result<()> {
         bail!("{shown} was left as it is: {why}");
     }
     Ok(())
+}
+
+/// Waits until a controller finds the cluster at a level that it cannot lead it at, and says why.
+///
+/// A controller that comes with an empty folder learns of the levels from the quorum, and before
+/// metadata.version 3.7-IV0 nobody asks controllers what they support.
+pub(super) async fn outgrown(metadata: &MetadataHandle) -> String {
+    let why = |image: &MetadataImage| {
+        let levels = image.features.unsupported().into_iter();
+        why_unsupported(
+            &levels
+                .map(|(name, level)| (name.to_string(), level))
+                .collect(),
+        )
+    };
+    let outgrown = metadata.wait_until(Duration::MAX, |image| why(image).is_some());
+    let Ok(image) = outgrown.await else {
+        // The loader has ended: whatever ended it is the reason.
+        return std::future::pending().await;
+    };
+    let why = why(&image).unwrap_or_default();
+    format!("this controller cannot be one of its quorum: {why}")
 }
 
 /// What the files say.

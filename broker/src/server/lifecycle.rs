@@ -623,21 +623,14 @@ fn own(text: &str) -> StrBytes {
 /// Finalized levels beyond what this broker supports, for people.
 fn missing_features(metadata: &MetadataHandle) -> String {
     let image = metadata.image();
-    let missing = image
-        .features
-        .all()
-        .into_iter()
-        .filter_map(|(name, level)| {
-            let supported = features::supported(&name).map(|feature| feature.supported);
-            match supported {
-                Some(range) if range.contains(level) => None,
-                Some(range) => Some(format!(
-                    "{name} is at {level}, supported up to {}",
-                    range.max
-                )),
-                None => Some(format!("{name} is at {level}, not supported")),
-            }
-        });
+    let missing = image.features.unsupported().into_iter();
+    let missing = missing.map(|(name, level)| match features::supported(&name) {
+        Some(feature) => {
+            let max = feature.supported.max;
+            format!("{name} is at {level}, supported up to {max}")
+        }
+        None => format!("{name} is at {level}, not supported"),
+    });
     let missing: Vec<_> = missing.collect();
     match missing.as_slice() {
         [] => "the controller does not say which".to_owned(),

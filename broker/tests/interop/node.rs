@@ -183,6 +183,17 @@ impl Node {
         Ok(self.process()?.id())
     }
 
+    /// Waits until the process ends of itself; what it has said.
+    pub fn wait_ended(&mut self) -> anyhow::Result<String> {
+        let process = self.process.as_mut().context("the node runs")?;
+        let ended = shell::wait_until(UP, || matches!(process.try_wait(), Ok(Some(_))));
+        if !ended {
+            bail!("a node goes on:\n{}", self.log());
+        }
+        self.process = None;
+        Ok(self.log())
+    }
+
     /// Whether it was started and not stopped since; it may have died of itself.
     pub fn is_started(&self) -> bool {
         self.process.is_some()

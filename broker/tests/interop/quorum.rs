@@ -55,6 +55,10 @@ pub fn cases() -> Vec<Case> {
             || upgrades::with_leaders(Kind::Ours),
         ),
         Case::new(
+            "quorum: a broker and a controller of ours keep out of a cluster with features that they lack",
+            upgrades::features_that_we_lack,
+        ),
+        Case::new(
             "quorum: controllers are replaced one by one under load, from Apache's to ours and back",
             replacement::there_and_back,
         ),
@@ -88,6 +92,8 @@ struct Cluster {
     settings: String,
     /// Whose program formats all folders; `None` if each node's own does.
     formatted_by: Option<Kind>,
+    /// Levels of features that a folder is formatted with.
+    features: &'static [&'static str],
     folder: tempfile::TempDir,
 }
 
@@ -104,6 +110,7 @@ impl Cluster {
             controllers: Vec::new(),
             settings: "metadata.log.max.record.bytes.between.snapshots=3000\n".to_owned(),
             formatted_by: None,
+            features: &LOWERED,
             folder: tempfile::tempdir()?,
         };
         for (id, kind) in nodes {
@@ -150,7 +157,7 @@ impl Cluster {
     fn format(&self, id: i32, options: &[String]) -> anyhow::Result<()> {
         let node = &self.nodes[&id];
         let by = self.formatted_by.unwrap_or(node.kind);
-        node.format(by, &self.cluster_id, options, &LOWERED)
+        node.format(by, &self.cluster_id, options, self.features)
     }
 
     /// One controller more, which observes the dynamic quorum until it is added.

@@ -1,5 +1,7 @@
 //! Folders with hand-written metadata logs.
 
+use std::sync::Arc;
+
 use kafka_shared::{
     record::control::{KRaftVersion, KRaftVersionFeature, Voter, Voters},
     schema::metadata::{AbortTransactionRecord, BeginTransactionRecord, NoOpRecord},
@@ -8,6 +10,7 @@ use kafka_shared::{
 
 use super::*;
 use crate::metadata::{
+    MetadataDelta,
     batches::{encode_batches, encode_control_batch},
     snapshot::{KRaftState, Snapshot, SnapshotId},
 };
@@ -210,4 +213,27 @@ fn records_of_types_that_are_unknown_here_do_not_hide_the_level() {
     folder.log = batch.build().to_vec();
     let why = folder.checked();
     assert!(why.contains("metadata.version is at level 31"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_controller_is_told_when_its_cluster_takes_on_what_it_lacks() {
+    let image = |levels: &[(&str, i16)]| {
+        let mut delta = MetadataDelta::new(&Arc::default());
+        for (name, feature_level) in levels {
+            delta.replay(&level(name, *feature_level)).unwrap();
+        }
+        MetadataHandle::new(delta.into_next())
+    };
+    let fine = image(&[(METADATA_VERSION, 30), ("group.version", 0)]);
+    let waited = tokio::time::timeout(Duration::from_secs(3600), outgrown(&fine));
+    assert!(waited.await.is_err(), "nothing is lacking");
+    let lacking = image(&[(METADATA_VERSION, 30), ("group.version", 1), ("new", 2)]);
+    let why = outgrown(&lacking).await;
+    for part in [
+        "group.version is at level 1",
+        "new is at level 2",
+        "downgrade",
+    ] {
+        assert!(why.contains(part), "{part}: {why}");
+    }
 }

@@ -374,3 +374,63 @@ fn run(upgrade: &mut Upgrade, first: Kind) -> anyhow::Result<String> {
     ensure!(voters == rest, "{voters:?} vote, not {rest:?}");
     traffic.finish(&upgrade.cluster)
 }
+
+/// An Apache Kafka as it is formatted by default, whose features ours do not have: our nodes end and
+/// say why, and are taken once the features are off.
+pub fn features_that_we_lack() -> anyhow::Result<()> {
+    const LACKING: [&str; 4] = [
+        "group.version",
+        "share.version",
+        "streams.version",
+        "transaction.version",
+    ];
+    const OUR_CONTROLLER: i32 = 2;
+    let nodes = [
+        (1, Kind::Apache),
+        (OUR_CONTROLLER, Kind::Ours),
+        (OUR_BROKER, Kind::Ours),
+    ];
+    let mut cluster = Cluster::new(&nodes, false)?;
+    cluster.features = &[];
+    cluster.format(1, &["--standalone".to_owned()])?;
+    for id in [OUR_CONTROLLER, OUR_BROKER] {
+        cluster.format(id, &["--no-initial-controllers".to_owned()])?;
+    }
+    cluster.node(1).up()?;
+    let admin = Admin::new(cluster.endpoint(1))?;
+    admin.leader()?;
+    for id in [OUR_CONTROLLER, OUR_BROKER] {
+        cluster.node(id).spawn()?;
+    }
+    for id in [OUR_CONTROLLER, OUR_BROKER] {
+        let log = cluster.node(id).wait_ended()?;
+        let unnamed = LACKING.iter().find(|name| !log.contains(**name));
+        ensure!(
+            unnamed.is_none(),
+            "node {id} does not name {unnamed:?}:\n{log}"
+        );
+    }
+    let downgrade = |name: &&str| {
+        FeatureUpdateKey::default()
+            .with_feature(text(name))
+            .with_max_version_level(0)
+            .with_upgrade_type(SAFE_DOWNGRADE)
+    };
+    let request = UpdateFeaturesRequest::default()
+        .with_timeout_ms(20_000)
+        .with_feature_updates(LACKING.iter().map(downgrade).collect());
+    let response = admin.send(&request)?;
+    ensure!(response.error_code == 0, "{response:?}");
+    // What the controller has of the log is of before that; it has never voted, so it begins anew.
+    std::fs::remove_dir_all(cluster.nodes[&OUR_CONTROLLER].data())?;
+    cluster.format(OUR_CONTROLLER, &["--no-initial-controllers".to_owned()])?;
+    for id in [OUR_CONTROLLER, OUR_BROKER] {
+        cluster.node(id).up()?;
+    }
+    admin.until_added(&cluster.voter(OUR_CONTROLLER)?)?;
+    // The broker asks whoever leads.
+    let mut ours = Admin::new(cluster.endpoint(OUR_BROKER))?;
+    ours.until_removed(&cluster.voter(1)?)?;
+    ensure!(ours.leader()? == OUR_CONTROLLER, "ours does not lead");
+    ours.changes(5)
+}

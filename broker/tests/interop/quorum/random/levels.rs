@@ -544,6 +544,8 @@ fn passing(random: &mut Random, pair: &Pair) -> Op {
                 | Op::Unregister(_)
                 | Op::UpdateFeatures { .. }
                 | Op::PassingTopic { .. }
+                // Ours forgets whom the move before was to remove.
+                | Op::Reassign { .. }
         );
         if !is_other {
             return op;
