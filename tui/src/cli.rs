@@ -12,6 +12,7 @@ mod change;
 mod changes;
 mod clusters;
 mod connect;
+mod execution;
 mod exporter;
 mod groups;
 mod local;
@@ -115,9 +116,12 @@ pub enum Scripted {
     Reassign(ReassignCommand),
     /// Elect the preferred leaders of all partitions, or of one topic's
     Elect {
-        /// Only this topic
+        /// Only this topic; may be given more than once
         #[arg(long)]
-        topic: Option<String>,
+        topic: Vec<String>,
+        /// Do it again and again, with this time between: 15m, 1h; until it is interrupted
+        #[arg(long, value_name = "TIME", value_parser = wait::duration, conflicts_with = "dry_run")]
+        every: Option<std::time::Duration>,
         #[command(flatten)]
         change: ChangeArgs,
     },
@@ -243,13 +247,14 @@ pub struct SettingArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum PartitionsCommand {
-    /// Add partitions to a topic
+    /// Add partitions to a topic, or to many
     Add {
-        topic: String,
-        /// All partitions afterwards
+        #[arg(required = true)]
+        topics: Vec<String>,
+        /// All partitions of each topic afterwards
         #[arg(long, value_name = "N")]
         total: i32,
-        /// Replicas of each new partition: 1:2,2:3
+        /// Replicas of each new partition of one topic: 1:2,2:3
         #[arg(long, value_name = "LISTS")]
         replica_assignment: Option<String>,
         #[command(flatten)]
@@ -340,6 +345,8 @@ pub enum ReassignCommand {
     Plan {
         #[command(flatten)]
         goal: GoalArgs,
+        #[command(flatten)]
+        pace: PaceArgs,
         /// Only these topics; all of them if absent
         #[arg(long = "topic", value_name = "NAME")]
         topics: Vec<String>,
@@ -364,9 +371,50 @@ pub enum ReassignCommand {
         #[command(flatten)]
         change: ChangeArgs,
     },
+    /// Execute a plan in batches, throttled, to its end; a dry run without --execute
+    ///
+    /// It may be interrupted, paused, sped up and taken over by another process at any time: its
+    /// state is a file. Throttles are removed at the end, whatever the end is.
+    Run {
+        /// As `plan --out` or kafka-reassign-partitions wrote it
+        #[arg(value_name = "PLAN")]
+        file: std::path::PathBuf,
+        #[command(flatten)]
+        pace: PaceArgs,
+        /// Do it
+        #[arg(long)]
+        execute: bool,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Go on with a run that was paused or interrupted, with another pace if one is named
+    Resume {
+        #[command(flatten)]
+        pace: PaceArgs,
+    },
+    /// Begin no further move of the run; what is on its way arrives
+    Pause,
+    /// Change the throttle or the batch of the run
+    Set {
+        #[command(flatten)]
+        pace: PaceArgs,
+        /// Without a throttle
+        #[arg(long, conflicts_with = "throttle")]
+        unthrottled: bool,
+    },
+    /// Find throttles that were left behind, and remove those that were set from here
+    Janitor {
+        /// Those of others too: an operator may want them
+        #[arg(long)]
+        all: bool,
+        /// Do it: without this they are listed only
+        #[arg(long)]
+        execute: bool,
+    },
     /// Show the reassignments that run, with their progress
     Status,
-    /// Cancel reassignments that run: those of a file, or all
+    /// Cancel the run that is under way, or reassignments: those of a file, or all
     Cancel {
         /// Only the partitions of this file
         #[arg(long, value_name = "FILE")]
@@ -389,9 +437,32 @@ pub struct GoalArgs {
     /// Spread evenly over these brokers, or over all with `all`
     #[arg(long, value_name = "ID,...|all")]
     pub balance: Option<String>,
+    /// These new brokers get their share; the others exchange nothing
+    #[arg(long, value_name = "ID,...", value_delimiter = ',')]
+    pub add: Vec<i32>,
+    /// Every partition gets that many replicas
+    #[arg(long, value_name = "N")]
+    pub replication_factor: Option<usize>,
+    /// Spread the preferred leaders by the order of replicas; nothing is copied
+    #[arg(long)]
+    pub leaders: bool,
+    /// A placement from scratch over these brokers, as kafka-reassign-partitions --generate
+    #[arg(long, value_name = "ID,...|all")]
+    pub generate: Option<String>,
     /// Check this file against the cluster and show what it changes
     #[arg(long, value_name = "FILE")]
     pub file: Option<std::path::PathBuf>,
+}
+
+/// How a reassignment is paced.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PaceArgs {
+    /// What a broker may send and receive for it, in bytes a second: 20000000, 20M, 20MiB
+    #[arg(long, value_name = "BYTES", value_parser = crate::ops::execution::parse_rate)]
+    pub throttle: Option<i64>,
+    /// How many partitions are moved at a time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub batch: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -507,6 +578,13 @@ impl Io<'_> {
         self.write(&what.print(format));
     }
 
+    /// What is for people only.
+    fn write_unless_json(&mut self, global: &GlobalArgs, text: &str) {
+        if global.output == Format::Table {
+            self.write(text);
+        }
+    }
+
     /// A reader that has gone away (`| head`) is no failure.
     fn write(&mut self, text: &str) {
         let _ = self.out.write_all(text.as_bytes());
@@ -568,9 +646,12 @@ async fn dispatch(global: &GlobalArgs, command: Scripted, io: &mut Io<'_>) -> Re
             change,
         }) => change::configs(global, &resource, &settings, change, io).await,
         Scripted::Reassign(command) => reassign::run(global, command, io).await,
-        Scripted::Elect { topic, change } => {
-            change::elect(global, topic.as_deref(), change, io).await
-        }
+        Scripted::Elect {
+            topic,
+            every: Some(every),
+            change,
+        } => change::elect_every(global, &topic, every, change, io).await,
+        Scripted::Elect { topic, change, .. } => change::elect(global, &topic, change, io).await,
         Scripted::Undo(args) => undo::run(global, args, io).await,
         Scripted::Acls(command) => security::acls(global, command, io).await,
         Scripted::Users(command) => security::users(global, command, io).await,

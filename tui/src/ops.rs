@@ -14,6 +14,7 @@
 
 mod action;
 mod execute;
+pub mod execution;
 pub mod offsets;
 mod plan;
 mod planning;
@@ -24,7 +25,8 @@ mod verify;
 
 pub use action::{
     AbortTransaction, Action, AddPartitions, AddVoter, AlterConfigs, ConfigChange, CreateTopic,
-    Direction, ProduceMessage, QuorumAction, Reassign, SecurityAction, SetFeature, SetPassword,
+    Direction, ProduceMessage, QuorumAction, Reassign, RunReassign, SecurityAction, SetFeature,
+    SetPassword,
 };
 pub use execute::{check, execute};
 pub use offsets::{AlterOffsets, ResetRequest, ResetScope, ResetTo};

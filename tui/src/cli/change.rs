@@ -1,8 +1,12 @@
 //! Commands that change topics, partitions, settings and leaders, and how every change is made:
 //! plan, show, check, confirm, execute, verify.
 
+use std::time::Duration;
+
+use kafka_shared::time::Clock as _;
+
 use crate::clusters::confirmation;
-use crate::model::{ConfigResource, Fault, TopicPartition, Update};
+use crate::model::{ConfigResource, Fault, Topic, TopicPartition, Update};
 use crate::ops::undo::{self, Journal};
 use crate::ops::{
     self, Action, AddPartitions, AlterConfigs, ConfigChange, CreateTopic, Plan, Report,
@@ -75,19 +79,30 @@ pub(super) async fn partitions(
     io: &mut Io<'_>,
 ) -> Result<u8, Fault> {
     let PartitionsCommand::Add {
-        topic,
+        topics,
         total,
         replica_assignment,
         change,
     } = command;
     let assignment = replica_assignment.as_deref().map(parse_lists).transpose()?;
+    if assignment.is_some() && topics.len() > 1 {
+        let why = "replicas are named for the partitions of one topic";
+        return Err(Fault::refused("add partitions", why));
+    }
     let session = Session::open(global).await?;
-    let add = AddPartitions {
-        topic,
-        total,
-        assignment,
+    let mut adds: Vec<AddPartitions> = topics
+        .into_iter()
+        .map(|topic| AddPartitions {
+            topic,
+            total,
+            assignment: assignment.clone(),
+        })
+        .collect();
+    let action = match adds.len() {
+        1 => Action::AddPartitions(adds.remove(0)),
+        _ => Action::AddPartitionsToMany(adds),
     };
-    execute(global, &session, Action::AddPartitions(add), change, io).await
+    execute(global, &session, action, change, io).await
 }
 
 pub(super) async fn configs(
@@ -137,37 +152,64 @@ fn changes_of(settings: &SettingArgs) -> Vec<ConfigChange> {
     set.chain(unset).chain(append).chain(subtract).collect()
 }
 
+/// Elects the preferred leaders of these topics' partitions, or of all.
 pub(super) async fn elect(
     global: &GlobalArgs,
-    topic: Option<&str>,
+    only: &[String],
     change: ChangeArgs,
     io: &mut Io<'_>,
 ) -> Result<u8, Fault> {
     let session = Session::open(global).await?;
+    let action = election(&session, only)?;
+    execute(global, &session, action, change, io).await
+}
+
+fn election(session: &Session, only: &[String]) -> Result<Action, Fault> {
     let metadata = session.metadata()?;
-    if let Some(name) = topic.filter(|name| metadata.topic(name).is_none()) {
+    if let Some(name) = only.iter().find(|name| metadata.topic(name).is_none()) {
         let why = format!("topic \"{name}\" does not exist");
         return Err(Fault::not_found("elect preferred leaders", why));
     }
-    let topics = metadata
-        .topics
-        .iter()
-        .filter(|t| topic.is_none_or(|name| *t.name == *name));
-    let partitions = topics
-        .flat_map(|t| {
-            t.partitions
-                .iter()
-                .map(|p| TopicPartition::new(&*t.name, p.id))
-        })
-        .collect();
-    execute(
-        global,
-        &session,
-        Action::ElectPreferredLeaders(partitions),
-        change,
-        io,
-    )
-    .await
+    let is_meant = |topic: &Topic| only.is_empty() || only.iter().any(|name| **name == *topic.name);
+    let topics = metadata.topics.iter().filter(|topic| is_meant(topic));
+    let partitions = topics.flat_map(|topic| {
+        let partitions = topic.partitions.iter();
+        partitions.map(|partition| TopicPartition::new(&*topic.name, partition.id))
+    });
+    Ok(Action::ElectPreferredLeaders(partitions.collect()))
+}
+
+/// Elects again and again. What fails is told, and tried again the next time; the first time
+/// everything has to be right.
+pub(super) async fn elect_every(
+    global: &GlobalArgs,
+    only: &[String],
+    every: Duration,
+    change: ChangeArgs,
+    io: &mut Io<'_>,
+) -> Result<u8, Fault> {
+    let session = Session::open(global).await?;
+    session
+        .client
+        .refuse_if_read_only("elect preferred leaders")?;
+    let plan = ops::plan(election(&session, only)?, &session.snapshot)?;
+    confirm(&session, &plan, change, io)?;
+    drop(session);
+    loop {
+        let time = undo::timestamp(kafka_shared::time::SystemClock::new().wall_ms());
+        let without_question = ChangeArgs {
+            yes: true,
+            ..change
+        };
+        io.tell(&format!("{time}\n"));
+        if let Err(fault) = elect(global, only, without_question, io).await {
+            io.tell(&crate::output::error_text(&fault));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            _ = tokio::signal::ctrl_c() => return Ok(0),
+        }
+    }
 }
 
 /// `1:2,2:3` as lists of replicas.
@@ -241,7 +283,7 @@ pub(super) async fn make(
 }
 
 /// What is hard to undo is confirmed by a name, by how careful one has to be with the cluster.
-fn confirm(
+pub(super) fn confirm(
     session: &Session,
     plan: &Plan,
     change: ChangeArgs,

@@ -4,16 +4,21 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::model::{Assignment, Fault, FaultKind, TopicPartition, Update};
-use crate::ops::reassign::{self, Request, parse_assignment, print_assignment};
-use crate::ops::{self, Action, Reassign, Verification};
-use crate::output::{self, PlanJson, Printable};
+use crate::model::{Assignment, ClusterSnapshot, Fault, FaultKind, TopicPartition, Update};
+use crate::ops::execution::{NewOrders, Wish};
+use crate::ops::reassign::{self, Pace, PlanFile, Request, parse_assignment, print_assignment};
+use crate::ops::{self, Action, Plan, Reassign, Verification};
+use crate::output::{self, PlanJson, Printable, RunJson};
 
 use super::change::{execute, make};
-use super::{GlobalArgs, GoalArgs, Io, ReassignCommand, Session, shared};
+use super::execution;
+use super::{GlobalArgs, GoalArgs, Io, PaceArgs, ReassignCommand, Session, shared};
 
 /// How often `--wait` looks.
 const WAIT_POLL_MS: u64 = 1_000;
+
+/// Between two reads of the offsets.
+const RATE_MS: u64 = 1_200;
 
 pub(super) async fn run(
     global: &GlobalArgs,
@@ -23,43 +28,34 @@ pub(super) async fn run(
     match command {
         ReassignCommand::Plan {
             goal,
+            pace,
             topics,
             allow_fewer_racks,
             out,
             rollback,
         } => {
-            let session = open(global).await?;
             let topics = (!topics.is_empty()).then_some(topics);
-            let request = request(&goal, topics, allow_fewer_racks)?;
-            let metadata = session.metadata()?;
-            let dirs = session.snapshot.log_dirs.get();
-            let target = reassign::propose(&metadata, dirs, &request)?;
-            let wanted = Reassign {
-                target: target.clone(),
-                based_on: Assignment::new(),
-            };
-            let plan = ops::plan(Action::Reassign(wanted), &session.snapshot)?;
+            let mut session = open(global).await?;
+            read_rates(&mut session).await;
+            let (plan, text) = propose(&session, &goal, &pace, topics, allow_fewer_racks)?;
             if let Some(path) = &out {
-                write(path, &print_assignment(&target))?;
+                write(path, &text)?;
             }
             if let (Some(path), Some(preview)) = (&rollback, &plan.reassignment) {
                 write(path, &print_assignment(&preview.current()))?;
             }
-            let mut text = PlanJson::from(&plan).print(global.output);
+            let mut printed = PlanJson::from(&plan).print(global.output);
             if out.is_none() && global.output == output::Format::Table && !plan.is_empty() {
-                text.push_str("\nThe proposal, for `reassign execute --file`:\n");
-                text.push_str(&print_assignment(&target));
+                printed.push_str("\nThe plan, for `reassign run` and `reassign execute --file`:\n");
+                printed.push_str(&text);
             }
-            io.write(&text);
+            io.write(&printed);
             Ok(0)
         }
         ReassignCommand::Execute { file, wait, change } => {
-            let target = parse_assignment(&read(&file)?)?;
+            let file = PlanFile::parse(&read(&file)?)?;
             let session = open(global).await?;
-            let wanted = Reassign {
-                target,
-                based_on: Assignment::new(),
-            };
+            let wanted = file.reassign(&*session.metadata()?)?;
             let plan = ops::plan(Action::Reassign(wanted), &session.snapshot)?;
             let code = make(global, &session, &plan, change, io).await?;
             if wait && code == 0 && !change.dry_run && !plan.is_empty() {
@@ -67,18 +63,53 @@ pub(super) async fn run(
             }
             Ok(code)
         }
+        ReassignCommand::Run {
+            file,
+            pace,
+            execute,
+            yes,
+        } => execution::run(global, &file, &pace, execute, yes, io).await,
+        ReassignCommand::Resume { pace } => {
+            let mut new = orders_of(&pace);
+            new.wish = Some(Wish::Run);
+            execution::order(global, new, true, io).await
+        }
+        ReassignCommand::Pause => {
+            let new = NewOrders {
+                wish: Some(Wish::Pause),
+                ..NewOrders::default()
+            };
+            execution::order(global, new, false, io).await
+        }
+        ReassignCommand::Set { pace, unthrottled } => {
+            let mut new = orders_of(&pace);
+            new.unthrottled = unthrottled;
+            execution::order(global, new, false, io).await
+        }
+        ReassignCommand::Janitor { all, execute } => {
+            execution::clean(global, all, execute, io).await
+        }
         ReassignCommand::Status => {
             let session = open(global).await?;
             if let Some(fault) = session.snapshot.reassignments.fault() {
                 return Err(Fault::clone(fault));
             }
-            io.print(global.output, &output::moves(&session.snapshot));
+            let mut moves = output::moves(&session.snapshot);
+            moves.run = execution::unfinished(&session).as_ref().map(RunJson::from);
+            io.print(global.output, &moves);
             Ok(0)
         }
         ReassignCommand::Cancel { file, change } => {
             let session = open(global).await?;
             if let Some(fault) = session.snapshot.reassignments.fault() {
                 return Err(Fault::clone(fault));
+            }
+            if file.is_none() && !change.dry_run && execution::unfinished(&session).is_some() {
+                let new = NewOrders {
+                    wish: Some(Wish::Cancel),
+                    ..NewOrders::default()
+                };
+                return execution::order(global, new, true, io).await;
             }
             let partitions: Vec<TopicPartition> = match file {
                 Some(file) => parse_assignment(&read(&file)?)?.into_keys().collect(),
@@ -101,8 +132,120 @@ pub(super) async fn run(
     }
 }
 
+fn orders_of(pace: &PaceArgs) -> NewOrders {
+    NewOrders {
+        throttle: pace.throttle,
+        batch: pace.batch.map(|n| n as usize),
+        ..NewOrders::default()
+    }
+}
+
+/// Makes a proposal: its plan, and the text of its file.
+fn propose(
+    session: &Session,
+    goal: &GoalArgs,
+    pace: &PaceArgs,
+    topics: Option<Vec<String>>,
+    allow_fewer_racks: bool,
+) -> Result<(Plan, String), Fault> {
+    let wanted = match &goal.file {
+        Some(file) => PlanFile::parse(&read(file)?)?.reassign(&*session.metadata()?)?,
+        None => {
+            let request = request(goal, topics, allow_fewer_racks)?;
+            let metadata = session.metadata()?;
+            let dirs = session.snapshot.log_dirs.get();
+            Reassign {
+                target: reassign::propose(&metadata, dirs, &request)?,
+                based_on: Assignment::new(),
+            }
+        }
+    };
+    let mut plan = ops::plan(Action::Reassign(wanted), &session.snapshot)?;
+    pace_plan(&mut plan, pace, &session.snapshot);
+    let file = PlanFile {
+        cluster_id: plan.cluster_id.clone(),
+        made_at: Some(ops::undo::timestamp(session.client.now().wall_ms)),
+        goal: Some(words(goal)),
+        ..PlanFile::default()
+    };
+    let text = plan
+        .reassignment
+        .as_ref()
+        .map_or_else(String::new, |preview| {
+            let estimate = preview.estimate.as_ref();
+            reassign::print_plan(&file, preview, estimate, &plan.warnings)
+        });
+    Ok((plan, text))
+}
+
+/// Estimates anew with what is known of the pace, and warns where it would never end.
+pub(super) fn pace_plan(plan: &mut Plan, pace: &PaceArgs, snapshot: &ClusterSnapshot) {
+    let pace = Pace {
+        throttle: pace.throttle,
+        batch: pace.batch.map(|n| n as usize),
+        inflow: reassign::inflow(snapshot),
+    };
+    if let Some(preview) = &mut plan.reassignment {
+        preview.estimate = reassign::estimate(preview, &pace);
+        plan.warnings.extend(reassign::never_ends(preview, &pace));
+    }
+    if let Some(rate) = pace.throttle {
+        for line in plan
+            .equivalent
+            .iter_mut()
+            .filter(|line| line.ends_with("--execute"))
+        {
+            line.push_str(&format!(" --throttle {rate}"));
+        }
+    }
+}
+
+/// The goal as it was asked for.
+fn words(goal: &GoalArgs) -> String {
+    let ids = |ids: &[i32]| ids.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
+    match goal {
+        GoalArgs {
+            file: Some(file), ..
+        } => format!("as in {}", file.display()),
+        GoalArgs {
+            from_to: Some(pair),
+            ..
+        } => format!("move {pair}"),
+        GoalArgs {
+            balance: Some(to), ..
+        } => format!("balance over {to}"),
+        GoalArgs {
+            generate: Some(to), ..
+        } => format!("generate over {to}"),
+        GoalArgs {
+            replication_factor: Some(n),
+            ..
+        } => format!("replication factor {n}"),
+        GoalArgs { leaders: true, .. } => "leaders only".to_owned(),
+        GoalArgs { add, .. } if !add.is_empty() => format!("add {}", ids(add)),
+        GoalArgs { drain, .. } => format!("drain {}", ids(drain)),
+    }
+}
+
+/// Reads the offsets twice, which tells what is written meanwhile.
+pub(super) async fn read_rates(session: &mut Session) {
+    for at in 0..2 {
+        if at > 0 {
+            tokio::time::sleep(Duration::from_millis(RATE_MS)).await;
+        }
+        let Some(metadata) = session.snapshot.metadata.value().cloned() else {
+            return;
+        };
+        let offsets = session.client.offsets(&metadata, None).await;
+        session.apply(Update::Offsets {
+            result: shared(offsets),
+            complete: true,
+        });
+    }
+}
+
 /// A session that knows the sizes and the running reassignments.
-async fn open(global: &GlobalArgs) -> Result<Session, Fault> {
+pub(super) async fn open(global: &GlobalArgs) -> Result<Session, Fault> {
     let mut session = Session::open(global).await?;
     read_moves(&mut session).await;
     Ok(session)
@@ -126,9 +269,6 @@ fn request(
     topics: Option<Vec<String>>,
     allow_fewer_racks: bool,
 ) -> Result<Request, Fault> {
-    if let Some(file) = &goal.file {
-        return parse_assignment(&read(file)?).map(Request::Explicit);
-    }
     if let Some(from_to) = &goal.from_to {
         let parsed = from_to
             .split_once(':')
@@ -143,34 +283,59 @@ fn request(
         });
     }
     if let Some(brokers) = &goal.balance {
-        let list = |text: &str| -> Option<Vec<i32>> {
-            text.split(',').map(|id| id.trim().parse().ok()).collect()
-        };
-        let brokers = match brokers.as_str() {
-            "all" => None,
-            text => {
-                Some(list(text).ok_or_else(|| bad_goal("--balance", text, "broker ids, or all"))?)
-            }
-        };
         return Ok(Request::Balance {
-            brokers,
+            brokers: ids_or_all("--balance", brokers)?,
             topics,
             allow_fewer_racks,
         });
     }
-    let brokers: Vec<i32> = goal
-        .drain
-        .iter()
-        .copied()
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect();
+    if let Some(brokers) = &goal.generate {
+        return Ok(Request::Generate {
+            brokers: ids_or_all("--generate", brokers)?,
+            topics,
+            seed: 0,
+        });
+    }
+    if let Some(factor) = goal.replication_factor {
+        return Ok(Request::SetReplication {
+            factor,
+            to: None,
+            topics,
+        });
+    }
+    if goal.leaders {
+        return Ok(Request::Leaders { topics });
+    }
+    let distinct = |ids: &[i32]| -> Vec<i32> {
+        ids.iter()
+            .copied()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
+    };
+    if !goal.add.is_empty() {
+        return Ok(Request::Add {
+            brokers: distinct(&goal.add),
+            topics,
+            allow_fewer_racks,
+        });
+    }
     Ok(Request::Drain {
-        brokers,
+        brokers: distinct(&goal.drain),
         to: None,
         topics,
         allow_fewer_racks,
     })
+}
+
+/// Broker ids by comma, or `None` for `all`.
+fn ids_or_all(flag: &str, text: &str) -> Result<Option<Vec<i32>>, Fault> {
+    if text == "all" {
+        return Ok(None);
+    }
+    let ids: Option<Vec<i32>> = text.split(',').map(|id| id.trim().parse().ok()).collect();
+    let ids = ids.ok_or_else(|| bad_goal(flag, text, "broker ids, or all"))?;
+    Ok(Some(ids))
 }
 
 fn bad_goal(flag: &str, text: &str, form: &str) -> Fault {
@@ -181,7 +346,7 @@ fn bad_goal(flag: &str, text: &str, form: &str) -> Fault {
     .with_hint(format!("it must be {form}"))
 }
 
-fn read(path: &Path) -> Result<String, Fault> {
+pub(super) fn read(path: &Path) -> Result<String, Fault> {
     std::fs::read_to_string(path).map_err(|error| {
         let kind = match error.kind() {
             std::io::ErrorKind::NotFound => FaultKind::NotFound,
@@ -203,11 +368,7 @@ fn write(path: &Path, text: &str) -> Result<(), Fault> {
 }
 
 /// Looks until the reassignment is done, telling on stderr how far it is.
-async fn wait_until_done(
-    session: &Session,
-    plan: &ops::Plan,
-    io: &mut Io<'_>,
-) -> Result<u8, Fault> {
+async fn wait_until_done(session: &Session, plan: &Plan, io: &mut Io<'_>) -> Result<u8, Fault> {
     let mut told = String::new();
     loop {
         match ops::verify(&session.client, plan).await? {

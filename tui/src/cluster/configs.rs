@@ -56,6 +56,51 @@ impl ClusterClient {
         Ok(from_result(resource.clone(), result))
     }
 
+    /// Some settings of a broker, without documentation.
+    ///
+    /// # Errors
+    /// That broker does not answer.
+    pub async fn broker_values(&self, id: i32, keys: &[&'static str]) -> Result<Configs, Fault> {
+        let resource = ConfigResource::Broker(id);
+        let what = format!("read the configuration of {resource}");
+        let request = some_values([&resource], keys);
+        let response = self.ask(&what, To::Node(id), request).await?;
+        let result = response.results.first();
+        let result = result
+            .ok_or_else(|| Fault::new(FaultKind::Failed, &what, "the broker answered nothing"))?;
+        check_code(&what, result.error_code, result.error_message.as_deref())?;
+        Ok(from_result(resource, result))
+    }
+
+    /// Some settings of topics, without documentation. A topic that can't be asked for is left
+    /// out.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub async fn topic_values(
+        &self,
+        names: &[&str],
+        keys: &[&'static str],
+    ) -> Result<Vec<Configs>, Fault> {
+        let what = "read the settings of the topics";
+        let mut found = Vec::with_capacity(names.len());
+        for names in names.chunks(TOPICS_MAX) {
+            let topic = |name: &&str| ConfigResource::Topic((*name).to_owned());
+            let resources: Vec<ConfigResource> = names.iter().map(topic).collect();
+            let request = some_values(&resources, keys);
+            let response = self.ask(what, To::Any, request).await?;
+            for result in response
+                .results
+                .iter()
+                .filter(|result| result.error_code == 0)
+            {
+                let resource = ConfigResource::Topic(result.resource_name.to_string());
+                found.push(from_result(resource, result));
+            }
+        }
+        Ok(found)
+    }
+
     /// The settings that lists of topics need, of all topics. A topic that can't be asked for is
     /// left out.
     ///
@@ -94,6 +139,26 @@ impl ClusterClient {
         }
         Ok(settings)
     }
+}
+
+fn some_values<'a>(
+    resources: impl IntoIterator<Item = &'a ConfigResource>,
+    keys: &[&'static str],
+) -> DescribeConfigsRequest {
+    let keys: Vec<StrBytes> = keys
+        .iter()
+        .copied()
+        .map(StrBytes::from_static_str)
+        .collect();
+    let asked = |resource: &ConfigResource| {
+        DescribeConfigsResource::default()
+            .with_resource_type(resource.type_code())
+            .with_resource_name(StrBytes::from_string(resource.wire_name()))
+            .with_configuration_keys(Some(keys.clone()))
+    };
+    DescribeConfigsRequest::default()
+        .with_resources(resources.into_iter().map(asked).collect())
+        .with_include_synonyms(false)
 }
 
 fn settings_of(result: &DescribeConfigsResult) -> TopicSettings {

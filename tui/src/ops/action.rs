@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Assignment, ConfigResource, TopicPartition};
 
+use super::execution::NewOrders;
+use super::execution::janitor::LeftOver;
 use super::offsets::AlterOffsets;
 use super::serial;
 
@@ -26,6 +28,13 @@ pub enum Action {
     Produce(ProduceMessage),
     Reassign(Reassign),
     CancelReassignments(#[serde(with = "serial::partitions")] Vec<TopicPartition>),
+    /// As `Reassign`, in batches and throttled, by whoever attends to the cluster's runs.
+    RunReassign(RunReassign),
+    /// New orders for the run that has not ended.
+    OrderRun(NewOrders),
+    /// Removes throttles that nothing needs.
+    ClearThrottles(Vec<LeftOver>),
+    AddPartitionsToMany(Vec<AddPartitions>),
     /// Elects the preferred leader of each partition.
     ElectPreferredLeaders(#[serde(with = "serial::partitions")] Vec<TopicPartition>),
     DeleteGroups(Vec<String>),
@@ -123,4 +132,14 @@ pub struct Reassign {
     /// on since; empty skips the comparison.
     #[serde(with = "serial::assignment")]
     pub based_on: Assignment,
+}
+
+/// A reassignment with how it is executed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunReassign {
+    pub reassign: Reassign,
+    /// Bytes per second that each broker may send, and receive; `None`: unlimited.
+    pub throttle: Option<i64>,
+    /// Partitions on their way at a time.
+    pub batch: usize,
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use crate::cluster::ClusterClient;
 use crate::model::{Fault, TopicPartition};
 
-use super::action::Action;
+use super::action::{Action, RunReassign};
+use super::execution::{NewOrders, Orders, Run, Store, Wish};
 use super::plan::{Plan, Report};
 
 /// Lets the broker check a plan without changing anything, where Kafka has a way to; otherwise
@@ -31,10 +32,18 @@ pub async fn check(client: &ClusterClient, plan: &Plan) -> Result<Report, Fault>
         Action::Security(security) => client.check_security(security, &mut report).await?,
         Action::Quorum(quorum) => client.check_quorum(quorum, &mut report).await?,
         Action::AbortTransaction(_) => {}
+        Action::AddPartitionsToMany(list) => {
+            for add in list {
+                report.add(&add.topic, client.create_partitions(add, true).await);
+            }
+        }
         Action::DeleteTopics(_)
         | Action::Produce(_)
         | Action::Reassign(_)
         | Action::CancelReassignments(_)
+        | Action::RunReassign(_)
+        | Action::OrderRun(_)
+        | Action::ClearThrottles(_)
         | Action::ElectPreferredLeaders(_)
         | Action::DeleteGroups(_)
         | Action::AlterOffsets(_) => {}
@@ -87,6 +96,23 @@ pub async fn execute(client: &ClusterClient, plan: &Plan) -> Result<Report, Faul
             let outcomes = client.alter_reassignments(target).await?;
             add_partitions(&mut report, outcomes, "cancelled");
         }
+        Action::RunReassign(run) => {
+            report.add(&plan.title, begin(client, plan, run));
+        }
+        Action::OrderRun(orders) => {
+            report.add(&plan.title, order(plan, orders));
+        }
+        Action::ClearThrottles(left) => {
+            for one in left {
+                let subject = format!("{} {}", one.resource, one.setting);
+                report.add(subject, client.alter_configs(&one.removal, false).await);
+            }
+        }
+        Action::AddPartitionsToMany(list) => {
+            for add in list {
+                report.add(&add.topic, client.create_partitions(add, false).await);
+            }
+        }
         Action::ElectPreferredLeaders(partitions) => {
             let outcomes = client.elect_preferred_leaders(partitions).await?;
             add_partitions(&mut report, outcomes, "elected");
@@ -111,6 +137,31 @@ pub async fn execute(client: &ClusterClient, plan: &Plan) -> Result<Report, Faul
         Action::Quorum(quorum) => client.do_quorum(quorum, &mut report).await,
     }
     Ok(report)
+}
+
+/// Writes a run down, for whoever attends to the runs of this cluster.
+fn begin(client: &ClusterClient, plan: &Plan, run: &RunReassign) -> Result<String, Fault> {
+    let what = &plan.title;
+    let preview = plan.reassignment.as_ref();
+    let preview = preview.ok_or_else(|| Fault::refused(what, "nothing changes"))?;
+    let orders = Orders {
+        wish: Wish::Run,
+        throttle: run.throttle,
+        batch: run.batch.max(1),
+    };
+    let cluster_id = plan.cluster_id.as_deref();
+    let run = Run::of(preview, what, cluster_id, orders, client.now().wall_ms)?;
+    Store::of_user(cluster_id)?.begin(&run)?;
+    Ok("begun".to_owned())
+}
+
+fn order(plan: &Plan, orders: &NewOrders) -> Result<String, Fault> {
+    let store = Store::of_user(plan.cluster_id.as_deref())?;
+    let run = store
+        .unfinished()
+        .ok_or_else(|| Fault::not_found(&plan.title, "no run is under way"))?;
+    store.order(&run.id, orders)?;
+    Ok("ordered".to_owned())
 }
 
 fn add_partitions(

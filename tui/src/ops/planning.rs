@@ -8,6 +8,7 @@ mod groups;
 mod offsets;
 mod partitions;
 mod quorum;
+mod runs;
 mod security;
 mod topics;
 mod transactions;
@@ -47,6 +48,10 @@ fn plan_of(
         Action::Produce(message) => topics::produce(message, metadata),
         Action::Reassign(reassign) => partitions::reassign(reassign, metadata, snapshot),
         Action::CancelReassignments(list) => partitions::cancel(list, metadata, snapshot),
+        Action::RunReassign(run) => runs::reassign(run, metadata, snapshot),
+        Action::OrderRun(orders) => runs::order(orders, metadata),
+        Action::ClearThrottles(left) => runs::clear(left),
+        Action::AddPartitionsToMany(list) => runs::add_to_many(list, metadata),
         Action::ElectPreferredLeaders(list) => partitions::elect(list, metadata),
         Action::DeleteGroups(ids) => groups::delete(ids, metadata, snapshot),
         Action::AlterOffsets(alter) => offsets::alter(alter, metadata, snapshot),

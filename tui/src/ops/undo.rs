@@ -123,7 +123,8 @@ impl Inverse {
     }
 }
 
-fn timestamp(wall_ms: i64) -> String {
+/// A time as files say it: RFC 3339, in UTC.
+pub fn timestamp(wall_ms: i64) -> String {
     match jiff::Timestamp::from_millisecond(wall_ms) {
         Ok(at) => format!("{at:.3}"),
         Err(_) => wall_ms.to_string(),

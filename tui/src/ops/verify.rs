@@ -3,7 +3,7 @@
 use crate::cluster::ClusterClient;
 use crate::model::{Assignment, ClusterMetadata, Committed, Fault, FaultKind, TopicPartition};
 
-use super::action::{Action, AlterConfigs, ConfigChange};
+use super::action::{Action, AddPartitions, AlterConfigs, ConfigChange};
 use super::offsets::AlterOffsets;
 use super::plan::{Plan, Verification};
 
@@ -23,7 +23,17 @@ pub async fn verify(client: &ClusterClient, plan: &Plan) -> Result<Verification,
         Action::AbortTransaction(abort) => client.verify_abort(abort).await,
         Action::Quorum(action) => client.verify_quorum(action).await,
         // A produced record is verified by its acknowledgement, which names its offset.
-        Action::Produce(_) => Ok(Verification::Done),
+        // An order is taken when the run looks next.
+        Action::Produce(_) | Action::OrderRun(_) => Ok(Verification::Done),
+        // It was acknowledged by the brokers, and a look at all of them takes long.
+        Action::ClearThrottles(_) => Ok(Verification::Done),
+        Action::RunReassign(run) => {
+            let detail = format!(
+                "{} partitions are moved in batches",
+                run.reassign.target.len()
+            );
+            Ok(Verification::InProgress { detail })
+        }
         Action::Reassign(_) | Action::CancelReassignments(_) => {
             let (metadata, running) = tokio::join!(client.metadata(), client.reassignments());
             let (metadata, running) = (metadata?, running?);
@@ -42,6 +52,7 @@ pub async fn verify(client: &ClusterClient, plan: &Plan) -> Result<Verification,
         Action::CreateTopic(_)
         | Action::DeleteTopics(_)
         | Action::AddPartitions(_)
+        | Action::AddPartitionsToMany(_)
         | Action::ElectPreferredLeaders(_) => {
             Ok(compare_topics(&plan.action, &client.metadata().await?))
         }
@@ -102,6 +113,13 @@ fn compare_topics(action: &Action, metadata: &ClusterMetadata) -> Verification {
             Some(topic) => differs(format!("it has {} partitions", topic.partitions.len())),
             None => differs(format!("topic \"{}\" is gone", add.topic)),
         },
+        Action::AddPartitionsToMany(list) => {
+            let has = |add: &&AddPartitions| {
+                let topic = metadata.topic(&add.topic);
+                topic.is_some_and(|t| t.partitions.len() == add.total.unsigned_abs() as usize)
+            };
+            progress(list.iter().filter(has).count(), list.len(), "grown")
+        }
         Action::ElectPreferredLeaders(keys) => {
             let led = |key: &&TopicPartition| {
                 let topic = metadata.topic(&key.topic);

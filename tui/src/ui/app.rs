@@ -26,6 +26,7 @@ use crate::cluster::{Interest, PollIntervals};
 use crate::clusters::Target;
 use crate::derive;
 use crate::model::{ClusterSnapshot, Feed, History, Moment, Taken, Update};
+use crate::ops::execution::Run;
 use crate::recording::Tape;
 use crate::ui::command::{self, Scope};
 use crate::ui::cx::Cx;
@@ -63,6 +64,8 @@ pub struct World {
     pub target: Target,
     /// The recording that is looked at instead of a cluster.
     pub tape: Option<Arc<Tape>>,
+    /// The reassignment that is executed in batches.
+    pub run: Option<Box<Run>>,
     jobs: Cell<u64>,
 }
 
@@ -79,6 +82,7 @@ impl World {
             theme: &self.theme,
             read_only: self.read_only,
             target: &self.target,
+            run: self.run.as_deref(),
             jobs: &self.jobs,
         }
     }
@@ -150,6 +154,7 @@ impl App {
                 read_only: options.read_only,
                 target: Target::default(),
                 tape: None,
+                run: None,
                 jobs: Cell::new(0),
             },
             session: Session::default(),
@@ -241,6 +246,11 @@ impl App {
                     self.learn_cluster_id(&mut effects);
                 }
             }
+            Event::Run { session, run } => {
+                if session.0 == self.session.id {
+                    self.on_run(run);
+                }
+            }
             Event::Resolved { session, result } => {
                 if session.0 == self.session.id {
                     self.on_resolved(result, &mut effects);
@@ -263,6 +273,7 @@ impl App {
                     Some(Answer::Executed(result)) => {
                         steps.extend(stepping::told_without_dialog(result))
                     }
+                    Some(Answer::LeftOver(found)) => steps.extend(undoing::clear(found)),
                     Some(Answer::LastChange(found, updates)) => {
                         self.undo(found, updates, &mut effects);
                     }

@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use crate::clusters::Target;
 use crate::model::{ClusterSnapshot, Feed, Taken};
+use crate::ops::execution::Run;
 use crate::ui::event::JobId;
 use crate::ui::theme::Theme;
 
@@ -20,6 +21,8 @@ pub struct Cx<'a> {
     pub target: &'a Target,
     /// Whether it is an earlier moment that is looked at: nothing can be changed there.
     pub is_past: bool,
+    /// The reassignment that is executed in batches, or was since the cluster is looked at.
+    pub run: Option<&'a Run>,
     /// The number of the last job that was given out.
     pub jobs: &'a Cell<u64>,
 }
@@ -67,6 +70,7 @@ pub mod tests {
             read_only: false,
             target: &Target::default(),
             is_past: false,
+            run: None,
             jobs: &jobs,
         })
     }

@@ -9,6 +9,8 @@ use crate::cluster::{ConnectOptions, Interest, ReadMessages};
 use crate::clusters::{ClustersFile, Entry, Target};
 use crate::local::{LocalBroker, Outcomes};
 use crate::model::{Fault, Message, ReadReport, Taken, Update};
+use crate::ops::execution::Run;
+use crate::ops::execution::janitor::LeftOver;
 use crate::ops::undo;
 use crate::ops::{AlterOffsets, Plan, Report, Verification};
 use crate::ui::screens::ResetWish;
@@ -39,6 +41,11 @@ pub enum Event {
     },
     /// Something that goes on beside everything else went wrong.
     Trouble(Fault),
+    /// The run of this cluster that has not ended, or just did.
+    Run {
+        session: SessionId,
+        run: Option<Box<Run>>,
+    },
     /// A job has something to say; some say several things.
     Answer { job: JobId, answer: Answer },
     /// Time has passed that [`App::tick_in_ms`](crate::ui::app::App::tick_in_ms) asked for.
@@ -53,6 +60,8 @@ pub enum Answer {
     Checked(Result<Report, Fault>),
     Executed(Result<Report, Fault>),
     Verified(Result<Verification, Fault>),
+    /// Throttles that nothing needs.
+    LeftOver(Result<Vec<LeftOver>, Fault>),
     /// The last change that can be undone, and what was read to plan that.
     LastChange(Option<Box<undo::Entry>>, Vec<Update>),
     Read(Result<(Vec<Message>, ReadReport), Fault>),
@@ -145,6 +154,10 @@ pub enum Effect {
     Verify {
         job: JobId,
         plan: Arc<Plan>,
+    },
+    /// Looks for throttles that nothing needs.
+    FindLeftOver {
+        job: JobId,
     },
     /// Looks for the last change of this cluster that can be undone.
     LastChange {

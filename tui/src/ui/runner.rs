@@ -6,6 +6,7 @@
 //!   a cluster is followed to its answer.
 //! - Leaving a cluster ends its polling.
 
+mod attending;
 mod groups;
 mod saved;
 
@@ -69,6 +70,8 @@ pub struct Runner {
     /// What is not opened yet.
     connecting: Option<(SessionId, Target, Interest)>,
     jobs: HashMap<JobId, AbortHandle>,
+    /// What attends to the runs of the cluster.
+    attending: Option<AbortHandle>,
 }
 
 impl Runner {
@@ -81,6 +84,7 @@ impl Runner {
             poller: None,
             connecting: None,
             jobs: HashMap::new(),
+            attending: None,
         }
     }
 
@@ -137,6 +141,12 @@ impl Runner {
                 self.start(job, "ui-verify", move |client| async move {
                     Answer::Verified(verify(&client, &plan).await)
                 });
+            }
+            Effect::FindLeftOver { job } => {
+                self.start(job, "ui-janitor", move |client| async move {
+                    let found = within("find throttles", attending::left_over(&client)).await;
+                    Answer::LeftOver(found)
+                })
             }
             Effect::LastChange { job, cluster_id } => {
                 let journal = self.options.journal.clone();
@@ -200,6 +210,10 @@ impl Runner {
         for (_, handle) in self.jobs.drain() {
             handle.abort();
         }
+        if let Some(attending) = self.attending.take() {
+            // Its run is a file, and goes on when this cluster is looked at again.
+            attending.abort();
+        }
         self.client = None;
         self.poller = None;
     }
@@ -208,6 +222,8 @@ impl Runner {
         self.connecting = None;
         let client = ClusterClient::new(options, Arc::clone(&self.clock));
         let (poller, mut updates) = Poller::start(client.clone(), self.options.intervals, interest);
+        let attend = attending::attend(client.clone(), session, self.events.clone());
+        self.attending = Some(task::spawn("ui-runs", attend).abort_handle());
         self.client = Some(client);
         self.poller = Some(poller);
         let events = self.events.clone();
@@ -405,7 +421,10 @@ async fn within<T>(what: &str, work: impl Future<Output = Result<T, Fault>>) -> 
 
 /// Reads the cluster until it is as planned; a reassignment takes its time and is not waited for.
 async fn verify(client: &ClusterClient, plan: &Plan) -> Result<Verification, Fault> {
-    let may_wait = !matches!(plan.action, ops::Action::Reassign(_));
+    let may_wait = !matches!(
+        plan.action,
+        ops::Action::Reassign(_) | ops::Action::RunReassign(_)
+    );
     let attempts = if may_wait {
         VERIFY_MS / VERIFY_PAUSE_MS
     } else {

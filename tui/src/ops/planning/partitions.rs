@@ -83,7 +83,12 @@ pub(super) fn reassign(
     refuse_if_moved_on(&wanted, metadata)?;
     let dirs = snapshot.log_dirs.get();
     let target = reassign::propose(metadata, dirs, &Request::Explicit(wanted.target.clone()))?;
-    let preview = reassign::preview(metadata, dirs, &target);
+    let mut preview = reassign::preview(metadata, dirs, &target);
+    let pace = reassign::Pace {
+        inflow: reassign::inflow(snapshot),
+        ..reassign::Pace::default()
+    };
+    preview.estimate = reassign::estimate(&preview, &pace);
     let title = format!("{title}: {}", count(preview.rows.len(), "partition"));
     let action = Action::Reassign(Reassign {
         target: preview.proposed(),

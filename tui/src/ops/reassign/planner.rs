@@ -2,8 +2,13 @@
 //!
 //! Draining replaces exactly the replicas on the drained brokers. Balancing first replaces those
 //! outside the wanted brokers, then moves one replica at a time from the fullest to the emptiest
-//! broker until counts differ by at most one or nothing may move, and at last swaps the first
-//! replicas, which copies nothing, until the preferred leaders are as even.
+//! broker until counts differ by at most one or nothing may move, and at last hands on the first
+//! places, which copies nothing, until the preferred leaders are as even. Adding brokers is the
+//! same with only the new ones receiving. Another number of replicas adds or drops just those.
+
+mod generate;
+mod leaders;
+mod replication;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -34,6 +39,30 @@ pub enum Request {
         brokers: Option<Vec<i32>>,
         topics: Option<Vec<String>>,
         allow_fewer_racks: bool,
+    },
+    /// These brokers, new and empty, get their share of replicas and leaders; the others exchange
+    /// none among themselves.
+    Add {
+        brokers: Vec<i32>,
+        topics: Option<Vec<String>>,
+        allow_fewer_racks: bool,
+    },
+    /// Every partition of the topics gets that many replicas.
+    SetReplication {
+        factor: usize,
+        /// Who may receive replicas; `None`: every live broker.
+        to: Option<Vec<i32>>,
+        topics: Option<Vec<String>>,
+    },
+    /// Preferred leaders are spread evenly by the order of replicas; nothing is copied.
+    Leaders { topics: Option<Vec<String>> },
+    /// A placement from scratch as Kafka's own tool and CMAK propose it, whatever it moves.
+    Generate {
+        /// `None`: every live broker.
+        brokers: Option<Vec<i32>>,
+        topics: Option<Vec<String>>,
+        /// Where it begins: another one, another proposal.
+        seed: u64,
     },
 }
 
@@ -75,8 +104,46 @@ pub fn propose(
             let mut planner = Planner::new(metadata, dirs, topics.as_deref(), receivers)?;
             planner.allow_fewer_racks = *allow_fewer_racks;
             planner.replace(|id| !keep.contains(&id))?;
-            planner.even_out_replicas();
+            planner.even_out_replicas(&keep, usize::MAX);
             planner.even_out_leaders();
+            Ok(planner.changes())
+        }
+        Request::Add {
+            brokers,
+            topics,
+            allow_fewer_racks,
+        } => {
+            known_brokers(metadata, brokers)?;
+            let new: BTreeSet<i32> = receivers(metadata, Some(brokers))?.into_iter().collect();
+            let all = receivers(metadata, None)?;
+            let mut planner = Planner::new(metadata, dirs, topics.as_deref(), all)?;
+            planner.allow_fewer_racks = *allow_fewer_racks;
+            let all: usize = planner.loads.values().map(|load| load.replicas).sum();
+            let share = all.div_ceil(planner.receivers.len().max(1));
+            planner.even_out_replicas(&new, share);
+            planner.even_out_leaders();
+            Ok(planner.changes())
+        }
+        Request::SetReplication { factor, to, topics } => {
+            let receivers = receivers(metadata, to.as_deref())?;
+            let mut planner = Planner::new(metadata, dirs, topics.as_deref(), receivers)?;
+            planner.set_replication(*factor)?;
+            Ok(planner.changes())
+        }
+        Request::Leaders { topics } => {
+            let receivers = receivers(metadata, None)?;
+            let mut planner = Planner::new(metadata, dirs, topics.as_deref(), receivers)?;
+            planner.even_out_leaders();
+            Ok(planner.changes())
+        }
+        Request::Generate {
+            brokers,
+            topics,
+            seed,
+        } => {
+            let receivers = receivers(metadata, brokers.as_deref())?;
+            let mut planner = Planner::new(metadata, dirs, topics.as_deref(), receivers)?;
+            planner.generate(*seed)?;
             Ok(planner.changes())
         }
     }
@@ -355,20 +422,20 @@ impl<'a> Planner<'a> {
     }
 
     /// Moves replicas from fuller to emptier receivers while that brings two of them closer. Each
-    /// move lowers the sum of the squares of the counts, so it ends.
-    fn even_out_replicas(&mut self) {
-        while let Some((at, position, to)) = self.next_move() {
+    /// move lowers the sum of the squares of the counts, so it ends. None gets more than `most`.
+    fn even_out_replicas(&mut self, receivers: &BTreeSet<i32>, most: usize) {
+        while let Some((at, position, to)) = self.next_move(receivers, most) {
             self.put(at, position, to);
         }
     }
 
-    fn next_move(&self) -> Option<(usize, usize, i32)> {
+    fn next_move(&self, receivers: &BTreeSet<i32>, most: usize) -> Option<(usize, usize, i32)> {
         let count = |id: i32| self.loads.get(&id).map_or(0, |load| load.replicas);
         let mut order = self.receivers.clone();
         order.sort_by_key(|id| (count(*id), *id));
         for from in order.iter().rev().copied() {
-            for to in order.iter().copied() {
-                if count(from) < count(to) + 2 {
+            for to in order.iter().copied().filter(|id| receivers.contains(id)) {
+                if count(from) < count(to) + 2 || count(to) >= most {
                     break;
                 }
                 if let Some((at, position)) = self.cheapest_move(from, to) {
@@ -407,33 +474,31 @@ impl<'a> Planner<'a> {
             .map(|(at, position, _)| (at, position))
     }
 
-    /// Swaps first replicas while that brings two brokers' preferred leaders closer.
-    fn even_out_leaders(&mut self) {
-        let mut changed = true;
-        while changed {
-            changed = false;
-            for at in 0..self.slots.len() {
-                changed |= self.swap_leader(at);
+    /// Places every topic from scratch.
+    fn generate(&mut self, seed: u64) -> Result<(), Fault> {
+        let mut from = 0;
+        while from < self.slots.len() {
+            let topic = self.slots[from].topic;
+            let rest = self.slots[from..].iter();
+            let n = rest.take_while(|slot| slot.topic == topic).count();
+            let factor = self.slots[from].before.len();
+            // Topics begin at different places, as they would with random numbers.
+            let seed = topic.bytes().fold(seed, |sum, byte| {
+                sum.wrapping_mul(31).wrapping_add(byte.into())
+            });
+            let placed = generate::place(self.metadata, &self.receivers, n, factor, seed);
+            let placed = placed.ok_or_else(|| {
+                let n = self.receivers.len();
+                let why =
+                    format!("{topic} has {factor} replicas and only {n} brokers may hold them");
+                Fault::refused(WHAT, why)
+                    .with_hint("allow more brokers, or lower the number of replicas")
+            })?;
+            for (slot, replicas) in self.slots[from..].iter_mut().zip(placed) {
+                slot.now = replicas;
             }
+            from += n;
         }
-    }
-
-    fn swap_leader(&mut self, at: usize) -> bool {
-        let leaders = |id: i32| self.loads.get(&id).map_or(0, |load| load.leaders);
-        let now = &self.slots[at].now;
-        let Some(first) = now.first().copied() else {
-            return false;
-        };
-        let best = (1..now.len()).min_by_key(|position| (leaders(now[*position]), *position));
-        let Some(position) = best.filter(|p| leaders(now[*p]) + 2 <= leaders(first)) else {
-            return false;
-        };
-        let to = now[position];
-        self.slots[at].now.swap(0, position);
-        if let Some(load) = self.loads.get_mut(&first) {
-            load.leaders -= 1;
-        }
-        self.loads.entry(to).or_default().leaders += 1;
-        true
+        Ok(())
     }
 }

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::derive::{Total, leader_size};
 use crate::model::{Assignment, ClusterMetadata, LogDirs, TopicPartition};
 
+use super::{Estimate, Pace, estimate};
+
 /// One partition of a proposal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PreviewRow {
@@ -41,6 +43,9 @@ pub struct BrokerLoad {
     pub preferred_after: usize,
     pub bytes_in: Total<i64>,
     pub bytes_out: Total<i64>,
+    /// What its replicas take on the disk, before and after.
+    pub bytes_before: Total<i64>,
+    pub bytes_after: Total<i64>,
 }
 
 /// A proposal beside the present.
@@ -51,6 +56,8 @@ pub struct Preview {
     /// All brokers of the cluster with all their partitions, also those that don't change.
     pub brokers: BTreeMap<i32, BrokerLoad>,
     pub bytes: Total<i64>,
+    /// How long it takes, where sizes are known.
+    pub estimate: Option<Estimate>,
 }
 
 impl Preview {
@@ -149,7 +156,33 @@ pub fn preview(metadata: &ClusterMetadata, dirs: Option<&LogDirs>, target: &Assi
         }
     }
     result.brokers.remove(&crate::model::NO_LEADER);
+    disk_use(&mut result, dirs);
+    result.estimate = estimate(&result, &Pace::default());
     result
+}
+
+/// What each broker's disk holds before, and after with what comes and goes.
+fn disk_use(preview: &mut Preview, dirs: Option<&LogDirs>) {
+    let sizes = dirs.map(crate::derive::broker_sizes).unwrap_or_default();
+    for (id, load) in &mut preview.brokers {
+        let now = sizes.get(id).copied();
+        load.bytes_before.add(now);
+        load.bytes_after.add(now);
+    }
+    for row in &preview.rows {
+        let size = |id: i32| {
+            let replica = dirs?.replica(&row.partition.topic, row.partition.partition, id);
+            Some(replica?.size_bytes)
+        };
+        for id in &row.adding {
+            let load = preview.brokers.entry(*id).or_default();
+            load.bytes_after.add(size(row.leader));
+        }
+        for id in &row.removing {
+            let load = preview.brokers.entry(*id).or_default();
+            load.bytes_after.add(size(*id).map(|bytes| -bytes));
+        }
+    }
 }
 
 /// The replicas that the partitions of a preview have, or will have when what runs has ended.

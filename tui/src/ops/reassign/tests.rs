@@ -350,3 +350,301 @@ proptest! {
         prop_assert_eq!(proposal, again, "the same question has the same answer");
     }
 }
+
+/// The bytes that a proposal copies, with this size of each partition.
+fn bytes_of(before: &[Vec<i32>], proposal: &Assignment, sizes: &[i64]) -> i64 {
+    let copied = |(key, replicas): (&TopicPartition, &Vec<i32>)| {
+        let at = key.partition as usize;
+        let new = replicas.iter().filter(|id| !before[at].contains(id));
+        new.count() as i64 * sizes[at]
+    };
+    proposal.iter().map(copied).sum()
+}
+
+fn sized(world: &World, sizes: &[i64]) -> LogDirs {
+    let mut dirs = LogDirs::default();
+    let partitions = world.partitions.iter().zip(sizes).enumerate();
+    let sizes = partitions.flat_map(|(at, (replicas, size_bytes))| {
+        replicas.iter().map(move |id| {
+            let size = ReplicaSize {
+                size_bytes: *size_bytes,
+                offset_lag: 0,
+                is_future: false,
+                dir: 0,
+            };
+            ((at as i32, *id), size)
+        })
+    });
+    dirs.replicas.insert("t".into(), sizes.collect());
+    dirs
+}
+
+/// What Kafka's own tool proposes; only for topics of one number of replicas, as it assumes.
+fn generated(cluster: &ClusterMetadata, brokers: Vec<i32>, seed: u64) -> Option<Assignment> {
+    let request = Request::Generate {
+        brokers: Some(brokers),
+        topics: None,
+        seed,
+    };
+    propose(cluster, None, &request).ok()
+}
+
+/// A world of one number of replicas, with sizes.
+fn even_world() -> impl Strategy<Value = (World, Vec<i64>)> {
+    (world(), 1..=3usize).prop_flat_map(|(mut world, factor)| {
+        let all: Vec<i32> = world.racks.iter().map(|(id, _)| *id).collect();
+        for (at, replicas) in world.partitions.iter_mut().enumerate() {
+            let turned = all.iter().cycle().skip(at % all.len()).take(all.len());
+            let missing: Vec<i32> = turned
+                .copied()
+                .filter(|id| !replicas.contains(id))
+                .collect();
+            replicas.extend(missing);
+            replicas.truncate(factor);
+        }
+        let n = world.partitions.len();
+        (Just(world), prop::collection::vec(0..1_000i64, n))
+    })
+}
+
+fn spread_of(world: &World, proposal: &Assignment) -> usize {
+    let after: Vec<Vec<i32>> = (0..world.partitions.len())
+        .map(|at| {
+            let changed = proposal.get(&key(at as i32));
+            changed.unwrap_or(&world.partitions[at]).clone()
+        })
+        .collect();
+    let counts = counts(&after, &world.racks);
+    counts.values().max().unwrap() - counts.values().min().unwrap()
+}
+
+proptest! {
+    #[test]
+    fn a_drain_never_moves_more_bytes_than_kafkas_own_generate(
+        (world, sizes) in even_world(),
+        broker in 0..3i32,
+        seed in 0..1_000u64,
+    ) {
+        let lists: Vec<&[i32]> = world.partitions.iter().map(|list| &list[..]).collect();
+        let cluster = cluster(&world.racks, &lists);
+        let rest = world.racks.iter().map(|(id, _)| *id).filter(|id| *id != broker).collect();
+        let Ok(ours) = propose(&cluster, Some(&sized(&world, &sizes)), &drain(broker)) else {
+            return Ok(());
+        };
+        let Some(theirs) = generated(&cluster, rest, seed) else { return Ok(()) };
+        let bytes = |proposal: &Assignment| bytes_of(&world.partitions, proposal, &sizes);
+        prop_assert!(bytes(&ours) <= bytes(&theirs));
+    }
+
+    #[test]
+    fn balancing_never_moves_more_bytes_than_a_generate_that_ends_as_even(
+        (world, sizes) in even_world(),
+        seed in 0..1_000u64,
+    ) {
+        let lists: Vec<&[i32]> = world.partitions.iter().map(|list| &list[..]).collect();
+        let racks: Vec<_> = world.racks.iter().map(|(id, _)| (*id, None)).collect();
+        let world = World { racks, partitions: world.partitions.clone() };
+        let cluster = cluster(&world.racks, &lists);
+        let ours = propose(&cluster, Some(&sized(&world, &sizes)), &BALANCE).unwrap();
+        let all = world.racks.iter().map(|(id, _)| *id).collect();
+        let theirs = generated(&cluster, all, seed).unwrap();
+        let bytes = |proposal: &Assignment| bytes_of(&world.partitions, proposal, &sizes);
+        if spread_of(&world, &theirs) <= spread_of(&world, &ours) {
+            prop_assert!(bytes(&ours) <= bytes(&theirs), "{ours:?} {theirs:?}");
+        }
+    }
+
+    #[test]
+    fn another_number_of_replicas_is_reached_with_the_least_copying(
+        (world, sizes) in even_world(),
+        factor in 1..=4usize,
+    ) {
+        let lists: Vec<&[i32]> = world.partitions.iter().map(|list| &list[..]).collect();
+        let cluster = cluster(&world.racks, &lists);
+        let request = Request::SetReplication { factor, to: None, topics: None };
+        let proposal = propose(&cluster, Some(&sized(&world, &sizes)), &request);
+        let Ok(proposal) = proposal else {
+            prop_assert!(factor > world.racks.len());
+            return Ok(());
+        };
+        for (at, before) in world.partitions.iter().enumerate() {
+            let after = proposal.get(&key(at as i32)).unwrap_or(before);
+            prop_assert_eq!(after.len(), factor);
+            prop_assert_eq!(after.iter().collect::<BTreeSet<_>>().len(), factor);
+            let stay = before.iter().filter(|id| after.contains(id)).count();
+            prop_assert_eq!(stay, before.len().min(factor), "only as many come or go as must");
+            let possible = n_racks(&cluster, before).min(factor);
+            prop_assert!(n_racks(&cluster, after) >= possible, "{:?} -> {:?}", before, after);
+        }
+    }
+
+    #[test]
+    fn leaders_are_evened_out_without_copying(world in world()) {
+        let lists: Vec<&[i32]> = world.partitions.iter().map(|list| &list[..]).collect();
+        let cluster = cluster(&world.racks, &lists);
+        let proposal = propose(&cluster, None, &Request::Leaders { topics: None }).unwrap();
+        let seen = preview(&cluster, None, &proposal);
+        prop_assert!(seen.rows.iter().all(PreviewRow::is_reorder));
+        let range = |of: fn(&BrokerLoad) -> usize| {
+            let counts: Vec<usize> = seen.brokers.values().map(of).collect();
+            counts.iter().max().unwrap() - counts.iter().min().unwrap()
+        };
+        prop_assert!(range(|load| load.preferred_after) <= range(|load| load.preferred_before));
+        let again = check(&cluster, &proposal);
+        let lists: Vec<&[i32]> = again.iter().map(|list| &list[..]).collect();
+        let settled = self::cluster(&world.racks, &lists);
+        let more = propose(&settled, None, &Request::Leaders { topics: None }).unwrap();
+        prop_assert!(more.is_empty(), "what is even stays: {more:?}");
+    }
+
+    #[test]
+    fn adding_a_broker_moves_replicas_onto_it_only((world, sizes) in even_world()) {
+        let mut racks = world.racks.clone();
+        let new = racks.len() as i32;
+        racks.push((new, racks[0].1));
+        let lists: Vec<&[i32]> = world.partitions.iter().map(|list| &list[..]).collect();
+        let cluster = cluster(&racks, &lists);
+        let request = Request::Add {
+            brokers: vec![new],
+            topics: None,
+            allow_fewer_racks: false,
+        };
+        let proposal = propose(&cluster, Some(&sized(&world, &sizes)), &request).unwrap();
+        check(&cluster, &proposal);
+        for row in preview(&cluster, None, &proposal).rows {
+            prop_assert!(row.adding.iter().all(|id| *id == new), "{row:?}");
+        }
+        let load = preview(&cluster, None, &proposal).brokers[&new];
+        let all: usize = world.partitions.iter().map(Vec::len).sum();
+        prop_assert!(load.after <= all.div_ceil(racks.len()), "no more than its share");
+    }
+}
+
+#[test]
+fn leadership_is_handed_on_along_a_chain() {
+    // Broker 1 shares with 2 only, and 2 with 3: no single swap makes it more even.
+    let plain = [(1, None), (2, None), (3, None)];
+    let cluster = cluster(&plain, &[&[1, 2], &[1, 2], &[2, 3]]);
+    let proposal = propose(&cluster, None, &Request::Leaders { topics: None }).unwrap();
+    assert_eq!(
+        proposal,
+        [(key(0), vec![2, 1]), (key(2), vec![3, 2])].into()
+    );
+}
+
+fn two_moves() -> (ClusterMetadata, LogDirs) {
+    let plain = [(1, None), (2, None), (3, None)];
+    let cluster = cluster(&plain, &[&[1], &[1]]);
+    let world = World {
+        racks: plain.to_vec(),
+        partitions: vec![vec![1], vec![1]],
+    };
+    let dirs = sized(&world, &[6_000_000, 2_000_000]);
+    (cluster, dirs)
+}
+
+#[test]
+fn the_bottleneck_decides_how_long_it_takes() {
+    let (cluster, dirs) = two_moves();
+    let target = Assignment::from([(key(0), vec![2]), (key(1), vec![3])]);
+    let seen = preview(&cluster, Some(&dirs), &target);
+    let pace = Pace {
+        throttle: Some(1_000_000),
+        ..Pace::default()
+    };
+    let all = estimate(&seen, &pace).unwrap();
+    assert_eq!(
+        (all.bottleneck, all.receives, all.bytes),
+        (1, false, 8_000_000)
+    );
+    assert_eq!((all.least_ms, all.most_ms), (8_000, Some(11_500)));
+    let one_by_one = Pace {
+        batch: Some(1),
+        ..pace.clone()
+    };
+    let slow = estimate(&seen, &one_by_one).unwrap();
+    assert_eq!((slow.least_ms, slow.most_ms), (8_000, Some(13_000)));
+    // Half of what may be received is written anew meanwhile.
+    let busy = Pace {
+        inflow: [(key(0), 400_000.0)].into(),
+        ..pace.clone()
+    };
+    assert_eq!(estimate(&seen, &busy).unwrap().most_ms, Some(21_500));
+    assert_eq!(never_ends(&seen, &busy), Vec::<String>::new());
+    let drowned = Pace {
+        inflow: [(key(0), 950_000.0)].into(),
+        ..pace
+    };
+    assert_eq!(estimate(&seen, &drowned).unwrap().most_ms, None);
+    let warnings = never_ends(&seen, &drowned);
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].starts_with("broker 1 has to send 950000 B/s"));
+    assert_eq!(
+        estimate(&seen, &Pace::default()).unwrap().to_string(),
+        "0 s to 2 s: broker 1 sends 8.0 MB; nothing limits it, 25 to 250 MB/s are assumed"
+    );
+}
+
+#[test]
+fn a_plan_file_says_what_it_was_made_from_and_is_kafkas_file_too() {
+    let (mut cluster, dirs) = two_moves();
+    cluster.cluster_id = Some("abc".into());
+    let target = Assignment::from([(key(0), vec![2]), (key(1), vec![3])]);
+    let seen = preview(&cluster, Some(&dirs), &target);
+    let file = PlanFile {
+        cluster_id: Some("abc".to_owned()),
+        made_at: Some("2026-11-21T12:00:00Z".to_owned()),
+        goal: Some("drain 1".to_owned()),
+        ..PlanFile::default()
+    };
+    let text = print_plan(&file, &seen, None, &["careful".to_owned()]);
+    insta::assert_snapshot!(text, @r#"
+    {"version":1,
+    "format":"kafka-tui reassignment plan",
+    "cluster_id":"abc",
+    "made_at":"2026-11-21T12:00:00Z",
+    "goal":"drain 1",
+    "fingerprint":"c1a47f2ff1b1ea22",
+    "replicas_to_copy":2,
+    "bytes_to_copy":8000000,
+    "estimate":null,
+    "warnings":[
+      "careful"
+    ],
+    "brokers":[
+      {"broker":1,"replicas":[2,2,0],"leaders":[2,0],"bytes_in":0,"bytes_out":8000000},
+      {"broker":2,"replicas":[0,1,1],"leaders":[0,1],"bytes_in":6000000,"bytes_out":0},
+      {"broker":3,"replicas":[0,1,1],"leaders":[0,1],"bytes_in":2000000,"bytes_out":0}
+    ],
+    "partitions":[
+      {"topic":"t","partition":0,"replicas":[2],"log_dirs":["any"],"current":[1],"bytes":6000000},
+      {"topic":"t","partition":1,"replicas":[3],"log_dirs":["any"],"current":[1],"bytes":2000000}
+    ]
+    }
+    "#);
+    assert_eq!(parse_assignment(&text).unwrap(), target);
+    let read = PlanFile::parse(&text).unwrap();
+    assert_eq!((&read.target, read.current.len()), (&target, 2));
+    let wanted = read.reassign(&cluster).unwrap();
+    assert_eq!(wanted.based_on, seen.current());
+    // What is proposed may be edited, what it was made from may not.
+    let edited = text.replace(r#""replicas":[2]"#, r#""replicas":[3]"#);
+    assert_eq!(PlanFile::parse(&edited).unwrap().target[&key(0)], [3]);
+    let forged = text.replace(r#""current":[1],"bytes":2"#, r#""current":[2],"bytes":2"#);
+    assert!(
+        PlanFile::parse(&forged)
+            .unwrap_err()
+            .why
+            .contains("was edited")
+    );
+    cluster.cluster_id = Some("other".into());
+    assert!(
+        read.reassign(&cluster)
+            .unwrap_err()
+            .why
+            .contains("cluster abc")
+    );
+    let plain = print_assignment(&target);
+    let read = PlanFile::parse(&plain).unwrap();
+    assert_eq!((read.target, read.current.len()), (target, 0));
+}

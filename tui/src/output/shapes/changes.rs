@@ -6,10 +6,11 @@ use serde::Serialize;
 
 use crate::derive;
 use crate::model::ClusterSnapshot;
+use crate::ops::reassign::{BrokerLoad, Estimate, Preview};
 use crate::ops::{Change, Danger, Plan, Report, Verification};
 use crate::output::{Printable, Table, bytes_text, or_dash};
 
-use super::join;
+use super::{RunJson, join};
 
 /// A plan, as a dry run prints it.
 #[derive(Clone, Debug, Serialize)]
@@ -24,6 +25,43 @@ pub struct PlanJson {
     /// Replicas that a reassignment copies, and their bytes.
     pub moves: Option<usize>,
     pub move_bytes: Option<i64>,
+    /// How long a reassignment takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Estimate>,
+    /// What a reassignment makes of each broker.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub brokers: Vec<LoadRow>,
+}
+
+/// One broker before, at the height of a reassignment, and after.
+#[derive(Clone, Debug, Serialize)]
+pub struct LoadRow {
+    pub broker: i32,
+    pub replicas_before: usize,
+    pub replicas_during: usize,
+    pub replicas_after: usize,
+    pub leaders_before: usize,
+    pub leaders_after: usize,
+    pub bytes_before: Option<i64>,
+    pub bytes_after: Option<i64>,
+    pub bytes_in: Option<i64>,
+    pub bytes_out: Option<i64>,
+}
+
+fn loads(preview: &Preview) -> Vec<LoadRow> {
+    let row = |(broker, load): (&i32, &BrokerLoad)| LoadRow {
+        broker: *broker,
+        replicas_before: load.before,
+        replicas_during: load.during,
+        replicas_after: load.after,
+        leaders_before: load.preferred_before,
+        leaders_after: load.preferred_after,
+        bytes_before: load.bytes_before.complete(),
+        bytes_after: load.bytes_after.complete(),
+        bytes_in: load.bytes_in.complete(),
+        bytes_out: load.bytes_out.complete(),
+    };
+    preview.brokers.iter().map(row).collect()
 }
 
 impl From<&Plan> for PlanJson {
@@ -38,6 +76,11 @@ impl From<&Plan> for PlanJson {
             equivalent: plan.equivalent.clone(),
             moves: preview.map(|preview| preview.n_moves()),
             move_bytes: preview.and_then(|preview| preview.bytes.complete()),
+            estimate: preview.and_then(|preview| preview.estimate.clone()),
+            brokers: preview
+                .filter(|p| !p.rows.is_empty())
+                .map(loads)
+                .unwrap_or_default(),
         }
     }
 }
@@ -69,6 +112,12 @@ impl Printable for PlanJson {
                 .map_or_else(|| "unknown size".to_owned(), bytes_text);
             let _ = writeln!(text, "  copies {moves} replicas, {bytes}");
         }
+        if let Some(estimate) = &self.estimate {
+            let _ = writeln!(text, "  takes {estimate}");
+        }
+        if !self.brokers.is_empty() {
+            text.push_str(&load_table(&self.brokers));
+        }
         for warning in &self.warnings {
             let _ = writeln!(text, "  warning: {warning}");
         }
@@ -80,6 +129,37 @@ impl Printable for PlanJson {
         }
         text
     }
+}
+
+fn load_table(rows: &[LoadRow]) -> String {
+    let mut table = Table::new(&[
+        ">  BROKER",
+        ">REPLICAS",
+        ">MEANWHILE",
+        ">AFTER",
+        ">LEADERS",
+        ">AFTER",
+        ">DISK",
+        ">AFTER",
+        ">RECEIVES",
+        ">SENDS",
+    ]);
+    let bytes = |bytes: Option<i64>| or_dash(bytes.map(bytes_text));
+    for row in rows {
+        table.row([
+            row.broker.to_string(),
+            row.replicas_before.to_string(),
+            row.replicas_during.to_string(),
+            row.replicas_after.to_string(),
+            row.leaders_before.to_string(),
+            row.leaders_after.to_string(),
+            bytes(row.bytes_before),
+            bytes(row.bytes_after),
+            bytes(row.bytes_in),
+            bytes(row.bytes_out),
+        ]);
+    }
+    table.render()
 }
 
 /// What a changing command did.
@@ -125,6 +205,9 @@ impl Printable for DoneJson {
 #[derive(Clone, Debug, Serialize)]
 pub struct MovesJson {
     pub reassignments: Vec<MoveRow>,
+    /// The run from here that has not ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunJson>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -146,6 +229,7 @@ pub fn moves(snapshot: &ClusterSnapshot) -> MovesJson {
     else {
         return MovesJson {
             reassignments: Vec::new(),
+            run: None,
         };
     };
     let row = |progress: derive::MoveProgress| MoveRow {
@@ -161,13 +245,15 @@ pub fn moves(snapshot: &ClusterSnapshot) -> MovesJson {
     let moves = derive::moves(running, metadata, snapshot.log_dirs.get());
     MovesJson {
         reassignments: moves.into_iter().map(row).collect(),
+        run: None,
     }
 }
 
 impl Printable for MovesJson {
     fn table(&self) -> String {
+        let run = self.run.as_ref().map(Printable::table).unwrap_or_default();
         if self.reassignments.is_empty() {
-            return "no reassignment is running\n".to_owned();
+            return format!("{run}no reassignment is running\n");
         }
         let mut table = Table::new(&[
             "TOPIC",
@@ -191,6 +277,6 @@ impl Printable for MovesJson {
                 or_dash(row.progress.map(|done| format!("{:.0}%", done * 100.0))),
             ]);
         }
-        table.render()
+        format!("{run}{}", table.render())
     }
 }

@@ -22,6 +22,7 @@ impl App {
         self.world.history = History::default();
         self.world.past = None;
         self.world.tape = None;
+        self.world.run = None;
         self.session = Session {
             id: self.session.id + 1,
             started_at: self.world.now,

@@ -1,11 +1,15 @@
-//! Undoing: the last change is looked for outside, and what takes it back is planned here.
+//! What is looked for outside before it is planned: the last change, to take it back, and
+//! throttles that were left behind. And the run, which is executed outside too.
 
 use super::App;
-use crate::model::Update;
+use crate::model::{Fault, Update};
+use crate::ops::Action;
+use crate::ops::execution::Run;
+use crate::ops::execution::janitor::LeftOver;
 use crate::ops::undo::Entry;
 use crate::ui::cx::Cx;
 use crate::ui::event::Effect;
-use crate::ui::screen::Toast;
+use crate::ui::screen::{Changed, Step, Toast};
 
 /// Looks for what undoes the last change.
 pub(super) fn last_change(cx: &Cx<'_>) -> Effect {
@@ -16,7 +20,33 @@ pub(super) fn last_change(cx: &Cx<'_>) -> Effect {
     }
 }
 
+/// Plans to remove the throttles that were found.
+pub(super) fn clear(found: Result<Vec<LeftOver>, Fault>) -> Vec<Step> {
+    match found {
+        Err(fault) => vec![Step::Say(Toast::fault(&fault))],
+        Ok(left) if left.is_empty() => {
+            vec![Step::Say(Toast::info("no throttle is left over"))]
+        }
+        Ok(left) => vec![Step::Plan(Action::ClearThrottles(left))],
+    }
+}
+
 impl App {
+    /// How far the run is.
+    pub(super) fn on_run(&mut self, run: Option<Box<Run>>) {
+        let was_over = self.world.run.as_ref().is_none_or(|run| run.is_over);
+        if let Some(now) = run.as_ref().filter(|run| run.is_over && !was_over) {
+            let toast = match now.counts().skipped == 0 && now.ours.is_empty() {
+                true => Toast::good(format!("{}: {}", now.title, now.line())),
+                false => Toast::bad(format!("{}: {}", now.title, now.line())),
+            };
+            self.say(toast);
+        }
+        self.world.run = run;
+        self.changed = self.changed.and(Changed::REASSIGNMENTS);
+        self.dirty = true;
+    }
+
     /// Shows the plan that takes a change back; `updates` were read for it.
     pub(super) fn undo(
         &mut self,

@@ -355,6 +355,9 @@ impl Lines {
                 theme.dim,
                 theme.text,
             );
+            if let Some(estimate) = &preview.estimate {
+                self.text("takes", &estimate.to_string(), theme.dim, theme.text);
+            }
         }
         if !plan.warnings.is_empty() {
             self.gap();

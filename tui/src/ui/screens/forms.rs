@@ -3,6 +3,7 @@
 use kafka_shared::types::TopicPartition;
 
 use crate::model::{ConfigEntry, ConfigResource, Topic};
+use crate::ops::execution;
 use crate::ops::{
     Action, AddPartitions, AlterConfigs, ConfigChange, CreateTopic, ProduceMessage,
     topic_name_fault,
@@ -11,7 +12,7 @@ use crate::ui::app::parse_bootstrap;
 use crate::ui::command::Id;
 use crate::ui::format;
 use crate::ui::screen::Step;
-use crate::ui::widgets::form::{Field, Form, Wrong};
+use crate::ui::widgets::form::{Field, Form, Values, Wrong};
 
 pub fn connect_form(address: &str) -> Form {
     let fields = vec![Field::text(
@@ -191,4 +192,32 @@ pub fn replicas_form(
         }
         Ok(apply(ids))
     })
+}
+
+/// How a run of reassignments is paced.
+pub(super) fn pace_fields(rate: &str, batch: usize) -> Vec<Field> {
+    vec![
+        Field::text(
+            "throttle",
+            rate,
+            "bytes a second that each broker may send, and receive: 20M, 50MiB; empty: none",
+        ),
+        Field::text(
+            "at a time",
+            &batch.to_string(),
+            "partitions on their way at once",
+        ),
+    ]
+}
+
+/// What the fields above say: rate and batch.
+pub(super) fn pace(values: &Values<'_>) -> Result<(Option<i64>, usize), Wrong> {
+    let throttle = match values.get(0).trim() {
+        "" => None,
+        text => Some(execution::parse_rate(text).map_err(|why| Wrong::new(0, why))?),
+    };
+    match values.number::<usize>(1)? {
+        Some(batch @ 1..) => Ok((throttle, batch)),
+        _ => Err(Wrong::new(1, "at least one")),
+    }
 }

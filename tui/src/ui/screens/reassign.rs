@@ -13,8 +13,9 @@ use ratatui::text::Span;
 use super::{cells, forms, topics};
 use crate::derive::Total;
 use crate::model::{Assignment, ClusterMetadata, Fault};
+use crate::ops::execution::BATCH;
 use crate::ops::reassign::{Preview, Request, preview, print_assignment, propose};
-use crate::ops::{Action, Reassign};
+use crate::ops::{Action, Reassign, RunReassign};
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::dialogs::TextDialog;
@@ -148,9 +149,18 @@ enum How {
     Balance(Vec<i32>),
     /// Off this broker, onto these.
     Drain(i32, Vec<i32>),
+    /// The order of replicas only, for even leaders.
+    Leaders,
+    /// So many replicas each, on these brokers.
+    Factor(usize, Vec<i32>),
+    /// From scratch over these brokers.
+    Scratch(Vec<i32>),
     /// As edited by hand only.
     Manual,
 }
+
+/// The choices of the form, in its order.
+const PROPOSALS: &[&str] = &["computed", "leaders only", "from scratch", "by hand"];
 
 /// The parts of the cluster that are shown.
 const SHOWN: Changed = Changed::METADATA.and(Changed::LOG_DIRS);
@@ -225,6 +235,19 @@ impl Wizard {
                 to: Some(to.clone()),
                 topics: None,
                 allow_fewer_racks: self.allow_fewer_racks,
+            }),
+            How::Leaders => Some(Request::Leaders {
+                topics: self.topics_in_scope(),
+            }),
+            How::Factor(factor, brokers) => Some(Request::SetReplication {
+                factor: *factor,
+                to: Some(brokers.clone()),
+                topics: self.topics_in_scope(),
+            }),
+            How::Scratch(brokers) => Some(Request::Generate {
+                brokers: Some(brokers.clone()),
+                topics: self.topics_in_scope(),
+                seed: 0,
             }),
             How::Manual => None,
         };
@@ -303,7 +326,12 @@ impl Wizard {
     fn how_form(&self, cx: &Cx<'_>) -> Option<Form> {
         let live = live_brokers(cx.snapshot.metadata.get()?);
         let now = match &self.how {
-            Some(How::Balance(brokers) | How::Drain(_, brokers)) => brokers.clone(),
+            Some(
+                How::Balance(brokers)
+                | How::Drain(_, brokers)
+                | How::Factor(_, brokers)
+                | How::Scratch(brokers),
+            ) => brokers.clone(),
             _ => live.clone(),
         };
         let note = format!(
@@ -312,24 +340,41 @@ impl Wizard {
         );
         let fields = vec![
             Field::text("brokers", &format::ids(&now), note),
-            Field::choice("proposal", &["computed", "by hand"], 0),
+            Field::choice("proposal", PROPOSALS, 0),
             Field::choice(
                 "fewer racks",
                 &["refuse", "allow"],
                 usize::from(self.allow_fewer_racks),
             ),
+            Field::text("replicas", "", "of each partition; empty: as many as now"),
         ];
         Some(Form::new("how to reassign", fields, move |values, _| {
             let ids = values.ids(0)?;
             if ids.is_empty() {
                 return Err(Wrong::new(0, "name at least one broker"));
             }
-            let line = format!("{} {} {}", format::ids(&ids), values.get(1), values.get(2));
+            let factor = values.number::<usize>(3)?.unwrap_or(0);
+            let (ids, proposal, racks) = (format::ids(&ids), values.get(1), values.get(2));
+            let line = format!("{ids} {factor} {proposal} {racks}");
             Ok(vec![Step::Close, Step::Run(Id::SetBrokers, line)])
         }))
     }
 
-    /// What the form above answered: `1,2,3 computed refuse`.
+    /// Asks how fast it shall be; the plan says how long that takes.
+    fn batch_form(&self) -> Form {
+        let reassign = self.proposal();
+        let fields = forms::pace_fields("", BATCH);
+        Form::new("reassign in batches", fields, move |values, _| {
+            let (throttle, batch) = forms::pace(values)?;
+            Ok(vec![Step::Plan(Action::RunReassign(RunReassign {
+                reassign: reassign.clone(),
+                throttle,
+                batch,
+            }))])
+        })
+    }
+
+    /// What the form above answered: `1,2,3 0 computed refuse`.
     fn set_how(&mut self, answer: &str, cx: &Cx<'_>) -> Vec<Step> {
         let ids: Result<Vec<i32>, _> = answer
             .split(' ')
@@ -342,13 +387,19 @@ impl Wizard {
             return vec![Step::Say(Toast::bad("brokers are written as 1,2,3"))];
         };
         self.allow_fewer_racks = answer.ends_with("allow");
+        let factor = answer.split(' ').nth(1).and_then(|n| n.parse().ok());
         let how = match &self.moving {
             _ if answer.contains("by hand") => How::Manual,
+            _ if answer.contains("leaders only") => How::Leaders,
+            _ if answer.contains("from scratch") => How::Scratch(ids),
             Moving::Drain(broker) => {
                 let broker = *broker;
                 How::Drain(broker, ids.into_iter().filter(|id| *id != broker).collect())
             }
-            _ => How::Balance(ids),
+            _ => match factor {
+                Some(factor @ 1..) => How::Factor(factor, ids),
+                _ => How::Balance(ids),
+            },
         };
         self.propose(how, cx);
         Vec::new()
@@ -383,6 +434,13 @@ impl Wizard {
             Some(How::Balance(brokers)) => format!("spread evenly over {}", format::ids(brokers)),
             Some(How::Drain(broker, to)) => {
                 format!("off broker {broker}, onto {}", format::ids(to))
+            }
+            Some(How::Leaders) => "leaders evenly, by the order of replicas".to_owned(),
+            Some(How::Factor(factor, brokers)) => {
+                format!("{factor} replicas each, on {}", format::ids(brokers))
+            }
+            Some(How::Scratch(brokers)) => {
+                format!("from scratch over {}", format::ids(brokers))
             }
             Some(How::Manual) => "as edited by hand".to_owned(),
             None => String::new(),
@@ -525,7 +583,7 @@ impl Screen for Wizard {
 
     fn refusal(&self, command: Id, _cx: &Cx<'_>) -> Option<String> {
         match command {
-            Id::Execute if self.preview.rows.is_empty() => {
+            Id::Execute | Id::RunBatches if self.preview.rows.is_empty() => {
                 Some("nothing changes in this proposal".to_owned())
             }
             _ => None,
@@ -535,6 +593,7 @@ impl Screen for Wizard {
     fn run(&mut self, command: Id, argument: &str, cx: &Cx<'_>) -> Option<Vec<Step>> {
         Some(match command {
             Id::Execute => vec![Step::Plan(Action::Reassign(self.proposal()))],
+            Id::RunBatches => vec![Step::Dialog(Box::new(self.batch_form()))],
             Id::SetBrokers if argument.is_empty() => {
                 vec![Step::Dialog(Box::new(self.how_form(cx)?))]
             }

@@ -8,10 +8,13 @@ use ratatui::text::Span;
 use super::{cells, topics};
 use crate::derive::{self, MoveProgress, Total};
 use crate::ops::Action;
+use crate::ops::execution::{Brake, NewOrders, Wish};
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
+use crate::ui::event::Effect;
 use crate::ui::format;
-use crate::ui::screen::{Changed, Part, Place, Screen, Step, focused_list};
+use crate::ui::screen::{Changed, Part, Place, Screen, Step, Toast, focused_list};
+use crate::ui::widgets::form::Form;
 use crate::ui::widgets::frame;
 use crate::ui::widgets::list::{Column, Key, List, Named};
 
@@ -138,6 +141,62 @@ impl ReassignmentsScreen {
     }
 }
 
+fn order(wish: Wish) -> Step {
+    Step::Plan(Action::OrderRun(NewOrders {
+        wish: Some(wish),
+        ..NewOrders::default()
+    }))
+}
+
+/// Asks for another pace of the run.
+fn pace_form(cx: &Cx<'_>) -> Option<Form> {
+    let orders = &cx.run?.orders;
+    let rate = orders
+        .throttle
+        .map(|rate| rate.to_string())
+        .unwrap_or_default();
+    let fields = super::forms::pace_fields(&rate, orders.batch);
+    let form = Form::new("pace of the run", fields, |values, _| {
+        let (throttle, batch) = super::forms::pace(values)?;
+        Ok(vec![Step::Plan(Action::OrderRun(NewOrders {
+            wish: None,
+            throttle,
+            unthrottled: throttle.is_none(),
+            batch: Some(batch),
+        }))])
+    });
+    Some(form)
+}
+
+/// The run in two lines; what is left of the area.
+fn draw_run(cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) -> Rect {
+    let Some(run) = cx.run else {
+        return area;
+    };
+    let theme = cx.theme;
+    let style = match (run.is_over, &run.brake, &run.trouble) {
+        (_, _, Some(_)) => theme.bad,
+        (true, _, _) => theme.dim,
+        (false, Brake::Free, None) => theme.text,
+        (false, _, None) => theme.warn,
+    };
+    let (x, width) = (area.x + 1, area.width.saturating_sub(1));
+    let title = format!("run: {}", format::clean(&run.title));
+    frame::text(&title, theme.accent, x, area.y, width, buffer);
+    let line = run.line();
+    let lines = format::wrap(&format::clean(&line), usize::from(width));
+    let shown = lines.iter().take(2);
+    for (y, line) in (area.y + 1..area.bottom()).zip(shown) {
+        frame::text(line, style, x, y, width, buffer);
+    }
+    let used = u16::try_from(lines.len().min(2)).unwrap_or(1) + 2;
+    Rect {
+        y: area.y.saturating_add(used).min(area.bottom()),
+        height: area.height.saturating_sub(used),
+        ..area
+    }
+}
+
 impl Screen for ReassignmentsScreen {
     fn place(&self) -> Place {
         Place::Reassignments
@@ -188,12 +247,35 @@ impl Screen for ReassignmentsScreen {
         self.list.set_rows(rows, cx);
     }
 
-    fn refusal(&self, command: Id, _cx: &Cx<'_>) -> Option<String> {
-        (command == Id::CancelReassignment && self.list.rows().is_empty())
-            .then(|| "nothing is being reassigned".to_owned())
+    fn refusal(&self, command: Id, cx: &Cx<'_>) -> Option<String> {
+        let has_run = cx.run.is_some_and(|run| !run.is_over);
+        match command {
+            Id::CancelReassignment if self.list.rows().is_empty() => {
+                Some("nothing is being reassigned".to_owned())
+            }
+            Id::Pause | Id::RunPace | Id::CancelRun if !has_run => {
+                Some("no run is under way: r in a proposal begins one".to_owned())
+            }
+            _ => None,
+        }
     }
 
     fn run(&mut self, command: Id, _argument: &str, cx: &Cx<'_>) -> Option<Vec<Step>> {
+        match command {
+            Id::Pause => {
+                let is_paused = cx.run.is_some_and(|run| run.orders.wish == Wish::Pause);
+                let wish = if is_paused { Wish::Run } else { Wish::Pause };
+                return Some(vec![order(wish)]);
+            }
+            Id::CancelRun => return Some(vec![order(Wish::Cancel)]),
+            Id::RunPace => return Some(vec![Step::Dialog(Box::new(pace_form(cx)?))]),
+            Id::Janitor => {
+                let find = Effect::FindLeftOver { job: cx.new_job() };
+                let said = Toast::info("looking through all topics and brokers …");
+                return Some(vec![Step::Effect(find), Step::Say(said)]);
+            }
+            _ => {}
+        }
         let row = self.list.selected_row()?;
         Some(match command {
             Id::Open => vec![Step::Push(Place::Topic(
@@ -207,6 +289,7 @@ impl Screen for ReassignmentsScreen {
 
     fn draw(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
         let theme = cx.theme;
+        let area = draw_run(cx, area, buffer);
         if self.list.rows().is_empty() {
             let known = cx.snapshot.reassignments.get().is_some();
             let text = if known {

@@ -1,0 +1,188 @@
+//! `reassign run`, `resume`, `pause`, `set`, `cancel` of a run, and `janitor`.
+//!
+//! A run belongs to the process that executes it; the other commands leave it orders. Where no
+//! process does, they take it over.
+
+use std::path::Path;
+
+use crate::model::Fault;
+use crate::ops::execution::{self, BATCH, NewOrders, Orders, Run, Store, Wish, janitor};
+use crate::ops::reassign::PlanFile;
+use crate::ops::undo::{Inverse, Journal};
+use crate::ops::{self, Action};
+use crate::output::{JanitorJson, PlanJson, Printable, RunJson, exit_code};
+
+use super::change::confirm;
+use super::reassign::{open, pace_plan, read, read_rates};
+use super::{ChangeArgs, GlobalArgs, Io, PaceArgs, Session};
+
+fn store(session: &Session) -> Result<Store, Fault> {
+    Store::of_user(session.metadata()?.cluster_id.as_deref())
+}
+
+fn none_runs() -> Fault {
+    Fault::not_found(
+        "find the run",
+        "no run of this cluster is under way from here",
+    )
+    .with_hint("`reassign run PLAN --execute` begins one")
+}
+
+/// `reassign run`.
+pub(super) async fn run(
+    global: &GlobalArgs,
+    file: &Path,
+    pace: &PaceArgs,
+    execute: bool,
+    yes: bool,
+    io: &mut Io<'_>,
+) -> Result<u8, Fault> {
+    let file = PlanFile::parse(&read(file)?)?;
+    let mut session = open(global).await?;
+    read_rates(&mut session).await;
+    let wanted = file.reassign(&*session.metadata()?)?;
+    let mut plan = ops::plan(Action::Reassign(wanted), &session.snapshot)?;
+    pace_plan(&mut plan, pace, &session.snapshot);
+    let store = store(&session)?;
+    io.write_unless_json(global, &PlanJson::from(&plan).table());
+    if !execute || plan.is_empty() {
+        if !plan.is_empty() {
+            io.tell("dry run: nothing was changed; --execute does it\n");
+        }
+        if global.output == crate::output::Format::Json {
+            io.print(global.output, &PlanJson::from(&plan));
+        }
+        return Ok(0);
+    }
+    session.client.refuse_if_read_only(&plan.title)?;
+    let change = ChangeArgs {
+        dry_run: false,
+        yes,
+    };
+    confirm(&session, &plan, change, io)?;
+    let orders = Orders {
+        wish: Wish::Run,
+        throttle: pace.throttle,
+        batch: pace.batch.map_or(BATCH, |n| n as usize),
+    };
+    let preview = plan.reassignment.as_ref().ok_or_else(none_runs)?;
+    let now_ms = session.client.now().wall_ms;
+    let cluster_id = plan.cluster_id.as_deref();
+    let title = file.goal.as_deref().unwrap_or(&plan.title);
+    let mut run = Run::of(preview, title, cluster_id, orders, now_ms)?;
+    let held = store.hold()?.ok_or_else(busy)?;
+    if let Some(inverse) = Inverse::of(&plan, now_ms) {
+        run.undo_file = Journal::of_user().write(&inverse, now_ms)?;
+    }
+    store.begin(&run)?;
+    let code = drive(global, &session, &store, run, io).await;
+    drop(held);
+    code
+}
+
+fn busy() -> Fault {
+    let why = "another process executes a run of this cluster";
+    Fault::refused("execute a reassignment", why)
+        .with_hint("`reassign status` shows it; pause, set, cancel and resume work on it")
+}
+
+/// Executes a run to its end, or until this process is interrupted.
+async fn drive(
+    global: &GlobalArgs,
+    session: &Session,
+    store: &Store,
+    mut run: Run,
+    io: &mut Io<'_>,
+) -> Result<u8, Fault> {
+    let mut told = String::new();
+    let err = &mut *io.err;
+    let tell = |run: &Run| {
+        let line = run.line();
+        if line != told {
+            // A reader that has gone away is no failure.
+            let _ = writeln!(err, "{line}");
+            told = line;
+        }
+    };
+    let execute = execution::shell::execute(&session.client, store, &mut run, tell);
+    tokio::select! {
+        done = execute => done?,
+        _ = tokio::signal::ctrl_c() => {
+            io.tell(
+                "interrupted: what is on its way goes on, throttled; `reassign resume` goes on \
+                 with the rest, `reassign cancel` goes back\n",
+            );
+            return Ok(1);
+        }
+    }
+    io.print(global.output, &RunJson::from(&run));
+    let is_whole = run.counts().skipped == 0 && run.ours.is_empty();
+    Ok(u8::from(!is_whole))
+}
+
+/// Gives orders to whoever executes the run of this cluster. Where nobody does, `take_over`
+/// decides whether this process goes on with it.
+pub(super) async fn order(
+    global: &GlobalArgs,
+    new: NewOrders,
+    take_over: bool,
+    io: &mut Io<'_>,
+) -> Result<u8, Fault> {
+    let session = Session::open(global).await?;
+    session.client.refuse_if_read_only("change a run")?;
+    let store = store(&session)?;
+    let mut run = store.unfinished().ok_or_else(none_runs)?;
+    let Some(held) = store.hold()? else {
+        store.order(&run.id, &new)?;
+        io.tell("the process that executes it was told\n");
+        return Ok(0);
+    };
+    store.take_orders(&mut run);
+    run.orders.take(&new);
+    store.save(&run)?;
+    let code = if take_over {
+        drive(global, &session, &store, run, io).await
+    } else {
+        io.print(global.output, &RunJson::from(&run));
+        Ok(0)
+    };
+    drop(held);
+    code
+}
+
+/// The unfinished run of this cluster, for `status` and `cancel`.
+pub(super) fn unfinished(session: &Session) -> Option<Run> {
+    store(session).ok()?.unfinished()
+}
+
+/// `reassign janitor`.
+pub(super) async fn clean(
+    global: &GlobalArgs,
+    all: bool,
+    execute: bool,
+    io: &mut Io<'_>,
+) -> Result<u8, Fault> {
+    let session = Session::open(global).await?;
+    let store = store(&session)?;
+    let metadata = session.metadata()?;
+    let found = janitor::find(&session.client, &metadata, &store, true).await?;
+    let mut shown = JanitorJson::of(&found, all);
+    let mut code = 0;
+    if execute {
+        session.client.refuse_if_read_only("remove throttles")?;
+        let removed = found.iter().filter(|left| all || left.set_by.is_some());
+        for left in removed {
+            let outcome = session.client.alter_configs(&left.removal, false).await;
+            code = outcome
+                .as_ref()
+                .err()
+                .map_or(code, |fault| code.max(exit_code(fault)));
+            shown.report(left, outcome);
+        }
+    }
+    io.print(global.output, &shown);
+    if !execute && shown.has_work() {
+        io.tell("dry run: nothing was changed; --execute removes them\n");
+    }
+    Ok(code)
+}

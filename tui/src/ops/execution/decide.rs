@@ -1,0 +1,287 @@
+//! What to send next, from what is.
+
+use std::collections::BTreeSet;
+
+use crate::model::{Assignment, ClusterMetadata, ClusterSnapshot, Partition, TopicPartition};
+use crate::ops::{AlterConfigs, reassign};
+
+use super::{Brake, Move, MoveState, Run, STARTS_MAX, ThrottlesSet, Wish, throttle};
+
+/// The cluster as it is: metadata, running reassignments and settings of topics have to be known.
+#[derive(Debug)]
+pub struct View<'a> {
+    pub snapshot: &'a ClusterSnapshot,
+    pub throttles: &'a ThrottlesSet,
+}
+
+/// One thing to send.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Todo {
+    /// Sets or removes throttles.
+    Alter(AlterConfigs),
+    Start(Assignment),
+    Cancel(Vec<TopicPartition>),
+    /// Lets the first replicas of these lead.
+    Elect(Vec<TopicPartition>),
+}
+
+/// Partitions named in a reason.
+const NAMED_MAX: usize = 3;
+
+impl Run {
+    /// Compares with the cluster, notes how far it is, and says what to send next: in this order,
+    /// after the run was saved. Empty and not over: it has to wait.
+    pub fn decide(&mut self, view: &View<'_>) -> Vec<Todo> {
+        let Some(metadata) = view.snapshot.metadata.get() else {
+            return Vec::new();
+        };
+        let Some(running) = view.snapshot.reassignments.get() else {
+            return Vec::new();
+        };
+        let wish = self.orders.wish;
+        for one in self.moves.iter_mut().filter(|one| !one.state.is_final()) {
+            let key = one.key();
+            let topic = metadata.topic(&key.topic);
+            let partition = topic.and_then(|topic| topic.partition(key.partition));
+            one.look(
+                partition,
+                running.get(&key).map(|ongoing| ongoing.target()),
+                wish,
+            );
+        }
+        self.brake = self.judge(view.snapshot, metadata);
+        let mut todos = Vec::new();
+        let is_active = self.is_active();
+        let is_ready = match self.rate().filter(|_| is_active) {
+            Some(rate) => {
+                let open = self.moves.iter().filter(|one| !one.state.is_final());
+                let alters = throttle::set(open, rate, view.throttles, &mut self.ours);
+                let is_ready = alters.is_empty();
+                todos.extend(alters.into_iter().map(Todo::Alter));
+                is_ready
+            }
+            None => {
+                let exists = |topic: &str| metadata.topic(topic).is_some();
+                let alters = throttle::clear(view.throttles, &mut self.ours, exists);
+                todos.extend(alters.into_iter().map(Todo::Alter));
+                true
+            }
+        };
+        match wish {
+            Wish::Run if is_ready => todos.extend(self.start()),
+            Wish::Cancel => todos.extend(self.go_back(metadata, view.snapshot)),
+            Wish::Run | Wish::Pause => {}
+        }
+        if !is_active && todos.is_empty() {
+            todos.extend(self.end(metadata));
+        }
+        todos
+    }
+
+    /// Whether something is on its way or may begin.
+    fn is_active(&self) -> bool {
+        let counts = self.counts();
+        counts.moving > 0 || (counts.waiting > 0 && self.orders.wish == Wish::Run)
+    }
+
+    /// Bytes per second as they are wanted now.
+    fn rate(&self) -> Option<i64> {
+        let rate = self.orders.throttle?;
+        Some(match self.brake {
+            Brake::Free => rate,
+            Brake::Slow(_) | Brake::Stopped(_) => (rate / 2).max(1),
+        })
+    }
+
+    /// Begins as many as there is room for.
+    fn start(&mut self) -> Option<Todo> {
+        let batch = match self.brake {
+            Brake::Free => self.orders.batch,
+            Brake::Slow(_) => (self.orders.batch / 2).max(1),
+            Brake::Stopped(_) => return None,
+        };
+        let room = batch.saturating_sub(self.counts().moving);
+        let mut started = Assignment::new();
+        let waiting = self
+            .moves
+            .iter_mut()
+            .filter(|one| one.state == MoveState::Waiting);
+        for one in waiting.take(room) {
+            if one.starts >= STARTS_MAX {
+                one.state = MoveState::Skipped;
+                one.note
+                    .get_or_insert_with(|| "it did not begin".to_owned());
+                continue;
+            }
+            one.starts += 1;
+            one.state = MoveState::Moving;
+            started.insert(one.key(), one.to.clone());
+        }
+        (!started.is_empty()).then_some(Todo::Start(started))
+    }
+
+    /// Cancels what is on its way, except where that would lose records.
+    fn go_back(&mut self, metadata: &ClusterMetadata, snapshot: &ClusterSnapshot) -> Option<Todo> {
+        let running = snapshot.reassignments.get()?;
+        let mut keys = Vec::new();
+        for one in self
+            .moves
+            .iter_mut()
+            .filter(|one| one.state == MoveState::Moving)
+        {
+            let key = one.key();
+            let topic = metadata.topic(&key.topic);
+            let partition = topic.and_then(|topic| topic.partition(key.partition));
+            let (Some(partition), Some(ongoing)) = (partition, running.get(&key)) else {
+                continue;
+            };
+            if ongoing.cancel_is_unclean(partition) {
+                let why = "no replica of before is in sync: going back would lose records";
+                one.note = Some(why.to_owned());
+            } else {
+                keys.push(key);
+            }
+        }
+        (!keys.is_empty()).then_some(Todo::Cancel(keys))
+    }
+
+    /// Everything has arrived: lets those lead that shall, once, and ends.
+    fn end(&mut self, metadata: &ClusterMetadata) -> Option<Todo> {
+        if self.counts().waiting > 0 {
+            return None;
+        }
+        if !self.is_elected {
+            self.is_elected = true;
+            let done = self.moves.iter().filter(|one| one.state == MoveState::Done);
+            let wrong = |one: &&Move| {
+                let topic = metadata.topic(&one.topic);
+                let partition = topic.and_then(|topic| topic.partition(one.partition));
+                partition.is_some_and(|partition| {
+                    let first = one.to.first();
+                    first != one.from.first()
+                        && first != Some(&partition.leader)
+                        && first.is_some_and(|id| partition.isr.contains(id))
+                })
+            };
+            let keys: Vec<TopicPartition> = done.filter(wrong).map(Move::key).collect();
+            if !keys.is_empty() {
+                return Some(Todo::Elect(keys));
+            }
+        }
+        self.is_over = true;
+        None
+    }
+
+    /// What to wait for before more is moved. A partition that misses a replica on a broker that
+    /// is gone, and that this run moves, is not waited for: the move mends it.
+    fn judge(&self, snapshot: &ClusterSnapshot, metadata: &ClusterMetadata) -> Brake {
+        let Some(settings) = snapshot.settings.get() else {
+            return Brake::Free;
+        };
+        let mended: BTreeSet<TopicPartition> = self
+            .moves
+            .iter()
+            .filter(|one| !one.state.is_final())
+            .map(Move::key)
+            .collect();
+        let (mut at, mut under) = (Vec::new(), Vec::new());
+        for topic in &metadata.topics {
+            let min = settings
+                .get(&topic.name)
+                .and_then(|s| s.min_insync_replicas);
+            let Some(min) = min.and_then(|min| usize::try_from(min).ok()) else {
+                continue;
+            };
+            for partition in &topic.partitions {
+                let in_sync = partition.isr.len();
+                let key = TopicPartition {
+                    topic: topic.name.clone(),
+                    partition: partition.id,
+                };
+                if !lacks_one(partition)
+                    || in_sync > min
+                    || is_mended(partition, metadata, &mended, &key)
+                {
+                    continue;
+                }
+                if in_sync < min { &mut under } else { &mut at }.push(key);
+            }
+        }
+        let told = |keys: &[TopicPartition], what: &str| {
+            let names: Vec<String> = keys
+                .iter()
+                .take(NAMED_MAX)
+                .map(ToString::to_string)
+                .collect();
+            let more = keys.len().saturating_sub(NAMED_MAX);
+            let more = if more > 0 {
+                format!(" and {more} more")
+            } else {
+                String::new()
+            };
+            format!("{}{more} {what} min.insync.replicas", names.join(", "))
+        };
+        if !under.is_empty() {
+            Brake::Stopped(told(&under, "below"))
+        } else if !at.is_empty() {
+            Brake::Slow(told(&at, "at"))
+        } else {
+            Brake::Free
+        }
+    }
+}
+
+/// Whether a replica that is not just being added is out of sync.
+fn lacks_one(partition: &Partition) -> bool {
+    let mut wanted = partition
+        .replicas
+        .iter()
+        .filter(|id| !partition.adding.contains(id));
+    wanted.any(|id| !partition.isr.contains(id))
+}
+
+fn is_mended(
+    partition: &Partition,
+    metadata: &ClusterMetadata,
+    mended: &BTreeSet<TopicPartition>,
+    key: &TopicPartition,
+) -> bool {
+    let gone = |id: &i32| {
+        let broker = metadata.broker(*id);
+        broker.is_none_or(|broker| broker.fenced == Some(true)) || partition.offline.contains(id)
+    };
+    mended.contains(key) && partition.replicas.iter().any(gone)
+}
+
+impl Move {
+    /// Notes how far it is; `target` is that of a reassignment that runs.
+    fn look(&mut self, partition: Option<&Partition>, target: Option<Vec<i32>>, wish: Wish) {
+        let Some(partition) = partition else {
+            return self.skip("the partition is gone".to_owned());
+        };
+        if let Some(target) = target {
+            if target == self.to {
+                self.state = MoveState::Moving;
+            } else {
+                self.skip(format!("somebody else moves it to {target:?}"));
+            }
+            return;
+        }
+        let now = reassign::settled(partition);
+        if now == self.to {
+            self.state = MoveState::Done;
+        } else if now != self.from {
+            self.skip(format!("it has the replicas {now:?} now"));
+        } else if wish == Wish::Cancel {
+            self.state = MoveState::Cancelled;
+        } else {
+            // It was not begun, or somebody cancelled it.
+            self.state = MoveState::Waiting;
+        }
+    }
+
+    fn skip(&mut self, why: String) {
+        self.state = MoveState::Skipped;
+        self.note = Some(why);
+    }
+}
