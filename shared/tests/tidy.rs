@@ -128,6 +128,7 @@ const LAYERS: &[Layers] = &[
                     "exporter",
                     "recording",
                     "times",
+                    "state",
                 ],
             ),
         ],

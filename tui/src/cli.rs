@@ -17,6 +17,7 @@ mod exporter;
 mod groups;
 mod local;
 mod offsets;
+mod plan;
 mod quorum;
 mod reassign;
 mod screens;
@@ -43,6 +44,7 @@ pub use changes::ChangesArgs;
 pub use clusters::ClustersCommand;
 pub use connect::{BOOTSTRAP_VARIABLE, GlobalArgs};
 pub use exporter::ExporterArgs;
+pub use plan::PlanArgs;
 pub use quorum::{FeaturesCommand, QuorumCommand};
 pub use screens::{RecordArgs, ScreenArgs, tape, ui_options};
 pub use security::{AclsCommand, QuotasCommand, UsersCommand};
@@ -125,6 +127,8 @@ pub enum Scripted {
         #[command(flatten)]
         change: ChangeArgs,
     },
+    /// Show or execute a plan that --save-plan wrote
+    Plan(PlanArgs),
     /// Take back the last change made from here, or the one of a file
     Undo(UndoArgs),
     /// List, create, delete and explain ACL rules
@@ -652,6 +656,7 @@ async fn dispatch(global: &GlobalArgs, command: Scripted, io: &mut Io<'_>) -> Re
             change,
         } => change::elect_every(global, &topic, every, change, io).await,
         Scripted::Elect { topic, change, .. } => change::elect(global, &topic, change, io).await,
+        Scripted::Plan(args) => plan::run(global, args, io).await,
         Scripted::Undo(args) => undo::run(global, args, io).await,
         Scripted::Acls(command) => security::acls(global, command, io).await,
         Scripted::Users(command) => security::users(global, command, io).await,

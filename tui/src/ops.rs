@@ -17,6 +17,7 @@ mod execute;
 pub mod execution;
 pub mod offsets;
 mod plan;
+pub mod plan_file;
 mod planning;
 pub mod reassign;
 mod serial;

@@ -7,6 +7,7 @@ use kafka_shared::time::Clock as _;
 
 use crate::clusters::confirmation;
 use crate::model::{ConfigResource, Fault, Topic, TopicPartition, Update};
+use crate::ops::plan_file::SavedPlan;
 use crate::ops::undo::{self, Journal};
 use crate::ops::{
     self, Action, AddPartitions, AlterConfigs, ConfigChange, CreateTopic, Plan, Report,
@@ -245,6 +246,19 @@ pub(super) async fn make(
     change: ChangeArgs,
     io: &mut Io<'_>,
 ) -> Result<u8, Fault> {
+    if let Some(path) = &global.save_plan {
+        let saved = SavedPlan::of(plan, session.client.now().wall_ms).print()?;
+        super::reassign::write(path, &saved)?;
+        let shown = DoneJson {
+            dry_run: true,
+            plan: PlanJson::from(plan),
+            check: None,
+            report: None,
+            verification: None,
+        };
+        io.print(global.output, &shown);
+        return Ok(0);
+    }
     // A dry run asks the broker too, unless the session may not even ask.
     if !change.dry_run {
         session.client.refuse_if_read_only(&plan.title)?;

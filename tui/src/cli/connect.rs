@@ -44,6 +44,9 @@ pub struct GlobalArgs {
     /// Allow changes to a cluster that is saved as read-only
     #[arg(long, global = true, conflicts_with = "read_only")]
     pub read_write: bool,
+    /// Write the plan of a change to this file instead of making it; `plan FILE` executes it
+    #[arg(long, global = true, value_name = "FILE")]
+    pub save_plan: Option<PathBuf>,
     /// How to print: for people or for programs
     #[arg(short, long, global = true, value_enum, default_value_t)]
     pub output: Format,

@@ -360,7 +360,7 @@ pub(super) fn read(path: &Path) -> Result<String, Fault> {
     })
 }
 
-fn write(path: &Path, text: &str) -> Result<(), Fault> {
+pub(super) fn write(path: &Path, text: &str) -> Result<(), Fault> {
     std::fs::write(path, text).map_err(|error| {
         let why = format!("{}: {error}", path.display());
         Fault::new(FaultKind::Failed, "write the reassignment", why)

@@ -55,6 +55,15 @@ fn mistakes_are_usage_errors() {
         "reassign plan",
         "reassign plan --drain 1 --balance all",
         "partitions add t",
+        "partitions add --total 3",
+        "elect --every soon",
+        "elect --every 15m --dry-run",
+        "reassign run",
+        "reassign run plan.json --throttle fast",
+        "reassign run plan.json --batch 0",
+        "reassign set --throttle 1M --unthrottled",
+        "reassign plan --leaders --replication-factor 2",
+        "undo made.json --list",
         "--output yaml topics list",
         "--bootstrap nonsense topics list",
     ] {
@@ -111,4 +120,50 @@ fn every_shell_has_completions() {
             "{shell}"
         );
     }
+}
+
+#[test]
+fn runs_and_undos_are_dry_unless_they_shall_be_executed() {
+    let command = |line: &str| {
+        let args = std::iter::once("kafka-tui").chain(line.split_whitespace());
+        let cli = Cli::try_parse_from(args.map(OsString::from)).unwrap();
+        format!("{:?}", cli.command.unwrap())
+    };
+    for line in [
+        "reassign run plan.json",
+        "undo",
+        "reassign janitor",
+        "plan made.json",
+    ] {
+        assert!(command(line).contains("execute: false"), "{line}");
+        assert!(command(&format!("{line} --execute")).contains("execute: true"));
+    }
+    let run = command("reassign run p.json --throttle 20MiB --batch 3");
+    assert!(
+        run.contains("throttle: Some(20971520), batch: Some(3)"),
+        "{run}"
+    );
+    assert!(command("elect --every 15m").contains("every: Some(900s)"));
+}
+
+#[test]
+fn a_plan_that_is_none_is_refused_before_anything_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plan.json");
+    std::fs::write(&path, "{}").unwrap();
+    for command in ["reassign run", "reassign execute --file", "plan", "undo"] {
+        let line = format!(
+            "--bootstrap 127.0.0.1:1 --timeout-ms 50 {command} {}",
+            path.display()
+        );
+        let (code, out, err) = run_line(&line, None);
+        let is_refused = code == 4 || command == "undo";
+        assert!(
+            is_refused && code != 0 && out.is_empty(),
+            "{command}: {code} {err}"
+        );
+    }
+    let missing = folder.path().join("missing.json");
+    let line = format!("plan {} --bootstrap 127.0.0.1:1", missing.display());
+    assert_eq!(run_line(&line, None).0, 3);
 }

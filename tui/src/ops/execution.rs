@@ -58,6 +58,9 @@ pub struct Move {
     pub note: Option<String>,
     #[serde(default)]
     starts: u32,
+    /// The cluster has listed it as running.
+    #[serde(default)]
+    seen: bool,
 }
 
 impl Move {
@@ -234,6 +237,7 @@ impl Run {
             state: MoveState::Waiting,
             note: None,
             starts: 0,
+            seen: false,
         };
         let started_at = super::undo::timestamp(wall_ms);
         Ok(Self {

@@ -16,6 +16,7 @@ mod command;
 mod figures;
 mod moves;
 mod quorum;
+mod runs;
 mod security;
 #[allow(dead_code, reason = "the broker's tests use the rest")]
 #[path = "../../../broker/tests/interop/shell.rs"]
@@ -37,7 +38,7 @@ use terminal::Terminal;
 type Case = fn(&mut Cluster) -> anyhow::Result<()>;
 
 /// In this order: the last one leaves a broker less.
-const CASES: [(&str, Case); 11] = [
+const CASES: [(&str, Case); 12] = [
     (
         "topics and partitions are as kafka-topics and kafka-get-offsets say",
         figures::topics,
@@ -66,6 +67,10 @@ const CASES: [(&str, Case); 11] = [
         moves::reassign,
     ),
     ("a reassignment is cancelled", moves::cancel),
+    (
+        "a throttled run keeps to its estimate, survives kill -9, and is undone",
+        runs::throttled,
+    ),
     (
         "a broker that dies turns up, comes back and leads again",
         moves::kill,

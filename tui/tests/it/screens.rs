@@ -10,6 +10,7 @@ mod quorum;
 mod replay;
 mod security;
 mod seeing;
+mod undoing;
 
 use std::path::Path;
 

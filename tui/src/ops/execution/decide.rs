@@ -262,6 +262,7 @@ impl Move {
         if let Some(target) = target {
             if target == self.to {
                 self.state = MoveState::Moving;
+                self.seen = true;
             } else {
                 self.skip(format!("somebody else moves it to {target:?}"));
             }
@@ -274,8 +275,10 @@ impl Move {
             self.skip(format!("it has the replicas {now:?} now"));
         } else if wish == Wish::Cancel {
             self.state = MoveState::Cancelled;
+        } else if self.seen {
+            self.skip("somebody cancelled it".to_owned());
         } else {
-            // It was not begun, or somebody cancelled it.
+            // It was not begun: it may have been killed before it was sent.
             self.state = MoveState::Waiting;
         }
     }

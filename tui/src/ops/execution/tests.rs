@@ -228,6 +228,7 @@ fn throttles_come_before_the_moves_and_go_after_them() {
     assert_eq!(second, [Todo::Start([(key(0), vec![1, 4])].into())]);
     fake.take(second[0].clone());
     assert_eq!(fake.look(&mut run), [], "one at a time");
+    fake.isr.insert(key(1), vec![3, 4]);
     fake.finish(&mut run);
     assert_eq!(fake.replicas[&key(1)], [4, 3]);
     assert_eq!((fake.most, run.counts().done), (1, 2));
@@ -416,6 +417,21 @@ fn what_others_do_meanwhile_is_left_to_them() {
 }
 
 #[test]
+fn what_somebody_cancels_is_not_begun_again() {
+    let mut fake = Fake::new(&[&[1], &[1]]);
+    let mut run = fake.run(&[&[2], &[2]], None, 2);
+    for _ in 0..2 {
+        for todo in fake.look(&mut run) {
+            fake.take(todo);
+        }
+    }
+    fake.running.remove(&key(0));
+    fake.finish(&mut run);
+    assert_eq!(run.moves[0].note.as_deref(), Some("somebody cancelled it"));
+    assert_eq!((run.counts().skipped, run.counts().done), (1, 1));
+}
+
+#[test]
 fn a_rate_on_a_broker_that_died_is_named_and_found_by_the_janitor() {
     let mut fake = Fake::new(&[&[1]]);
     let mut run = fake.run(&[&[2]], Some(1000), 1);
@@ -489,6 +505,25 @@ fn orders_and_runs_go_through_their_files() {
     run.is_over = true;
     store.save(&run).unwrap();
     assert_eq!(store.unfinished(), None);
+}
+
+#[test]
+fn rates_are_read_with_their_units() {
+    for (text, rate) in [
+        ("20000000", Ok(20_000_000)),
+        ("20M", Ok(20_000_000)),
+        (" 20 MB/s ", Ok(20_000_000)),
+        ("3KiB", Ok(3_072)),
+        ("2G", Ok(2_000_000_000)),
+        ("0", Err(())),
+        ("-1", Err(())),
+        ("M", Err(())),
+        ("1.5M", Err(())),
+        ("99999999999G", Err(())),
+        ("", Err(())),
+    ] {
+        assert_eq!(parse_rate(text).map_err(drop), rate, "{text}");
+    }
 }
 
 /// What may go wrong, or be asked for, at a step.

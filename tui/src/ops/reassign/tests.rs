@@ -604,7 +604,7 @@ fn a_plan_file_says_what_it_was_made_from_and_is_kafkas_file_too() {
     "cluster_id":"abc",
     "made_at":"2026-11-21T12:00:00Z",
     "goal":"drain 1",
-    "fingerprint":"c1a47f2ff1b1ea22",
+    "fingerprint":"c53c966399148bf4",
     "replicas_to_copy":2,
     "bytes_to_copy":8000000,
     "estimate":null,

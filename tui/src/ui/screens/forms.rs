@@ -75,6 +75,28 @@ pub fn create_topic_form(name: &str) -> Form {
     })
 }
 
+/// As below, for all marked topics; those that have as many already are left out.
+pub fn add_partitions_to_many_form(topics: &[&Topic]) -> Form {
+    let names: Vec<String> = topics.iter().map(|topic| topic.name.to_string()).collect();
+    let most = topics.iter().map(|topic| topic.partitions.len()).max();
+    let most = most.unwrap_or(1);
+    let note = format!("all partitions of each topic afterwards; the largest has {most} now");
+    let fields = vec![Field::text("partitions", &(most + 1).to_string(), note)];
+    let title = format!("add partitions to {} topics", names.len());
+    Form::new(title, fields, move |values, _| {
+        let total = values
+            .number(0)?
+            .ok_or_else(|| Wrong::new(0, "how many?"))?;
+        let add = |name: &String| AddPartitions {
+            topic: name.clone(),
+            total,
+            assignment: None,
+        };
+        let adds = names.iter().map(add).collect();
+        Ok(vec![Step::Plan(Action::AddPartitionsToMany(adds))])
+    })
+}
+
 pub fn add_partitions_form(topic: &Topic) -> Form {
     let (name, now) = (topic.name.to_string(), topic.partitions.len());
     let note = format!("all partitions afterwards; there are {now} now, and they can only grow");

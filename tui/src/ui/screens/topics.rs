@@ -427,8 +427,12 @@ impl Screen for Topics {
             Id::Configs => vec![Step::Push(Place::Configs(ConfigResource::Topic(name)))],
             Id::Produce => vec![Step::Dialog(Box::new(forms::produce_form(&name, None)))],
             Id::AddPartitions => {
-                let topic = &self.selected()?.topic;
-                vec![Step::Dialog(Box::new(forms::add_partitions_form(topic)))]
+                let chosen = self.list.chosen();
+                let topics: Vec<&Topic> = chosen.iter().map(|row| &*row.topic).collect();
+                vec![Step::Dialog(Box::new(match topics[..] {
+                    [topic] => forms::add_partitions_form(topic),
+                    _ => forms::add_partitions_to_many_form(&topics),
+                }))]
             }
             Id::Reassign => vec![Step::Push(Place::Reassign(Moving::Topics(self.chosen())))],
             Id::ElectPreferred => {

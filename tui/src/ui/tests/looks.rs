@@ -345,7 +345,7 @@ fn reassignments() {
     a on a topic, or d on a broker, plans a reassignment
 
 
-    ? help  x cancel  enter open  / filter  > sort  : command  ctrl-p jump
+    ? help  x cancel  p pause  t pace  X cancel run  J throttles  enter open
     ");
     let mut driver = Driver::with(fixture::all());
     driver.feed(vec![fixture::moving()]);
@@ -359,7 +359,7 @@ fn reassignments() {
     clicks-0            1,2         3,2         …                            …    977 KiB  0 of 1     clean
 
 
-    ? help  x cancel  enter open  / filter  > sort  : command  ctrl-p jump
+    ? help  x cancel  p pause  t pace  X cancel run  J throttles  enter open  / filter  > sort  : command  ctrl-p jump
     ");
 }
 
@@ -385,7 +385,7 @@ fn wizard() {
           1                 4 → 4              2 → 2           -           -
           2                 4 → 4              2 → 2           -           -
           3                 5 → 5              2 → 2           -           -
-    ? help  x execute  e edit  u keep  b brokers  o json  enter open  / filter  > sort  : command
+    ? help  x execute  r in batches  e edit  u keep  b brokers  o json  enter open  / filter  > sort
     ");
     assert_snapshot!(look("3 G k a b ctrl-u 1,2 enter", 100, 18), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1                           live
@@ -405,7 +405,7 @@ fn wizard() {
           1                 4 → 5              2 → 2    1.91 MiB           -
           2                 4 → 5              2 → 3           …    1.91 MiB
           3                 5 → 3              2 → 1           -           …
-    ? help  x execute  e edit  u keep  b brokers  o json  enter open  / filter  > sort  : command
+    ? help  x execute  r in batches  e edit  u keep  b brokers  o json  enter open  / filter  > sort
     ");
     assert_snapshot!(look("3 G k a b ctrl-u 1,2 enter x", 80, 24), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
@@ -449,7 +449,7 @@ fn wizard() {
           1                 4 → 4              2 → 2           -           -
           2                 4 → 4              2 → 2           -           -
           3                 5 → 5              2 → 2           -           -
-    ? help  x execute  e edit  u keep  b brokers  o json  enter open  / filter
+    ? help  x execute  r in batches  e edit  u keep  b brokers  o json  enter open
     ");
 }
 

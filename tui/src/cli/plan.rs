@@ -1,0 +1,41 @@
+//! `plan`: shows and executes a plan that `--save-plan` wrote.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::model::Fault;
+use crate::ops::plan_file::SavedPlan;
+use crate::ops::{Action, undo};
+
+use super::change::make;
+use super::{ChangeArgs, GlobalArgs, Io, Session};
+
+#[derive(Clone, Debug, Args)]
+pub struct PlanArgs {
+    /// As --save-plan wrote it
+    pub file: PathBuf,
+    /// Do it: without this the plan is shown only, after a look at whether it still holds
+    #[arg(long)]
+    pub execute: bool,
+    /// Don't ask before destroying data
+    #[arg(long)]
+    pub yes: bool,
+}
+
+pub(super) async fn run(global: &GlobalArgs, args: PlanArgs, io: &mut Io<'_>) -> Result<u8, Fault> {
+    let saved = SavedPlan::parse(&crate::state::read(&args.file)?)?;
+    let mut session = Session::open(global).await?;
+    for update in undo::read(&session.client, &saved.action).await {
+        session.apply(update);
+    }
+    if let Action::Reassign(_) = saved.action {
+        super::reassign::read_moves(&mut session).await;
+    }
+    let plan = saved.plan(&session.snapshot)?;
+    let change = ChangeArgs {
+        dry_run: !args.execute,
+        yes: args.yes,
+    };
+    make(global, &session, &plan, change, io).await
+}
