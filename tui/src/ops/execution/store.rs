@@ -67,8 +67,8 @@ impl Store {
         read(&self.path(id, "json"))
     }
 
-    /// All runs, newest first; what can't be read is left out.
-    pub fn runs(&self) -> Vec<Run> {
+    /// The files of all runs, newest first: their names begin with the time.
+    fn paths(&self) -> Vec<PathBuf> {
         let Ok(listed) = std::fs::read_dir(&self.folder) else {
             return Vec::new();
         };
@@ -79,16 +79,22 @@ impl Store {
         };
         paths.retain(is_run);
         paths.sort();
+        paths.reverse();
         paths
-            .iter()
-            .rev()
-            .filter_map(|path| read(path).ok())
-            .collect()
     }
 
-    /// The run that has not ended, if there is one.
+    /// All runs, newest first; what can't be read is left out.
+    pub fn runs(&self) -> Vec<Run> {
+        let paths = self.paths();
+        paths.iter().filter_map(|path| read(path).ok()).collect()
+    }
+
+    /// The run that has not ended, if there is one: it is the newest one, because none begins
+    /// before the one before it has ended.
     pub fn unfinished(&self) -> Option<Run> {
-        self.runs().into_iter().find(|run| !run.is_over)
+        let paths = self.paths();
+        let newest = paths.iter().find_map(|path| read(path).ok());
+        newest.filter(|run| !run.is_over)
     }
 
     /// Begins a run: there may be no other one that has not ended.
