@@ -181,6 +181,7 @@ mod tests {
             subject: subject.to_owned(),
             before: Some(before.to_owned()),
             after: None,
+            note: None,
         };
         let saved = saved();
         assert_eq!(saved.moved(&[now("a", "1")]), Vec::<String>::new());

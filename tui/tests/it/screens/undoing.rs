@@ -26,10 +26,12 @@ fn the_last_changes_are_undone_one_by_one_also_by_another_program() -> anyhow::R
     other.wait_for("kept")?;
     other.keys("u")?;
     other.wait_for("70000 → 60000")?;
+    other.wait_for("accepts this")?;
     other.keys("y")?;
     other.wait_for("✓ undo: change")?;
     other.keys("u")?;
     other.wait_for("60000 → 604800000")?;
+    other.wait_for("accepts this")?;
     other.keys("y")?;
     other.wait_until("the second one is undone", |terminal| {
         !terminal.text().contains("→") && terminal.text().contains("✓ undo: change")
@@ -61,7 +63,7 @@ fn throttles_that_nothing_needs_are_found_and_removed() -> anyhow::Result<()> {
     session.see("p", "no run is under way")?;
     session.see("esc J", "remove 1 throttle left behind")?;
     session.see("", "0:1,0:2")?;
-    session.see("", "not set from here")?;
+    session.see("", "an operator may want it")?;
     session.see("y", "✓ remove 1 throttle")?;
     session.see("J", "no throttle is left over")?;
     session.quit()
