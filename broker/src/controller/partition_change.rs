@@ -123,16 +123,14 @@ impl<'a> PartitionChangeBuilder<'a> {
     /// Moves the partition. What is on its way in already stays so, if the new way has nothing of
     /// the kind.
     ///
-    // Differs from Kafka: a reassignment in the place of another one leaves behind neither a replica
-    // that is both added and removed, for which it would wait for ever, nor one of its own target
-    // that is still to be removed.
+    // Differs from Kafka: a reassignment in the place of another one leaves no replica of its own
+    // target behind that is still to be removed.
     pub fn reassign(mut self, reassignment: Reassignment) -> Self {
         self.replicas = reassignment.replicas;
         self.removing = reassignment.removing;
         if !reassignment.adding.is_empty() {
             self.adding = reassignment.adding;
         }
-        self.adding.retain(|id| !self.removing.contains(id));
         self
     }
 
@@ -267,12 +265,17 @@ impl<'a> PartitionChangeBuilder<'a> {
     }
 
     /// The leader of before the partition lost its last one, if nobody else is left and it is back.
+    ///
+    // Differs from Kafka: who is no replica any more can't be elected, and is forgotten. A move that
+    // is cancelled may have dropped it, and with it its log.
     fn last_known_leader(&self) -> Option<i32> {
         if !self.cx.is_elr_enabled || !self.elr.is_empty() || !self.isr.is_empty() {
             return None;
         }
         match *self.partition.last_known_elr {
-            [leader] if (self.cx.is_acceptable_leader)(leader) => Some(leader),
+            [leader] if self.replicas.contains(&leader) => {
+                Some(leader).filter(|id| (self.cx.is_acceptable_leader)(*id))
+            }
             _ => None,
         }
     }
@@ -333,10 +336,14 @@ impl<'a> PartitionChangeBuilder<'a> {
         if !self.cx.is_elr_enabled {
             return;
         }
-        let has_last_known = !self.partition.last_known_elr.is_empty();
-        if self.record.leader == NO_LEADER && !has_last_known {
-            self.record.last_known_elr = Some(vec![self.partition.leader]);
-        } else if self.record.leader >= 0 && has_last_known {
+        let last_known = &self.partition.last_known_elr;
+        let is_dropped =
+            |id: &i32| self.partition.replicas.contains(id) && !self.replicas.contains(id);
+        if last_known.is_empty() {
+            if self.record.leader == NO_LEADER && !is_dropped(&self.partition.leader) {
+                self.record.last_known_elr = Some(vec![self.partition.leader]);
+            }
+        } else if self.record.leader >= 0 || last_known.iter().any(is_dropped) {
             self.record.last_known_elr = Some(Vec::new());
         }
     }

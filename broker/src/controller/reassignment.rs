@@ -65,6 +65,9 @@ impl Reassignment {
     /// The end of the reassignment, if this ISR lets it end: all that were added are in sync and
     /// somebody stays. When there will be fewer replicas than before, all that stay have to be in
     /// sync, or else the ISR would shrink for nothing.
+    ///
+    // Differs from Kafka: who was to be added by the move that this one has replaced, and is to be
+    // removed now, needn't get in sync first; the move would wait for it for ever.
     pub fn complete(&self, isr: &[i32]) -> Option<Completed> {
         if self.removing.is_empty() && self.adding.is_empty() {
             return None;
@@ -74,7 +77,7 @@ impl Reassignment {
         let somebody_stays = !isr.is_empty() && !replicas.is_empty();
         let is_shrinking = self.adding.len() < self.removing.len();
         let may_end = (self.removing.is_empty() || somebody_stays)
-            && contains_all(&isr, &self.adding)
+            && contains_all(&isr, &without(&self.adding, &self.removing))
             && (!is_shrinking || contains_all(&isr, &replicas));
         may_end.then_some(Completed { replicas, isr })
     }

@@ -324,11 +324,57 @@ fn a_move_in_the_place_of_another_waits_for_nobody_that_it_removes() {
             ~ a-0 replicas=[3, 4, 1, 2] removing=[1, 2] adding=[3, 4]
             a-0 NONE
         reassign a-0 1,4,2
-            ~ a-0 replicas=[1, 4, 2, 3] removing=[3] adding=[4]
+            ~ a-0 replicas=[1, 4, 2, 3] removing=[3]
+            a-0 NONE
+        reassign a-0 cancel
+            ~ a-0 replicas=[1, 2] removing=[] adding=[] leader=1
+            a-0 NONE
+        reassign a-0 3,4
+            ~ a-0 replicas=[3, 4, 1, 2] removing=[1, 2] adding=[3, 4]
+            a-0 NONE
+        reassign a-0 1,4,2
+            ~ a-0 replicas=[1, 4, 2, 3] removing=[3]
             a-0 NONE
         isr a-0 by=1 to=1,2,4
             ~ a-0 isr=[1, 2, 4] replicas=[1, 4, 2] removing=[] adding=[] leader=1
             isr NONE
+        ",
+    );
+}
+
+/// Seed 69047 of the cluster's simulation: whoever led last became the leader of a partition of
+/// which it was no replica any more.
+#[test]
+fn who_is_no_replica_any_more_is_no_last_known_leader() {
+    check(
+        "
+        broker 1 2
+        create a assign=1 unclean.leader.election.enable=true
+            + topic a
+            + config 2/a unclean.leader.election.enable=Some(\"true\")
+            + partition 0 replicas=[1] isr=[1]
+            a NONE
+        reassign a-0 2
+            ~ a-0 replicas=[2, 1] removing=[1] adding=[2]
+            a-0 NONE
+        pass 5000
+        heartbeat 2 offset=99
+            caught up=true fenced=false stop=false
+        pass 5000
+            ~ a-0 isr=[2] leader=2 recovery=1
+            ~ broker 1 fenced=1 shutdown=0 dirs=0
+        reassign a-0 cancel
+            ~ a-0 isr=[1] replicas=[1] removing=[] adding=[] leader=-1
+            a-0 NONE
+        restart 1
+            ~ a-0 isr=[]
+            + broker 1
+        elect unclean a-0
+            a-0 ELIGIBLE_LEADERS_NOT_AVAILABLE
+        heartbeat 1 offset=99
+            ~ broker 1 fenced=-1 shutdown=0 dirs=0
+            ~ a-0 isr=[1] leader=1
+            caught up=true fenced=false stop=false
         ",
     );
 }
@@ -401,6 +447,10 @@ fn leaders_propose_isrs_and_stale_ones_are_refused() {
             isr NOT_CONTROLLER
         isr a-0 by=1 to=1 epoch=9
             isr NOT_CONTROLLER
+        isr a-0 by=1 to=1 of-earlier-life
+            STALE_BROKER_EPOCH: Expected broker epoch 2, but got broker epoch 1
+        isr a-0 by=1 to=1,2,3 members-of-earlier-lives
+            isr INELIGIBLE_REPLICA
         heartbeat 3 offset=99 fence
             ~ broker 3 fenced=1 shutdown=0 dirs=0
             caught up=true fenced=true stop=false

@@ -487,10 +487,12 @@ impl Script {
         let number =
             |key, default: i32| option(words, key).map_or(default, |value| value.parse().unwrap());
         let by = number("by", 0);
+        let age = |flag: &str| i64::from(words.contains(&flag));
+        let members_age = age("members-of-earlier-lives");
         let member = |id: BrokerId| {
             BrokerState::default()
                 .with_broker_id(id)
-                .with_broker_epoch(image.cluster.broker_epoch(id.0))
+                .with_broker_epoch(image.cluster.broker_epoch(id.0) - members_age)
         };
         let isr = ids(option(words, "to").unwrap())
             .into_iter()
@@ -506,7 +508,7 @@ impl Script {
             .with_partitions(vec![data]);
         let request = AlterPartitionRequest::default()
             .with_broker_id(BrokerId(by))
-            .with_broker_epoch(image.cluster.broker_epoch(by))
+            .with_broker_epoch(image.cluster.broker_epoch(by) - age("of-earlier-life"))
             .with_topics(vec![topic]);
         let response = self.decide(|controller, _, _| controller.alter_partition(&request));
         for p in response
