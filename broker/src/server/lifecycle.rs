@@ -586,10 +586,11 @@ impl Task {
             ErrorCode::STALE_BROKER_EPOCH,
         ]
         .contains(&code);
-        if is_gone && self.machine.state() == BrokerState::PendingControlledShutdown {
-            // The controller has nothing to ask of this broker.
-            warn!("leaving a cluster in which this broker is not registered any more");
-            self.machine.not_registered_any_more();
+        if is_gone {
+            self.machine.not_registered(now_ms);
+            if self.machine.state() == BrokerState::ShuttingDown {
+                warn!("leaving a cluster in which this broker is not registered any more");
+            }
         } else if code == ErrorCode::REQUEST_TIMED_OUT {
             self.machine.timed_out(now_ms);
         } else {

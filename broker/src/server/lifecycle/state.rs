@@ -193,10 +193,23 @@ impl Machine {
         }
     }
 
-    /// The registration that was to be given up is not there.
-    pub(crate) fn not_registered_any_more(&mut self) {
-        self.is_under_way = false;
-        self.state = BrokerState::ShuttingDown;
+    /// The controller has no registration of this broker in this epoch.
+    ///
+    // Differs from Kafka: a broker that doesn't run yet registers anew. A registration of its last
+    // life that was long on its way may have come after its own, and it would ask in vain for ever.
+    pub(crate) fn not_registered(&mut self, now_ms: i64) {
+        match self.state {
+            BrokerState::Starting | BrokerState::Recovery => self.is_registered = false,
+            // An administrator may have removed it.
+            BrokerState::Running => {}
+            // There is nothing to be given up, nor to be asked for.
+            BrokerState::PendingControlledShutdown | BrokerState::ShuttingDown => {
+                self.is_under_way = false;
+                self.state = BrokerState::ShuttingDown;
+                return;
+            }
+        }
+        self.failed(now_ms);
     }
 
     fn tell_at_once(&mut self, now_ms: i64) {
@@ -319,6 +332,36 @@ mod tests {
         machine.begin_controlled_shutdown(0);
         assert_eq!(machine.state(), BrokerState::ShuttingDown);
         assert_eq!(machine.poll(0), None);
+    }
+
+    #[test]
+    fn a_broker_whose_registration_was_replaced_registers_anew_until_it_runs() {
+        let mut machine = Machine::new(INTERVAL_MS, 0);
+        machine.poll(0);
+        machine.registered(5);
+        machine.poll(5);
+        machine.not_registered(6);
+        assert_eq!(
+            machine.poll(6 + STARTING_RETRY_MS),
+            Some(Next::Registration)
+        );
+        machine.registered(600);
+        assert_eq!(machine.poll(600), heartbeat(true, false));
+        machine.heartbeat_answered(601, &answer(true, true, false));
+        assert_eq!(machine.poll(611), heartbeat(true, false));
+        machine.not_registered(620);
+        assert_eq!(machine.poll(1_120), Some(Next::Registration));
+        assert_eq!(machine.state(), BrokerState::Recovery);
+
+        let mut machine = running();
+        machine.poll(3_000);
+        machine.not_registered(3_001);
+        assert_eq!(machine.poll(5_001), heartbeat(false, false));
+        machine.heartbeat_answered(5_001, &answer(true, false, false));
+        machine.begin_controlled_shutdown(5_500);
+        machine.poll(5_500);
+        machine.not_registered(5_501);
+        assert_eq!(machine.state(), BrokerState::ShuttingDown);
     }
 
     #[test]
