@@ -9,6 +9,7 @@ struct Answer {
     high_watermark: i64,
     log_start_offset: i64,
     error: bool,
+    diverges: bool,
 }
 
 fn summarize(answer: &Answer) -> FetchSummary {
@@ -17,16 +18,16 @@ fn summarize(answer: &Answer) -> FetchSummary {
         high_watermark: answer.high_watermark,
         log_start_offset: answer.log_start_offset,
         is_error: answer.error,
-        must_send: false,
+        must_send: answer.diverges,
     }
 }
 
 /// Runs a script against a cache of two sessions; ids are given out as 101, 102, …
 ///
-/// - `fetch SESSION EPOCH [follower] [names] [t-0@OFFSET…] [forget=t-0,…]` opens a request and shows
-///   the partitions to read;
-/// - `answer [t-0=BYTES/HW/START|error…]` closes it (a partition not given has 0/0/0) and shows what
-///   is sent;
+/// - `fetch SESSION EPOCH [follower] [names] [t-0@OFFSET[:EPOCH]…] [forget=t-0,…]` opens a request and
+///   shows the partitions to read;
+/// - `answer [t-0=BYTES/HW/START[/diverges]|error…]` closes it (a partition not given has 0/0/0) and
+///   shows what is sent;
 /// - `tick MS`, `count`.
 fn run(script: &str) -> String {
     let cache = Mutex::new(FetchSessionCache::new(2));
@@ -52,7 +53,7 @@ fn run(script: &str) -> String {
                     wanted: words[3..]
                         .iter()
                         .filter_map(|word| word.split_once('@'))
-                        .map(|(name, offset)| (key(name), want(offset.parse().unwrap())))
+                        .map(|(name, offset)| (key(name), want(offset)))
                         .collect(),
                     forgotten: words[3..]
                         .iter()
@@ -86,6 +87,7 @@ fn run(script: &str) -> String {
                     high_watermark: 0,
                     log_start_offset: 0,
                     error: false,
+                    diverges: false,
                 };
                 let results: Vec<(FetchKey, Answer)> = context
                     .partitions
@@ -133,12 +135,16 @@ fn show(key: &FetchKey) -> String {
     format!("{topic}-{}", key.partition)
 }
 
-fn want(fetch_offset: i64) -> FetchPartition {
+fn want(text: &str) -> FetchPartition {
+    let (offset, epoch) = match text.split_once(':') {
+        Some((offset, epoch)) => (offset, Some(epoch.parse().unwrap())),
+        None => (text, None),
+    };
     FetchPartition {
-        fetch_offset,
+        fetch_offset: offset.parse().unwrap(),
         log_start_offset: -1,
         max_bytes: 1 << 20,
-        current_leader_epoch: None,
+        current_leader_epoch: epoch,
         last_fetched_epoch: None,
     }
 }
@@ -150,14 +156,20 @@ fn parse_answer(text: &str) -> Answer {
             high_watermark: -1,
             log_start_offset: -1,
             error: true,
+            diverges: false,
         };
     }
+    let (text, diverges) = match text.strip_suffix("/diverges") {
+        Some(text) => (text, true),
+        None => (text, false),
+    };
     let numbers: Vec<i64> = text.split('/').map(|n| n.parse().unwrap()).collect();
     Answer {
         bytes: numbers[0],
         high_watermark: numbers[1],
         log_start_offset: numbers[2],
         error: false,
+        diverges,
     }
 }
 
@@ -237,6 +249,45 @@ fn an_error_is_sent_each_time_and_its_end_too() {
          fetch: a-0@0
          answer: NONE session 101: a-0
          fetch: a-0@0
+         answer: NONE session 101:",
+    );
+}
+
+#[test]
+fn a_high_watermark_that_a_follower_has_not_taken_is_told_again() {
+    // Who diverges, fetches again from before, or in a new epoch has dropped the last answer.
+    check(
+        "fetch 0 0 a-0@5:1
+         answer a-0=0/4/0
+         fetch 101 1
+         answer a-0=0/9/0/diverges
+         fetch 101 2
+         answer a-0=0/9/0
+         fetch 101 3
+         answer a-0=0/9/0
+         fetch 101 4 a-0@3:1
+         answer a-0=0/9/0
+         fetch 101 5 a-0@4:1
+         answer a-0=0/9/0
+         fetch 101 6 a-0@4:2
+         answer a-0=0/9/0
+         fetch 101 7 a-0@4:2
+         answer a-0=0/9/0",
+        "fetch: a-0@5
+         answer: NONE session 101: a-0
+         fetch: a-0@5
+         answer: NONE session 101: a-0
+         fetch: a-0@5
+         answer: NONE session 101: a-0
+         fetch: a-0@5
+         answer: NONE session 101:
+         fetch: a-0@3
+         answer: NONE session 101: a-0
+         fetch: a-0@4
+         answer: NONE session 101:
+         fetch: a-0@4
+         answer: NONE session 101: a-0
+         fetch: a-0@4
          answer: NONE session 101:",
     );
 }
@@ -377,7 +428,7 @@ fn an_answer_that_was_overtaken_is_an_error() {
         session_epoch,
         uses_topic_ids: true,
         is_from_follower: false,
-        wanted: vec![(parse_key("a-0", true), want(0))],
+        wanted: vec![(parse_key("a-0", true), want("0"))],
         forgotten: Vec::new(),
     };
     let answer = |context: FetchContext| {

@@ -194,3 +194,70 @@ impl Partition {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replica::testing::{NODE, World, batch, registration};
+
+    /// What a leader answers to a fetch from the offset.
+    fn fetched(leader_epoch: i32, fetch_offset: i64, records: &[u8]) -> FollowerRecords<'_> {
+        FollowerRecords {
+            leader_epoch,
+            fetch_offset,
+            records,
+            high_watermark: fetch_offset + 1,
+            log_start_offset: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_leader_of_the_present_epoch_is_followed() {
+        let world = World::start();
+        let logs = world.replicas.logs();
+        let records = batch(&["a"]);
+        world.register("t", 0, registration(2, 3, &[NODE, 2, 3]));
+        let partition = world.partition("t", 0);
+        let ends = || {
+            let log = partition.log();
+            (log.log_end_offset(), log.high_watermark())
+        };
+        let appended = partition.append_as_follower(logs, &fetched(3, 0, &records));
+        assert_eq!(appended.unwrap().next_offset, 1);
+        assert_eq!(ends(), (1, 1));
+
+        // What was asked in epoch 3 comes when another one leads, and when this broker does.
+        for (leader, epoch) in [(3, 4), (NODE, 5)] {
+            world.register("t", 0, registration(leader, epoch, &[NODE, 2, 3]));
+            let late = partition.append_as_follower(logs, &fetched(3, 1, &records));
+            assert!(matches!(late, Err(FollowerError::Stale)), "{late:?}");
+            let cut = partition.truncate_as_follower(logs, 3, 0);
+            assert!(matches!(cut, Err(FollowerError::Stale)), "{cut:?}");
+            let restarted = partition.restart_as_follower(logs, 3, 9);
+            assert!(
+                matches!(restarted, Err(FollowerError::Stale)),
+                "{restarted:?}"
+            );
+            assert_eq!(ends(), (1, 1));
+        }
+    }
+
+    #[tokio::test]
+    async fn records_from_elsewhere_than_the_end_are_refused() {
+        let world = World::start();
+        let records = batch(&["a"]);
+        world.register("t", 0, registration(2, 3, &[NODE, 2]));
+        let partition = world.partition("t", 0);
+        let moved = partition.append_as_follower(world.replicas.logs(), &fetched(3, 4, &records));
+        assert!(
+            matches!(
+                moved,
+                Err(FollowerError::Moved {
+                    log_end_offset: 0,
+                    fetch_offset: 4
+                })
+            ),
+            "{moved:?}"
+        );
+    }
+}
