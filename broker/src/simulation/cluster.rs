@@ -435,6 +435,11 @@ fn seeds_that_found_a_bug_pass() {
         72, 81, 87, 92,
         // A move in the place of another one waited for ever for a replica that it removed.
         47, 54, 64,
+        // The last known leader was elected, which a cancelled move had made no replica any more.
+        69_047,
+        // A late registration of a broker's last life took the place of its new one, which kept
+        // asking with an epoch that nobody knew any more.
+        69_820, 80_713, 85_551,
     ];
     run_each(&seeds);
 }
@@ -454,6 +459,13 @@ fn seeds_that_found_nothing_pass() {
         7_226,
         // Who was elected without what it had lost stopped in order before it led.
         1_510,
+        // A leader out of an unclean election had another beginning, which was deleted by then.
+        13_189, 22_631, 56_390, 66_852,
+        // A move was cancelled after everybody in sync had gone, as only unclean elections may.
+        14_127, 43_754,
+        // Who asked for a leader's offsets in one epoch took the answer for one of the next.
+        2_691, // A move that ends looked like one that is cancelled.
+        404, 706,
     ];
     run_each(&seeds);
 }

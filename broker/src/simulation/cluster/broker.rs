@@ -490,9 +490,8 @@ impl Cluster {
                     ErrorCode::BROKER_ID_NOT_REGISTERED,
                     ErrorCode::STALE_BROKER_EPOCH,
                 ];
-                let is_leaving = process.machine.state() == BrokerState::PendingControlledShutdown;
-                if is_leaving && is_gone.contains(&error) {
-                    process.machine.not_registered_any_more();
+                if is_gone.contains(&error) {
+                    process.machine.not_registered(now_ms);
                 } else {
                     process.machine.failed(now_ms);
                 }

@@ -9,8 +9,8 @@ use kafka_protocol::messages::alter_partition_reassignments_request::{
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::messages::{
-    AlterPartitionReassignmentsRequest, AlterPartitionResponse, BrokerId, CreateTopicsRequest,
-    ElectLeadersRequest, TopicName,
+    AlterPartitionReassignmentsRequest, AlterPartitionRequest, AlterPartitionResponse, BrokerId,
+    CreateTopicsRequest, ElectLeadersRequest, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 use kafka_shared::error::{ApiError, ErrorCode};
@@ -24,7 +24,7 @@ use crate::controller::state::{Cx, Outcome, QuorumController};
 use crate::controller::testing::{CLUSTER_ID, TestValidator};
 use crate::metadata::features::{ELR_VERSION, METADATA_VERSION};
 use crate::raft::machine::Input;
-use crate::raft::simulation::invariants::Check;
+use crate::raft::simulation::invariants::{Check, Invariants};
 use crate::raft::simulation::node::Payload;
 use crate::replica::partition::state::isr::AlteredIsr;
 
@@ -178,15 +178,38 @@ impl Cluster {
                 |controller, cx, heartbeats| controller.broker_heartbeat(cx, heartbeats, &request),
                 |result| reply(Answer::Heartbeat(result)),
             ),
-            Ask::Alter(request) => self.decide(
-                idx,
-                |controller, _, _| controller.alter_partition(&request),
-                |result| {
-                    let altered = result.and_then(|response| altered(&response));
-                    reply(Answer::Altered(altered))
-                },
-            ),
+            Ask::Alter(request) => {
+                let is_of_this_life = self.is_of_this_life(idx, &request);
+                let mut is_taken = false;
+                self.decide(
+                    idx,
+                    |controller, _, _| controller.alter_partition(&request),
+                    |result| {
+                        let altered = result.and_then(|response| altered(&response));
+                        is_taken = altered.is_ok();
+                        reply(Answer::Altered(altered))
+                    },
+                )?;
+                Invariants::holds(
+                    is_of_this_life || !is_taken,
+                    "an ISR is proposed by the living, of the living",
+                    || format!("{request:?}"),
+                )
+            }
         }
+    }
+
+    /// Whether a leader, and all whom it proposes, are the brokers that are registered now.
+    fn is_of_this_life(&self, idx: usize, request: &AlterPartitionRequest) -> bool {
+        let Some(controller) = self.controllers.get(&idx) else {
+            return false;
+        };
+        let cluster = &controller.state.image().cluster;
+        let partitions = request.topics.iter().flat_map(|topic| &topic.partitions);
+        let members = partitions.flat_map(|partition| &partition.new_isr_with_epochs);
+        let mut epochs = members.map(|member| (member.broker_id, member.broker_epoch));
+        cluster.broker_epoch(request.broker_id.0) == request.broker_epoch
+            && epochs.all(|(id, epoch)| epoch == -1 || cluster.broker_epoch(id.0) == epoch)
     }
 
     pub(super) fn controller_timer(&mut self, idx: usize) -> Check {

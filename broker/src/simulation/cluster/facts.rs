@@ -3,7 +3,8 @@
 //! What an outage may cost. A record counts as acknowledged once its leader has told a client so,
 //! and as committed once a leader's high watermark has passed it. It may be lost only by one of
 //! these, and only from the first leader on that is elected after it:
-//! - *unclean election*: the topic allows it, or an administrator has asked for it;
+//! - *unclean election*: the topic allows it, or an administrator has asked for it; a move that is
+//!   cancelled while nobody is in sync but who was being added counts as one;
 //! - *the last in-sync replica lost power* (without ELR): a broker that comes back stays in the ISR
 //!   only as its last member; what it had not flushed is gone;
 //! - *the last known leader lost power* (with ELR): every member of ISR and ELR came back from an
@@ -159,7 +160,8 @@ impl Facts {
         // Who learns late that it leads needn't have what later leaders have committed.
         let lacks = |(offset, (entry, since)): &(usize, &(Entry, i32))| {
             let own = log.entry(i64::try_from(*offset).unwrap());
-            *since < epoch && *entry != DELETED && own != Some(entry)
+            let has = own.is_some_and(|own| *entry == DELETED || own == entry);
+            *since < epoch && !has
         };
         let lost = after_start
             .into_iter()
@@ -167,14 +169,6 @@ impl Facts {
             .map(|(offset, _)| offset);
         let excuse = history.excuse.take_if(|(_, since)| *since <= epoch);
         let known = (0, log.high_watermark());
-        let Some(lost) = lost else {
-            if excuse.is_some() {
-                history.begin_at(log.start_offset(), epoch);
-            }
-            // After a loss, a leader may know of more than was left of it then.
-            return self.committed(id, partition, epoch, log, known);
-        };
-        let end = log.end_offset();
         let is_excused = match excuse {
             None => false,
             Some((Excuse::UncleanElection, _)) => true,
@@ -182,6 +176,14 @@ impl Facts {
                 who == id && powerless
             }
         };
+        if is_excused {
+            history.begin_as(log, epoch);
+        }
+        let Some(lost) = lost else {
+            // After a loss, a leader may know of more than was left of it then.
+            return self.committed(id, partition, epoch, log, known);
+        };
+        let end = log.end_offset();
         Invariants::holds(is_excused, "leader completeness", || {
             format!("leader {id} of epoch {epoch} of {partition} lacks {lost}; it ends at {end}")
         })?;
@@ -411,11 +413,13 @@ impl Facts {
         let is_unclean =
             new.leader_recovery_state == recovering && new.has_leader() && new.leader != old.leader;
         // A state of recovery may be left from the election before.
-        if !is_unclean || was_eligible {
+        let is_reverted = is_reverted_uncleanly(old, new, self.is_unclean_allowed);
+        if !is_reverted && (!is_unclean || was_eligible) {
             return Ok(());
         }
         // In the order in which the builder looks.
-        let excuse = if self.is_elr_enabled && *old.last_known_elr == [new.leader] {
+        let is_last_known = self.is_elr_enabled && *old.last_known_elr == [new.leader];
+        let excuse = if is_last_known && !is_reverted {
             let mut others = old.isr.iter().chain(old.elr.iter());
             let are_gone = others.all(|id| self.registering.contains(id));
             Invariants::holds(
@@ -488,18 +492,41 @@ impl History {
         self.committed_at(offset).map(|(entry, _)| entry)
     }
 
-    /// A leader out of an unclean election begins its log at the offset, and with it all there is.
-    /// What was before it, after all that the leader before it has lost, nobody can know.
-    fn begin_at(&mut self, offset: i64, epoch: i32) {
-        let start = usize::try_from(offset).unwrap();
-        if self.committed.len() < start {
-            self.committed.resize(start, (DELETED, epoch));
+    /// A leader out of an unclean election begins its log, and with it all there is, where the log
+    /// starts. Unless it comes from the same records, nobody can know what it had before that.
+    fn begin_as(&mut self, log: &Log, epoch: i32) {
+        let before = self.entry(log.start_offset() - 1).map(|entry| entry.chain);
+        if log.start_offset() == 0 || before == Some(log.start_chain()) {
+            return;
         }
+        let start = usize::try_from(log.start_offset()).unwrap();
+        let kept = self.committed.len().max(start);
+        self.committed.resize(kept, (DELETED, epoch));
+        self.committed[..start].fill((DELETED, epoch));
     }
 
     fn counts(&self, epoch: i32) -> bool {
         epoch >= self.oldest_epoch
     }
+}
+
+/// Whether a move was cancelled and nobody in sync was left by that: whoever is in the ISR now is
+/// there for want of a better one. A move that adds just those that it removes can't be told from
+/// one that has ended.
+fn is_reverted_uncleanly(
+    old: &PartitionRegistration,
+    new: &PartitionRegistration,
+    is_allowed: bool,
+) -> bool {
+    let is_rest_without = |gone: &[i32]| {
+        let rest = old.replicas.iter().filter(|id| !gone.contains(id));
+        rest.eq(new.replicas.iter())
+    };
+    !old.adding_replicas.is_empty()
+        && is_rest_without(&old.adding_replicas)
+        && (is_allowed || !is_rest_without(&old.removing_replicas))
+        && !new.isr.is_empty()
+        && !new.isr.iter().any(|id| old.isr.contains(id))
 }
 
 fn check_registration(partition: i32, registration: &PartitionRegistration) -> Check {

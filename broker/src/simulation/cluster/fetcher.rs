@@ -1,22 +1,23 @@
 //! Fetching: a follower's fetchers, one for each leader, and a leader's answers to them.
 
+mod cuts;
+
 use std::collections::BTreeMap;
 
 use kafka_shared::error::ErrorCode;
 use kafka_shared::types::{TopicPartition, Uuid};
 
+use self::cuts::Cut;
 use super::broker::TIMEOUT_MS;
 use super::log::{Entry, Log};
 use super::{Cluster, Message, Outstanding, TOPIC, idx};
-use crate::raft::simulation::invariants::Check;
+use crate::raft::simulation::invariants::{Check, Invariants};
 use crate::replica::fetch_session::{
     FetchKey, FetchOutcome, FetchPartition, FetchRequestSession, FetchSummary, FetchTopic,
 };
 use crate::replica::fetcher::PartitionKey;
 use crate::replica::fetcher::session::{SessionRequest, SessionVerdict, Wanted};
-use crate::replica::fetcher::state::{
-    Answer as PartitionAnswer, FetcherState, Verdict, truncation_offset,
-};
+use crate::replica::fetcher::state::{Answer as PartitionAnswer, FetcherState, Verdict};
 use crate::replica::partition::state::FollowerFetch;
 use crate::replica::partition::state::isr::IsrProposal;
 
@@ -311,6 +312,8 @@ impl Cluster {
             let read = self.read(at, super::id(from), ask.replica_epoch, key, wanted);
             let fetched = match read {
                 Ok((fetched, proposal)) => {
+                    let follower = (super::id(from), ask.replica_epoch);
+                    self.counted(at, key.partition, follower, wanted)?;
                     if let Some(proposal) = proposal {
                         self.alter(at, key.partition, proposal);
                     }
@@ -392,6 +395,34 @@ impl Cluster {
         })?;
         let proposal = state.expand_isr(replica_id, log.high_watermark(), active, epoch);
         Ok((fetched, proposal))
+    }
+
+    /// A leader has taken a fetch for a follower's progress.
+    fn counted(
+        &mut self,
+        at: usize,
+        partition: i32,
+        (follower, replica_epoch): (i32, i64),
+        wanted: &FetchPartition,
+    ) -> Check {
+        let broker = self.broker(at);
+        let Some(process) = &broker.process else {
+            return Ok(());
+        };
+        let registered = process.image.cluster.broker_epoch(follower);
+        let is_alive = process.image.cluster.alive_broker(follower).is_some();
+        Invariants::holds(
+            !is_alive || replica_epoch >= registered,
+            "fetches of earlier lives don't count",
+            || format!("{follower} fetches as {replica_epoch}, not {registered}"),
+        )?;
+        let hosted = broker.hosted(partition);
+        let epoch = hosted.map(|(replica, _)| replica.state.leader_epoch());
+        Invariants::holds(
+            wanted.current_leader_epoch == epoch,
+            "fetches of other leader epochs don't count",
+            || format!("{follower} wants {wanted:?} in {epoch:?}"),
+        )
     }
 
     /// A fetch that has found nothing waits, and tells what is so after that.
@@ -486,6 +517,18 @@ impl Cluster {
         !is_followed
     }
 
+    /// A follower takes an answer of a leader over.
+    fn answered_in(&mut self, at: usize, partition: i32, leader: i32, epoch: i32) -> Check {
+        let current = self
+            .fetcher(at, leader)
+            .and_then(|fetcher| fetcher.partitions.get(&partition).copied());
+        Invariants::holds(
+            current == Some(epoch),
+            "answers of an earlier epoch don't count",
+            || format!("{leader} is followed in {current:?}, not in {epoch}"),
+        )
+    }
+
     fn append(
         &mut self,
         at: usize,
@@ -496,6 +539,7 @@ impl Cluster {
     ) -> Check {
         let now_ms = self.world.now_ms;
         let (partition, epoch) = (key.partition, wanted.leader_epoch);
+        self.answered_in(at, partition, leader, epoch)?;
         if self.is_stale(at, leader, key, epoch) {
             return Ok(());
         }
@@ -551,124 +595,6 @@ impl Cluster {
         }
         Ok(())
     }
-
-    /// Cuts the log where it departs from the leader's.
-    fn reconcile(
-        &mut self,
-        at: usize,
-        leader: i32,
-        key: PartitionKey,
-        wanted: Wanted,
-        leader_epoch_end: (i32, i64),
-    ) -> Check {
-        let Some((_, log)) = self.broker(at).hosted(key.partition) else {
-            return Ok(());
-        };
-        let own = log.end_offset_for_epoch(leader_epoch_end.0);
-        let offset = truncation_offset(leader_epoch_end, own, log.end_offset());
-        self.cut(at, leader, key, wanted.leader_epoch, Cut::To(offset))
-    }
-
-    fn cut(&mut self, at: usize, leader: i32, key: PartitionKey, epoch: i32, cut: Cut) -> Check {
-        let (now_ms, partition) = (self.world.now_ms, key.partition);
-        if self.is_stale(at, leader, key, epoch) {
-            return Ok(());
-        }
-        let id = super::id(at);
-        let offset = match cut {
-            Cut::To(offset) => offset,
-            // What it has is older than all that is left.
-            Cut::Restart(..) => i64::MAX,
-        };
-        if let Some(log) = self.brokers[&at].log(partition) {
-            self.counts.truncations += u64::from(offset < log.end_offset());
-            self.facts.cuts(id, partition, epoch, offset, log)?;
-        }
-        self.trace(at, || {
-            let position = self.brokers[&at].log(partition).map(Log::position);
-            format!("cuts {partition}: {cut:?}, in epoch {epoch} of {leader}, before: {position:?}")
-        });
-        let leaders_chain = self
-            .log_of(leader, partition)
-            .and_then(|log| log.chain_before(offset));
-        let Some((_, log)) = self.broker(at).hosted(partition) else {
-            return Ok(());
-        };
-        match cut {
-            Cut::To(offset) if offset < log.start_offset() => {
-                log.restart(offset, leaders_chain.unwrap_or(0));
-            }
-            Cut::To(offset) => log.truncate(offset),
-            Cut::Restart(offset, chain) => log.restart(offset, chain),
-        }
-        let position = log.position();
-        if let Some(fetcher) = self.fetcher(at, leader)
-            && !fetcher.state.truncated(key, position)
-        {
-            fetcher.state.delay_fully(key, now_ms);
-        }
-        Ok(())
-    }
-
-    /// A follower asks where the log begins and ends.
-    pub(super) fn broker_offsets(&mut self, at: usize, ask: OffsetsAsk) -> OffsetsAnswer {
-        let found = match self.broker(at).hosted(ask.key.partition) {
-            None => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
-            Some((replica, log)) => {
-                let epoch = Some(ask.wanted.leader_epoch);
-                replica.state.check_access(epoch, true).map(|()| Found {
-                    log_start_offset: log.start_offset(),
-                    log_end_offset: log.end_offset(),
-                    start_chain: log.start_chain(),
-                })
-            }
-        };
-        OffsetsAnswer { ask, found }
-    }
-
-    pub(super) fn broker_found_offsets(
-        &mut self,
-        at: usize,
-        from: usize,
-        number: u64,
-        answer: OffsetsAnswer,
-    ) -> Check {
-        let (now_ms, leader) = (self.world.now_ms, super::id(from));
-        let OffsetsAsk { key, wanted } = answer.ask;
-        let Some(fetcher) = self.fetcher(at, leader) else {
-            return Ok(());
-        };
-        let is_awaited = |ask: &mut Outstanding| ask.number == number;
-        if fetcher.under_way.take_if(is_awaited).is_none() {
-            return Ok(());
-        }
-        fetcher.next_ms = now_ms;
-        let found = match answer.found {
-            Ok(found) => found,
-            Err(error) => {
-                fetcher.state.on_error(key, error, now_ms);
-                return Ok(());
-            }
-        };
-        let Some((_, log)) = self.broker(at).hosted(key.partition) else {
-            return Ok(());
-        };
-        let position = log.position();
-        let end = position.log_end_offset;
-        let epoch = wanted.leader_epoch;
-        if found.log_end_offset < end {
-            return self.cut(at, leader, key, epoch, Cut::To(found.log_end_offset));
-        }
-        if found.log_start_offset > end {
-            let restart = Cut::Restart(found.log_start_offset, found.start_chain);
-            return self.cut(at, leader, key, epoch, restart);
-        }
-        if let Some(fetcher) = self.fetcher(at, leader) {
-            fetcher.state.truncated(key, position);
-            fetcher.state.delay(key, now_ms);
-        }
-        Ok(())
-    }
 }
 
 fn answer(outcome: FetchOutcome<Fetched>) -> FetchAnswer {
@@ -688,12 +614,4 @@ fn answer(outcome: FetchOutcome<Fetched>) -> FetchAnswer {
             .map(|(of, fetched)| (key(of), fetched))
             .collect(),
     }
-}
-
-/// What is to be cut off a log.
-#[derive(Debug, Clone, Copy)]
-enum Cut {
-    To(i64),
-    /// All of it; the chain is that of what was before the new start.
-    Restart(i64, u64),
 }
