@@ -50,15 +50,9 @@ fn refuse_static(title: &str, snapshot: &ClusterSnapshot) -> Result<(), Fault> {
     Ok(())
 }
 
-fn replica_text(replica: &QuorumReplica) -> String {
-    match replica.lag {
-        Some(lag) => format!(
-            "observer, {} behind",
-            count(usize::try_from(lag).unwrap_or(0), "record")
-        ),
-        None => "observer".to_owned(),
-    }
-}
+/// What a node is, the same in a change and in what takes it back.
+const OBSERVER: &str = "observer";
+const VOTER: &str = "voter";
 
 fn add_voter(
     add: AddVoter,
@@ -119,16 +113,19 @@ fn add_voter(
     };
     let action = Action::Quorum(QuorumAction::AddVoter(meant.clone()));
     let mut plan = Plan::new(action, title, Danger::Disruptive);
-    let (before, voter) = (
-        replica_text(observer),
-        format!("voter at {}", listeners.join(", ")),
-    );
-    plan.change(format!("node {}", meant.id), Some(before), Some(voter));
+    let node = format!("node {}", meant.id);
+    plan.change(node, Some(OBSERVER.to_owned()), Some(VOTER.to_owned()));
+    plan.change("reached at", None, Some(listeners.join(", ")));
     plan.change(
         "voters",
         Some(voters_text(&derive::survival(quorum, None, None))),
         Some(voters_text(&after)),
     );
+    if let Some(lag) = observer.lag.filter(|lag| *lag > 0) {
+        let records = count(usize::try_from(lag).unwrap_or(0), "record");
+        plan.not_done
+            .push(format!("it is {records} behind the leader"));
+    }
     if observer.last_caught_up_ms.is_none() {
         plan.warnings
             .push("it has not caught up yet: the leader refuses it until then".to_owned());
@@ -224,7 +221,11 @@ fn remove_voter(
         directory_id: Some(directory.clone()),
     });
     let mut plan = Plan::new(action, title, Danger::Disruptive);
-    plan.change(format!("node {id}"), Some("voter".to_owned()), None);
+    plan.change(
+        format!("node {id}"),
+        Some(VOTER.to_owned()),
+        Some(OBSERVER.to_owned()),
+    );
     plan.change(
         "voters",
         Some(voters_text(&before)),

@@ -150,14 +150,11 @@ fn an_observer_becomes_a_voter_with_its_own_directory() {
         panic!()
     };
     assert_eq!(meant.directory_id.as_deref(), Some(DIRECTORY));
-    assert_eq!(
-        plan.changes[0].before.as_deref(),
-        Some("observer, 7 records behind")
-    );
-    assert_eq!(
-        plan.changes[0].after.as_deref(),
-        Some("voter at CONTROLLER://d:9093")
-    );
+    assert_eq!(plan.changes[0].before.as_deref(), Some("observer"));
+    assert_eq!(plan.changes[0].after.as_deref(), Some("voter"));
+    let listener = plan.changes[1].after.as_deref();
+    assert_eq!(listener, Some("CONTROLLER://d:9093"));
+    assert_eq!(plan.not_done[0], "it is 7 records behind the leader");
     assert!(
         plan.warnings[0].contains("not caught up yet"),
         "{:?}",
@@ -274,4 +271,13 @@ fn what_undoes_a_change_of_the_quorum_survives_being_written() {
         let written = serde_json::to_string(&inverse).unwrap();
         assert_eq!(serde_json::from_str::<Action>(&written).unwrap(), inverse);
     }
+}
+
+#[test]
+fn what_undoes_a_change_begins_where_the_change_ended() {
+    // The node 4 was an observer, and is a voter afterwards; the other way round for 3.
+    let added = planned(add(4), &snapshot(ALL, 1)).unwrap();
+    let removed = planned(remove(3), &snapshot(ALL, 1)).unwrap();
+    assert_eq!(added.changes[0].after, removed.changes[0].before);
+    assert_eq!(removed.changes[0].after, added.changes[0].before);
 }
