@@ -15,7 +15,7 @@ use kafka_shared::types::uuid_from_base64;
 use crate::model::{ClusterMetadata, Fault, Features, NodeLevels};
 use crate::ops::{AddVoter, QuorumAction, Report, SetFeature, Verification};
 
-use super::wire::{ClusterClient, check_code};
+use super::wire::{ClusterClient, VERIFY_ATTEMPTS, VERIFY_PAUSE, check_code};
 
 /// How long the controller may take.
 const TIMEOUT_MS: i32 = 10_000;
@@ -100,6 +100,7 @@ impl ClusterClient {
         let what = format!("remove the voter {id}");
         let directory = uuid_from_base64(directory_id).ok_or_else(|| no_directory(&what))?;
         let request = RemoveRaftVoterRequest::default()
+            .with_cluster_id(None)
             .with_voter_id(id)
             .with_voter_directory_id(directory);
         let response = self.change(&what, request, |r| r.error_code).await?;
@@ -199,7 +200,21 @@ impl ClusterClient {
         }
     }
 
+    /// Compares the cluster with what was wanted, for a while: a broker learns a moment later than
+    /// the controller what is new.
     pub(crate) async fn verify_quorum(&self, action: &QuorumAction) -> Result<Verification, Fault> {
+        let mut found = self.compare_quorum(action).await?;
+        for _ in 0..VERIFY_ATTEMPTS {
+            if found == Verification::Done {
+                break;
+            }
+            tokio::time::sleep(VERIFY_PAUSE).await;
+            found = self.compare_quorum(action).await?;
+        }
+        Ok(found)
+    }
+
+    async fn compare_quorum(&self, action: &QuorumAction) -> Result<Verification, Fault> {
         let detail = match action {
             QuorumAction::AddVoter(AddVoter { id, .. }) => {
                 let quorum = self.quorum().await?;

@@ -27,7 +27,7 @@ use crate::model::{
 };
 use crate::ops::{Report, SecurityAction, SetPassword, Verification};
 
-use super::wire::{ClusterClient, To, check_code};
+use super::wire::{ClusterClient, To, VERIFY_ATTEMPTS, VERIFY_PAUSE, check_code};
 
 /// The code that lets every kind, pattern, operation and permission through a filter.
 const ANY: i8 = 1;
@@ -389,10 +389,24 @@ impl ClusterClient {
         Ok(())
     }
 
+    /// Compares the cluster with what was wanted, for a while: a broker learns a moment later than
+    /// the controller what is new.
     pub(crate) async fn verify_security(
         &self,
         action: &SecurityAction,
     ) -> Result<Verification, Fault> {
+        let mut found = self.compare_security(action).await?;
+        for _ in 0..VERIFY_ATTEMPTS {
+            if found == Verification::Done {
+                break;
+            }
+            tokio::time::sleep(VERIFY_PAUSE).await;
+            found = self.compare_security(action).await?;
+        }
+        Ok(found)
+    }
+
+    async fn compare_security(&self, action: &SecurityAction) -> Result<Verification, Fault> {
         let differs = match action {
             SecurityAction::CreateAcls(acls) => {
                 let now = self.acls().await?;

@@ -18,6 +18,10 @@ use crate::model::{Fault, FaultKind, Taken};
 /// How long one broker may take for its part of an answer that is collected from all of them.
 const PART_TIMEOUT_MS: u64 = 8_000;
 
+/// How often, and after which pause, a broker is asked again whether it has learned what is new.
+pub(super) const VERIFY_ATTEMPTS: usize = 15;
+pub(super) const VERIFY_PAUSE: Duration = Duration::from_millis(200);
+
 /// How to reach a cluster and what may be done there.
 #[derive(Clone, Debug)]
 pub struct ConnectOptions {
@@ -217,8 +221,12 @@ fn kind_of_client(error: &ClientError) -> FaultKind {
             FaultKind::Refused
         }
         ClientError::NoBroker { failures } => {
-            let only = failures.first().filter(|_| failures.len() == 1);
-            only.map_or(FaultKind::Unreachable, kind_of_client)
+            // What all of them say is what is the matter: a wrong password at each.
+            let mut kinds = failures.iter().map(kind_of_client);
+            match kinds.next() {
+                Some(first) if kinds.all(|kind| kind == first) => first,
+                _ => FaultKind::Unreachable,
+            }
         }
         ClientError::Api { error, .. } => kind_of(error.code),
         ClientError::UnknownNode { .. } => FaultKind::Unreachable,

@@ -26,6 +26,7 @@ pub fn document(cluster: &Cluster, args: &[&str]) -> anyhow::Result<Value> {
 pub fn run_with(args: &[&str], stdin: Option<&str>) -> anyhow::Result<(i32, Value)> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-tui"));
     command.args(["--output", "json"]).args(args);
+    command.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -11,6 +11,7 @@ async fn run(bootstrap: &[Endpoint], args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-tui"));
     command.args(["--output", "json", "--bootstrap", &servers.join(",")]);
     command.args(args).stdin(Stdio::null());
+    command.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().expect("the program runs");
     let waited = kafka_shared::task::spawn_blocking("wait", move || child.wait_with_output());

@@ -11,6 +11,7 @@ async fn run(bootstrap: &[Endpoint], args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-tui"));
     command.args(["--output", "json", "--bootstrap", &servers.join(",")]);
     command.args(args).env("SECRET_OF_TEST", "hunter2");
+    command.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
