@@ -91,21 +91,26 @@ const LAYERS: &[Layers] = &[
             ("cluster", &["model", "ops"]),
             ("state", &["model"]),
             ("ops", &["cluster", "derive", "model", "state"]),
-            ("clusters", &["cluster", "model", "ops"]),
+            ("connect", &["model"]),
+            ("docs", &["ui"]),
+            ("clusters", &["cluster", "connect", "model", "ops"]),
             ("times", &[]),
             ("recording", &["derive", "model", "times"]),
             ("exporter", &["cluster", "derive", "model", "output"]),
             (
                 "output",
-                &["clusters", "derive", "local", "model", "ops", "times"],
+                &[
+                    "clusters", "connect", "derive", "local", "model", "ops", "times",
+                ],
             ),
-            ("local", &["cluster", "model"]),
+            ("local", &["cluster", "derive", "model"]),
             ("demo", &["cluster", "local", "model", "ops"]),
             (
                 "ui",
                 &[
                     "cluster",
                     "clusters",
+                    "connect",
                     "derive",
                     "local",
                     "model",
@@ -119,6 +124,8 @@ const LAYERS: &[Layers] = &[
                 &[
                     "cluster",
                     "clusters",
+                    "connect",
+                    "docs",
                     "derive",
                     "local",
                     "model",

@@ -12,6 +12,8 @@ mod change;
 mod changes;
 mod clusters;
 mod connect;
+mod connectors;
+mod docs;
 mod execution;
 mod exporter;
 mod groups;
@@ -44,6 +46,8 @@ use crate::output::{EXIT_CODES, Format, Printable, error_text, exit_code};
 pub use changes::ChangesArgs;
 pub use clusters::ClustersCommand;
 pub use connect::{BOOTSTRAP_VARIABLE, GlobalArgs};
+pub use connectors::ConnectArgs;
+pub use docs::DocsArgs;
 pub use exporter::ExporterArgs;
 pub use plan::PlanArgs;
 pub use quorum::{FeaturesCommand, QuorumCommand};
@@ -159,6 +163,10 @@ pub enum Scripted {
     Changes(ChangesArgs),
     /// Serve health, lag and rates as Prometheus reads them
     Exporter(ExporterArgs),
+    /// List and change the connectors of Kafka Connect
+    Connect(ConnectArgs),
+    /// Write the reference of keys, commands and configuration, as Markdown
+    Docs(DocsArgs),
     /// Save, list, test and remove clusters
     #[command(subcommand)]
     Clusters(ClustersCommand),
@@ -372,8 +380,37 @@ pub enum LocalCommand {
         #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
         settings: Vec<(String, String)>,
         /// Run this kafka-broker instead of the one in this program
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", conflicts_with = "apache")]
         program: Option<std::path::PathBuf>,
+        /// Make a new cluster whose nodes this installation of Apache Kafka runs
+        #[arg(long, value_name = "FOLDER")]
+        apache: Option<std::path::PathBuf>,
+        /// Only these nodes; the others are brokers of this program
+        #[arg(
+            long,
+            value_name = "ID,...",
+            value_delimiter = ',',
+            requires = "apache"
+        )]
+        apache_nodes: Vec<i32>,
+    },
+    /// Stop a broker and start it again
+    Restart {
+        #[arg(default_value = crate::local::DEFAULT_NAME)]
+        name: String,
+    },
+    /// Restart the nodes of a cluster one after the other, each when it may stop and the one before
+    /// is whole again; the active controller comes last
+    RollingRestart {
+        name: String,
+        /// How long one node may have to wait
+        #[arg(long, value_name = "TIME", default_value = "10m", value_parser = wait::duration)]
+        timeout: std::time::Duration,
+    },
+    /// Kill a broker, as a crash would; its data stays
+    Kill {
+        #[arg(default_value = crate::local::DEFAULT_NAME)]
+        name: String,
     },
     /// Stop a broker; its data stays
     Stop {
@@ -401,6 +438,14 @@ pub enum LocalCommand {
         name: String,
         #[arg(long, default_value_t = 50)]
         lines: usize,
+        /// Only lines that contain this, in any case
+        #[arg(
+            long,
+            value_name = "TEXT",
+            default_value = "",
+            hide_default_value = true
+        )]
+        filter: String,
     },
     /// Delete a stopped broker with its data
     Delete {
@@ -544,6 +589,8 @@ async fn dispatch(global: &GlobalArgs, command: Scripted, io: &mut Io<'_>) -> Re
         Scripted::Top(args) => top::run(global, &args, io).await,
         Scripted::Changes(args) => changes::run(global, &args, io).await,
         Scripted::Exporter(args) => exporter::run(global, &args, io).await,
+        Scripted::Connect(args) => connectors::run(global, args, io).await,
+        Scripted::Docs(args) => docs::run(&args, io),
         Scripted::Clusters(command) => clusters::run(global, command, io).await,
         Scripted::Local(command) => local::run(global, command, io).await,
         Scripted::Completions { shell } => {

@@ -16,7 +16,7 @@ mod target;
 
 pub use entry::{Colour, Entry, Level, Login, SecretFrom, legal_name};
 pub use file::ClustersFile;
-pub use target::{Target, confirmation};
+pub use target::{Target, confirmation, connect_confirmation};
 
 #[cfg(test)]
 mod tests;

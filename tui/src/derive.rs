@@ -17,6 +17,7 @@ mod lag;
 mod progress;
 mod quorum;
 mod quota;
+mod returning;
 mod size;
 mod stop;
 mod throughput;
@@ -42,6 +43,7 @@ pub use lag::{
 pub use progress::{MoveProgress, moves};
 pub use quorum::{Survival, feature_level, feature_level_name, survival};
 pub use quota::{AppliedQuota, client_quotas, ip_quotas, limit_text};
+pub use returning::still_lacks;
 pub use size::{broker_sizes, leader_size, partition_sizes, topic_size};
 pub use stop::{Affected, MayStop, StopCheck, may_stop};
 pub use throughput::{cluster_rate, partition_rate, rate_between, topic_rate};

@@ -3,8 +3,10 @@
 pub mod cli;
 pub mod cluster;
 pub mod clusters;
+pub mod connect;
 pub mod demo;
 pub mod derive;
+pub mod docs;
 pub mod exporter;
 pub mod local;
 pub mod model;

@@ -15,10 +15,13 @@
 //! - `state.json` is replaced as a whole, never half-written.
 //! - Deleting refuses while the broker runs, and removes only a folder that holds a `state.json`.
 
+mod apache;
 mod cluster;
 pub mod daemon;
 mod layout;
 mod process;
+mod rolling;
+mod size;
 mod start;
 
 use std::fmt;
@@ -35,6 +38,7 @@ pub(crate) use cluster::{format_node, write_node};
 pub use layout::NODES_MAX;
 pub(crate) use layout::{ClusterLayout, Ports};
 pub use process::ProcessIdentity;
+pub use rolling::RollingOptions;
 pub(crate) use start::{Job, command};
 pub use start::{Program, StartOptions};
 
@@ -91,6 +95,10 @@ pub struct LocalBroker {
     pub data_folder: PathBuf,
     /// A node of a cluster has one.
     pub properties_file: Option<PathBuf>,
+    /// The installation of Apache Kafka that runs it; `None`: a broker of ours.
+    pub apache: Option<PathBuf>,
+    /// What its data takes on the disk, where that was measured.
+    pub data_bytes: Option<u64>,
 }
 
 /// One broker's place on this machine, whether it was ever started or not.
@@ -131,6 +139,8 @@ impl Site {
             log_file: self.folder.join(LOG_FILE),
             data_folder: self.folder.join(DATA_FOLDER),
             properties_file: node.map(|_| self.folder.join(PROPERTIES_FILE)),
+            apache: node.and_then(|(_, node)| node.apache.clone()),
+            data_bytes: None,
             folder: self.folder.clone(),
         })
     }
@@ -412,13 +422,13 @@ impl LocalBrokers {
         fs::remove_dir_all(&folder).map_err(|error| io_fault(&what, &folder, &error))
     }
 
-    /// The last lines of a broker's log.
+    /// The last lines of a broker's log, of those that hold `part` in any case.
     ///
     /// # Errors
     /// `NotFound`; when the log can't be read.
-    pub fn log_tail(&self, name: &str, lines: usize) -> Result<Vec<String>, Fault> {
+    pub fn log_tail(&self, name: &str, lines: usize, part: &str) -> Result<Vec<String>, Fault> {
         let broker = self.get(name)?;
-        tail(&broker.log_file, lines)
+        tail(&broker.log_file, lines, part)
             .map_err(|error| io_fault("read the broker's log", &broker.log_file, &error))
     }
 }
@@ -431,8 +441,8 @@ fn not_found(name: &str) -> Fault {
 /// No more of a log is read than this, however long its lines are.
 const TAIL_BYTES_MAX: u64 = 1024 * 1024;
 
-/// The last lines of a file.
-fn tail(path: &Path, lines: usize) -> io::Result<Vec<String>> {
+/// The last lines of a file, of those that hold `part` in any case.
+fn tail(path: &Path, lines: usize, part: &str) -> io::Result<Vec<String>> {
     use std::io::{Read, Seek, SeekFrom};
     let mut file = fs::File::open(path)?;
     let length = file.metadata()?.len();
@@ -446,6 +456,8 @@ fn tail(path: &Path, lines: usize) -> io::Result<Vec<String>> {
         // The first line is cut.
         all.remove(0);
     }
+    let part = part.to_lowercase();
+    all.retain(|line| part.is_empty() || line.to_lowercase().contains(&part));
     let skip = all.len().saturating_sub(lines);
     Ok(all.into_iter().skip(skip).map(str::to_owned).collect())
 }

@@ -68,6 +68,12 @@ pub struct AddArgs {
     /// How careful one has to be: decides what is confirmed by typing a name
     #[arg(long, value_enum, default_value_t)]
     danger: Level,
+    /// A worker of Kafka Connect, http://host:8083; may be given more than once
+    #[arg(long = "connect", value_name = "URL")]
+    connect: Vec<String>,
+    /// The user of these workers and where the password is: user:env:NAME
+    #[arg(long, value_name = "USER:WHERE", requires = "connect")]
+    connect_login: Option<String>,
     /// Save it without connecting
     #[arg(long)]
     no_test: bool,
@@ -212,6 +218,14 @@ fn entry(global: &GlobalArgs, args: &AddArgs) -> Result<Entry, Fault> {
         danger: args.danger,
         read_only: global.read_only,
         cluster_id: None,
+        connect: args.connect.clone(),
+        connect_login: args
+            .connect_login
+            .as_ref()
+            .map(|text| match text.split_once(':') {
+                Some((user, place)) => format!("{user}:${{{place}}}"),
+                None => text.clone(),
+            }),
     })
 }
 

@@ -1,7 +1,8 @@
 //! `local`: brokers on this machine.
 
 use crate::local::{
-    ClusterOptions, LocalBroker, LocalBrokers, LocalStatus, Outcomes, Program, StartOptions,
+    ClusterOptions, LocalBroker, LocalBrokers, LocalStatus, Outcomes, Program, RollingOptions,
+    StartOptions,
 };
 use crate::model::Fault;
 use crate::output::{LocalJson, error_text, exit_code};
@@ -25,10 +26,14 @@ pub(super) async fn run(
             port,
             settings,
             program,
+            apache,
+            apache_nodes,
         } => {
             let options = ClusterOptions {
                 brokers: n_brokers,
                 racks,
+                apache,
+                apache_nodes,
                 start: StartOptions {
                     port,
                     settings,
@@ -40,19 +45,27 @@ pub(super) async fn run(
             Ok(tell(global, outcomes, io))
         }
         LocalCommand::Stop { name, force } => {
-            let stop = async |name: &str| {
-                if force {
-                    brokers.kill(name).await
-                } else {
-                    brokers.stop(name, STOP_WAIT_MS).await
-                }
-            };
-            let members = brokers.members(&name)?;
-            // Together: the last nodes have no quorum to leave in order.
-            let stops = members.iter().map(|name| stop(name));
-            let results = futures_util::future::join_all(stops).await;
-            let outcomes = Outcomes::of(members.into_iter().zip(results));
+            let outcomes = stop_all(&brokers, &name, force).await?;
             Ok(tell(global, outcomes, io))
+        }
+        LocalCommand::Kill { name } => {
+            let outcomes = stop_all(&brokers, &name, true).await?;
+            Ok(tell(global, outcomes, io))
+        }
+        LocalCommand::Restart { name } => {
+            stop_all(&brokers, &name, false).await?.all()?;
+            let outcomes = brokers.start_all(&name, &ClusterOptions::default()).await?;
+            Ok(tell(global, outcomes, io))
+        }
+        LocalCommand::RollingRestart { name, timeout } => {
+            let options = RollingOptions {
+                wait_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
+                stop_ms: STOP_WAIT_MS,
+            };
+            let say = |text: String| io.tell(&format!("{text}\n"));
+            let restarted = brokers.rolling_restart(&name, &options, say).await?;
+            io.print(global.output, &LocalJson { brokers: restarted });
+            Ok(0)
         }
         LocalCommand::Pause { name } => each(global, &brokers, &name, LocalBrokers::pause, io),
         LocalCommand::Resume { name } => each(global, &brokers, &name, LocalBrokers::resume, io),
@@ -60,24 +73,28 @@ pub(super) async fn run(
             let members = brokers.members(&name)?;
             let members: Result<Vec<LocalBroker>, Fault> =
                 members.iter().map(|name| brokers.get(name)).collect();
-            let brokers = members?;
+            let brokers = LocalBrokers::measured(members?);
             let all_run = brokers.iter().all(|b| b.status == LocalStatus::Running);
             io.print(global.output, &LocalJson { brokers });
             // For scripts: a broker that was asked for by name and does not run is a failure.
             Ok(u8::from(!all_run))
         }
         LocalCommand::Status { name: None } => {
-            let brokers = brokers.list()?;
+            let brokers = LocalBrokers::measured(brokers.list()?);
             io.print(global.output, &LocalJson { brokers });
             Ok(0)
         }
-        LocalCommand::Logs { name, lines } => {
+        LocalCommand::Logs {
+            name,
+            lines,
+            filter,
+        } => {
             let members = brokers.members(&name)?;
             for member in &members {
                 if members.len() > 1 {
                     io.write(&format!("==> {member} <==\n"));
                 }
-                for line in brokers.log_tail(member, lines)? {
+                for line in brokers.log_tail(member, lines, &filter)? {
                     io.write(&format!("{line}\n"));
                 }
             }
@@ -93,6 +110,22 @@ pub(super) async fn run(
             Ok(0)
         }
     }
+}
+
+/// Stops every broker that a name stands for.
+async fn stop_all(brokers: &LocalBrokers, name: &str, force: bool) -> Result<Outcomes, Fault> {
+    let stop = async |name: &str| {
+        if force {
+            brokers.kill(name).await
+        } else {
+            brokers.stop(name, STOP_WAIT_MS).await
+        }
+    };
+    let members = brokers.members(name)?;
+    // Together: the last nodes have no quorum to leave in order.
+    let stops = members.iter().map(|name| stop(name));
+    let results = futures_util::future::join_all(stops).await;
+    Ok(Outcomes::of(members.into_iter().zip(results)))
 }
 
 /// Does something with every broker that a name stands for.

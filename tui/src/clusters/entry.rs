@@ -85,6 +85,11 @@ pub struct Entry {
     pub read_only: bool,
     /// Learned at the first connection; changes are refused where another one answers.
     pub cluster_id: Option<String>,
+    /// Workers of Kafka Connect, as `http://host:8083`.
+    pub connect: Vec<String>,
+    /// Their user and where the password is: `user:${env:NAME}`.
+    #[serde(skip_serializing)]
+    pub connect_login: Option<String>,
 }
 
 impl Entry {

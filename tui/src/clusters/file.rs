@@ -269,6 +269,13 @@ fn table(entry: &Entry) -> Table {
     if let Some(id) = &entry.cluster_id {
         table.insert("cluster_id", value(id));
     }
+    if !entry.connect.is_empty() {
+        let urls: toml_edit::Array = entry.connect.iter().map(String::as_str).collect();
+        table.insert("connect", value(urls));
+    }
+    if let Some(login) = &entry.connect_login {
+        table.insert("connect_login", value(login));
+    }
     if !entry.settings.is_empty() {
         let mut settings = Table::new();
         for (key, text) in &entry.settings {

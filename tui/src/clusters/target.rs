@@ -8,6 +8,7 @@ use kafka_shared::types::Endpoint;
 
 use super::entry::{Colour, Entry, Level};
 use crate::cluster::ConnectOptions;
+use crate::connect::{Change, Workers};
 use crate::model::Fault;
 use crate::ops::{Danger, Plan};
 
@@ -26,6 +27,10 @@ pub struct Target {
     pub level: Level,
     pub read_only: bool,
     pub cluster_id: Option<String>,
+    /// Workers of Kafka Connect.
+    pub connect: Vec<String>,
+    /// Their user, and where the password is.
+    pub connect_login: Option<String>,
 }
 
 impl Target {
@@ -60,6 +65,8 @@ impl Target {
             level: entry.danger,
             read_only: entry.read_only,
             cluster_id: entry.cluster_id.clone(),
+            connect: entry.connect.clone(),
+            connect_login: entry.connect_login.clone(),
         })
     }
 
@@ -75,6 +82,16 @@ impl Target {
     /// Its name if it has one, else its address.
     pub fn label(&self) -> String {
         self.name.clone().unwrap_or_else(|| self.address())
+    }
+
+    /// The workers of Kafka Connect: those that are named, else those of the saved cluster.
+    ///
+    /// # Errors
+    /// There are none, or their addresses can't be read.
+    pub fn workers(&self, urls: &[String], login: Option<&str>) -> Result<Workers, Fault> {
+        let urls = if urls.is_empty() { &self.connect } else { urls };
+        let login = login.or(self.connect_login.as_deref());
+        Workers::new(urls, login, self.folder.clone(), self.read_only)
     }
 
     /// Whether there is nothing to read before connecting.
@@ -142,5 +159,20 @@ pub fn confirmation(plan: &Plan, level: Level, cluster: Option<&str>) -> Option<
             let own = plan.typed_confirmation.clone();
             own.or_else(|| by_cluster.map(str::to_owned))
         }
+    }
+}
+
+/// What has to be typed before a connector is changed.
+pub fn connect_confirmation(
+    change: &Change,
+    name: &str,
+    level: Level,
+    cluster: Option<&str>,
+) -> Option<String> {
+    match level {
+        Level::Low => None,
+        _ if *change == Change::Delete => Some(name.to_owned()),
+        Level::High if change.is_disruptive() => Some(cluster.unwrap_or(name).to_owned()),
+        Level::Normal | Level::High => None,
     }
 }

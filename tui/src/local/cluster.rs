@@ -3,7 +3,7 @@
 //! What happens to one node is told for that node; the others go on.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,12 +20,16 @@ use super::{CLUSTER_FILE, DATA_FOLDER, LocalBroker, LocalBrokers, PROPERTIES_FIL
 const POLL_MS: u64 = 50;
 
 /// How to start a cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterOptions {
     /// `None`: as many as it has; a new one is a broker on its own.
     pub brokers: Option<usize>,
     /// For a new one, dealt out in turn.
     pub racks: Vec<String>,
+    /// The installation of Apache Kafka that runs the nodes of a new one.
+    pub apache: Option<PathBuf>,
+    /// Only these nodes; all of them if empty.
+    pub apache_nodes: Vec<i32>,
     /// The port is that of the first broker.
     pub start: StartOptions,
 }
@@ -91,7 +95,7 @@ impl LocalBrokers {
         }
         let folder = self.folder(name)?;
         let layout = Self::read_layout(&folder);
-        if let (None, None | Some(1)) = (&layout, options.brokers) {
+        if let (None, None | Some(1), None) = (&layout, options.brokers, &options.apache) {
             let mut start = options.start.clone();
             let rack = options.racks.first();
             start
@@ -130,7 +134,20 @@ impl LocalBrokers {
         let ports = options.start.port.map_or(Ports::Near, Ports::From);
         let brokers = options.brokers.unwrap_or(1);
         let settings = &options.start.settings;
-        let layout = ClusterLayout::new(what, brokers, &options.racks, settings, ports)?;
+        let apache = options.apache.as_deref();
+        let apache = apache
+            .map(|home| super::apache::home(what, home))
+            .transpose()?;
+        let mut layout = ClusterLayout::new(what, brokers, &options.racks, settings, ports)?;
+        let is_named = |id: i32| layout.nodes.iter().any(|node| node.id == id);
+        if let Some(id) = options.apache_nodes.iter().find(|id| !is_named(**id)) {
+            return Err(Fault::refused(what, format!("there will be no node {id}")));
+        }
+        for node in &mut layout.nodes {
+            let is_wanted =
+                options.apache_nodes.is_empty() || options.apache_nodes.contains(&node.id);
+            node.apache = apache.clone().filter(|_| is_wanted);
+        }
         fs::create_dir_all(folder)
             .and_then(|()| write_json(folder, CLUSTER_FILE, &layout))
             .map_err(|error| io_fault(what, folder, &error))?;
@@ -160,7 +177,11 @@ fn refuse_changes(what: &str, nodes: usize, options: &ClusterOptions) -> Result<
     let start = &options.start;
     let why = match options.brokers {
         Some(n) if n != nodes => format!("it has {nodes} brokers and not {n}"),
-        _ if start.port.is_some() || !start.settings.is_empty() || !options.racks.is_empty() => {
+        _ if start.port.is_some()
+            || !start.settings.is_empty()
+            || !options.racks.is_empty()
+            || options.apache.is_some() =>
+        {
             "its ports, racks and settings are in the files of its nodes".to_owned()
         }
         _ => return Ok(()),
@@ -183,12 +204,12 @@ async fn prepare(
     let (layout, program) = (layout.clone(), program.clone());
     let formatted = kafka_shared::task::spawn_blocking("local-format", move || {
         for node in &layout.nodes {
-            format_node(
-                &what,
-                &folder.join(format!("node-{}", node.id)),
-                &layout,
-                &program,
-            )?;
+            let own = folder.join(format!("node-{}", node.id));
+            let command = match &node.apache {
+                Some(home) => Ok(super::apache::command(home, Job::Format, &own)),
+                None => command(&program, Job::Format),
+            };
+            format_with(&what, &own, &layout, command)?;
         }
         Ok(())
     });
@@ -212,8 +233,17 @@ pub(crate) fn format_node(
     layout: &ClusterLayout,
     program: &Program,
 ) -> Result<(), Fault> {
+    format_with(what, folder, layout, command(program, Job::Format))
+}
+
+fn format_with(
+    what: &str,
+    folder: &Path,
+    layout: &ClusterLayout,
+    command: std::io::Result<std::process::Command>,
+) -> Result<(), Fault> {
     let failed = |why: String| Fault::new(FaultKind::Failed, what, why);
-    let mut command = command(program, Job::Format).map_err(|error| failed(error.to_string()))?;
+    let mut command = command.map_err(|error| failed(error.to_string()))?;
     command.args(layout.format_arguments(&folder.join(PROPERTIES_FILE)));
     let output = command.stdin(Stdio::null()).output();
     let output = output.map_err(|error| failed(format!("format a node: {error}")))?;

@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kafka_shared::config::properties::Properties;
 use kafka_shared::types::{random_uuid, uuid_to_base64};
@@ -43,6 +43,9 @@ pub(crate) struct NodeLayout {
     pub rack: Option<String>,
     /// Of its data folder, by which the first voters know it.
     pub directory_id: String,
+    /// The installation of Apache Kafka that runs it; `None`: a broker of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apache: Option<PathBuf>,
 }
 
 /// A whole cluster.
@@ -81,6 +84,7 @@ impl ClusterLayout {
                 controller_port: *controller_port,
                 rack: racks.next().cloned(),
                 directory_id: uuid_to_base64(random_uuid()),
+                apache: None,
             });
         Ok(Self {
             cluster_id: uuid_to_base64(random_uuid()),
@@ -158,7 +162,7 @@ impl ClusterLayout {
 
     /// The arguments that format the folders of the node with this file of properties.
     pub fn format_arguments(&self, properties: &Path) -> Vec<OsString> {
-        vec![
+        let mut arguments: Vec<OsString> = vec![
             "--config".into(),
             properties.into(),
             "--cluster-id".into(),
@@ -166,7 +170,14 @@ impl ClusterLayout {
             "--initial-controllers".into(),
             self.initial_controllers().into(),
             "--ignore-formatted".into(),
-        ]
+        ];
+        let n_apache = self.nodes.iter().filter(|n| n.apache.is_some()).count();
+        if (1..self.nodes.len()).contains(&n_apache) {
+            for feature in super::apache::FEATURES_OFF {
+                arguments.extend(["--feature".into(), feature.into()]);
+            }
+        }
+        arguments
     }
 }
 

@@ -86,7 +86,18 @@ impl LocalBrokers {
         let (port, settings, arguments) = site.arguments(&what, options)?;
         let folder = site.folder.clone();
         fs::create_dir_all(&folder).map_err(|error| io_fault(&what, &folder, &error))?;
-        let mut child = spawn(&what, &folder, arguments, &options.program)?;
+        let apache = site
+            .node
+            .as_ref()
+            .and_then(|(_, node)| node.apache.as_ref());
+        let (command, wait_ms) = match apache {
+            Some(home) => {
+                let command = super::apache::command(home, Job::Start, &folder);
+                (Ok(command), options.wait_ms.max(super::apache::WAIT_MS))
+            }
+            None => (command(&options.program, Job::Start), options.wait_ms),
+        };
+        let mut child = spawn(&what, &folder, arguments, command)?;
         let pid = i32::try_from(child.id()).unwrap_or(-1);
         let identity =
             ProcessIdentity::of(pid).ok_or_else(|| ended(&what, &folder, "it ended at once"))?;
@@ -100,7 +111,7 @@ impl LocalBrokers {
         write_json(&folder, STATE_FILE, &state)
             .map_err(|error| io_fault(&what, &folder, &error))?;
         site.state = Some(state);
-        wait_until_ready(&what, &folder, &mut child, port, options.wait_ms).await?;
+        wait_until_ready(&what, &folder, &mut child, port, wait_ms).await?;
         site.broker().ok_or_else(|| not_found(name))
     }
 }
@@ -117,7 +128,9 @@ impl Site {
             let port = choose_port(what, Some(node.port))?;
             choose_port(what, Some(node.controller_port))?;
             let properties = self.folder.join(PROPERTIES_FILE);
-            let arguments = vec!["--config".into(), properties.into()];
+            // Apache Kafka's script takes the file alone.
+            let option = node.apache.is_none().then(|| OsString::from("--config"));
+            let arguments = option.into_iter().chain([properties.into()]).collect();
             return Ok((port, Vec::new(), arguments));
         }
         let before = self.state.as_ref();
@@ -174,7 +187,7 @@ fn spawn(
     what: &str,
     folder: &Path,
     arguments: Vec<OsString>,
-    program: &Program,
+    command: std::io::Result<Command>,
 ) -> Result<Child, Fault> {
     let log_path = folder.join(LOG_FILE);
     let log = fs::File::options()
@@ -185,8 +198,8 @@ fn spawn(
     let second = log
         .try_clone()
         .map_err(|error| io_fault(what, &log_path, &error))?;
-    let mut command = command(program, Job::Start)
-        .map_err(|error| Fault::new(FaultKind::Failed, what, error.to_string()))?;
+    let mut command =
+        command.map_err(|error| Fault::new(FaultKind::Failed, what, error.to_string()))?;
     command.args(arguments);
     // A group of its own: an interrupt key in the terminal is not for the broker.
     command
@@ -292,7 +305,7 @@ pub(super) async fn brokers_seen_by(port: u16) -> Vec<i32> {
 /// A fault with the last lines of the broker's log.
 fn ended(what: &str, folder: &Path, why: &str) -> Fault {
     let log = folder.join(LOG_FILE);
-    let lines = tail(&log, LOG_LINES).unwrap_or_default();
+    let lines = tail(&log, LOG_LINES, "").unwrap_or_default();
     let mut why = why.to_owned();
     for line in &lines {
         why.push_str("\n  ");

@@ -187,14 +187,14 @@ fn the_end_of_a_long_log_is_read_without_the_rest() {
     let line = "x".repeat(1_000);
     let text: String = (0..5_000).map(|n| format!("{n} {line}\n")).collect();
     fs::write(&log, text).unwrap();
-    let lines = tail(&log, 3).unwrap();
+    let lines = tail(&log, 3, "").unwrap();
     let numbers: Vec<&str> = lines
         .iter()
         .filter_map(|line| line.split(' ').next())
         .collect();
     assert_eq!(numbers, ["4997", "4998", "4999"]);
     assert!(
-        tail(&log, usize::MAX).unwrap().len() < 1_100,
+        tail(&log, usize::MAX, "").unwrap().len() < 1_100,
         "only the end was read"
     );
 }

@@ -3,6 +3,7 @@
 mod brokers;
 mod changes;
 mod clusters;
+mod connect;
 mod groups;
 mod happenings;
 mod offsets;
@@ -19,6 +20,7 @@ mod wait;
 pub use brokers::{BrokerRow, BrokersJson, LocalJson, brokers};
 pub use changes::{DoneJson, LoadRow, MoveRow, MovesJson, PlanJson, moves};
 pub use clusters::{ClusterDoneJson, ClusterRow, ClusterTestJson, ClusterTestRow, ClustersJson};
+pub use connect::{ConnectChangeJson, ConnectorJson, ConnectorsJson, connector, connectors};
 pub use groups::{GroupJson, GroupRow, GroupsJson, LagRow, MemberRow, MissingPart, group, groups};
 pub use happenings::{ChangesJson, happening_line};
 pub use offsets::{OffsetRow, OffsetsJson};

@@ -30,6 +30,8 @@ pub enum Scope {
     Configs,
     Local,
     Clusters,
+    /// Kafka Connect.
+    Connectors,
     Start,
     /// Screens with more than one list.
     Panes,
@@ -103,6 +105,8 @@ pub enum Id {
     Later,
     Local,
     LocalLog,
+    RestartLocal,
+    RollingRestart,
     Mark,
     MayStop,
     Messages,
@@ -144,6 +148,9 @@ pub enum Id {
     Undo,
     Up,
     Connect,
+    Connectors,
+    RestartConnector,
+    StopConnector,
 }
 
 /// One row of the table.
@@ -273,6 +280,7 @@ pub const COMMANDS: &[Command] = &[
     command(Id::Quorum, Scope::Everywhere, "quorum", &[Char('6')], "the metadata quorum and feature levels").aliases(&["features"]),
     command(Id::Local, Scope::Everywhere, "local", &[Char('7')], "local brokers"),
     command(Id::Clusters, Scope::Everywhere, "clusters", &[Char('8')], "saved clusters").aliases(&["ctx"]),
+    command(Id::Connectors, Scope::Everywhere, "connectors", &[], "connectors of Kafka Connect").aliases(&["kc"]),
     command(Id::Cluster, Scope::Everywhere, "cluster", &[], "switch to a saved cluster").takes(Argument::Text),
     command(Id::Changes, Scope::Everywhere, "changes", &[Char('9')], "what happened since this cluster is looked at; text after it filters").aliases(&["feed"]).takes(Argument::Text),
     command(Id::Acls, Scope::Everywhere, "acls", &[], "ACL rules: who may do what; text after it filters").aliases(&["rules"]).takes(Argument::Text),
@@ -402,9 +410,16 @@ pub const COMMANDS: &[Command] = &[
     command(Id::StartLocal, Scope::Local, "start", &[Char('n')], "start a local broker, new or stopped").writes().hint("start"),
     command(Id::StopLocal, Scope::Local, "stop", &[Char('x')], "stop the marked brokers or the selected one").writes().hint("stop"),
     command(Id::KillLocal, Scope::Local, "kill", &[Char('K')], "kill -9 the marked brokers or the selected one").writes().hint("kill"),
+    command(Id::RestartLocal, Scope::Local, "restart", &[Char('r')], "stop the selected broker and start it again").writes().hint("restart"),
+    command(Id::RollingRestart, Scope::Local, "rolling-restart", &[Char('R')], "restart the nodes of the selected cluster one after the other, each when it may stop").writes().hint("rolling restart"),
     command(Id::Pause, Scope::Local, "pause", &[Char('p')], "hold the marked brokers or the selected one where they stand, or let them go on").writes().hint("pause"),
-    command(Id::LocalLog, Scope::Local, "log", &[Char('o')], "show the log of the selected broker").hint("log"),
+    command(Id::LocalLog, Scope::Local, "log", &[Char('o')], "show the log of the selected broker; text after it filters its lines").takes(Argument::Text).hint("log"),
     command(Id::Delete, Scope::Local, "delete", &[Char('D')], "delete a stopped broker or cluster with its data").writes().hint("delete"),
+
+    command(Id::RestartConnector, Scope::Connectors, "restart", &[Char('r')], "restart what has failed of the selected connector, or all of it").writes().hint("restart"),
+    command(Id::Pause, Scope::Connectors, "pause", &[Char('p')], "let the selected connector rest, or go on").writes().hint("pause"),
+    command(Id::StopConnector, Scope::Connectors, "stop", &[Char('x')], "end the tasks of the selected connector; its offsets stay").writes().hint("stop"),
+    command(Id::Delete, Scope::Connectors, "delete", &[Char('D')], "delete the selected connector").writes().hint("delete"),
 
     command(Id::Connect, Scope::Start, "connect", &[Char('c')], "connect to a cluster: host:port,…").takes(Argument::Text).hint("connect"),
     command(Id::StartLocal, Scope::Start, "start", &[Char('n')], "start a local broker and connect to it").writes().hint("start a broker"),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::cluster::{ConnectOptions, Interest, ReadMessages};
 use crate::clusters::{ClustersFile, Entry, Target};
+use crate::connect::{Change, Connector, Workers};
 use crate::local::{LocalBroker, Outcomes};
 use crate::model::{Fault, Message, ReadReport, Taken, Update};
 use crate::ops::execution::Run;
@@ -69,8 +70,13 @@ pub enum Answer {
     TailEnded(Option<Fault>),
     Local(Result<Vec<LocalBroker>, Fault>),
     LocalStarted(Result<Outcomes, Fault>),
+    /// What is being done now, in words; more will come.
+    LocalTold(String),
     /// Stopped, killed, paused, resumed or deleted, in words.
     LocalDone(Result<String, Fault>),
+    Connectors(Result<Vec<Connector>, Fault>),
+    /// A connector was changed, in words.
+    ConnectorChanged(Result<String, Fault>),
     Clusters(Result<ClustersFile, Fault>),
     /// Saved, tested or removed: what to say, and the clusters afterwards.
     ClusterDone(Result<(String, ClustersFile), Fault>),
@@ -107,14 +113,21 @@ pub enum LocalAction {
         /// Of a new cluster.
         brokers: Option<usize>,
         racks: Vec<String>,
+        /// The installation of Apache Kafka that runs a new one.
+        apache: Option<std::path::PathBuf>,
     },
+    /// Stopped and started again: brokers on their own, nodes, or a whole cluster.
+    Restart(String),
+    /// The nodes of a cluster, one after the other.
+    RollingRestart(String),
     Stop(Vec<String>),
     Kill(Vec<String>),
     Pause(Vec<String>),
     Resume(Vec<String>),
     /// A broker on its own, or a whole cluster.
     Delete(String),
-    Log(String),
+    /// The broker, and what its lines must hold.
+    Log(String, String),
 }
 
 /// What is to be done outside.
@@ -176,6 +189,17 @@ pub enum Effect {
     TailMessages {
         job: JobId,
         topic: String,
+    },
+    /// Tells the connectors, and again after a while, until it is cancelled.
+    WatchConnectors {
+        job: JobId,
+        workers: Box<Workers>,
+    },
+    ChangeConnector {
+        job: JobId,
+        workers: Box<Workers>,
+        name: String,
+        change: Change,
     },
     /// Tells the local brokers, and again whenever they are different, until it is cancelled.
     WatchLocal {

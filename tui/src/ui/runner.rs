@@ -7,6 +7,7 @@
 //! - Leaving a cluster ends its polling.
 
 mod attending;
+mod connectors;
 mod groups;
 mod saved;
 
@@ -23,7 +24,9 @@ use crate::cluster::{
     ClusterClient, ConnectOptions, Interest, PollIntervals, Poller, PollerHandle,
 };
 use crate::clusters::Target;
-use crate::local::{ClusterOptions, LocalBroker, LocalBrokers, Outcomes, StartOptions};
+use crate::local::{
+    ClusterOptions, LocalBroker, LocalBrokers, Outcomes, RollingOptions, StartOptions,
+};
 use crate::model::{Fault, FaultKind, Taken};
 use crate::ops::undo::{self, Journal};
 use crate::ops::{self, Plan, Verification};
@@ -43,6 +46,8 @@ const TAIL_PAUSE_MS: u64 = 50;
 
 /// How often the local brokers are looked at while they are on the screen.
 const LOCAL_MS: u64 = 1_000;
+/// Every so many looks their data is measured.
+const LOCAL_SIZES_EVERY: u64 = 5;
 /// How long a local broker may take to shut down.
 const STOP_WAIT_MS: u64 = 30_000;
 /// Lines of a log that are shown.
@@ -175,6 +180,21 @@ impl Runner {
                 });
             }
             Effect::TailMessages { job, topic } => self.tail(job, topic),
+            Effect::WatchConnectors { job, workers } => {
+                let watch = connectors::watch(job, *workers, self.events.clone());
+                self.spawn(job, "ui-connectors", watch);
+            }
+            Effect::ChangeConnector {
+                job,
+                workers,
+                name,
+                change,
+            } => {
+                let changed = connectors::change(*workers, name, change);
+                self.spawn(job, "ui-connector", changed);
+                // What was sent is followed to its answer.
+                self.jobs.remove(&job);
+            }
             Effect::WatchLocal { job } => self.watch_local(job),
             Effect::Local { job, action } => self.local(job, action),
             Effect::Cancel(job) => {
@@ -283,8 +303,11 @@ impl Runner {
         let events = self.events.clone();
         let watch = async move {
             let mut before = None;
-            loop {
-                let brokers = listed().await;
+            // Sizes are measured more rarely than processes are looked at.
+            let mut sizes: HashMap<String, Option<u64>> = HashMap::new();
+            for look in 0_u64.. {
+                let brokers = listed(look % LOCAL_SIZES_EVERY == 0).await;
+                let brokers = brokers.map(|brokers| with_sizes(brokers, &mut sizes));
                 if let Err(fault) = brokers {
                     return Answer::Local(Err(fault));
                 }
@@ -300,12 +323,14 @@ impl Runner {
                 before = now;
                 tokio::time::sleep(Duration::from_millis(LOCAL_MS)).await;
             }
+            Answer::Local(Ok(Vec::new()))
         };
         self.spawn(job, "ui-local-watch", watch);
     }
 
     fn local(&mut self, job: JobId, action: LocalAction) {
-        self.spawn(job, "ui-local", local(action));
+        let events = self.events.clone();
+        self.spawn(job, "ui-local", local(action, job, events));
         // What was begun with a process is brought to its end.
         self.jobs.remove(&job);
     }
@@ -335,8 +360,28 @@ fn no_cluster() -> Fault {
     Fault::refused("read messages", "a recording holds none")
 }
 
-async fn listed() -> Result<Vec<LocalBroker>, Fault> {
-    let listed = task::spawn_blocking("ui-local-list", || LocalBrokers::of_user()?.list());
+/// Keeps the sizes that were measured, and fills in those that were not.
+fn with_sizes(
+    mut brokers: Vec<LocalBroker>,
+    sizes: &mut HashMap<String, Option<u64>>,
+) -> Vec<LocalBroker> {
+    for broker in &mut brokers {
+        match broker.data_bytes {
+            Some(_) => drop(sizes.insert(broker.name.clone(), broker.data_bytes)),
+            None => broker.data_bytes = sizes.get(&broker.name).copied().flatten(),
+        }
+    }
+    brokers
+}
+
+async fn listed(with_sizes: bool) -> Result<Vec<LocalBroker>, Fault> {
+    let listed = task::spawn_blocking("ui-local-list", move || {
+        let brokers = LocalBrokers::of_user()?.list()?;
+        Ok(match with_sizes {
+            true => LocalBrokers::measured(brokers),
+            false => brokers,
+        })
+    });
     listed
         .await
         .unwrap_or_else(|_| Err(broken("list the local brokers")))
@@ -346,7 +391,7 @@ fn broken(what: &str) -> Fault {
     Fault::new(FaultKind::Failed, what, "the task broke: see the log")
 }
 
-async fn local(action: LocalAction) -> Answer {
+async fn local(action: LocalAction, job: JobId, events: mpsc::Sender<Event>) -> Answer {
     let brokers = match LocalBrokers::of_user() {
         Ok(brokers) => brokers,
         Err(fault) => return Answer::LocalDone(Err(fault)),
@@ -356,13 +401,48 @@ async fn local(action: LocalAction) -> Answer {
             name,
             brokers: n_brokers,
             racks,
+            apache,
         } => {
             let options = ClusterOptions {
                 brokers: n_brokers,
                 racks,
+                apache,
+                apache_nodes: Vec::new(),
                 start: StartOptions::default(),
             };
             Answer::LocalStarted(brokers.start_all(&name, &options).await)
+        }
+        LocalAction::Restart(name) => {
+            let members = match brokers.members(&name) {
+                Ok(members) => members,
+                Err(fault) => return Answer::LocalDone(Err(fault)),
+            };
+            let stops = members.iter().map(|name| brokers.stop(name, STOP_WAIT_MS));
+            let stopped = futures_util::future::join_all(stops).await;
+            match Outcomes::of(members.clone().into_iter().zip(stopped)).all() {
+                Ok(_) => {
+                    let options = ClusterOptions::default();
+                    Answer::LocalStarted(brokers.start_all(&name, &options).await)
+                }
+                Err(fault) => Answer::LocalDone(Err(fault)),
+            }
+        }
+        LocalAction::RollingRestart(name) => {
+            let options = RollingOptions {
+                stop_ms: STOP_WAIT_MS,
+                ..RollingOptions::default()
+            };
+            // A line that nobody had time for is followed by the next.
+            let tell = |text: String| {
+                let answer = Answer::LocalTold(text);
+                let _ = events.try_send(Event::Answer { job, answer });
+            };
+            let restarted = brokers.rolling_restart(&name, &options, tell).await;
+            Answer::LocalDone(
+                restarted.map(|all| {
+                    format!("{name}: {} were restarted, one after the other", all.len())
+                }),
+            )
         }
         LocalAction::Stop(names) => {
             // Together: the last nodes of a cluster have no quorum to leave in order.
@@ -390,10 +470,10 @@ async fn local(action: LocalAction) -> Answer {
             let result = deleted.await;
             Answer::LocalDone(result.unwrap_or_else(|_| Err(broken("delete a local broker"))))
         }
-        LocalAction::Log(name) => {
+        LocalAction::Log(name, part) => {
             let read = task::spawn_blocking("ui-local-log", move || {
                 brokers
-                    .log_tail(&name, LOG_LINES)
+                    .log_tail(&name, LOG_LINES, &part)
                     .map(|lines| (name, lines))
             });
             let result = read.await;

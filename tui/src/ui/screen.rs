@@ -40,12 +40,16 @@ pub enum Place {
     Configs(ConfigResource),
     Local,
     Clusters,
+    Connectors,
 }
 
 impl Place {
     /// Whether it is about a cluster, so that there is nothing to see without one.
     pub fn needs_cluster(&self) -> bool {
-        !matches!(self, Self::Start | Self::Local | Self::Clusters)
+        !matches!(
+            self,
+            Self::Start | Self::Local | Self::Clusters | Self::Connectors
+        )
     }
 }
 

@@ -7,6 +7,7 @@ mod cells;
 mod changes;
 mod clusters;
 mod configs;
+mod connectors;
 mod forms;
 mod group;
 mod groups;
@@ -51,6 +52,7 @@ pub fn open(place: Place, _cx: &Cx<'_>) -> Box<dyn Screen> {
         Place::Quotas => Box::new(security::quotas::Quotas::new()),
         Place::Transactions => Box::new(transactions::TransactionsScreen::new()),
         Place::Configs(resource) => Box::new(configs::ConfigsScreen::new(resource)),
+        Place::Connectors => Box::new(connectors::Connectors::new()),
         Place::Clusters => Box::new(clusters::Clusters::new()),
         Place::Local => Box::new(local::Local::new()),
     }

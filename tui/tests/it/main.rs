@@ -3,6 +3,7 @@
 
 mod asking;
 mod cluster;
+mod connectors;
 mod groups;
 mod local_cluster;
 mod messages;

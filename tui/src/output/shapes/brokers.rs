@@ -129,7 +129,10 @@ impl Printable for LocalJson {
         if self.brokers.is_empty() {
             return "there is no local broker; `kafka-tui local start` makes one\n".to_owned();
         }
-        let mut table = Table::new(&["NAME", "STATE", ">PID", "ADDRESS", "RACK", "FOLDER"]);
+        let columns = [
+            "NAME", "STATE", ">PID", "ADDRESS", "RACK", ">DATA", "KIND", "FOLDER",
+        ];
+        let mut table = Table::new(&columns);
         for broker in &self.brokers {
             table.row([
                 broker.name.clone(),
@@ -137,6 +140,15 @@ impl Printable for LocalJson {
                 or_dash(broker.pid),
                 broker.address(),
                 or_dash(broker.rack.as_deref()),
+                or_dash(
+                    broker
+                        .data_bytes
+                        .map(|n| bytes_text(i64::try_from(n).unwrap_or(i64::MAX))),
+                ),
+                match &broker.apache {
+                    Some(_) => "apache".to_owned(),
+                    None => "own".to_owned(),
+                },
                 broker.folder.display().to_string(),
             ]);
         }

@@ -108,6 +108,7 @@ impl App {
             Id::Diff => time_travel::diff(&self.world, argument),
             Id::Local => vec![Step::Go(Place::Local)],
             Id::Clusters => vec![Step::Go(Place::Clusters)],
+            Id::Connectors => vec![Step::Go(Place::Connectors)],
             Id::Cluster => {
                 let wanted = Step::Run(Id::EnterCluster, argument.to_owned());
                 let wanted = Some(wanted).filter(|_| !argument.is_empty());

@@ -81,6 +81,26 @@ const COLUMNS: &[Column<LocalBroker>] = &[
             cells::dim(text.get(..19).map_or(text.clone(), str::to_owned), cx)
         },
     ),
+    Column::number(
+        "DATA",
+        9,
+        1,
+        |row, _| Key::int(row.data_bytes.and_then(|n| i64::try_from(n).ok())),
+        |row, cx| {
+            let bytes = row.data_bytes.and_then(|n| i64::try_from(n).ok());
+            cells::bytes(bytes, cx)
+        },
+    ),
+    Column::text(
+        "KIND",
+        6,
+        2,
+        |row, _| Key::Int(i64::from(row.apache.is_some())),
+        |row, cx| match row.apache {
+            Some(_) => cells::plain("apache", cx),
+            None => cells::dim("own", cx),
+        },
+    ),
     Column::wide(
         "FOLDER",
         20,
@@ -136,6 +156,7 @@ impl Local {
                 name,
                 brokers: None,
                 racks: Vec::new(),
+                apache: None,
             }),
             ("", None) => {
                 return vec![Step::Dialog(Box::new(new_broker_form(&self.free_name())))];
@@ -232,17 +253,22 @@ pub(super) fn addresses<'a>(brokers: impl IntoIterator<Item = &'a LocalBroker>) 
     addresses.join(",")
 }
 
-/// `NAME [BROKERS [RACK,…]]`.
+/// `NAME [BROKERS [RACK,…|- [FOLDER]]]`; the folder may hold blanks.
 fn parse_start(argument: &str) -> Result<LocalAction, String> {
-    let mut words = argument.split_whitespace();
+    let mut words = argument.splitn(4, ' ');
     let name = words.next().unwrap_or_default().to_owned();
     let brokers = words.next().map(parse_brokers).transpose()?;
     let racks = words.next().unwrap_or_default().split(',');
-    let racks = racks.filter(|rack| !rack.is_empty());
+    let racks = racks.filter(|rack| !matches!(*rack, "" | "-"));
+    let apache = words
+        .next()
+        .map(str::trim)
+        .filter(|folder| !folder.is_empty());
     Ok(LocalAction::Start {
         name,
         brokers,
         racks: racks.map(str::to_owned).collect(),
+        apache: apache.map(std::path::PathBuf::from),
     })
 }
 
@@ -257,6 +283,11 @@ fn new_broker_form(name: &str) -> Form {
         Field::text("name", name, note),
         Field::text("brokers", "1", "3 or more make a cluster that bears a loss"),
         Field::text("racks", "", "a,b,c: dealt out in turn; may stay empty"),
+        Field::text(
+            "Apache",
+            "",
+            "the folder of an Apache Kafka that runs them; empty: this program",
+        ),
     ];
     Form::new("start new local brokers", fields, |values, _| {
         let (name, brokers) = (values.get(0), values.get(1));
@@ -271,7 +302,9 @@ fn new_broker_form(name: &str) -> Form {
         }
         let brokers = parse_brokers(brokers).map_err(|why| Wrong::new(1, why))?;
         let racks: String = values.get(2).split_whitespace().collect();
-        let argument = format!("{name} {brokers} {racks}");
+        let apache = values.get(3).trim();
+        let racks: &str = if racks.is_empty() { "-" } else { &racks };
+        let argument = format!("{name} {brokers} {racks} {apache}");
         Ok(vec![
             Step::Close,
             Step::Run(Id::StartLocal, argument.trim().to_owned()),
@@ -331,6 +364,16 @@ impl Screen for Local {
             }
             return Vec::new();
         }
+        if let Some(Answer::LocalTold(_)) = answer {
+            // It goes on: what is being done now stands in the title.
+            if let (Some((ours, what)), true) = (&mut self.doing, answer.is_some())
+                && *ours == job
+                && let Some(Answer::LocalTold(text)) = answer.take()
+            {
+                *what = text;
+            }
+            return Vec::new();
+        }
         if self.doing.as_ref().is_some_and(|(ours, _)| *ours == job) {
             return self.on_done(answer.take(), cx);
         }
@@ -340,7 +383,14 @@ impl Screen for Local {
     fn refusal(&self, command: Id, _cx: &Cx<'_>) -> Option<String> {
         let is_ours = matches!(
             command,
-            Id::StartLocal | Id::StopLocal | Id::KillLocal | Id::Pause | Id::LocalLog | Id::Delete
+            Id::StartLocal
+                | Id::StopLocal
+                | Id::KillLocal
+                | Id::RestartLocal
+                | Id::RollingRestart
+                | Id::Pause
+                | Id::LocalLog
+                | Id::Delete
         );
         if !is_ours {
             return None;
@@ -357,6 +407,9 @@ impl Screen for Local {
         match command {
             Id::StopLocal | Id::KillLocal | Id::Pause if self.chosen(is_there).is_empty() => {
                 Some("it does not run".to_owned())
+            }
+            Id::RollingRestart if row.cluster.is_none() => {
+                Some("a broker on its own has nobody who serves meanwhile".to_owned())
             }
             Id::Delete => {
                 let of = |other: &&LocalBroker| {
@@ -408,9 +461,17 @@ impl Screen for Local {
                     self.act(LocalAction::Pause(running), what, cx)
                 }
             }
+            Id::RestartLocal => {
+                let what = format!("restarting {name} …");
+                self.act(LocalAction::Restart(name), what, cx)
+            }
+            Id::RollingRestart => {
+                let what = format!("restarting {whole} node by node …");
+                self.act(LocalAction::RollingRestart(whole), what, cx)
+            }
             Id::LocalLog => {
                 let what = format!("reading the log of {name} …");
-                self.act(LocalAction::Log(name), what, cx)
+                self.act(LocalAction::Log(name, argument.to_owned()), what, cx)
             }
             Id::Delete if argument == whole => {
                 let what = format!("deleting {whole} …");

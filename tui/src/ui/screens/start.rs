@@ -69,6 +69,7 @@ impl Screen for Start {
                     name: DEFAULT_NAME.to_owned(),
                     brokers: None,
                     racks: Vec::new(),
+                    apache: None,
                 };
                 Some(vec![Step::Effect(Effect::Local { job, action })])
             }

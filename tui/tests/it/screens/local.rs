@@ -110,3 +110,74 @@ fn three_nodes_are_a_cluster_that_shows_the_loss_of_one_and_its_return() -> anyh
     terminal.wait_while("fenced")?;
     Ok(())
 }
+
+#[test]
+fn nodes_are_restarted_one_after_the_other_while_the_others_serve() -> anyhow::Result<()> {
+    let _ports = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir()?;
+    let state = folder.path().to_str().context("a path in UTF-8")?;
+    let _nodes = Nodes(state);
+    let local = |args: &[&str]| -> anyhow::Result<String> {
+        let mut command = std::process::Command::new(program());
+        command.args(["--output", "json", "local"]).args(args);
+        let output = command.env("XDG_STATE_HOME", state).output()?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(output.status.success(), "{args:?}: {errors}");
+        Ok(String::from_utf8(output.stdout)?)
+    };
+    local(&["start", "trio", "--brokers", "3"])?;
+    let processes = || -> anyhow::Result<Vec<i64>> {
+        let status: serde_json::Value = serde_json::from_str(&local(&["status", "trio"])?)?;
+        let brokers = status["brokers"].as_array().context("a list")?;
+        Ok(brokers
+            .iter()
+            .filter_map(|broker| broker["pid"].as_i64())
+            .collect())
+    };
+    let before = processes()?;
+    assert_eq!(before.len(), 3);
+    let variables = [("XDG_STATE_HOME", state)];
+    let args = ["--open", "local"];
+    let mut terminal = Terminal::start(program(), &args, &variables, WIDE)?;
+    terminal.wait_for("trio/3")?;
+    // What the data takes is measured.
+    terminal.wait_until("sizes", |terminal| {
+        terminal
+            .row("trio/1")
+            .is_some_and(|row| row.join(" ").contains("KiB"))
+    })?;
+    terminal.keys("R")?;
+    for at in ["(1 of 3)", "(2 of 3)", "(3 of 3)"] {
+        terminal.wait_for(at)?;
+    }
+    terminal.wait_for("trio: 3 were restarted, one after the other")?;
+    let after = processes()?;
+    assert_eq!(after.len(), 3);
+    assert!(
+        after.iter().all(|pid| !before.contains(pid)),
+        "{before:?} {after:?}"
+    );
+    // A log's lines, of those that say something.
+    terminal.keys(": l o g space r e a d y enter")?;
+    terminal.wait_for("log of trio/1")?;
+    terminal.keys("esc ctrl-c")?;
+    assert!(terminal.wait_for_end()?.success());
+    let lines = local(&["logs", "trio/1", "--filter", "READY"])?;
+    assert!(!lines.is_empty());
+    assert!(
+        lines
+            .lines()
+            .all(|line| line.to_lowercase().contains("ready")),
+        "{lines}"
+    );
+    assert_eq!(local(&["logs", "trio/1", "--filter", "no such text"])?, "");
+    local(&["kill", "trio/2"])?;
+    let refused = local(&["rolling-restart", "trio"]).unwrap_err();
+    assert!(
+        refused.to_string().contains("trio/2 is stopped"),
+        "{refused}"
+    );
+    local(&["restart", "trio"])?;
+    assert_eq!(processes()?.len(), 3);
+    Ok(())
+}

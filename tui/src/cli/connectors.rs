@@ -1,0 +1,303 @@
+//! `connect`: the connectors of Kafka Connect.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::clusters::{Level, connect_confirmation};
+use crate::connect::{Change, Workers};
+use crate::model::{Fault, FaultKind};
+use crate::output::{self, ConnectChangeJson};
+
+use super::{ChangeArgs, GlobalArgs, Io, key_value};
+
+/// Which workers, and what is wanted of them.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ConnectArgs {
+    /// A worker's REST interface, http://host:8083; may be given more than once. The saved cluster's
+    /// if absent
+    #[arg(long = "url", value_name = "URL", global = true)]
+    pub urls: Vec<String>,
+    /// The user of the REST interface and where the password is: user:env:NAME
+    #[arg(long, value_name = "USER:WHERE", global = true)]
+    pub login: Option<String>,
+    #[command(subcommand)]
+    pub command: ConnectCommand,
+}
+
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum ConnectCommand {
+    /// List the connectors with their state and tasks
+    ///
+    /// With --check it exits with 8 when one of them or of their tasks has failed.
+    List {
+        #[arg(long)]
+        check: bool,
+    },
+    /// Show one connector with its tasks, their errors and its configuration
+    Describe { name: String },
+    /// Restart a connector with its tasks
+    Restart {
+        name: String,
+        /// Only what has failed
+        #[arg(long)]
+        failed: bool,
+        /// Only this task
+        #[arg(long, value_name = "ID", conflicts_with = "failed")]
+        task: Option<i32>,
+    },
+    /// Let a connector rest; its tasks keep what they have
+    Pause {
+        name: String,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Let a connector go on
+    Resume { name: String },
+    /// End the tasks of a connector; it and its offsets stay
+    Stop {
+        name: String,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Make a connector, or change its configuration; the worker checks it first
+    Config {
+        name: String,
+        /// Sets a value; may be given more than once
+        #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+        set: Vec<(String, String)>,
+        /// Takes a key out
+        #[arg(long = "unset", value_name = "KEY")]
+        unset: Vec<String>,
+        /// A JSON object with values to set, as Connect's REST interface takes it
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Delete a connector; what it has written stays
+    Delete {
+        name: String,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+}
+
+/// How careful one has to be.
+struct Care {
+    level: Level,
+    cluster: Option<String>,
+}
+
+pub(super) async fn run(
+    global: &GlobalArgs,
+    args: ConnectArgs,
+    io: &mut Io<'_>,
+) -> Result<u8, Fault> {
+    let (workers, care) = workers(global, &args)?;
+    match args.command {
+        ConnectCommand::List { check } => {
+            let list = output::connectors(workers.connectors().await?);
+            let has_failed = list.connectors.iter().any(|c| c.connector.has_failed());
+            io.print(global.output, &list);
+            Ok(if check && has_failed {
+                output::EXIT_NO
+            } else {
+                0
+            })
+        }
+        ConnectCommand::Describe { name } => {
+            let all = workers.connectors().await?;
+            let found = all.into_iter().find(|connector| connector.name == name);
+            let found = found.ok_or_else(|| {
+                let why = format!("connector \"{name}\" does not exist");
+                Fault::not_found("describe a connector", why)
+                    .with_hint("`kafka-tui connect list` shows their names")
+            })?;
+            io.print(global.output, &output::connector(found));
+            Ok(0)
+        }
+        ConnectCommand::Restart { name, failed, task } => {
+            let restart = match task {
+                Some(task) => Change::RestartTask(task),
+                None => Change::Restart {
+                    failed_only: failed,
+                },
+            };
+            make(
+                global,
+                &workers,
+                &care,
+                name,
+                restart,
+                ChangeArgs::default(),
+                io,
+            )
+            .await
+        }
+        ConnectCommand::Pause { name, change } => {
+            make(global, &workers, &care, name, Change::Pause, change, io).await
+        }
+        ConnectCommand::Resume { name } => {
+            let change = ChangeArgs::default();
+            make(global, &workers, &care, name, Change::Resume, change, io).await
+        }
+        ConnectCommand::Stop { name, change } => {
+            make(global, &workers, &care, name, Change::Stop, change, io).await
+        }
+        ConnectCommand::Delete { name, change } => {
+            make(global, &workers, &care, name, Change::Delete, change, io).await
+        }
+        ConnectCommand::Config {
+            name,
+            mut set,
+            unset,
+            file,
+            change,
+        } => {
+            if let Some(file) = &file {
+                let mut all: Vec<(String, String)> = read_config(file)?.into_iter().collect();
+                all.append(&mut set);
+                set = all;
+            }
+            if set.is_empty() && unset.is_empty() {
+                let what = format!("configure the connector \"{name}\"");
+                return Err(Fault::refused(what, "no change is named")
+                    .with_hint("--set KEY=VALUE, --unset KEY or --file FILE"));
+            }
+            configure(global, &workers, &care, name, (&set, &unset), change, io).await
+        }
+    }
+}
+
+fn workers(global: &GlobalArgs, args: &ConnectArgs) -> Result<(Workers, Care), Fault> {
+    let target = global.target()?.unwrap_or_default();
+    let target = global.with_rights(target);
+    // On the command line a reference needs no dollar and braces, which shells take for theirs.
+    let login = args.login.as_ref().map(|text| match text.split_once(':') {
+        Some((user, place)) => format!("{user}:${{{place}}}"),
+        None => text.clone(),
+    });
+    let care = Care {
+        level: target.level,
+        cluster: target.name.clone(),
+    };
+    Ok((target.workers(&args.urls, login.as_deref())?, care))
+}
+
+fn read_config(file: &std::path::Path) -> Result<BTreeMap<String, String>, Fault> {
+    let what = "read a connector's configuration";
+    let failed = |why: String| Fault::refused(what, format!("{}: {why}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        let kind = match error.kind() {
+            std::io::ErrorKind::NotFound => FaultKind::NotFound,
+            _ => FaultKind::Failed,
+        };
+        Fault::new(kind, what, format!("{}: {error}", file.display()))
+    })?;
+    let document: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
+    // As it is posted, with name and config, or the configuration alone.
+    let config = document.get("config").filter(|config| config.is_object());
+    let object = config.unwrap_or(&document).as_object();
+    let object = object.ok_or_else(|| failed("it is no JSON object".to_owned()))?;
+    let text = |value: &serde_json::Value| match value {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    Ok(object
+        .iter()
+        .map(|(key, value)| (key.clone(), text(value)))
+        .collect())
+}
+
+async fn configure(
+    global: &GlobalArgs,
+    workers: &Workers,
+    care: &Care,
+    name: String,
+    (set, unset): (&[(String, String)], &[String]),
+    change: ChangeArgs,
+    io: &mut Io<'_>,
+) -> Result<u8, Fault> {
+    let (diff, config) = workers.edited(&name, set, unset).await?;
+    let mut with_name = config.clone();
+    with_name
+        .entry("name".to_owned())
+        .or_insert_with(|| name.clone());
+    let problems = workers.validate(&with_name).await?;
+    if !problems.is_empty() || change.dry_run || diff.is_empty() {
+        let is_good = problems.is_empty();
+        io.print(
+            global.output,
+            &ConnectChangeJson {
+                connector: name,
+                change: "configured",
+                diff,
+                problems,
+                is_done: false,
+            },
+        );
+        return Ok(if is_good { 0 } else { 4 });
+    }
+    confirm(care, &name, &Change::SetConfig(config.clone()), change, io)?;
+    workers.change(&name, &Change::SetConfig(config)).await?;
+    io.print(
+        global.output,
+        &ConnectChangeJson {
+            connector: name,
+            change: "configured",
+            diff,
+            problems,
+            is_done: true,
+        },
+    );
+    Ok(0)
+}
+
+async fn make(
+    global: &GlobalArgs,
+    workers: &Workers,
+    care: &Care,
+    name: String,
+    what: Change,
+    change: ChangeArgs,
+    io: &mut Io<'_>,
+) -> Result<u8, Fault> {
+    if !change.dry_run {
+        confirm(care, &name, &what, change, io)?;
+        workers.change(&name, &what).await?;
+    }
+    io.print(
+        global.output,
+        &ConnectChangeJson {
+            connector: name,
+            change: what.done(),
+            diff: Vec::new(),
+            problems: Vec::new(),
+            is_done: !change.dry_run,
+        },
+    );
+    Ok(0)
+}
+
+/// What is to be typed, as for any other action: the connector's name before it is deleted, the
+/// cluster's where danger is high.
+fn confirm(
+    care: &Care,
+    name: &str,
+    what: &Change,
+    change: ChangeArgs,
+    io: &mut Io<'_>,
+) -> Result<(), Fault> {
+    let typed = connect_confirmation(what, name, care.level, care.cluster.as_deref());
+    let Some(typed) = typed.filter(|_| !change.yes) else {
+        return Ok(());
+    };
+    let title = format!("{} will be {}", name, what.done());
+    match (io.ask)(&format!("{title}\nType {typed} to go on: ")) {
+        Some(answer) if answer.trim() == typed => Ok(()),
+        Some(_) => Err(Fault::refused(title, "it was not confirmed")),
+        None => Err(Fault::refused(title, "nobody can be asked to confirm it")
+            .with_hint("use --yes to go on without a question")),
+    }
+}

@@ -1,0 +1,40 @@
+//! `docs`: the reference, to a folder or to stdout.
+
+use std::path::PathBuf;
+
+use clap::CommandFactory as _;
+
+use crate::docs;
+use crate::model::{Fault, FaultKind};
+
+use super::{Cli, Io};
+
+/// Where it is written.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DocsArgs {
+    /// A file for each page in this folder, which is made if need be; stdout if absent
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &DocsArgs, io: &mut Io<'_>) -> Result<u8, Fault> {
+    let pages = docs::pages(&Cli::command());
+    let Some(folder) = &args.out else {
+        for page in &pages {
+            io.write(&page.text);
+            io.write("\n");
+        }
+        return Ok(0);
+    };
+    let failed = |path: &std::path::Path, error: std::io::Error| {
+        let why = format!("{}: {error}", path.display());
+        Fault::new(FaultKind::Failed, "write the reference", why)
+    };
+    std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+    for page in &pages {
+        let path = folder.join(page.file);
+        std::fs::write(&path, &page.text).map_err(|error| failed(&path, error))?;
+        io.write(&format!("{}\n", path.display()));
+    }
+    Ok(0)
+}

@@ -1,0 +1,264 @@
+//! The reference that `kafka-tui docs` writes: keys and commands of every screen, the command line,
+//! the configuration file. Made from what the program itself goes by, so that it can't fall behind.
+
+mod configuration;
+
+use std::fmt::Write as _;
+
+use crate::ui::command::{Argument, COMMANDS, Command, Scope};
+
+/// One page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Of the file, when it is written to a folder.
+    pub file: &'static str,
+    /// Markdown.
+    pub text: String,
+}
+
+/// A screen, or what all of them have.
+struct Part {
+    scope: Scope,
+    title: &'static str,
+    /// In `screenshots/`.
+    picture: Option<&'static str>,
+}
+
+const fn part(scope: Scope, title: &'static str, picture: Option<&'static str>) -> Part {
+    Part {
+        scope,
+        title,
+        picture,
+    }
+}
+
+/// In the order in which they are met. A scope that is not here stands at the end by its own name.
+const PARTS: &[Part] = &[
+    part(Scope::Everywhere, "Everywhere", Some("help.png")),
+    part(Scope::List, "Every list", None),
+    part(Scope::Panes, "Screens with more than one list", None),
+    part(Scope::Start, "Without a cluster", None),
+    part(Scope::Overview, "Overview", Some("overview.png")),
+    part(Scope::Brokers, "Brokers", None),
+    part(Scope::Broker, "One broker", None),
+    part(Scope::Topics, "Topics", Some("topics.png")),
+    part(Scope::Topic, "One topic", Some("topic.png")),
+    part(Scope::Groups, "Groups", Some("groups.png")),
+    part(Scope::Group, "One group", None),
+    part(Scope::Messages, "Messages", None),
+    part(Scope::Configs, "Settings", None),
+    part(Scope::Reassign, "A reassignment that is planned", None),
+    part(Scope::Reassignments, "Running reassignments", None),
+    part(Scope::Quorum, "The quorum", None),
+    part(Scope::Changes, "Changes", None),
+    part(Scope::Local, "Local brokers", None),
+    part(Scope::Clusters, "Saved clusters", None),
+];
+
+/// All pages; `command` is the program's command line.
+pub fn pages(command: &clap::Command) -> Vec<Page> {
+    let mut pages = vec![
+        Page {
+            file: "keys.md",
+            text: keys(),
+        },
+        Page {
+            file: "commands.md",
+            text: commands(command),
+        },
+        Page {
+            file: "configuration.md",
+            text: configuration::page(),
+        },
+    ];
+    let mut index = "# kafka-tui\n\n".to_owned();
+    for page in &pages {
+        let title = page.text.lines().next().unwrap_or_default();
+        let title = title.trim_start_matches("# ");
+        let _ = writeln!(index, "- [{title}]({})", page.file);
+    }
+    index.push_str("\nPictures of the screens, in `screenshots/`:\n\n");
+    for part in PARTS {
+        if let Some(picture) = part.picture {
+            let _ = writeln!(index, "- {}: `{picture}`", part.title);
+        }
+    }
+    pages.insert(
+        0,
+        Page {
+            file: "README.md",
+            text: index,
+        },
+    );
+    pages
+}
+
+/// A cell of a table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+/// A text between backticks; one that holds a backtick gets two around it.
+fn code(text: &str) -> String {
+    match text.contains('`') {
+        true => format!("`` {} ``", cell(text)),
+        false => format!("`{}`", cell(text)),
+    }
+}
+
+fn keys() -> String {
+    let mut text = "# Keys and commands of the screens\n\nA command is typed after `:`; what it \
+                    takes stands in capitals. ✎ changes something, and is refused with \
+                    `--read-only`.\n"
+        .to_owned();
+    for part in PARTS {
+        scope(&mut text, part.scope, part.title, part.picture);
+    }
+    let mut others: Vec<Scope> = Vec::new();
+    for command in COMMANDS {
+        let is_known = PARTS.iter().any(|part| part.scope == command.scope);
+        if !is_known && !others.contains(&command.scope) {
+            others.push(command.scope);
+        }
+    }
+    for other in others {
+        scope(&mut text, other, &format!("{other:?}"), None);
+    }
+    text
+}
+
+fn scope(text: &mut String, scope: Scope, title: &str, picture: Option<&str>) {
+    let mut commands = COMMANDS.iter().filter(|c| c.scope == scope).peekable();
+    if commands.peek().is_none() {
+        return;
+    }
+    let _ = writeln!(text, "\n## {title}\n");
+    if let Some(picture) = picture {
+        let _ = writeln!(text, "![{title}](../screenshots/{picture})\n");
+    }
+    text.push_str("| key | command | |\n| --- | --- | --- |\n");
+    for command in commands {
+        let keys: Vec<String> = command.keys.iter().map(|key| code(&key.label())).collect();
+        let sign = if command.writes { "✎ " } else { "" };
+        let _ = writeln!(
+            text,
+            "| {} | {} | {sign}{} |",
+            keys.join(" "),
+            named(command),
+            cell(command.doc)
+        );
+    }
+}
+
+/// How a command is typed, with its other names.
+fn named(command: &Command) -> String {
+    if command.name.is_empty() {
+        return String::new();
+    }
+    let argument = match command.argument {
+        Argument::None => "",
+        Argument::Topic => " TOPIC",
+        Argument::Group => " GROUP",
+        Argument::Broker => " BROKER",
+        #[allow(unreachable_patterns, reason = "arguments of other kinds are texts")]
+        _ => " TEXT",
+    };
+    let mut text = code(&format!(":{}{argument}", command.name));
+    for alias in command.aliases {
+        let _ = write!(text, " {}", code(&format!(":{alias}")));
+    }
+    text
+}
+
+fn commands(program: &clap::Command) -> String {
+    let mut program = program.clone();
+    program.build();
+    let mut text = "# Commands\n\nEvery command takes the options of the program too; \
+                    `--output json` prints one JSON document whose fields stay.\n"
+        .to_owned();
+    command(&mut text, &program, 2, true);
+    text
+}
+
+fn command(text: &mut String, of: &clap::Command, depth: usize, is_program: bool) {
+    let name = of.get_bin_name().unwrap_or_else(|| of.get_name());
+    let _ = writeln!(text, "\n{} {}\n", "#".repeat(depth.min(5)), code(name));
+    let about = of.get_long_about().or_else(|| of.get_about());
+    if let Some(about) = about {
+        let _ = writeln!(text, "{about}\n");
+    }
+    let is_shown = |arg: &&clap::Arg| {
+        let is_help = matches!(arg.get_id().as_str(), "help" | "version");
+        !arg.is_hide_set() && !is_help && (is_program || !arg.is_global_set())
+    };
+    let mut args = of.get_arguments().filter(is_shown).peekable();
+    if args.peek().is_some() {
+        text.push_str("| | |\n| --- | --- |\n");
+        for arg in args {
+            let help = arg.get_long_help().or_else(|| arg.get_help());
+            let help = help.map(ToString::to_string).unwrap_or_default();
+            let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+            let _ = writeln!(text, "| {} | {}{} |", usage(arg), cell(&help), extra(arg));
+        }
+    }
+    let subcommands = of.get_subcommands();
+    for sub in subcommands.filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
+        command(text, sub, depth + 1, false);
+    }
+    if is_program && let Some(after) = of.get_after_help() {
+        let _ = writeln!(text, "\n## Exit codes\n\n```\n{after}\n```");
+    }
+}
+
+fn usage(arg: &clap::Arg) -> String {
+    let values: Vec<String> = arg
+        .get_value_names()
+        .unwrap_or_default()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let takes = arg.get_action().takes_values();
+    let value = if takes {
+        values.join(" ")
+    } else {
+        String::new()
+    };
+    let long = arg.get_long().map(|long| format!("--{long}"));
+    let short = arg.get_short().map(|short| format!("-{short}"));
+    let names: Vec<String> = short.into_iter().chain(long).collect();
+    let text = match (names.is_empty(), value.is_empty()) {
+        (true, _) => value,
+        (false, true) => names.join(", "),
+        (false, false) => format!("{} {value}", names.join(", ")),
+    };
+    code(&text)
+}
+
+/// The default and what is possible.
+fn extra(arg: &clap::Arg) -> String {
+    let mut text = String::new();
+    if !arg.get_action().takes_values() {
+        return text;
+    }
+    let possible: Vec<String> = arg
+        .get_possible_values()
+        .iter()
+        .filter(|value| !value.is_hide_set())
+        .map(|value| value.get_name().to_owned())
+        .collect();
+    if !possible.is_empty() && possible.len() < 20 {
+        let _ = write!(text, "; one of {}", code(&possible.join(", ")));
+    }
+    let defaults: Vec<String> = arg
+        .get_default_values()
+        .iter()
+        .map(|value| value.to_string_lossy().into_owned())
+        .collect();
+    if !defaults.is_empty() && !arg.is_hide_default_value_set() {
+        let _ = write!(text, "; {} by default", code(&defaults.join(",")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

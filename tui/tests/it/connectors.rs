@@ -1,0 +1,278 @@
+//! Kafka Connect on the screens and by commands, on a double of a worker's REST interface.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use crate::terminal::Terminal;
+
+const PASSWORD: &str = "open sesame";
+
+/// Connectors with the state of each and of its only task.
+type States = Arc<Mutex<BTreeMap<String, (String, String)>>>;
+
+/// A worker that ends with the program of the test.
+struct Worker {
+    url: String,
+    states: States,
+}
+
+impl Worker {
+    fn start() -> anyhow::Result<Worker> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let state = |own: &str, task: &str| (own.to_owned(), task.to_owned());
+        let states = BTreeMap::from([
+            ("files".to_owned(), state("RUNNING", "RUNNING")),
+            ("to-s3".to_owned(), state("RUNNING", "FAILED")),
+        ]);
+        let states: States = Arc::new(Mutex::new(states));
+        let shared = Arc::clone(&states);
+        std::thread::spawn(move || {
+            for socket in listener.incoming().flatten() {
+                // A client that leaves early is its own matter.
+                let _ = answer(socket, &shared);
+            }
+        });
+        Ok(Worker { url, states })
+    }
+
+    fn state(&self, name: &str) -> Option<(String, String)> {
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        states.get(name).cloned()
+    }
+}
+
+fn answer(mut socket: TcpStream, states: &States) -> std::io::Result<()> {
+    let mut bytes = Vec::new();
+    let mut piece = [0; 4096];
+    let head = loop {
+        let n = socket.read(&mut piece)?;
+        bytes.extend_from_slice(&piece[..n]);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let length = text
+            .lines()
+            .find_map(|l| l.strip_prefix("Content-Length: ")?.parse().ok());
+        let end = text
+            .find("\r\n\r\n")
+            .map(|end| end + 4 + length.unwrap_or(0));
+        if n == 0 || end.is_some_and(|end| bytes.len() >= end) {
+            break text;
+        }
+    };
+    let line = head.lines().next().unwrap_or_default();
+    let line = line.trim_end_matches(" HTTP/1.1");
+    // base64 of "me:open sesame"
+    let (status, body) = match head.contains("Authorization: Basic bWU6b3BlbiBzZXNhbWU=") {
+        true => respond(line, states),
+        false => (
+            401,
+            json!({"error_code": 401, "message": "User cannot access"}),
+        ),
+    };
+    let body = body.to_string();
+    write!(
+        socket,
+        "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn respond(line: &str, states: &States) -> (u16, Value) {
+    let mut states = states.lock().unwrap_or_else(PoisonError::into_inner);
+    if line.starts_with("GET /connectors?") {
+        let of = |(name, (own, task)): (&String, &(String, String))| {
+            let trace = (task == "FAILED").then_some("org.example.NoBucket: there is none\n\tat x");
+            let document = json!({
+                "status": {
+                    "name": name, "type": "sink",
+                    "connector": {"state": own, "worker_id": "w1:8083"},
+                    "tasks": [{"id": 0, "state": task, "worker_id": "w1:8083", "trace": trace}],
+                },
+                "info": {"config": {"connector.class": "org.example.Sink", "the.password": "p"}},
+            });
+            (name.clone(), document)
+        };
+        return (200, Value::Object(states.iter().map(of).collect()));
+    }
+    let missing = (
+        404,
+        json!({"error_code": 404, "message": "no such connector"}),
+    );
+    let (method, path) = line.split_once(' ').unwrap_or_default();
+    let mut parts = path.trim_start_matches("/connectors/").split(['/', '?']);
+    let name = parts.next().unwrap_or_default().to_owned();
+    let verb = parts.next().unwrap_or_default().to_owned();
+    if method == "DELETE" {
+        return match states.remove(&name) {
+            Some(_) => (204, Value::Null),
+            None => missing,
+        };
+    }
+    let Some(state) = states.get_mut(&name) else {
+        return missing;
+    };
+    let (own, task) = match (method, verb.as_str()) {
+        ("GET", "config") => return (200, json!({"connector.class": "org.example.Sink"})),
+        ("PUT", "pause") => ("PAUSED", "PAUSED"),
+        ("PUT", "stop") => ("STOPPED", ""),
+        ("PUT", "resume") | ("POST", "restart") => ("RUNNING", "RUNNING"),
+        _ => return missing,
+    };
+    *state = (own.to_owned(), task.to_owned());
+    (202, Value::Null)
+}
+
+fn program() -> &'static std::path::Path {
+    std::path::Path::new(env!("CARGO_BIN_EXE_kafka-tui"))
+}
+
+fn run(worker: &Worker, args: &[&str]) -> anyhow::Result<Output> {
+    let mut command = Command::new(program());
+    command.args([
+        "--output",
+        "json",
+        "--config-file",
+        "/nonexistent/config.toml",
+        "connect",
+    ]);
+    command.args(["--url", &worker.url, "--login", "me:env:CONNECT_PASSWORD"]);
+    command.args(args).env("CONNECT_PASSWORD", PASSWORD);
+    Ok(command.output()?)
+}
+
+#[test]
+fn connectors_are_listed_restarted_paused_stopped_and_deleted_by_commands() -> anyhow::Result<()> {
+    let worker = Worker::start()?;
+    let listed = run(&worker, &["list", "--check"])?;
+    assert_eq!(
+        listed.status.code(),
+        Some(8),
+        "a task has failed: {listed:?}"
+    );
+    let list: Value = serde_json::from_slice(&listed.stdout)?;
+    assert_eq!(list["connectors"][1]["name"], "to-s3");
+    assert_eq!(list["connectors"][1]["tasks"][0]["state"], "FAILED");
+    assert_eq!(list["connectors"][1]["config"]["the.password"], "[hidden]");
+    for (args, own) in [
+        (&["restart", "to-s3", "--failed"][..], "RUNNING"),
+        (&["pause", "to-s3"], "PAUSED"),
+        (&["resume", "to-s3"], "RUNNING"),
+        (&["stop", "to-s3"], "STOPPED"),
+    ] {
+        let done = run(&worker, args)?;
+        assert_eq!(done.status.code(), Some(0), "{args:?}: {done:?}");
+        assert_eq!(
+            worker.state("to-s3").context("it is there")?.0,
+            own,
+            "{args:?}"
+        );
+    }
+    // Nobody can be asked whether it is meant.
+    let refused = run(&worker, &["delete", "to-s3"])?;
+    assert_eq!(refused.status.code(), Some(4));
+    assert!(worker.state("to-s3").is_some());
+    let dry = run(&worker, &["delete", "to-s3", "--dry-run"])?;
+    assert_eq!(dry.status.code(), Some(0));
+    assert!(worker.state("to-s3").is_some());
+    let deleted = run(&worker, &["delete", "to-s3", "--yes"])?;
+    assert_eq!(deleted.status.code(), Some(0), "{deleted:?}");
+    assert!(worker.state("to-s3").is_none());
+    let missing = run(&worker, &["pause", "to-s3"])?;
+    assert_eq!(missing.status.code(), Some(3));
+    assert_eq!(run(&worker, &["list", "--check"])?.status.code(), Some(0));
+    Ok(())
+}
+
+#[test]
+fn connectors_are_seen_and_changed_on_their_screen() -> anyhow::Result<()> {
+    let worker = Worker::start()?;
+    let folder = tempfile::tempdir()?;
+    let config = folder.path().join("config.toml");
+    let entry = format!(
+        "[clusters.lab]\nbootstrap = \"127.0.0.1:1\"\nconnect = [\"{}\"]\n\
+         connect_login = \"me:${{env:CONNECT_PASSWORD}}\"\n",
+        worker.url
+    );
+    std::fs::write(&config, entry)?;
+    let config = config.to_str().context("a path in UTF-8")?;
+    let args = [
+        "--config-file",
+        config,
+        "--cluster",
+        "lab",
+        "--open",
+        "connectors",
+    ];
+    let variables = [("CONNECT_PASSWORD", PASSWORD)];
+    let mut terminal = Terminal::start(program(), &args, &variables, (80, 24))?;
+    terminal.wait_for("to-s3")?;
+    let state = |terminal: &Terminal, name: &str, state: &str| {
+        terminal.row(name).is_some_and(|row| row[1] == state)
+    };
+    terminal.wait_until("it is seen", |terminal| state(terminal, "files", "running"))?;
+    terminal.keys("p")?;
+    terminal.wait_for("files: paused")?;
+    terminal.wait_until("paused", |terminal| state(terminal, "files", "paused"))?;
+    terminal.keys("p")?;
+    terminal.wait_for("files: resumed")?;
+    // What has failed says why, and is restarted.
+    terminal.keys("down enter")?;
+    terminal.wait_for("task 0: failed, on w1:8083")?;
+    terminal.wait_for("NoBucket: there is none")?;
+    terminal.wait_for("the.password = [hidden]")?;
+    terminal.keys("esc r")?;
+    terminal.wait_for("to-s3: restarted")?;
+    terminal.wait_until("it runs", |terminal| {
+        terminal.row("to-s3").is_some_and(|row| row[2] == "1/1")
+    })?;
+    for size in [(200, 60), (40, 10), (80, 24)] {
+        terminal.resize(size.0, size.1)?;
+        terminal.wait_for("to-s3")?;
+    }
+    // Deleting wants its name.
+    terminal.keys("D")?;
+    terminal.wait_for("type to-s3 to confirm")?;
+    terminal.send("to-s3\r")?;
+    terminal.wait_for("to-s3: deleted")?;
+    terminal.wait_until("it is gone", |terminal| terminal.row("to-s3").is_none())?;
+    assert!(worker.state("to-s3").is_none());
+    terminal.keys("ctrl-c")?;
+    assert!(terminal.wait_for_end()?.success());
+    Ok(())
+}
+
+#[test]
+fn without_workers_or_with_a_wrong_user_the_screen_says_what_to_do() -> anyhow::Result<()> {
+    let args = ["--bootstrap", "127.0.0.1:1", "--open", "connectors"];
+    let mut terminal = Terminal::start(program(), &args, &[], (80, 24))?;
+    terminal.wait_for("no worker is named")?;
+    terminal.wait_for("of the saved cluster")?;
+    drop(terminal);
+    let worker = Worker::start()?;
+    let folder = tempfile::tempdir()?;
+    let config = folder.path().join("config.toml");
+    let entry = format!(
+        "[clusters.lab]\nbootstrap = \"127.0.0.1:1\"\nconnect = [\"{}\"]\n",
+        worker.url
+    );
+    std::fs::write(&config, entry)?;
+    let config = config.to_str().context("a path in UTF-8")?;
+    let args = [
+        "--config-file",
+        config,
+        "--cluster",
+        "lab",
+        "--open",
+        "connectors",
+    ];
+    let mut terminal = Terminal::start(program(), &args, &[], (80, 24))?;
+    terminal.wait_for("User cannot access")?;
+    terminal.wait_for("connect_login of the saved cluster")?;
+    Ok(())
+}
