@@ -26,6 +26,7 @@
 //! Fields stand in the order of the bytes; tagged ones in ascending order of tags. `Option` is
 //! Kafka's nullable; `Bytes` is bytes, `Vec` is an array, another schema is a nested struct.
 
+pub mod consumer_groups;
 pub mod consumer_protocol;
 mod field;
 pub mod metadata;

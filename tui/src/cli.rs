@@ -315,6 +315,19 @@ pub enum GroupsCommand {
     },
     /// Set a group's committed offsets; shows what would be unless told to execute it
     Reset(offsets::ResetArgs),
+    /// Show a group's rebalances with their likely causes, also from before now
+    Timeline {
+        id: String,
+        /// So many of the newest
+        #[arg(long, default_value_t = 100)]
+        events: usize,
+        /// Read so many bytes of the coordinator's log at most, from its end backwards
+        #[arg(long, default_value_t = 16 * 1024 * 1024)]
+        bytes: u64,
+    },
+    /// Show a group's lag in records, in time, until its end, Burrow's verdict, and when retention
+    /// overtakes it
+    Lag { id: String },
     /// Remove a group's committed offsets for topics that none of its members reads
     DeleteOffsets(offsets::ForgetArgs),
 }

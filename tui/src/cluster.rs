@@ -13,6 +13,8 @@
 mod admin;
 mod configs;
 pub mod consumer_protocol;
+mod group_log;
+mod group_look;
 mod group_offsets;
 mod groups;
 mod log_dirs;
@@ -28,6 +30,7 @@ mod security;
 mod transactions;
 mod wire;
 
+pub use group_log::GroupLogLimits;
 pub use messages::{MessageTail, ReadFrom, ReadLimits, ReadMessages};
 pub use poller::{Interest, PollIntervals, Poller, PollerHandle};
 pub use wire::{ClusterClient, ConnectOptions};

@@ -14,6 +14,8 @@ mod condition;
 mod feed;
 mod health;
 mod lag;
+mod lag_detail;
+mod lag_time;
 mod progress;
 mod quorum;
 mod quota;
@@ -21,9 +23,11 @@ mod returning;
 mod size;
 mod stop;
 mod throughput;
+mod timeline;
 mod top;
 mod total;
 mod transaction;
+mod verdict;
 
 pub use acl::{
     AclAnswer, AclQuestion, Allowed, Idle, IdleAcl, explain_acl, idle_acls, is_about,
@@ -40,6 +44,8 @@ pub use lag::{
     GroupLag, GroupTotals, Lag, LagUnknown, PartitionLag, group_lag, group_totals, lag_in,
     topic_groups,
 };
+pub use lag_detail::{GroupDetail, LagDetail, TimeBy, group_detail, is_bad, verdict_word};
+pub use lag_time::{Drain, EndSamples, drain, overtaken_in_ms, rate};
 pub use progress::{MoveProgress, moves};
 pub use quorum::{Survival, feature_level, feature_level_name, survival};
 pub use quota::{AppliedQuota, client_quotas, ip_quotas, limit_text};
@@ -47,12 +53,14 @@ pub use returning::still_lacks;
 pub use size::{broker_sizes, leader_size, partition_sizes, topic_size};
 pub use stop::{Affected, MayStop, StopCheck, may_stop};
 pub use throughput::{cluster_rate, partition_rate, rate_between, topic_rate};
+pub use timeline::{Cause, GroupEvent, Moved, Timeline, TimelineSettings, timeline};
 pub use top::{
     BusyTopic, ClusterCheck, LaggingGroup, Verdict, all_group_totals, busiest_topics,
     cluster_check, lagging_groups,
 };
 pub use total::Total;
 pub use transaction::{Blocked, MAX_TIMEOUT_MS, OpenTransaction, Openness, blocked, judged};
+pub use verdict::{ConsumerVerdict, Judged, WINDOW, WindowCommit, verdict};
 
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@
 mod broker;
 mod config;
 mod group;
+mod group_log;
 mod happening;
 mod history;
 mod message;
@@ -31,6 +32,10 @@ pub use config::{ConfigEntry, ConfigKind, ConfigResource, ConfigSource, ConfigSy
 pub use group::{
     Committed, CommittedPartition, Group, GroupDescription, GroupKind, GroupState, Groups, Member,
     TopicAssignment,
+};
+pub use group_log::{
+    EndPoints, GroupFact, GroupLog, GroupLogReach, GroupLook, GroupRecord, LoggedGroup,
+    LoggedMember,
 };
 pub use happening::{Absences, Feed, Happening, Subject, Weight};
 pub use history::{History, Moment};

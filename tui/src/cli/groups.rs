@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::cluster::GroupLogLimits;
 use crate::model::{Fault, Group, Update};
 use crate::ops::Action;
 use crate::output;
@@ -18,6 +19,10 @@ pub(super) async fn run(
     let command = match command {
         GroupsCommand::Reset(args) => return offsets::reset(global, args, io).await,
         GroupsCommand::DeleteOffsets(args) => return offsets::forget(global, args, io).await,
+        GroupsCommand::Timeline { id, events, bytes } => {
+            return timeline(global, &id, events, bytes, io).await;
+        }
+        GroupsCommand::Lag { id } => return lag(global, &id, io).await,
         command => command,
     };
     let mut session = Session::open(global).await?;
@@ -65,8 +70,40 @@ pub(super) async fn run(
             execute(global, &session, Action::DeleteGroups(ids), change, io).await
         }
         // Handled above.
-        GroupsCommand::Reset(_) | GroupsCommand::DeleteOffsets(_) => Ok(0),
+        GroupsCommand::Reset(_)
+        | GroupsCommand::DeleteOffsets(_)
+        | GroupsCommand::Timeline { .. }
+        | GroupsCommand::Lag { .. } => Ok(0),
     }
+}
+
+async fn timeline(
+    global: &GlobalArgs,
+    id: &str,
+    events: usize,
+    bytes: u64,
+    io: &mut Io<'_>,
+) -> Result<u8, Fault> {
+    let session = Session::open(global).await?;
+    let limits = GroupLogLimits {
+        bytes,
+        time_ms: 60_000,
+    };
+    let look = session.client.look_at_group(id, limits).await?;
+    io.print(global.output, &output::group_timeline(&look, id, events)?);
+    Ok(0)
+}
+
+async fn lag(global: &GlobalArgs, id: &str, io: &mut Io<'_>) -> Result<u8, Fault> {
+    let session = Session::open(global).await?;
+    let metadata = session.metadata()?;
+    let limits = GroupLogLimits::default();
+    let look = session.client.look_at_group(id, limits).await?;
+    io.print(
+        global.output,
+        &output::group_lag_detail(&look, id, &metadata),
+    );
+    Ok(0)
 }
 
 /// Describes groups and reads what they committed, then the ends of the topics it is of.

@@ -4,6 +4,7 @@ mod brokers;
 mod changes;
 mod clusters;
 mod connect;
+mod group_history;
 mod groups;
 mod happenings;
 mod offsets;
@@ -21,6 +22,10 @@ pub use brokers::{BrokerRow, BrokersJson, LocalJson, brokers};
 pub use changes::{DoneJson, LoadRow, MoveRow, MovesJson, PlanJson, moves};
 pub use clusters::{ClusterDoneJson, ClusterRow, ClusterTestJson, ClusterTestRow, ClustersJson};
 pub use connect::{ConnectChangeJson, ConnectorJson, ConnectorsJson, connector, connectors};
+pub use group_history::{
+    EventRow, GroupLagJson, LagDetailRow, OwnerRow, ReachRow, TimelineJson, group_lag_detail,
+    group_timeline,
+};
 pub use groups::{GroupJson, GroupRow, GroupsJson, LagRow, MemberRow, MissingPart, group, groups};
 pub use happenings::{ChangesJson, happening_line};
 pub use offsets::{OffsetRow, OffsetsJson};

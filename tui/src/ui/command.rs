@@ -18,6 +18,7 @@ pub enum Scope {
     Topic,
     Groups,
     Group,
+    Timeline,
     Messages,
     Reassign,
     Reassignments,
@@ -142,6 +143,7 @@ pub enum Id {
     Suspend,
     Tail,
     TestCluster,
+    Timeline,
     Top,
     Topic,
     Topics,
@@ -353,6 +355,7 @@ pub const COMMANDS: &[Command] = &[
 
     command(Id::ResetOffsets, Scope::Groups, "reset", &[Char('o')], "set where the selected group goes on").writes().hint("offsets"),
     command(Id::Delete, Scope::Groups, "delete", &[Char('D')], "delete the marked groups or the selected one").writes().hint("delete"),
+    command(Id::Timeline, Scope::Group, "timeline", &[Char('t')], "this group's rebalances with their likely causes").hint("timeline"),
     command(Id::ResetOffsets, Scope::Group, "reset", &[Char('o')], "set where this group goes on, or the marked topics of it").writes().hint("offsets"),
     command(Id::DeleteOffsets, Scope::Group, "forget", &[Char('x')], "remove what is committed for the topic of the selected partition").writes().hint("forget topic"),
     command(Id::Delete, Scope::Group, "delete", &[Char('D')], "delete this group").writes().hint("delete"),

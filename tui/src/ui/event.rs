@@ -9,7 +9,7 @@ use crate::cluster::{ConnectOptions, Interest, ReadMessages};
 use crate::clusters::{ClustersFile, Entry, Target};
 use crate::connect::{Change, Connector, Workers};
 use crate::local::{LocalBroker, Outcomes};
-use crate::model::{Fault, Message, ReadReport, Taken, Update};
+use crate::model::{Fault, GroupLook, Message, ReadReport, Taken, Update};
 use crate::ops::execution::Run;
 use crate::ops::execution::janitor::LeftOver;
 use crate::ops::undo;
@@ -80,6 +80,8 @@ pub enum Answer {
     Clusters(Result<ClustersFile, Fault>),
     /// Saved, tested or removed: what to say, and the clusters afterwards.
     ClusterDone(Result<(String, ClustersFile), Fault>),
+    /// A group was looked at closely; more looks follow.
+    GroupLooked(Result<Arc<GroupLook>, Fault>),
     /// What a group's offsets would become.
     ResetPrepared(Result<Arc<AlterOffsets>, Fault>),
     /// The last lines of the log of the broker of that name.
@@ -180,6 +182,11 @@ pub enum Effect {
     ReadMessages {
         job: JobId,
         read: ReadMessages,
+    },
+    /// Looks closely at a group, again and again until it is cancelled.
+    WatchGroup {
+        job: JobId,
+        group: String,
     },
     /// Reads what new offsets for a group come to.
     PrepareReset {

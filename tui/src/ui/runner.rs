@@ -174,6 +174,12 @@ impl Runner {
                     Answer::Read(result)
                 });
             }
+            Effect::WatchGroup { job, group } => {
+                let events = self.events.clone();
+                self.start(job, "ui-group", move |client| {
+                    groups::watch(client, events, job, group)
+                });
+            }
             Effect::PrepareReset { job, wish } => {
                 self.start(job, "ui-reset", move |client| {
                     groups::prepare(client, *wish)

@@ -28,6 +28,8 @@ pub enum Place {
     Topic(String),
     Groups,
     Group(String),
+    /// A group's rebalances.
+    Timeline(String),
     Messages(String),
     Reassign(Moving),
     Reassignments,

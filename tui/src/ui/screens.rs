@@ -21,6 +21,7 @@ mod reset;
 mod security;
 mod start;
 mod stop;
+mod timeline;
 mod topic;
 mod topics;
 mod transactions;
@@ -42,6 +43,7 @@ pub fn open(place: Place, _cx: &Cx<'_>) -> Box<dyn Screen> {
         Place::Topic(name) => Box::new(topic::TopicScreen::new(name)),
         Place::Groups => Box::new(groups::GroupsScreen::new()),
         Place::Group(id) => Box::new(group::GroupScreen::new(id)),
+        Place::Timeline(id) => Box::new(timeline::TimelineScreen::new(id)),
         Place::Messages(topic) => Box::new(messages::Messages::new(topic)),
         Place::Reassign(moving) => Box::new(reassign::Wizard::new(moving)),
         Place::Reassignments => Box::new(reassignments::ReassignmentsScreen::new()),

@@ -14,6 +14,7 @@ mod apache;
 mod cluster;
 mod command;
 mod figures;
+mod groups;
 mod moves;
 mod quorum;
 mod runs;
@@ -38,7 +39,7 @@ use terminal::Terminal;
 type Case = fn(&mut Cluster) -> anyhow::Result<()>;
 
 /// In this order: the last one leaves a broker less.
-const CASES: [(&str, Case); 12] = [
+const CASES: [(&str, Case); 15] = [
     (
         "topics and partitions are as kafka-topics and kafka-get-offsets say",
         figures::topics,
@@ -61,6 +62,18 @@ const CASES: [(&str, Case); 12] = [
     (
         "a controller becomes a voter and none again, and a feature goes down and up",
         quorum::voters_and_features,
+    ),
+    (
+        "new offsets are what kafka-consumer-groups would set",
+        groups::resets,
+    ),
+    (
+        "a classic group's rebalances are told with their causes",
+        groups::classic_timeline,
+    ),
+    (
+        "a consumer group's rebalances are told with their causes",
+        groups::consumer_timeline,
     ),
     (
         "a reassignment is planned, executed and followed to its end",

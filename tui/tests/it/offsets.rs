@@ -180,3 +180,48 @@ fn a_reset_is_undone_unless_the_group_went_on_and_a_live_group_is_refused() {
         make(&client, Action::DeleteTopics(vec![topic])).await;
     });
 }
+
+#[test]
+fn a_group_s_lag_and_timeline_are_documents() {
+    with_cluster(|bootstrap| async move {
+        let client = client(&bootstrap);
+        let (topic, id) = (topic(&client, 4, 2).await, unique("told"));
+        let member = TestMember::start(&bootstrap, &id, &topic);
+        shared_by(&client, &id, 1).await;
+        let second = TestMember::start(&bootstrap, &id, &topic);
+        shared_by(&client, &id, 2).await;
+        second.leave().await;
+        shared_by(&client, &id, 1).await;
+        let told = document(&run(&bootstrap, &["groups", "timeline", &id]).await, 0);
+        let events = told["events"].as_array().expect("a list");
+        let causes: Vec<&str> = events
+            .iter()
+            .filter_map(|event| event["causes"][0]["cause"].as_str())
+            .collect();
+        assert_eq!(causes.get(..2), Some(&["joined", "joined"][..]), "{told}");
+        // Whether it has committed before it left, nobody knows.
+        assert!(matches!(causes.get(2..), Some(["left" | "gone"])), "{told}");
+        assert_eq!(
+            events[1]["moved"].as_array().map(Vec::len),
+            Some(2),
+            "{told}"
+        );
+        assert_eq!(
+            told["members"][0]["partitions"].as_array().map(Vec::len),
+            Some(4)
+        );
+        eventually("everything is read", || async {
+            let lag = document(&run(&bootstrap, &["groups", "lag", &id]).await, 0);
+            lag["lag"] == 0
+                && lag["verdict"] == "ok"
+                && lag["lag_ms"] == 0
+                && lag["committed_lag"] == 0
+                && lag["drain"]["drain"] == "at_end"
+        })
+        .await;
+        let missing = run(&bootstrap, &["groups", "lag", "nobody"]).await;
+        assert_eq!(missing.status.code(), Some(3));
+        member.leave().await;
+        make(&client, Action::DeleteTopics(vec![topic])).await;
+    });
+}

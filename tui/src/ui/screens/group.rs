@@ -1,5 +1,6 @@
 //! One group: members with what they own, lag per partition, and what changed while one looked.
 
+mod lags;
 mod members;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -10,15 +11,17 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
+use self::lags::{LAG_COLUMNS, LagRow, note};
 use self::members::{differences, member_name, owners_of, owns};
 use super::{ResetDialog, cells, groups, topics};
 use crate::cluster::Interest;
-use crate::derive::{GroupLag, Lag, PartitionLag};
+use crate::derive::{GroupDetail, GroupLag, Lag, LagDetail, PartitionLag, group_detail};
 use crate::model::{GroupDescription, GroupKind, GroupState, Member};
 use crate::ops::Action;
 use crate::ops::offsets::forget_topic;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
+use crate::ui::event::{Answer, Effect, JobId};
 use crate::ui::format;
 use crate::ui::screen::{Changed, Part, Place, Screen, Step, Toast};
 use crate::ui::widgets::frame;
@@ -26,97 +29,6 @@ use crate::ui::widgets::list::{Column, Key, List, Named, Rows};
 
 /// Changes that are remembered.
 const HISTORY_MAX: usize = 200;
-
-/// One partition of the group.
-pub struct LagRow {
-    name: String,
-    lag: PartitionLag,
-    owner: Option<String>,
-    /// Of a share group, which has positions of its own and commits none.
-    is_shared: bool,
-}
-
-impl Named for LagRow {
-    fn name(&self) -> &str {
-        &self.name
-    }
-}
-
-fn note(row: &LagRow) -> Option<String> {
-    match (row.lag.lost, row.lag.lag.reason()) {
-        _ if row.is_shared => Some("a share group commits no offsets".to_owned()),
-        (Some(lost), _) => Some(format!(
-            "{} removed by retention before they were read",
-            format::count(lost)
-        )),
-        (None, reason) => reason,
-    }
-}
-
-const LAG_COLUMNS: &[Column<LagRow>] = &[
-    Column::name(
-        "PARTITION",
-        18,
-        |row, _| Key::partition(&row.lag.topic, row.lag.partition),
-        |row, cx| cells::foreign(&row.name, cx),
-    ),
-    Column::number(
-        "COMMITTED",
-        12,
-        1,
-        |row, _| Key::int(row.lag.committed),
-        |row, cx| match row.lag.committed {
-            Some(offset) => cells::plain(format::count(offset), cx),
-            None => cells::dim(format::NONE, cx),
-        },
-    ),
-    Column::number(
-        "END",
-        12,
-        1,
-        |row, _| Key::int(row.lag.log_end),
-        |row, cx| cells::maybe(row.lag.log_end, cx),
-    ),
-    Column::number(
-        "LAG",
-        12,
-        0,
-        |row, _| Key::int(row.lag.lag.records()),
-        |row, cx| match row.lag.lag {
-            Lag::Known(0) => cells::dim("0", cx),
-            Lag::Known(lag) => cells::plain(format::count(lag), cx),
-            Lag::BeyondEnd(lag) | Lag::EndIsOlder(lag) => {
-                Span::styled(format::count(lag), cx.theme.warn)
-            }
-            Lag::NoCommit => cells::dim(format::NONE, cx),
-            Lag::Unknown(_) => Span::styled("?", cx.theme.warn),
-        },
-    ),
-    Column::wide(
-        "OWNER",
-        12,
-        1,
-        |row, _| row.owner.as_deref().map_or(Key::Unknown, Key::text),
-        |row, cx| match &row.owner {
-            Some(owner) => cells::foreign(owner, cx),
-            None => cells::dim("nobody", cx),
-        },
-    ),
-    Column::wide(
-        "NOTE",
-        24,
-        3,
-        |row, _| note(row).map_or(Key::Unknown, |note| Key::text(&note)),
-        |row, cx| {
-            let style = if row.lag.lost.is_some() {
-                cx.theme.bad
-            } else {
-                cx.theme.dim
-            };
-            Span::styled(note(row).unwrap_or_default(), style)
-        },
-    ),
-];
 
 /// One member.
 pub struct MemberRow {
@@ -258,6 +170,9 @@ pub struct GroupScreen {
     /// What the history was compared with last.
     seen: Option<Arc<GroupDescription>>,
     lag: Option<GroupLag>,
+    /// The watch that looks closely again and again.
+    job: Option<JobId>,
+    detail: Option<GroupDetail>,
     exists: bool,
 }
 
@@ -273,6 +188,8 @@ impl GroupScreen {
             n_changes: 0,
             seen: None,
             lag: None,
+            job: None,
+            detail: None,
             exists: true,
         }
     }
@@ -297,6 +214,16 @@ impl GroupScreen {
             self.n_changes += 1;
             self.changes.push_back((at_ms, change));
         }
+    }
+
+    /// What the last look told of a partition, as long as its lag is about the same.
+    fn detail_of(&self, partition: &PartitionLag) -> Option<LagDetail> {
+        let details = &self.detail.as_ref()?.partitions;
+        let mut details = details.iter();
+        let is_it = |d: &&LagDetail| {
+            d.row.partition == partition.partition && d.row.topic == partition.topic
+        };
+        details.find(is_it).cloned()
     }
 
     fn description<'a>(&self, cx: &Cx<'a>) -> Option<&'a Arc<GroupDescription>> {
@@ -342,6 +269,7 @@ impl GroupScreen {
                 name: format!("{}-{}", partition.topic, partition.partition),
                 owner,
                 is_shared,
+                detail: self.detail_of(partition),
                 lag: partition.clone(),
             });
         }
@@ -434,6 +362,13 @@ impl GroupScreen {
             }
             None => add("lag", format::UNKNOWN.to_owned(), theme.dim),
         }
+        if let Some(detail) = &self.detail {
+            spans.extend(lags::summary(detail, cx));
+        }
+        let mut add = |label: &str, text: String, style: Style| {
+            spans.push(Span::styled(format!("  {label} "), theme.dim));
+            spans.push(Span::styled(text, style));
+        };
         if let Some(description) = description {
             add("members", description.members.len().to_string(), theme.text);
         }
@@ -579,8 +514,34 @@ impl Screen for GroupScreen {
         self.set_rows(cx);
     }
 
+    fn on_open(&mut self, cx: &Cx<'_>) -> Vec<Step> {
+        let job = cx.new_job();
+        self.job = Some(job);
+        let group = self.id.clone();
+        vec![Step::Effect(Effect::WatchGroup { job, group })]
+    }
+
+    fn on_close(&mut self) -> Vec<JobId> {
+        self.job.take().into_iter().collect()
+    }
+
+    fn on_answer(&mut self, job: JobId, answer: &mut Option<Answer>, cx: &Cx<'_>) -> Vec<Step> {
+        if self.job == Some(job)
+            && let Some(Answer::GroupLooked(result)) = answer.take()
+        {
+            // What the poller reads has its own place for failures.
+            let metadata = cx.snapshot.metadata.get();
+            if let (Ok(look), Some(metadata)) = (result, metadata) {
+                self.detail = Some(group_detail(&look, metadata));
+                self.set_rows(cx);
+            }
+        }
+        Vec::new()
+    }
+
     fn run(&mut self, command: Id, _argument: &str, cx: &Cx<'_>) -> Option<Vec<Step>> {
         Some(match command {
+            Id::Timeline => vec![Step::Push(Place::Timeline(self.id.clone()))],
             Id::NextPane => {
                 self.pane = match self.pane {
                     Pane::Lag => Pane::Members,

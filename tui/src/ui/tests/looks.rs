@@ -233,12 +233,12 @@ fn group() {
     overview › groups › billing ───────────────────────────────────────────────────
     Stable  lag 1,000  members 2  type classic  coordinator 2  assignor range
     partitions 2 │ members 2 │ history 1 ──────────────────────────────────────────
-    PARTITION▲             COMMITTED           END           LAG  OWNER
-    orders-0                 999,100     1,000,100         1,000  app-1@10.0.0.1
-    orders-1               2,000,100     2,000,100             0  app-2@10.0.0.1
+    PARTITION▲             COMMITTED           LAG     TIME  VERDICT  OWNER
+    orders-0                 999,100         1,000        -           app-1@10.0.…
+    orders-1               2,000,100             0        -           app-2@10.0.…
 
 
-    ? help  tab next list  o offsets  x forget topic  D delete  enter open
+    ? help  tab next list  t timeline  o offsets  x forget topic  D delete
     ");
     assert_snapshot!(look("4 enter tab", 120, 10), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1                                               live
@@ -250,7 +250,7 @@ fn group() {
     app-2                       10.0.0.1              1            0  orders 1                       -                   -
 
 
-    ? help  tab next list  o offsets  x forget topic  D delete  enter open  / filter  > sort  : command  ctrl-p jump
+    ? help  tab next list  t timeline  o offsets  x forget topic  D delete  enter open  / filter  > sort  : command
     ");
     // A commit before the log's start, and a partition without one.
     assert_snapshot!(look("4 j enter", 120, 9), @r"
@@ -258,11 +258,11 @@ fn group() {
     overview › groups › reports ───────────────────────────────────────────────────────────────────────────────────────────
     Empty  lag 1,000,060  owned 0%  lost in 1 partition  type consumer  coordinator 2
     partitions 2 │ members 0 │ history 0 ──────────────────────────────────────────────────────────────────────────────────
-    PARTITION▲             COMMITTED           END           LAG  OWNER                  NOTE
-    orders-0                      40     1,000,100     1,000,060  nobody                 60 removed by retention before t…
-    orders-1                       -     2,000,100             -  nobody                 nothing committed
+    PARTITION▲             COMMITTED           END           LAG     TIME  VERDICT  OWNER         NOTE
+    orders-0                      40     1,000,100     1,000,060        -           nobody        60 removed by retention…
+    orders-1                       -     2,000,100             -        -           nobody        nothing committed
     60 removed by retention before they were read
-    ? help  tab next list  o offsets  x forget topic  D delete  enter open  / filter  > sort  : command  ctrl-p jump
+    ? help  tab next list  t timeline  o offsets  x forget topic  D delete  enter open  / filter  > sort  : command
     ");
 }
 
@@ -293,7 +293,7 @@ fn what_happens_in_a_group_while_one_looks_is_kept() {
     10:00:01  app-2@10.0.0.1 left with 1 partition
     10:00:00  Stable with 2 members when this screen was opened
 
-    ? help  tab next list  o offsets  x forget topic  D delete  enter open
+    ? help  tab next list  t timeline  o offsets  x forget topic  D delete
     ");
 }
 

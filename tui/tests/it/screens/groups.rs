@@ -42,7 +42,7 @@ fn offsets_are_set_with_a_preview_undone_and_forgotten() -> anyhow::Result<()> {
     let lag_is = |lag: &'static str| {
         move |terminal: &Terminal| {
             let row = terminal.row("orders-0");
-            row.is_some_and(|row| row.get(3).is_some_and(|text| text == lag))
+            row.is_some_and(|row| row.get(2).is_some_and(|text| text == lag))
         }
     };
     session.terminal.wait_until("a lag of 9", lag_is("9"))?;
@@ -54,5 +54,29 @@ fn offsets_are_set_with_a_preview_undone_and_forgotten() -> anyhow::Result<()> {
     session.see("esc esc", "partitions 1")?;
     session.see("x", "delete offsets of group")?;
     session.see("y", "✓ delete offsets")?;
+    session.quit()
+}
+
+#[test]
+fn a_group_s_lag_and_its_timeline_are_told_where_one_looks() -> anyhow::Result<()> {
+    let mut session = Session::start(SMALL, &[], &[], &[("orders", 1)])?;
+    let bootstrap = session.bootstrap();
+    session.runtime.block_on(produce(&bootstrap, "orders", 9))?;
+    commit(&session, "billing", "orders", 4)?;
+    session.see(":group space billing enter", "TIME")?;
+    session.see("", "verdict")?;
+    session.see("t", "timeline of billing")?;
+    session.see("", "__consumer_offsets-")?;
+    let member = session.runtime.block_on(async {
+        let bootstrap = [bootstrap.parse().expect("host:port")];
+        super::super::groups::TestMember::start(&bootstrap, "billing", "orders")
+    });
+    session.see("", "joined: kafka-tui")?;
+    session.runtime.block_on(member.leave());
+    session.see("", "left: kafka-tui")?;
+    for size in [(40, 10), WIDE] {
+        session.terminal.resize(size.0, size.1)?;
+        session.see("", "left: kafka-tui")?;
+    }
     session.quit()
 }

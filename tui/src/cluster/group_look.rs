@@ -1,0 +1,193 @@
+//! A close look at one group: everything that its lag and its history are told from, read at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt as _};
+use kafka_shared::types::TopicPartition;
+
+use crate::model::{
+    Cell, ClusterMetadata, Committed, ConfigResource, EndPoints, Fault, GroupKind, GroupLook, Topic,
+};
+
+use super::group_log::GroupLogLimits;
+use super::wire::ClusterClient;
+
+/// Records that are looked at, one of each partition that is behind.
+const RECORDS_MAX: usize = 100;
+
+/// Topics that are asked about the past.
+const TOPICS_MAX: usize = 50;
+
+/// How long ago the ends of logs are asked for, in milliseconds.
+const AGO_MS: [i64; 3] = [600_000, 120_000, 30_000];
+
+const AT_ONCE: usize = 4;
+
+impl ClusterClient {
+    /// Reads a group closely. What can't be read is missing, with its reason where one is asked
+    /// for.
+    ///
+    /// # Errors
+    /// `NotFound` for a group that nobody lists; when its offsets can't be read at all.
+    pub async fn look_at_group(
+        &self,
+        id: &str,
+        limits: GroupLogLimits,
+    ) -> Result<GroupLook, Fault> {
+        let what = format!("look at group \"{id}\"");
+        let metadata = self.metadata().await?;
+        let groups = self.groups_in(&metadata).await?;
+        let group = groups.groups.get(id).cloned().ok_or_else(|| {
+            let missing = groups.faults.values().next();
+            match missing {
+                Some(fault) => Fault::clone(fault),
+                None => Fault::not_found(&what, format!("group \"{id}\" does not exist"))
+                    .with_hint("list the groups to see their names"),
+            }
+        })?;
+        let one = std::slice::from_ref(&group);
+        let (described, committed, log) = tokio::join!(
+            self.describe_groups(one),
+            self.committed(one),
+            self.group_log(id, &metadata, limits)
+        );
+        let committed = match committed.into_iter().next() {
+            Some((_, Ok(committed))) => committed,
+            Some((_, Err(fault))) => return Err(Fault::clone(&fault)),
+            None => Arc::new(Committed::default()),
+        };
+        let description = described.into_iter().find_map(|(_, answer)| answer.ok());
+        let assigned = description.iter().flat_map(|d| d.members.iter());
+        let assigned = assigned.flat_map(|m| m.assignment.iter().map(|a| &a.topic));
+        let names: BTreeSet<&Arc<str>> = committed.topics.keys().chain(assigned).collect();
+        let topics: Vec<Arc<Topic>> = names
+            .iter()
+            .filter_map(|name| metadata.topic(name).cloned())
+            .collect();
+        let names: Vec<Arc<str>> = topics.iter().map(|t| Arc::clone(&t.name)).collect();
+        let mut look = GroupLook {
+            group: Some(Arc::clone(&group)),
+            log: Some(log.map(Arc::new).map_err(Arc::new)),
+            ..GroupLook::default()
+        };
+        if !names.is_empty() {
+            let (offsets, stable, settings, ends) = tokio::join!(
+                self.offsets(&metadata, Some(&names)),
+                self.last_stable_offsets(&metadata, Some(&names)),
+                self.topic_settings(&metadata),
+                self.ends_before(&topics),
+            );
+            look.offsets = offsets?;
+            look.ends = ends;
+            let stable = stable.unwrap_or_default();
+            for (topic, cells) in stable {
+                for (id, cell) in cells {
+                    if let Cell::Known(offset) = cell {
+                        let key = TopicPartition::new(topic, id);
+                        look.last_stable.insert(key, offset);
+                    }
+                }
+            }
+            let settings = settings.unwrap_or_default();
+            let of = |topic: &Arc<Topic>| {
+                let settings = settings.get(&topic.name)?;
+                let deletes = settings.cleanup_policy.as_deref()?.contains("delete");
+                let retention = settings.retention_ms.filter(|ms| deletes && *ms >= 0)?;
+                Some((Arc::clone(&topic.name), retention))
+            };
+            look.retention_ms = topics.iter().filter_map(of).collect();
+            look.next_ms = self.next_records(&metadata, &committed, &look).await;
+        }
+        look.session_timeout_ms = self.session_timeout(&group.kind, group.coordinator).await;
+        look.taken = self.now();
+        look.description = description;
+        look.committed = committed;
+        Ok(look)
+    }
+
+    /// When the record was written that each partition that is behind would go on with.
+    async fn next_records(
+        &self,
+        metadata: &ClusterMetadata,
+        committed: &Committed,
+        look: &GroupLook,
+    ) -> BTreeMap<TopicPartition, i64> {
+        let mut behind = Vec::new();
+        for (topic, partitions) in &committed.topics {
+            let offsets = look.offsets.get(topic);
+            for commit in partitions {
+                let found = offsets.and_then(|offsets| offsets.partition(commit.partition));
+                let range = found.map(|f| (f.start, f.end));
+                if let (Some(at), Some((Cell::Known(start), Cell::Known(end)))) =
+                    (commit.offset, range)
+                    && at < end
+                {
+                    let key = TopicPartition::new(&**topic, commit.partition);
+                    behind.push((key, at.max(start), end - at));
+                }
+            }
+        }
+        // What is furthest behind is told exactly.
+        behind.sort_by_key(|(_, _, lag)| std::cmp::Reverse(*lag));
+        let wanted = behind.into_iter().take(RECORDS_MAX);
+        let wanted = wanted.map(|(key, at, _)| (key, at)).collect();
+        let found = self.records_at(metadata, wanted).await.into_iter();
+        let time = |(key, record): (TopicPartition, Result<_, String>)| {
+            let message: Option<crate::model::Message> = record.ok()?;
+            let ms = message?.timestamp_ms;
+            (ms >= 0).then_some((key, ms))
+        };
+        found.filter_map(time).collect()
+    }
+
+    /// Where logs ended some time ago, by the times of their records.
+    async fn ends_before(&self, topics: &[Arc<Topic>]) -> EndPoints {
+        let now_ms = self.now().wall_ms;
+        let topics = topics.iter().take(TOPICS_MAX);
+        let asks = topics.flat_map(|topic| AGO_MS.map(|ago| (topic, now_ms - ago)));
+        let ask = async |(topic, at_ms): (&Arc<Topic>, i64)| {
+            let cells = self
+                .offsets_for_time(topic, at_ms)
+                .await
+                .unwrap_or_default();
+            (Arc::clone(&topic.name), at_ms, cells)
+        };
+        let asks: Vec<_> = asks.map(ask).collect();
+        let answers: Vec<_> = stream::iter(asks).buffer_unordered(AT_ONCE).collect().await;
+        let mut points = EndPoints::new();
+        for (topic, at_ms, cells) in answers {
+            for (id, cell) in cells {
+                if let Cell::Known(offset) = cell {
+                    let key = TopicPartition::new(&*topic, id);
+                    points.entry(key).or_default().push((offset, at_ms));
+                }
+            }
+        }
+        for points in points.values_mut() {
+            points.sort_unstable_by_key(|(_, at_ms)| *at_ms);
+        }
+        points
+    }
+
+    /// The session time-out of members whose records don't say it, as their coordinator has it.
+    async fn session_timeout(&self, kind: &GroupKind, coordinator: i32) -> Option<i64> {
+        let name = match kind {
+            GroupKind::Consumer => "group.consumer.session.timeout.ms",
+            GroupKind::Share => "group.share.session.timeout.ms",
+            GroupKind::Streams => "group.streams.session.timeout.ms",
+            GroupKind::Classic | GroupKind::Other(_) => return None,
+        };
+        let configs = self
+            .configs(&ConfigResource::Broker(coordinator))
+            .await
+            .ok()?;
+        let mut entries = configs.entries.iter();
+        entries
+            .find(|entry| entry.name == name)?
+            .value
+            .as_ref()?
+            .parse()
+            .ok()
+    }
+}

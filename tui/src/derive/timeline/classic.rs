@@ -1,0 +1,191 @@
+//! Classic groups: each rebalance ends with a record of the whole group.
+
+use std::sync::Arc;
+
+use crate::model::{GroupFact, GroupLog, LoggedGroup, LoggedMember};
+
+use super::{
+    Cause, GroupEvent, Timeline, Watch, Went, coordinator_moved, grown, moves, name_of, owners,
+};
+
+pub(super) fn timeline(log: &GroupLog) -> Timeline {
+    let mut events: Vec<GroupEvent> = Vec::new();
+    let mut watch = Watch::default();
+    let mut seen = None;
+    let mut before: Option<LoggedGroup> = None;
+    for record in &log.records {
+        let moved = coordinator_moved(&mut seen, record.leader_epoch, record.at_ms, events.last());
+        events.extend(moved);
+        match &record.fact {
+            GroupFact::Commit {
+                partition,
+                offset: Some(_),
+                at_ms,
+            } => watch.commit(partition, *at_ms, &mut events),
+            GroupFact::Classic(Some(now)) => {
+                let event = compare(before.as_ref(), now, record.at_ms, &mut watch);
+                events.extend(event);
+                before = Some(now.clone());
+            }
+            GroupFact::Classic(None) => {
+                if before.take().is_some() {
+                    events.push(GroupEvent {
+                        at_ms: record.at_ms,
+                        causes: vec![Cause::Deleted],
+                        ..GroupEvent::default()
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+    events.extend(coordinator_moved(
+        &mut seen,
+        log.leader_epoch,
+        events.last().map_or(0, |event| event.at_ms),
+        events.last(),
+    ));
+    let members = before.into_iter().flat_map(|group| group.members);
+    Timeline {
+        members: members.map(|m| (name_of(&m), m.assignment)).collect(),
+        events,
+        is_modern: false,
+    }
+}
+
+fn owned(group: &LoggedGroup) -> super::Owners {
+    owners(group.members.iter().map(|m| (m, &m.assignment[..])))
+}
+
+fn find<'a>(group: &'a LoggedGroup, id: &str) -> Option<&'a LoggedMember> {
+    group.members.iter().find(|member| *member.id == *id)
+}
+
+fn compare(
+    before: Option<&LoggedGroup>,
+    now: &LoggedGroup,
+    at_ms: i64,
+    watch: &mut Watch,
+) -> Option<GroupEvent> {
+    // A new group is written down before anybody has joined.
+    if before.is_none() && now.members.is_empty() && now.generation == 0 {
+        return None;
+    }
+    let owners_now = owned(now);
+    let mut event = GroupEvent {
+        at_ms,
+        generation: now.generation,
+        members: now.members.len(),
+        // The record is written when the leader has assigned.
+        still_ms: now
+            .joined_at_ms
+            .map(|joined| (at_ms - joined).max(0))
+            .filter(|_| !now.members.is_empty()),
+        ..GroupEvent::default()
+    };
+    let empty = LoggedGroup::default();
+    match before {
+        // A group that begins empty, or is first seen in its later life.
+        None if now.members.is_empty() => event.causes.push(Cause::Known),
+        None if now.generation > 1 => {
+            event.causes.push(Cause::Known);
+            event.moved = Vec::new();
+        }
+        before => {
+            let before = before.unwrap_or(&empty);
+            let owners_before = owned(before);
+            event.moved = moves(&owners_before, &owners_now);
+            causes(before, now, &mut event, watch);
+            if !before.members.is_empty() && !now.members.is_empty() {
+                event.causes.extend(grown(&owners_before, &owners_now));
+            }
+            if event.causes.is_empty() && before.generation == now.generation {
+                // Written again with nothing new in it.
+                if event.moved.is_empty() {
+                    return None;
+                }
+            } else if event.causes.is_empty() {
+                unchanged(before, now, &mut event);
+            }
+        }
+    }
+    watch.owners = owners_now
+        .into_iter()
+        .map(|(key, (id, _))| (key, id))
+        .collect();
+    Some(event)
+}
+
+/// Who came, went, came back or asked for something else.
+fn causes(before: &LoggedGroup, now: &LoggedGroup, event: &mut GroupEvent, watch: &mut Watch) {
+    let (mut joined, mut left, mut failed, mut gone) = (vec![], vec![], vec![], vec![]);
+    let (mut restarted, mut other) = (vec![], vec![]);
+    for member in &now.members {
+        match find(before, &member.id) {
+            Some(old) => {
+                let sorted = |topics: &[Arc<str>]| {
+                    let mut topics = topics.to_vec();
+                    topics.sort_unstable();
+                    topics
+                };
+                if sorted(&old.subscribed) != sorted(&member.subscribed) {
+                    other.push(name_of(member));
+                }
+            }
+            None if replaces(before, member).is_some() => restarted.push(name_of(member)),
+            None => joined.push(name_of(member)),
+        }
+    }
+    for member in &before.members {
+        let is_back = member.instance_id.is_some() && replaces(now, member).is_some();
+        if find(now, &member.id).is_some() || is_back {
+            continue;
+        }
+        let session_ms = member.session_timeout_ms.unwrap_or(45_000);
+        // Its absence showed when the others were asked to join again.
+        let gone_ms = now.joined_at_ms.unwrap_or(event.at_ms);
+        let (went, evidence) = watch.went(&member.id, session_ms, gone_ms);
+        event
+            .evidence
+            .extend(evidence.map(|text| format!("{}: {text}", name_of(member))));
+        match went {
+            Went::Left => left.push(name_of(member)),
+            Went::Failed => failed.push(name_of(member)),
+            Went::Unknown => gone.push(name_of(member)),
+        }
+        watch.forget(&member.id);
+    }
+    let mut add = |members: Vec<String>, cause: fn(Vec<String>) -> Cause| {
+        if !members.is_empty() {
+            event.causes.push(cause(members));
+        }
+    };
+    add(joined, |members| Cause::Joined { members });
+    add(left, |members| Cause::Left { members });
+    add(failed, |members| Cause::Failed { members });
+    add(gone, |members| Cause::Gone { members });
+    add(restarted, |members| Cause::StaticRestart { members });
+    add(other, |members| Cause::Subscription { members });
+}
+
+/// The member of a group with the same instance and another id.
+fn replaces<'a>(group: &'a LoggedGroup, member: &LoggedMember) -> Option<&'a LoggedMember> {
+    let instance = member.instance_id.as_ref()?;
+    let mut members = group.members.iter();
+    members.find(|m| m.instance_id.as_ref() == Some(instance) && m.id != member.id)
+}
+
+/// A rebalance among the same members for the same topics.
+fn unchanged(before: &LoggedGroup, now: &LoggedGroup, event: &mut GroupEvent) {
+    if now.protocol.contains("cooperative") && !event.moved.is_empty() {
+        event.causes.push(Cause::SecondStep);
+    } else if before.leader != now.leader {
+        let name = |group: &LoggedGroup| {
+            find(group, &group.leader).map_or_else(|| group.leader.to_string(), name_of)
+        };
+        event.causes.push(Cause::GroupLeader {
+            from: name(before),
+            to: name(now),
+        });
+    }
+}

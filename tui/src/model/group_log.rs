@@ -1,0 +1,126 @@
+//! What the coordinator's log, one partition of `__consumer_offsets`, says of one group.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::TopicPartition;
+use super::group::{Committed, Group, GroupDescription, TopicAssignment};
+use super::resource::{Fault, Taken};
+use super::snapshot::Offsets;
+
+/// A member as its record tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoggedMember {
+    pub id: Arc<str>,
+    pub instance_id: Option<Arc<str>>,
+    pub client_id: Arc<str>,
+    pub host: Arc<str>,
+    pub subscribed: Vec<Arc<str>>,
+    /// Of classic members only.
+    pub session_timeout_ms: Option<i64>,
+    pub assignment: Vec<TopicAssignment>,
+}
+
+/// A classic group after a rebalance, or empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoggedGroup {
+    pub generation: i32,
+    pub protocol: Arc<str>,
+    pub leader: Arc<str>,
+    /// When all members had joined; `None` from before Kafka 2.1.
+    pub joined_at_ms: Option<i64>,
+    pub members: Vec<LoggedMember>,
+}
+
+/// What one record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupFact {
+    Commit {
+        partition: TopicPartition,
+        /// `None`: removed.
+        offset: Option<i64>,
+        at_ms: i64,
+    },
+    /// A classic group; `None`: removed.
+    Classic(Option<LoggedGroup>),
+    /// The epoch of a group of the new protocols; `None`: removed.
+    Epoch(Option<i32>),
+    /// A member of the new protocols; `None`: gone.
+    Member {
+        id: Arc<str>,
+        member: Option<LoggedMember>,
+    },
+    /// The epoch for which the assignment was made.
+    TargetEpoch(i32),
+    Target {
+        id: Arc<str>,
+        assignment: Option<Vec<TopicAssignment>>,
+    },
+    Current {
+        id: Arc<str>,
+        /// Epoch, and whether it owns what it shall own; `None`: gone.
+        state: Option<(i32, bool)>,
+    },
+    /// A record of share or streams groups that tells nothing more here.
+    Other(&'static str),
+}
+
+/// One record about the group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupRecord {
+    pub offset: i64,
+    /// The first offset of its batch: what belongs together was written together.
+    pub batch: i64,
+    pub at_ms: i64,
+    /// Of the partition's leader, which is the group's coordinator.
+    pub leader_epoch: i32,
+    pub fact: GroupFact,
+}
+
+/// How much of the log was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupLogReach {
+    /// Of `__consumer_offsets`.
+    pub partition: i32,
+    pub from_offset: i64,
+    pub to_offset: i64,
+    pub bytes: u64,
+    /// Whether it was read from its first record on; compaction may have removed some even so.
+    pub is_whole: bool,
+    /// The time of the oldest record that was read, of whatever group.
+    pub oldest_ms: Option<i64>,
+    /// Records that could not be understood.
+    pub unread: u64,
+}
+
+/// Everything that was found, in the order of the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupLog {
+    pub reach: GroupLogReach,
+    pub records: Vec<GroupRecord>,
+    /// The leader epoch of the partition now.
+    pub leader_epoch: i32,
+}
+
+/// Where logs ended at earlier times: offset and milliseconds, oldest first.
+pub type EndPoints = BTreeMap<TopicPartition, Vec<(i64, i64)>>;
+
+/// A close look at one group.
+#[derive(Clone, Debug, Default)]
+pub struct GroupLook {
+    pub taken: Taken,
+    pub group: Option<Arc<Group>>,
+    pub description: Option<Arc<GroupDescription>>,
+    pub committed: Arc<Committed>,
+    pub offsets: Offsets,
+    /// Ends for those who read what is committed only.
+    pub last_stable: BTreeMap<TopicPartition, i64>,
+    /// When the record was written that would be read next.
+    pub next_ms: BTreeMap<TopicPartition, i64>,
+    pub ends: EndPoints,
+    /// Of topics that delete what is old.
+    pub retention_ms: BTreeMap<Arc<str>, i64>,
+    /// Of members of the new protocols.
+    pub session_timeout_ms: Option<i64>,
+    pub log: Option<Result<Arc<GroupLog>, Arc<Fault>>>,
+}
