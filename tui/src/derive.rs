@@ -11,6 +11,7 @@
 mod acl;
 mod balance;
 mod condition;
+mod end_history;
 mod feed;
 mod health;
 mod lag;
@@ -38,6 +39,7 @@ pub use balance::{
     cluster_balance, cmak, topic_balance,
 };
 pub use condition::{Condition, Needs, Reading, Value};
+pub use end_history::EndHistory;
 pub use feed::Before;
 pub use health::{HealthCounts, PartitionHealth, cluster_health, partition_health, topic_health};
 pub use lag::{

@@ -9,7 +9,7 @@ use crate::model::{ClusterMetadata, GroupFact, GroupLog, GroupLook, TopicPartiti
 
 use super::lag::{GroupLag, PartitionLag, group_lag};
 use super::lag_time::{Drain, EndSamples, drain, overtaken_in_ms, rate};
-use super::verdict::{Judged, ConsumerVerdict, WINDOW, WindowCommit, verdict};
+use super::verdict::{ConsumerVerdict, Judged, WINDOW, WindowCommit, verdict};
 
 /// What a lag in time was told from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

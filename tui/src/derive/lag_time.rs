@@ -20,6 +20,11 @@ pub struct EndSamples {
 impl EndSamples {
     /// Adds the end offset of a time in milliseconds; an earlier time than the last is passed over.
     pub fn add(&mut self, offset: i64, at_ms: i64) {
+        self.add_within(offset, at_ms, POINTS_MAX);
+    }
+
+    /// As [`Self::add`], keeping so many points.
+    pub fn add_within(&mut self, offset: i64, at_ms: i64, max: usize) {
         let len = self.points.len();
         if let Some((last, last_ms)) = self.points.back().copied() {
             if at_ms <= last_ms {
@@ -34,7 +39,7 @@ impl EndSamples {
                 self.points.pop_back();
             }
         }
-        if self.points.len() >= POINTS_MAX {
+        while self.points.len() >= max.max(2) {
             self.points.pop_front();
         }
         self.points.push_back((offset, at_ms));

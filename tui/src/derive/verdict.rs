@@ -215,15 +215,24 @@ mod tests {
     #[test]
     fn an_allowed_lag_is_none_and_what_is_not_known_is_ok() {
         let commits = window(&[(30, 5), (30, 5), (30, 5)]);
-        assert_eq!(verdict(&commits, &[35], 2_500, 5).verdict, ConsumerVerdict::Ok);
-        assert_eq!(verdict(&commits, &[35], 2_500, 4).verdict, ConsumerVerdict::Stall);
+        assert_eq!(
+            verdict(&commits, &[35], 2_500, 5).verdict,
+            ConsumerVerdict::Ok
+        );
+        assert_eq!(
+            verdict(&commits, &[35], 2_500, 4).verdict,
+            ConsumerVerdict::Stall
+        );
         assert_eq!(verdict(&[], &[35], 0, 0).verdict, ConsumerVerdict::Ok);
         assert_eq!(verdict(&commits, &[], 0, 0).verdict, ConsumerVerdict::Ok);
         assert_eq!(verdict(&commits, &[35], 0, 0).complete, 0.3);
         // Lags that are not known make no trend.
         let mut unknown = window(&[(10, 0), (20, 0)]);
         unknown.iter_mut().for_each(|commit| commit.lag = None);
-        assert_eq!(verdict(&unknown, &[90], 1_500, 0).verdict, ConsumerVerdict::Ok);
+        assert_eq!(
+            verdict(&unknown, &[90], 1_500, 0).verdict,
+            ConsumerVerdict::Ok
+        );
         assert!(ConsumerVerdict::Stop.is_error() && !ConsumerVerdict::Warning.is_error());
     }
 }

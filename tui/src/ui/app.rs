@@ -24,7 +24,7 @@ use tui_input::Input;
 
 use crate::cluster::{Interest, PollIntervals};
 use crate::clusters::Target;
-use crate::derive;
+use crate::derive::{self, EndHistory};
 use crate::model::{ClusterSnapshot, Feed, History, Moment, Taken, Update};
 use crate::ops::execution::Run;
 use crate::recording::Tape;
@@ -55,6 +55,8 @@ pub struct World {
     pub snapshot: ClusterSnapshot,
     pub feed: Feed,
     pub history: History,
+    /// Where logs ended while one looked.
+    pub ends: EndHistory,
     /// The moment that is looked at instead of the present.
     pub past: Option<Arc<Moment>>,
     pub now: Taken,
@@ -77,6 +79,7 @@ impl World {
                 .as_ref()
                 .map_or(&self.snapshot, |past| &past.snapshot),
             feed: &self.feed,
+            ends: &self.ends,
             now: self.past.as_ref().map_or(self.now, |past| past.at),
             is_past: self.past.is_some(),
             theme: &self.theme,
@@ -148,6 +151,7 @@ impl App {
                 snapshot: ClusterSnapshot::default(),
                 feed: Feed::default(),
                 history: History::default(),
+                ends: EndHistory::default(),
                 past: None,
                 now,
                 theme: options.theme,
@@ -322,6 +326,7 @@ impl App {
         let (snapshot, feed) = (&self.world.snapshot, &mut self.world.feed);
         let told = before.happenings(snapshot, &mut feed.absences, at);
         feed.add(told);
+        self.world.ends.note(&self.world.snapshot, at);
         if is_metadata {
             self.world.history.note(&self.world.snapshot, at);
         }

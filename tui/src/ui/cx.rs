@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use crate::clusters::Target;
+use crate::derive::EndHistory;
 use crate::model::{ClusterSnapshot, Feed, Taken};
 use crate::ops::execution::Run;
 use crate::ui::event::JobId;
@@ -14,6 +15,8 @@ pub struct Cx<'a> {
     pub snapshot: &'a ClusterSnapshot,
     /// What happened since the cluster has been looked at.
     pub feed: &'a Feed,
+    /// Where logs ended while one looked.
+    pub ends: &'a EndHistory,
     pub now: Taken,
     pub theme: &'a Theme,
     pub read_only: bool,
@@ -61,10 +64,11 @@ pub mod tests {
             monotonic_ms: 0,
             wall_ms: 0,
         };
-        let (jobs, feed) = (Cell::new(0), Feed::default());
+        let (jobs, feed, ends) = (Cell::new(0), Feed::default(), EndHistory::default());
         call(&Cx {
             snapshot: &snapshot,
             feed: &feed,
+            ends: &ends,
             now,
             theme: &theme,
             read_only: false,

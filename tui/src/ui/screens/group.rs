@@ -11,6 +11,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
+pub use self::lags::time_text;
 use self::lags::{LAG_COLUMNS, LagRow, note};
 use self::members::{differences, member_name, owners_of, owns};
 use super::{ResetDialog, cells, groups, topics};

@@ -9,9 +9,10 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
+use super::group::time_text;
 use super::{ResetDialog, cells, topics};
 use crate::cluster::Interest;
-use crate::derive::{GroupLag, GroupTotals, group_totals, lag_in};
+use crate::derive::{GroupLag, GroupTotals, TimeBy, group_totals, lag_in};
 use crate::model::{Committed, Fault, FaultKind, Group, GroupDescription, GroupKind, GroupState};
 use crate::ops::Action;
 use crate::ui::command::{Id, Scope};
@@ -117,6 +118,15 @@ impl Row {
         self.lag.get_or_init(compute).as_ref()
     }
 
+    /// How long ago the logs ended where it is, interpolated; of the past nothing is kept.
+    fn lag_ms(&self, cx: &Cx<'_>) -> Option<i64> {
+        if cx.is_past {
+            return None;
+        }
+        let committed = self.committed.as_deref()?;
+        cx.ends.group_lag_ms(committed, cx.now.wall_ms)
+    }
+
     fn state_style(&self, cx: &Cx<'_>) -> Style {
         state_style(self.state(), cx)
     }
@@ -181,9 +191,19 @@ pub const COLUMNS: &[Column<Row>] = &[
         },
     ),
     Column::number(
+        "TIME",
+        6,
+        1,
+        |row, cx| Key::int(row.lag_ms(cx)),
+        |row, cx| match row.lag_ms(cx) {
+            Some(ms) => cells::plain(time_text(ms, TimeBy::Interpolated), cx),
+            None => cells::dim(format::NONE, cx),
+        },
+    ),
+    Column::number(
         "WORST",
         11,
-        2,
+        3,
         |row, cx| Key::int(row.lag(cx).and_then(|lag| lag.max)),
         |row, cx| match row.lag(cx) {
             Some(lag) => match lag.max {

@@ -1,0 +1,166 @@
+//! Where the logs of consumed topics ended while one looked, for lags in time of whole lists.
+//!
+//! Bounded: so many partitions, so many points of each, one every few seconds. What is not kept
+//! has no lag in time, and says so.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::model::{ClusterSnapshot, Committed, Taken};
+
+use super::lag_time::{EndSamples, POINTS_MAX};
+
+/// Points are no closer together than this.
+const SPACING_MS: i64 = 5_000;
+
+/// Partitions of which points are kept.
+const PARTITIONS_MAX: usize = 50_000;
+
+/// From so many partitions on only a few points are kept of each.
+const MANY: usize = 2_000;
+const FEW_POINTS: usize = 12;
+
+/// The points of all partitions, by topic.
+#[derive(Debug, Default)]
+pub struct EndHistory {
+    topics: HashMap<Arc<str>, Vec<(i32, EndSamples)>>,
+    noted_ms: Option<i64>,
+    partitions: usize,
+}
+
+impl EndHistory {
+    /// Keeps where the logs end now, if the last time is long enough ago.
+    pub fn note(&mut self, snapshot: &ClusterSnapshot, at: Taken) {
+        let is_soon = |noted| at.monotonic_ms - noted < SPACING_MS;
+        let Some(offsets) = snapshot.offsets.get() else {
+            return;
+        };
+        if self.noted_ms.is_some_and(is_soon) {
+            return;
+        }
+        let commits = snapshot.committed.values().filter_map(|part| part.get());
+        let consumed: HashSet<&Arc<str>> = commits.flat_map(|c| c.topics.keys()).collect();
+        if consumed.is_empty() {
+            return;
+        }
+        self.noted_ms = Some(at.monotonic_ms);
+        self.topics.retain(|topic, _| consumed.contains(topic));
+        self.partitions = self.topics.values().map(Vec::len).sum();
+        let max = if self.partitions > MANY {
+            FEW_POINTS
+        } else {
+            POINTS_MAX
+        };
+        for topic in consumed {
+            let Some(found) = offsets.get(topic) else {
+                continue;
+            };
+            let is_new = !self.topics.contains_key(topic);
+            if is_new && self.partitions + found.partitions.len() > PARTITIONS_MAX {
+                continue;
+            }
+            let kept = self.topics.entry(Arc::clone(topic)).or_default();
+            for (at_place, partition) in found.partitions.iter().enumerate() {
+                let Some(end) = partition.end.known() else {
+                    continue;
+                };
+                // Both are in the order of ids, mostly at the same places.
+                let place = match kept.get(at_place) {
+                    Some((id, _)) if *id == partition.partition => at_place,
+                    _ => match kept.binary_search_by_key(&partition.partition, |(id, _)| *id) {
+                        Ok(place) => place,
+                        Err(place) => {
+                            kept.insert(place, (partition.partition, EndSamples::default()));
+                            self.partitions += 1;
+                            place
+                        }
+                    },
+                };
+                if let Some((_, samples)) = kept.get_mut(place) {
+                    samples.add_within(end, found.taken.wall_ms, max);
+                }
+            }
+        }
+    }
+
+    /// How long ago the log ended where a partition is committed.
+    pub fn lag_ms(&self, topic: &str, partition: i32, at: i64, now_ms: i64) -> Option<i64> {
+        let kept = self.topics.get(topic)?;
+        let place = kept.binary_search_by_key(&partition, |(id, _)| *id).ok()?;
+        kept.get(place)?.1.lag_ms(at, now_ms)
+    }
+
+    /// The oldest lag of a group's partitions, of those that are known.
+    pub fn group_lag_ms(&self, committed: &Committed, now_ms: i64) -> Option<i64> {
+        let topics = committed.topics.iter();
+        let known = topics.flat_map(|(topic, partitions)| {
+            partitions
+                .iter()
+                .filter_map(|p| self.lag_ms(topic, p.partition, p.offset?, now_ms))
+        });
+        known.max()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::{Cell, CommittedPartition, Offsets, PartitionOffsets, TopicOffsets, Update};
+
+    fn taken(seconds: i64) -> Taken {
+        Taken {
+            monotonic_ms: seconds * 1_000,
+            wall_ms: seconds * 1_000,
+        }
+    }
+
+    fn commits(offset: i64) -> Committed {
+        let commit = CommittedPartition {
+            partition: 0,
+            offset: Some(offset),
+            leader_epoch: None,
+            metadata: None,
+            error: None,
+        };
+        Committed {
+            taken: taken(0),
+            topics: BTreeMap::from([(Arc::from("t"), vec![commit])]),
+        }
+    }
+
+    #[test]
+    fn a_group_s_lag_in_time_is_told_from_what_was_seen() {
+        let mut snapshot = ClusterSnapshot::default();
+        let mut history = EndHistory::default();
+        let group = (Arc::from("g"), Ok(Arc::new(commits(150))));
+        snapshot.apply(Update::Committed(vec![group]), taken(0));
+        for (at, end) in [(0, 100), (2, 999), (10, 200), (20, 300)] {
+            let partition = PartitionOffsets {
+                partition: 0,
+                start: Cell::Known(0),
+                end: Cell::Known(end),
+            };
+            let offsets = TopicOffsets {
+                taken: taken(at),
+                topic_id: None,
+                partitions: [partition].into_iter().collect(),
+            };
+            let all = Offsets::from([
+                (Arc::from("t"), Arc::new(offsets.clone())),
+                (Arc::from("nobody's"), Arc::new(offsets)),
+            ]);
+            let update = Update::Offsets {
+                result: Ok(Arc::new(all)),
+                complete: true,
+            };
+            snapshot.apply(update, taken(at));
+            history.note(&snapshot, taken(at));
+        }
+        assert_eq!(history.group_lag_ms(&commits(150), 20_000), Some(15_000));
+        assert_eq!(history.group_lag_ms(&commits(300), 20_000), Some(0));
+        assert_eq!(history.partitions, 1, "only what somebody consumes");
+        assert_eq!(history.lag_ms("nobody's", 0, 1, 20_000), None);
+    }
+}
