@@ -84,7 +84,7 @@ impl ClusterClient {
             for (topic, cells) in stable {
                 for (id, cell) in cells {
                     if let Cell::Known(offset) = cell {
-                        let key = TopicPartition::new(topic, id);
+                        let key = TopicPartition::new(&topic, id);
                         look.last_stable.insert(key, offset);
                     }
                 }

@@ -90,15 +90,19 @@ impl EndHistory {
         kept.get(place)?.1.lag_ms(at, now_ms)
     }
 
-    /// The oldest lag of a group's partitions, of those that are known.
+    /// The oldest lag of a group's partitions, of those that are known; none where only those are
+    /// known that are at their end.
     pub fn group_lag_ms(&self, committed: &Committed, now_ms: i64) -> Option<i64> {
-        let topics = committed.topics.iter();
-        let known = topics.flat_map(|(topic, partitions)| {
-            partitions
-                .iter()
-                .filter_map(|p| self.lag_ms(topic, p.partition, p.offset?, now_ms))
-        });
-        known.max()
+        let (mut oldest, mut is_whole) = (None, true);
+        for (topic, partitions) in &committed.topics {
+            for partition in partitions {
+                let Some(at) = partition.offset else { continue };
+                let lag = self.lag_ms(topic, partition.partition, at, now_ms);
+                is_whole &= lag.is_some();
+                oldest = oldest.max(lag);
+            }
+        }
+        oldest.filter(|ms| is_whole || *ms > 0)
     }
 }
 
