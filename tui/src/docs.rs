@@ -176,11 +176,18 @@ fn commands(program: &clap::Command) -> String {
     let mut text = "# Commands\n\nEvery command takes the options of the program too; \
                     `--output json` prints one JSON document whose fields stay.\n"
         .to_owned();
-    command(&mut text, &program, 2, true);
+    command(&mut text, &program, 2, &program);
     text
 }
 
-fn command(text: &mut String, of: &clap::Command, depth: usize, is_program: bool) {
+/// `program` is the whole: what every command takes is told there only.
+fn command(text: &mut String, of: &clap::Command, depth: usize, program: &clap::Command) {
+    let is_program = std::ptr::eq(of, program);
+    let is_of_program = |arg: &clap::Arg| {
+        program
+            .get_arguments()
+            .any(|other| other.get_id() == arg.get_id())
+    };
     let name = of.get_bin_name().unwrap_or_else(|| of.get_name());
     let _ = writeln!(text, "\n{} {}\n", "#".repeat(depth.min(5)), code(name));
     let about = of.get_long_about().or_else(|| of.get_about());
@@ -189,7 +196,8 @@ fn command(text: &mut String, of: &clap::Command, depth: usize, is_program: bool
     }
     let is_shown = |arg: &&clap::Arg| {
         let is_help = matches!(arg.get_id().as_str(), "help" | "version");
-        !arg.is_hide_set() && !is_help && (is_program || !arg.is_global_set())
+        let is_told = arg.is_global_set() && is_of_program(arg);
+        !arg.is_hide_set() && !is_help && (is_program || !is_told)
     };
     let mut args = of.get_arguments().filter(is_shown).peekable();
     if args.peek().is_some() {
@@ -203,7 +211,7 @@ fn command(text: &mut String, of: &clap::Command, depth: usize, is_program: bool
     }
     let subcommands = of.get_subcommands();
     for sub in subcommands.filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
-        command(text, sub, depth + 1, false);
+        command(text, sub, depth + 1, program);
     }
     if is_program && let Some(after) = of.get_after_help() {
         let _ = writeln!(text, "\n## Exit codes\n\n```\n{after}\n```");
