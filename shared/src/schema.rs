@@ -37,6 +37,8 @@ mod wire;
 use std::ops::RangeInclusive;
 
 pub use bytes::Bytes;
+#[doc(hidden)]
+pub use serde_json::{Map, Value};
 pub use uuid::Uuid;
 
 pub use field::{Cx, Field, FieldSpec, Nullable};
@@ -224,6 +226,16 @@ macro_rules! schema {
                     }
                 }
                 Ok(value)
+            }
+
+            #[allow(unused_mut, reason = "a schema may have no fields")]
+            fn to_json(&self) -> $crate::schema::Value {
+                let mut fields = $crate::schema::Map::new();
+                $(
+                    let value = $crate::schema::Field::to_json(&self.$field);
+                    fields.insert(stringify!($field).to_owned(), value);
+                )*
+                $crate::schema::Value::Object(fields)
             }
         }
 

@@ -87,8 +87,9 @@ const LAYERS: &[Layers] = &[
         may_use: &[
             ("model", &["derive"]),
             ("derive", &["model"]),
+            ("decode", &["model"]),
             // Of `ops` only what an action consists of.
-            ("cluster", &["model", "ops"]),
+            ("cluster", &["decode", "model", "ops"]),
             ("state", &["model"]),
             ("ops", &["cluster", "derive", "model", "state"]),
             ("connect", &["model"]),
@@ -100,7 +101,7 @@ const LAYERS: &[Layers] = &[
             (
                 "output",
                 &[
-                    "clusters", "connect", "derive", "local", "model", "ops", "times",
+                    "clusters", "connect", "decode", "derive", "local", "model", "ops", "times",
                 ],
             ),
             ("local", &["cluster", "derive", "model"]),
@@ -111,6 +112,7 @@ const LAYERS: &[Layers] = &[
                     "cluster",
                     "clusters",
                     "connect",
+                    "decode",
                     "derive",
                     "local",
                     "model",
@@ -126,6 +128,7 @@ const LAYERS: &[Layers] = &[
                     "clusters",
                     "connect",
                     "docs",
+                    "decode",
                     "derive",
                     "local",
                     "model",
@@ -163,6 +166,8 @@ const PURE: &[&str] = &[
     "shared/src/sasl.rs",
     "shared/src/sasl/",
     "shared/src/schema/",
+    "tui/src/decode.rs",
+    "tui/src/decode/",
     "tui/src/derive.rs",
     "tui/src/derive/",
     "tui/src/model.rs",

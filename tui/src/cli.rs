@@ -18,6 +18,7 @@ mod execution;
 mod exporter;
 mod groups;
 mod local;
+mod messages;
 mod offsets;
 mod plan;
 mod quorum;
@@ -49,6 +50,7 @@ pub use connect::{BOOTSTRAP_VARIABLE, GlobalArgs};
 pub use connectors::ConnectArgs;
 pub use docs::DocsArgs;
 pub use exporter::ExporterArgs;
+pub use messages::MessagesCommand;
 pub use plan::PlanArgs;
 pub use quorum::{FeaturesCommand, QuorumCommand};
 pub use reassign_args::{GoalArgs, PaceArgs, ReassignCommand};
@@ -116,6 +118,9 @@ pub enum Scripted {
     /// List, describe and delete consumer groups
     #[command(subcommand)]
     Groups(GroupsCommand),
+    /// Read, follow, export, import, copy and write messages
+    #[command(subcommand)]
+    Messages(MessagesCommand),
     /// Show and change settings of topics, brokers and groups
     #[command(subcommand)]
     Configs(ConfigsCommand),
@@ -575,6 +580,7 @@ async fn dispatch(global: &GlobalArgs, command: Scripted, io: &mut Io<'_>) -> Re
         }
         Scripted::Brokers(BrokersCommand::MayStop { ids }) => show::may_stop(global, ids, io).await,
         Scripted::Groups(command) => groups::run(global, command, io).await,
+        Scripted::Messages(command) => messages::run(global, command, io).await,
         Scripted::Configs(ConfigsCommand::Describe { resource, all }) => {
             show::describe_configs(global, &resource, all, io).await
         }

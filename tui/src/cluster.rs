@@ -26,14 +26,20 @@ mod probe;
 mod produce;
 mod quorum;
 mod quorum_changes;
+mod registry;
 mod security;
 mod transactions;
 mod wire;
+mod write;
 
 pub use group_log::GroupLogLimits;
-pub use messages::{MessageTail, ReadFrom, ReadLimits, ReadMessages};
+pub use messages::{
+    Isolation, MessageTail, Pages, ReadFrom, ReadLimits, ReadMessages, TailMessages,
+};
 pub use poller::{Interest, PollIntervals, Poller, PollerHandle};
+pub use registry::{Registry, RegistryOptions};
 pub use wire::{ClusterClient, ConnectOptions};
+pub use write::{NewRecord, RecordWriter};
 
 #[cfg(test)]
 mod tests;

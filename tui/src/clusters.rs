@@ -12,6 +12,7 @@
 
 mod entry;
 mod file;
+mod registry;
 mod target;
 
 pub use entry::{Colour, Entry, Level, Login, SecretFrom, legal_name};

@@ -4,6 +4,7 @@ pub mod cli;
 pub mod cluster;
 pub mod clusters;
 pub mod connect;
+pub mod decode;
 pub mod demo;
 pub mod derive;
 pub mod docs;

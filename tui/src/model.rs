@@ -39,7 +39,7 @@ pub use group_log::{
 };
 pub use happening::{Absences, Feed, Happening, Subject, Weight};
 pub use history::{History, Moment};
-pub use message::{Header, Message, ReadReport, ReadStop};
+pub use message::{Control, Fate, Header, Message, ReadReport, ReadStop, RecordFacts};
 pub use probe::Probe;
 pub use quorum::{FeatureLevel, Features, NodeLevels, Quorum, QuorumReplica, VoterListener};
 pub use reassignment::{Assignment, OngoingReassignment, Reassignments};

@@ -26,6 +26,8 @@ pub enum Format {
     Table,
     /// One JSON document; fields are added in later versions, never renamed or removed.
     Json,
+    /// JSON in lines: one for each message, else one for the whole document.
+    Jsonl,
 }
 
 /// Something that can be printed both ways.
@@ -39,10 +41,18 @@ pub trait Printable: Serialize {
         text
     }
 
+    fn json_line(&self) -> String {
+        let mut text = serde_json::to_string(self)
+            .unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
+        text.push('\n');
+        text
+    }
+
     fn print(&self, format: Format) -> String {
         match format {
             Format::Table => self.table(),
             Format::Json => self.json(),
+            Format::Jsonl => self.json_line(),
         }
     }
 }

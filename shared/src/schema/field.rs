@@ -1,6 +1,7 @@
 //! How a field of each type is encoded, and what a declaration says about a field.
 
 use bytes::Bytes;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::SchemaError;
@@ -226,6 +227,10 @@ fn checked_u32(len: usize) -> Result<u32, SchemaError> {
 pub trait Field: Sized {
     fn encode_field(&self, out: &mut Vec<u8>, cx: Cx) -> Result<(), SchemaError>;
     fn decode_field(reader: &mut Reader<'_>, cx: Cx) -> Result<Self, SchemaError>;
+
+    /// The value to read by people and programs: structs as objects by their fields' names here,
+    /// ids as base64 as Kafka's tools print them, bytes as `0x…`.
+    fn to_json(&self) -> Value;
 }
 
 /// A type that can be null, which is then an `Option` of it.
@@ -242,6 +247,10 @@ impl<T: Nullable> Field for Option<T> {
     fn decode_field(reader: &mut Reader<'_>, cx: Cx) -> Result<Self, SchemaError> {
         T::decode_nullable(reader, cx)
     }
+
+    fn to_json(&self) -> Value {
+        self.as_ref().map_or(Value::Null, Field::to_json)
+    }
 }
 
 macro_rules! fixed_size_fields {
@@ -254,6 +263,10 @@ macro_rules! fixed_size_fields {
 
             fn decode_field(reader: &mut Reader<'_>, _: Cx) -> Result<Self, SchemaError> {
                 reader.$read()
+            }
+
+            fn to_json(&self) -> Value {
+                Value::from(*self)
             }
         }
     )*};
@@ -278,6 +291,10 @@ impl Field for bool {
     fn decode_field(reader: &mut Reader<'_>, _: Cx) -> Result<Self, SchemaError> {
         Ok(reader.u8()? != 0)
     }
+
+    fn to_json(&self) -> Value {
+        Value::Bool(*self)
+    }
 }
 
 impl Field for Uuid {
@@ -288,6 +305,10 @@ impl Field for Uuid {
 
     fn decode_field(reader: &mut Reader<'_>, _: Cx) -> Result<Self, SchemaError> {
         reader.uuid()
+    }
+
+    fn to_json(&self) -> Value {
+        Value::String(crate::types::uuid_to_base64(*self))
     }
 }
 
@@ -306,6 +327,10 @@ macro_rules! required_from_nullable {
 
 impl Field for String {
     required_from_nullable!();
+
+    fn to_json(&self) -> Value {
+        Value::String(self.clone())
+    }
 }
 
 impl Nullable for String {
@@ -328,6 +353,15 @@ impl Nullable for String {
 
 impl Field for Bytes {
     required_from_nullable!();
+
+    fn to_json(&self) -> Value {
+        let mut text = String::with_capacity(2 + 2 * self.len());
+        text.push_str("0x");
+        for byte in self {
+            text.push_str(&format!("{byte:02x}"));
+        }
+        Value::String(text)
+    }
 }
 
 impl Nullable for Bytes {
@@ -347,6 +381,10 @@ impl Nullable for Bytes {
 
 impl<T: Field> Field for Vec<T> {
     required_from_nullable!();
+
+    fn to_json(&self) -> Value {
+        Value::Array(self.iter().map(Field::to_json).collect())
+    }
 }
 
 impl<T: Field> Nullable for Vec<T> {

@@ -6,7 +6,7 @@
 //!
 //! Follows Kafka's `metadata/*Record.json`, `MetadataRecordSerde` and `MetadataRecordType`.
 
-use super::{Bytes, Reader, Schema, SchemaError, Uuid, put_unsigned_varint};
+use super::{Bytes, Field, Reader, Schema, SchemaError, Uuid, put_unsigned_varint};
 use crate::schema;
 
 const FRAME_VERSION: u32 = 1;
@@ -259,6 +259,13 @@ macro_rules! metadata_records {
             pub fn name(&self) -> &'static str {
                 match self {
                     $(MetadataRecord::$variant(_) => $record::NAME,)*
+                }
+            }
+
+            /// The record's fields, see [`Field::to_json`].
+            pub fn to_json(&self) -> super::Value {
+                match self {
+                    $(MetadataRecord::$variant(record) => record.to_json(),)*
                 }
             }
 

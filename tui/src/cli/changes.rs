@@ -99,7 +99,7 @@ async fn follow(global: &GlobalArgs, args: &ChangesArgs, io: &mut Io<'_>) -> Res
 fn line(happening: &Happening, format: Format) -> String {
     match format {
         Format::Table => happening_line(happening),
-        Format::Json => {
+        Format::Json | Format::Jsonl => {
             let mut text = serde_json::to_string(happening).unwrap_or_default();
             text.push('\n');
             text

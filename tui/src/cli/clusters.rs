@@ -217,6 +217,7 @@ fn entry(global: &GlobalArgs, args: &AddArgs) -> Result<Entry, Fault> {
         color: args.color,
         danger: args.danger,
         read_only: global.read_only,
+        registry: global.registry.clone(),
         cluster_id: None,
         connect: args.connect.clone(),
         connect_login: args

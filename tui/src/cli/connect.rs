@@ -35,6 +35,9 @@ pub struct GlobalArgs {
     /// A saved cluster, see `clusters`
     #[arg(long, global = true, value_name = "NAME", conflicts_with_all = ["bootstrap", "properties"])]
     pub cluster: Option<String>,
+    /// The schema registry of the cluster, as http://host:port
+    #[arg(long, global = true, value_name = "URL")]
+    pub registry: Option<String>,
     /// The configuration file with the saved clusters; KAFKA_TUI_CONFIG names it too
     #[arg(long = "config-file", global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -84,7 +87,10 @@ impl GlobalArgs {
                 None => self.default_target()?,
             },
         };
-        Ok(found.map(|target| self.with_rights(target)))
+        Ok(found.map(|target| Target {
+            registry: self.registry.clone().or(target.registry.clone()),
+            ..self.with_rights(target)
+        }))
     }
 
     fn saved(&self, file: &ClustersFile, name: &str) -> Result<Target, Fault> {

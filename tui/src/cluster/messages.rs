@@ -1,7 +1,8 @@
 //! Reads records: a bounded read from the start, the end, an offset or a time, and a live tail.
 //!
 //! Records of several partitions come merged by timestamp. Within a partition their order is that
-//! of the log, whatever their timestamps. Control records are not shown.
+//! of the log, whatever their timestamps. Records of aborted transactions and control records are
+//! read as what they are; whether they are handed out is the reader's choice.
 //!
 //! Invariants:
 //! - A read ends: by its limits of messages, bytes and time, or at the end offsets of its start.
@@ -9,8 +10,11 @@
 //! - Nothing is held beyond the limits: a tail's queue is bounded, and a slow reader slows it down.
 
 mod at;
+mod back;
 mod fetch;
 mod merge;
+mod pages;
+mod scan;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,11 +24,14 @@ use kafka_shared::task;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::decode::{Decoder, MessageFilter, SchemaBook};
 use crate::model::{Cell, Fault, FaultKind, Message, ReadReport, ReadStop, Topic};
 
 use super::wire::ClusterClient;
+use back::Back;
 use fetch::Reader;
-use merge::Merge;
+pub use pages::Pages;
+use scan::{Choice, Counts, Scan, prepare};
 
 /// Where a read begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +66,16 @@ impl Default for ReadLimits {
     }
 }
 
+/// What is read of transactions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// All records; those of aborted and of open transactions are marked.
+    #[default]
+    ReadUncommitted,
+    /// As consumers with `isolation.level=read_committed` see it.
+    ReadCommitted,
+}
+
 /// What to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadMessages {
@@ -66,7 +83,59 @@ pub struct ReadMessages {
     /// `None`: all.
     pub partitions: Option<Vec<i32>>,
     pub from: ReadFrom,
+    /// Partitions that begin elsewhere: where an earlier read ended.
+    pub starts: BTreeMap<i32, i64>,
     pub limits: ReadLimits,
+    pub isolation: Isolation,
+    /// Control records too.
+    pub control: bool,
+    pub filter: Option<MessageFilter>,
+    /// How keys and values are read for the filter.
+    pub decoders: (Decoder, Decoder),
+}
+
+impl Default for ReadMessages {
+    fn default() -> Self {
+        Self {
+            topic: String::new(),
+            partitions: None,
+            from: ReadFrom::Start,
+            starts: BTreeMap::new(),
+            limits: ReadLimits::default(),
+            isolation: Isolation::default(),
+            control: false,
+            filter: None,
+            decoders: Default::default(),
+        }
+    }
+}
+
+impl ReadMessages {
+    fn choice(&self) -> Choice {
+        Choice {
+            isolation: self.isolation,
+            control: self.control,
+            filter: self.filter.clone(),
+            decoders: self.decoders,
+            decodes: true,
+        }
+    }
+}
+
+/// What to follow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TailMessages {
+    pub topic: String,
+    /// `None`: all.
+    pub partitions: Option<Vec<i32>>,
+    /// Partitions that begin elsewhere than at their end.
+    pub starts: BTreeMap<i32, i64>,
+    pub isolation: Isolation,
+    /// Control records too.
+    pub control: bool,
+    pub filter: Option<MessageFilter>,
+    /// How keys and values are read for the filter.
+    pub decoders: (Decoder, Decoder),
 }
 
 /// New messages as they come. Dropping it ends the tail.
@@ -97,9 +166,6 @@ impl MessageTail {
 /// Messages that wait for a tail's reader.
 const TAIL_QUEUE: usize = 1_024;
 
-/// Pause after a fetch that brought nothing although there should be something.
-const EMPTY_PAUSE_MS: u64 = 20;
-
 /// Pause after a failed fetch of a tail.
 const TAIL_RETRY_MS: u64 = 1_000;
 
@@ -117,84 +183,37 @@ impl ClusterClient {
             .topic_to_read(&what, &read.topic, read.partitions.as_deref())
             .await?;
         let plan = self.read_plan(&what, &topic, &partitions, read).await?;
-        let deadline = self
-            .now()
-            .monotonic_ms
-            .saturating_add(i64::try_from(read.limits.time_ms).unwrap_or(0));
-        let wanted = match read.from {
-            // The newest are known only when everything from there on was seen.
-            ReadFrom::End => usize::MAX,
-            _ => read.limits.messages,
-        };
-        let mut reader = Reader::new(self, &topic);
-        let mut merge = Merge::new(plan.ranges.iter().map(|(id, range)| (*id, range.end)));
-        let mut next: BTreeMap<i32, i64> = plan
-            .ranges
-            .iter()
-            .map(|(id, range)| (*id, range.start))
-            .collect();
-        let mut failed: BTreeMap<i32, String> = plan.failed;
-        let mut messages = Vec::new();
-        let mut bytes = 0;
-        let stop = loop {
-            merge.drain(&mut messages, wanted);
-            if messages.len() >= wanted {
-                break ReadStop::MessageLimit;
-            }
-            let open: BTreeMap<i32, i64> = next
-                .iter()
-                .filter(|(id, _)| merge.is_open(**id))
-                .map(|(i, o)| (*i, *o))
-                .collect();
-            if open.is_empty() {
-                break ReadStop::End;
-            }
-            if bytes >= read.limits.bytes {
-                break ReadStop::ByteLimit;
-            }
-            if self.now().monotonic_ms >= deadline {
-                break ReadStop::TimeLimit;
-            }
-            let wanting: BTreeMap<i32, i64> = open
-                .iter()
-                .filter(|(id, _)| merge.is_wanting(**id))
-                .map(|(i, o)| (*i, *o))
-                .collect();
-            let budget = read.limits.bytes - bytes;
-            let before = bytes;
-            for (id, fetched) in reader.fetch(&wanting, budget).await {
-                match fetched {
-                    Ok(fetched) => {
-                        bytes += fetched.bytes;
-                        next.insert(id, fetched.next_offset);
-                        merge.push(id, fetched.messages, fetched.next_offset);
-                    }
-                    Err(why) => {
-                        failed.insert(id, why);
-                        merge.close(id);
-                    }
-                }
-            }
-            if bytes == before {
-                // Nothing came and nothing failed for good: don't press the broker.
-                tokio::time::sleep(Duration::from_millis(EMPTY_PAUSE_MS)).await;
-            }
-        };
-        // What is at hand is in order as far as it goes.
-        merge.finish(&mut messages, wanted);
-        if read.from == ReadFrom::End && messages.len() > read.limits.messages {
-            messages.drain(..messages.len() - read.limits.messages);
+        if let Some(registry) = self.registry() {
+            // What failed some time ago may be there now.
+            registry.book().forget_failures();
         }
-        if let (true, Some((id, why))) = (failed.len() == partitions.len(), failed.iter().next()) {
+        let time_ms = i64::try_from(read.limits.time_ms).unwrap_or(i64::MAX);
+        let deadline_ms = self.now().monotonic_ms.saturating_add(time_ms);
+        let choice = read.choice();
+        let newest = read.from == ReadFrom::End && read.starts.is_empty();
+        let (messages, mut report) = if newest {
+            let back = Back::new(self, &topic, &choice, read.limits, deadline_ms);
+            back.read(plan.starts, plan.ranges).await
+        } else {
+            let mut scan = Scan::new(self, &topic, &plan.ranges, choice);
+            let mut messages = Vec::new();
+            let want = read.limits.messages;
+            let stop = scan
+                .run(&mut messages, want, read.limits.bytes, deadline_ms)
+                .await;
+            let report = report(&scan.counts, stop, scan.position(), scan.failed);
+            (messages, report)
+        };
+        report.messages = messages.len() as u64;
+        report.failed.extend(plan.failed);
+        report.failed.sort();
+        if let (true, Some((id, why))) = (
+            report.failed.len() == partitions.len(),
+            report.failed.first(),
+        ) {
             let why = format!("partition {id}: {why}");
             return Err(Fault::new(FaultKind::Failed, what, why));
         }
-        let report = ReadReport {
-            messages: messages.len() as u64,
-            bytes,
-            stop,
-            failed: failed.into_iter().collect(),
-        };
         Ok((messages, report))
     }
 
@@ -202,17 +221,19 @@ impl ClusterClient {
     ///
     /// # Errors
     /// `NotFound` for an unknown topic or partition; when no end offset can be read.
-    pub async fn tail_messages(
-        &self,
-        topic: &str,
-        partitions: Option<&[i32]>,
-    ) -> Result<MessageTail, Fault> {
-        let what = format!("follow topic \"{topic}\"");
-        let (topic, partitions) = self.topic_to_read(&what, topic, partitions).await?;
+    pub async fn tail_messages(&self, tail: &TailMessages) -> Result<MessageTail, Fault> {
+        let what = format!("follow topic \"{}\"", tail.topic);
+        let (topic, partitions) = self
+            .topic_to_read(&what, &tail.topic, tail.partitions.as_deref())
+            .await?;
         let ends = self.ranges(&what, &topic).await?;
         let mut next: BTreeMap<i32, i64> = partitions
             .iter()
-            .filter_map(|id| Some((*id, ends.get(id)?.as_ref().ok()?.end)))
+            .filter_map(|id| {
+                let range = ends.get(id)?.as_ref().ok()?;
+                let start = tail.starts.get(id).copied().unwrap_or(range.end);
+                Some((*id, start.clamp(range.start, range.end)))
+            })
             .collect();
         if next.is_empty() {
             return Err(Fault::new(
@@ -224,10 +245,20 @@ impl ClusterClient {
         let (sender, messages) = mpsc::channel(TAIL_QUEUE);
         let stop = CancellationToken::new();
         let (client, cancelled) = (self.clone(), stop.clone());
+        let choice = Choice {
+            isolation: tail.isolation,
+            control: tail.control,
+            filter: tail.filter.clone(),
+            decoders: tail.decoders,
+            decodes: true,
+        };
         drop(task::spawn("message-tail", async move {
             let follow = async {
-                let mut reader = Reader::new(&client, &topic).waiting();
-                while follow_once(&what, &mut reader, &mut next, &sender)
+                let is_committed = choice.isolation == Isolation::ReadCommitted;
+                let mut reader = Reader::new(&client, &topic)
+                    .waiting()
+                    .committed(is_committed);
+                while follow_once(&what, &client, &choice, &mut reader, &mut next, &sender)
                     .await
                     .is_some()
                 {}
@@ -363,10 +394,31 @@ impl ClusterClient {
                     }
                 },
             };
+            let start = read.starts.get(id).copied().unwrap_or(start);
             plan.ranges
                 .insert(*id, start.clamp(range.start, range.end)..range.end);
+            plan.starts.insert(*id, range.start);
         }
         Ok(plan)
+    }
+}
+
+fn report(
+    counts: &Counts,
+    stop: ReadStop,
+    next: BTreeMap<i32, i64>,
+    failed: BTreeMap<i32, String>,
+) -> ReadReport {
+    ReadReport {
+        messages: 0,
+        bytes: counts.bytes,
+        stop,
+        scanned: counts.scanned,
+        aborted: counts.aborted,
+        control: counts.control,
+        missing: counts.missing,
+        next: next.into_iter().collect(),
+        failed: failed.into_iter().collect(),
     }
 }
 
@@ -374,12 +426,16 @@ impl ClusterClient {
 #[derive(Default)]
 struct ReadPlan {
     ranges: BTreeMap<i32, std::ops::Range<i64>>,
+    /// The first offset that there is of each.
+    starts: BTreeMap<i32, i64>,
     failed: BTreeMap<i32, String>,
 }
 
 /// One round of a tail; `None` when nobody listens any more.
 async fn follow_once(
     what: &str,
+    client: &ClusterClient,
+    choice: &Choice,
     reader: &mut Reader<'_>,
     next: &mut BTreeMap<i32, i64>,
     sender: &mpsc::Sender<Result<Message, Fault>>,
@@ -397,7 +453,15 @@ async fn follow_once(
     }
     // A stable sort keeps the order within each partition where timestamps are equal.
     merged.sort_by_key(|message| message.timestamp_ms);
+    let schemas = choice.schemas(client, merged.iter());
+    prepare(client, schemas).await;
+    let none = SchemaBook::default();
+    let book = client.registry().map_or(&none, |registry| registry.book());
+    let mut counts = Counts::default();
     for message in merged {
+        if !choice.takes(&message, &mut counts, book) {
+            continue;
+        }
         sender.send(Ok(message)).await.ok()?;
     }
     if let Some(why) = failed {

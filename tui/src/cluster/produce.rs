@@ -41,10 +41,10 @@ const DELIVERY_MS: u64 = 15_000;
 const RETRY_PAUSE_MS: u64 = 200;
 
 /// A producer id and its epoch.
-type Producer = (i64, i16);
+pub(super) type Producer = (i64, i16);
 
 /// Why an attempt failed, and whether the same may be sent again.
-enum Failure {
+pub(super) enum Failure {
     Final(Fault),
     Passing(Fault),
 }
@@ -125,7 +125,7 @@ impl ClusterClient {
 
     /// A producer id that nobody else has; `None` where the cluster gives none to us. Repeating
     /// the request wastes an id and does no other harm.
-    async fn producer_id(&self, what: &str) -> Result<Option<Producer>, Failure> {
+    pub(super) async fn producer_id(&self, what: &str) -> Result<Option<Producer>, Failure> {
         let request = InitProducerIdRequest::default()
             .with_transactional_id(None)
             .with_transaction_timeout_ms(ACK_TIMEOUT_MS)
@@ -148,7 +148,7 @@ impl ClusterClient {
         }
     }
 
-    async fn attempt(
+    pub(super) async fn attempt(
         &self,
         what: &str,
         at: &TopicPartition,
@@ -341,7 +341,7 @@ pub(super) fn choose_partition(message: &ProduceMessage, topic: &Topic, seed: i6
 }
 
 /// The partition of a key among `n` partitions, of which there is at least one.
-fn partition_of_key(key: &[u8], n: u32) -> i32 {
+pub(super) fn partition_of_key(key: &[u8], n: u32) -> i32 {
     i32::try_from((murmur2(key) & 0x7fff_ffff) % n).unwrap_or(0)
 }
 

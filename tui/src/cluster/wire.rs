@@ -13,6 +13,7 @@ use kafka_shared::protocol::{Request, api};
 use kafka_shared::time::Clock;
 use kafka_shared::types::Endpoint;
 
+use super::registry::{Registry, RegistryOptions};
 use crate::model::{Fault, FaultKind, Taken};
 
 /// How long one broker may take for its part of an answer that is collected from all of them.
@@ -36,6 +37,8 @@ pub struct ConnectOptions {
     pub security: Security,
     /// The id that the cluster had when it was saved: no change goes to another one.
     pub saved_cluster_id: Option<String>,
+    /// Where schemas of records are.
+    pub registry: Option<RegistryOptions>,
 }
 
 impl ConnectOptions {
@@ -48,6 +51,7 @@ impl ConnectOptions {
             request_timeout_ms: 15_000,
             security: Security::default(),
             saved_cluster_id: None,
+            registry: None,
         }
     }
 }
@@ -59,6 +63,7 @@ pub struct ClusterClient {
     clock: Arc<dyn Clock>,
     options: Arc<ConnectOptions>,
     guard: Arc<ClusterGuard>,
+    registry: Option<Registry>,
 }
 
 /// Who is asked.
@@ -90,6 +95,7 @@ impl ClusterClient {
         };
         Self {
             client: Client::new(config),
+            registry: options.registry.clone().map(Registry::new),
             clock,
             options: Arc::new(options),
             guard,
@@ -104,6 +110,11 @@ impl ClusterClient {
     /// Tells which cluster answered: the first one is the one that is meant, if none was saved.
     pub(super) fn see_cluster(&self, id: &str) {
         self.guard.see(id);
+    }
+
+    /// Where schemas of records come from, if the cluster has such a place.
+    pub fn registry(&self) -> Option<&Registry> {
+        self.registry.as_ref()
     }
 
     pub fn is_read_only(&self) -> bool {

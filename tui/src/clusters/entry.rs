@@ -83,6 +83,9 @@ pub struct Entry {
     pub color: Option<Colour>,
     pub danger: Level,
     pub read_only: bool,
+    /// The address of the schema registry; who asks there is in the settings or properties, by
+    /// Confluent's names: `basic.auth.user.info`, `bearer.auth.token`.
+    pub registry: Option<String>,
     /// Learned at the first connection; changes are refused where another one answers.
     pub cluster_id: Option<String>,
     /// Workers of Kafka Connect, as `http://host:8083`.
@@ -98,6 +101,8 @@ impl Entry {
         let shown = |(key, value): (&String, &String)| {
             let may_hold = key.contains("password")
                 || key.contains("secret")
+                || key.ends_with("user.info")
+                || key.ends_with("auth.token")
                 || key.ends_with("jaas.config")
                 || key.ends_with("keystore.key");
             let is_reference = Source::parse(value).reference().is_some();

@@ -266,6 +266,9 @@ fn table(entry: &Entry) -> Table {
     if entry.read_only {
         table.insert("read_only", value(true));
     }
+    if let Some(url) = &entry.registry {
+        table.insert("registry", value(url));
+    }
     if let Some(id) = &entry.cluster_id {
         table.insert("cluster_id", value(id));
     }

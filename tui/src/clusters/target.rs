@@ -31,6 +31,8 @@ pub struct Target {
     pub connect: Vec<String>,
     /// Their user, and where the password is.
     pub connect_login: Option<String>,
+    /// The address of its schema registry; else the settings or properties may name it.
+    pub registry: Option<String>,
 }
 
 impl Target {
@@ -67,6 +69,7 @@ impl Target {
             cluster_id: entry.cluster_id.clone(),
             connect: entry.connect.clone(),
             connect_login: entry.connect_login.clone(),
+            registry: entry.registry.clone(),
         })
     }
 
@@ -96,7 +99,7 @@ impl Target {
 
     /// Whether there is nothing to read before connecting.
     pub fn is_plain(&self) -> bool {
-        self.properties.is_none() && self.settings.is_empty()
+        self.properties.is_none() && self.settings.is_empty() && self.registry.is_none()
     }
 
     /// Reads properties and secrets.
@@ -113,6 +116,7 @@ impl Target {
         }
         let own = self.properties.as_deref().and_then(Path::parent);
         let folder = own.unwrap_or(&self.folder);
+        let registry = super::registry::options(self.registry.as_deref(), &mut all, folder).await?;
         let read = properties::read(&all, folder).await;
         let read = read.map_err(|error| told(&error))?;
         for warning in &read.warnings {
@@ -132,6 +136,7 @@ impl Target {
         options.read_only = self.read_only;
         options.security = read.security;
         options.saved_cluster_id = self.cluster_id.clone();
+        options.registry = registry;
         if let Some(id) = read.client_id {
             options.client_id = id;
         }

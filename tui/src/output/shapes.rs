@@ -7,6 +7,7 @@ mod connect;
 mod group_history;
 mod groups;
 mod happenings;
+mod messages;
 mod offsets;
 mod quorum;
 mod runs;
@@ -28,6 +29,9 @@ pub use group_history::{
 };
 pub use groups::{GroupJson, GroupRow, GroupsJson, LagRow, MemberRow, MissingPart, group, groups};
 pub use happenings::{ChangesJson, happening_line};
+pub use messages::{
+    HeaderRow, MessageRow, MessagesJson, MovedJson, PartitionPlace, ReadJson, message_row, read,
+};
 pub use offsets::{OffsetRow, OffsetsJson};
 pub use quorum::{FeatureRow, FeaturesJson, QuorumJson};
 pub use runs::{JanitorJson, LeftOverRow, RunJson};

@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use crate::cluster::{ConnectOptions, Interest, ReadMessages};
+use crate::cluster::{ConnectOptions, Interest, ReadMessages, TailMessages};
 use crate::clusters::{ClustersFile, Entry, Target};
 use crate::connect::{Change, Connector, Workers};
+use crate::decode::SchemaBook;
 use crate::local::{LocalBroker, Outcomes};
 use crate::model::{Fault, GroupLook, Message, ReadReport, Taken, Update};
 use crate::ops::execution::Run;
@@ -65,6 +66,8 @@ pub enum Answer {
     LeftOver(Result<Vec<LeftOver>, Fault>),
     /// The last change that can be undone, and what was read to plan that.
     LastChange(Option<Box<undo::Entry>>, Vec<Update>),
+    /// The schemas that messages of this job are read with; it fills while they come.
+    Schemas(SchemaBook),
     Read(Result<(Vec<Message>, ReadReport), Fault>),
     Tailed(Vec<Result<Message, Fault>>),
     TailEnded(Option<Fault>),
@@ -181,7 +184,7 @@ pub enum Effect {
     },
     ReadMessages {
         job: JobId,
-        read: ReadMessages,
+        read: Box<ReadMessages>,
     },
     /// Looks closely at a group, again and again until it is cancelled.
     WatchGroup {
@@ -195,7 +198,7 @@ pub enum Effect {
     },
     TailMessages {
         job: JobId,
-        topic: String,
+        tail: Box<TailMessages>,
     },
     /// Tells the connectors, and again after a while, until it is cancelled.
     WatchConnectors {

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use crate::cluster::{
-    ClusterClient, ConnectOptions, Interest, PollIntervals, Poller, PollerHandle,
+    ClusterClient, ConnectOptions, Interest, PollIntervals, Poller, PollerHandle, TailMessages,
 };
 use crate::clusters::Target;
 use crate::local::{
@@ -169,7 +169,9 @@ impl Runner {
                 self.spawn(job, "ui-read", async { Answer::Read(Err(no_cluster())) });
             }
             Effect::ReadMessages { job, read } => {
+                let events = self.events.clone();
                 self.start(job, "ui-read", move |client| async move {
+                    tell_schemas(&client, job, &events).await;
                     let result = within("read messages", client.read_messages(&read)).await;
                     Answer::Read(result)
                 });
@@ -185,7 +187,6 @@ impl Runner {
                     groups::prepare(client, *wish)
                 });
             }
-            Effect::TailMessages { job, topic } => self.tail(job, topic),
             Effect::WatchConnectors { job, workers } => {
                 let watch = connectors::watch(job, *workers, self.events.clone());
                 self.spawn(job, "ui-connectors", watch);
@@ -201,6 +202,7 @@ impl Runner {
                 // What was sent is followed to its answer.
                 self.jobs.remove(&job);
             }
+            Effect::TailMessages { job, tail } => self.tail(job, *tail),
             Effect::WatchLocal { job } => self.watch_local(job),
             Effect::Local { job, action } => self.local(job, action),
             Effect::Cancel(job) => {
@@ -341,10 +343,11 @@ impl Runner {
         self.jobs.remove(&job);
     }
 
-    fn tail(&mut self, job: JobId, topic: String) {
+    fn tail(&mut self, job: JobId, tail: TailMessages) {
         let events = self.events.clone();
         self.start(job, "ui-tail", move |client| async move {
-            let mut tail = match client.tail_messages(&topic, None).await {
+            tell_schemas(&client, job, &events).await;
+            let mut tail = match client.tail_messages(&tail).await {
                 Ok(tail) => tail,
                 Err(fault) => return Answer::TailEnded(Some(fault)),
             };
@@ -378,6 +381,15 @@ fn with_sizes(
         }
     }
     brokers
+}
+
+/// Hands the schemas over before the messages that need them.
+async fn tell_schemas(client: &ClusterClient, job: JobId, events: &mpsc::Sender<Event>) {
+    if let Some(registry) = client.registry() {
+        let answer = Answer::Schemas(registry.book().clone());
+        // Nobody is there any more to tell.
+        let _ = events.send(Event::Answer { job, answer }).await;
+    }
 }
 
 async fn listed(with_sizes: bool) -> Result<Vec<LocalBroker>, Fault> {

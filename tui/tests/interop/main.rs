@@ -11,6 +11,7 @@
 #[allow(dead_code, reason = "the broker's tests use the rest")]
 #[path = "../../../broker/tests/interop/apache.rs"]
 mod apache;
+mod browse;
 mod cluster;
 mod command;
 mod figures;
@@ -27,6 +28,10 @@ mod shell;
 mod terminal;
 mod transactions;
 
+#[allow(dead_code, reason = "the tests of the screens use the rest")]
+#[path = "../it/transaction.rs"]
+mod transaction;
+
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -39,7 +44,7 @@ use terminal::Terminal;
 type Case = fn(&mut Cluster) -> anyhow::Result<()>;
 
 /// In this order: the last one leaves a broker less.
-const CASES: [(&str, Case); 15] = [
+const CASES: [(&str, Case); 16] = [
     (
         "topics and partitions are as kafka-topics and kafka-get-offsets say",
         figures::topics,
@@ -74,6 +79,8 @@ const CASES: [(&str, Case); 15] = [
     (
         "a consumer group's rebalances are told with their causes",
         groups::consumer_timeline,
+        "messages are read, chosen, copied and imported; transactions are told apart",
+        browse::messages,
     ),
     (
         "a reassignment is planned, executed and followed to its end",

@@ -2,6 +2,7 @@
 //! process, or the one that `KAFKA_BOOTSTRAP` names; and the real program in a pseudo-terminal.
 
 mod asking;
+mod browse;
 mod cluster;
 mod connectors;
 mod groups;
@@ -16,6 +17,7 @@ mod security;
 #[allow(dead_code, reason = "the interoperability tests use the rest")]
 mod terminal;
 mod top;
+mod transaction;
 
 use std::future::Future;
 use std::sync::Arc;

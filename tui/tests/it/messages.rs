@@ -1,6 +1,6 @@
 //! Writing and reading records.
 
-use kafka_tui::cluster::{ReadFrom, ReadLimits, ReadMessages};
+use kafka_tui::cluster::{ReadFrom, ReadLimits, ReadMessages, TailMessages};
 use kafka_tui::model::{FaultKind, Header, Message, ReadStop};
 use kafka_tui::ops::{Action, CreateTopic, ProduceMessage};
 
@@ -34,9 +34,9 @@ fn read(topic: &str, from: ReadFrom, messages: usize) -> ReadMessages {
     };
     ReadMessages {
         topic: topic.to_owned(),
-        partitions: None,
         from,
         limits,
+        ..ReadMessages::default()
     }
 }
 
@@ -152,7 +152,11 @@ fn a_tail_sees_what_is_written_after_it_began_and_nothing_before() {
         let client = client(&bootstrap);
         let topic = topic(&client, 2).await;
         client.produce(&message(&topic, 0, "before")).await.unwrap();
-        let mut tail = client.tail_messages(&topic, None).await.unwrap();
+        let tail = TailMessages {
+            topic: topic.clone(),
+            ..TailMessages::default()
+        };
+        let mut tail = client.tail_messages(&tail).await.unwrap();
         for (partition, value) in [(0, "one"), (1, "two"), (0, "three")] {
             client
                 .produce(&message(&topic, partition, value))

@@ -8,7 +8,7 @@ use kafka_protocol::messages::ApiKey;
 use kafka_shared::protocol::frame::FrameBuffer;
 use kafka_shared::protocol::header;
 use kafka_shared::task;
-use kafka_tui::cluster::{ReadFrom, ReadLimits, ReadMessages};
+use kafka_tui::cluster::ReadMessages;
 use kafka_tui::ops::{Action, CreateTopic, ProduceMessage};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -110,9 +110,7 @@ async fn a_message_whose_acknowledgement_is_lost_is_there_once() {
     assert_eq!(sent, LOST + 1, "it was sent until it was acknowledged");
     let read = ReadMessages {
         topic,
-        partitions: None,
-        from: ReadFrom::Start,
-        limits: ReadLimits::default(),
+        ..ReadMessages::default()
     };
     let (messages, _) = client.read_messages(&read).await.unwrap();
     assert_eq!(messages.len(), 1, "and written once");

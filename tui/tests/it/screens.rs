@@ -2,6 +2,7 @@
 //! process.
 
 mod actions;
+mod browse;
 mod clusters;
 mod groups;
 mod leaving;

@@ -11,7 +11,7 @@ use kafka_shared::types::TopicPartition;
 use crate::model::{ClusterMetadata, Message, PartError};
 
 use super::super::wire::ClusterClient;
-use super::fetch::{FETCH_BY_NAME, decode};
+use super::fetch::{FETCH_BY_NAME, read};
 
 /// A broker sends a whole batch, and no more than one when it is asked for so little.
 const ONE_BATCH: i32 = 1;
@@ -87,8 +87,9 @@ impl ClusterClient {
             if data.error_code != 0 {
                 return Err(PartError(data.error_code).name());
             }
-            let fetched = decode(&key.topic, offset, data)?;
-            if let Some(first) = fetched.messages.into_iter().next() {
+            let fetched = read(&key.topic, offset, data, false)?;
+            let mut messages = fetched.messages.into_iter();
+            if let Some(first) = messages.find(|message| message.facts.control.is_none()) {
                 return Ok(Some(first));
             }
             if fetched.next_offset <= offset {

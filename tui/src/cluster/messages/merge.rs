@@ -59,26 +59,35 @@ impl Merge {
             .is_some_and(|lane| lane.is_open && lane.waiting.is_empty())
     }
 
-    /// Moves records into `merged` in order, until `max` or until a partition must be read first.
-    pub(super) fn drain(&mut self, merged: &mut Vec<Message>, max: usize) {
-        let wanting = |lane: &Lane| lane.is_open && lane.waiting.is_empty();
-        while merged.len() < max && !self.lanes.values().any(wanting) {
-            let Some(message) = self.next() else { break };
-            merged.push(message);
-        }
+    /// Nothing is to be read of these.
+    pub(super) fn without_empty(mut self, partitions: impl Iterator<Item = i32>) -> Self {
+        partitions.for_each(|id| self.close(id));
+        self
     }
 
-    /// Moves what is left, in order, until `max`.
-    pub(super) fn finish(&mut self, merged: &mut Vec<Message>, max: usize) {
-        while merged.len() < max
-            && let Some(message) = self.next()
-        {
-            merged.push(message);
+    /// Nothing waits and nothing will come.
+    pub(super) fn is_done(&self) -> bool {
+        let is_done = |lane: &Lane| lane.waiting.is_empty() && !lane.is_open;
+        self.lanes.values().all(is_done)
+    }
+
+    /// The offset of the first record of a partition that waits.
+    pub(super) fn front(&self, partition: i32) -> Option<i64> {
+        let lane = self.lanes.get(&partition)?;
+        lane.waiting.front().map(|message| message.offset)
+    }
+
+    /// The next record, unless a partition must be read first.
+    pub(super) fn next_ready(&mut self) -> Option<Message> {
+        let wanting = |lane: &Lane| lane.is_open && lane.waiting.is_empty();
+        match self.lanes.values().any(wanting) {
+            true => None,
+            false => self.next(),
         }
     }
 
     /// The oldest of the first records of all partitions; equal ones by partition.
-    fn next(&mut self) -> Option<Message> {
+    pub(super) fn next(&mut self) -> Option<Message> {
         let first = |lane: &Lane| lane.waiting.front().map(|message| message.timestamp_ms);
         let oldest = self
             .lanes

@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use kafka_protocol::messages::fetch_response::PartitionData;
-use kafka_shared::record::builder::BatchBuilder;
+use kafka_protocol::messages::fetch_response::{AbortedTransaction, PartitionData};
+use kafka_shared::record::batch::BatchHeader;
+use kafka_shared::record::builder::{BatchBuilder, empty_batch};
 use kafka_shared::record::compression::Compression;
 use proptest::prelude::*;
 
-use super::fetch::decode;
+use super::fetch::read;
 use super::merge::Merge;
 use crate::model::Message;
 
@@ -19,7 +20,16 @@ fn message(partition: i32, offset: i64, timestamp_ms: i64) -> Message {
         key: None,
         value: None,
         headers: vec![],
+        facts: Default::default(),
     }
+}
+
+fn drain(merge: &mut Merge, merged: &mut Vec<Message>) {
+    merged.extend(std::iter::from_fn(|| merge.next_ready()));
+}
+
+fn finish(merge: &mut Merge, merged: &mut Vec<Message>) {
+    merged.extend(std::iter::from_fn(|| merge.next()));
 }
 
 fn places(messages: &[Message]) -> Vec<(i32, i64)> {
@@ -34,18 +44,18 @@ fn nothing_is_merged_past_a_partition_that_was_not_read_yet() {
     let mut merge = Merge::new([(0, 2), (1, 2)].into_iter());
     let mut merged = Vec::new();
     merge.push(0, vec![message(0, 0, 10), message(0, 1, 30)], 2);
-    merge.drain(&mut merged, 99);
+    drain(&mut merge, &mut merged);
     assert_eq!(places(&merged), [], "partition 1 may hold something older");
     assert!(merge.is_wanting(1) && !merge.is_wanting(0) && !merge.is_open(0));
     merge.push(1, vec![message(1, 0, 20)], 1);
-    merge.drain(&mut merged, 99);
+    drain(&mut merge, &mut merged);
     assert_eq!(
         places(&merged),
         [(0, 0), (1, 0)],
         "partition 1 goes on after 20"
     );
     merge.close(1);
-    merge.drain(&mut merged, 99);
+    drain(&mut merge, &mut merged);
     assert_eq!(places(&merged), [(0, 0), (1, 0), (0, 1)]);
 }
 
@@ -59,7 +69,7 @@ fn a_partition_keeps_its_order_whatever_its_timestamps_say() {
     );
     merge.push(1, vec![message(1, 0, 55)], 1);
     let mut merged = Vec::new();
-    merge.drain(&mut merged, 99);
+    drain(&mut merge, &mut merged);
     assert_eq!(places(&merged), [(0, 0), (0, 1), (1, 0), (0, 2)]);
 }
 
@@ -68,7 +78,7 @@ fn records_beyond_the_end_of_the_start_are_not_shown() {
     let mut merge = Merge::new([(0, 1)].into_iter());
     merge.push(0, vec![message(0, 0, 1), message(0, 1, 2)], 2);
     let mut merged = Vec::new();
-    merge.finish(&mut merged, 99);
+    finish(&mut merge, &mut merged);
     assert_eq!(places(&merged), [(0, 0)]);
 }
 
@@ -89,9 +99,9 @@ proptest! {
                 merge.push(at as i32, records.collect(), end as i64);
                 next[at] = end;
             }
-            merge.drain(&mut merged, usize::MAX);
+            drain(&mut merge, &mut merged);
         }
-        merge.finish(&mut merged, usize::MAX);
+        finish(&mut merge, &mut merged);
         prop_assert_eq!(merged.len(), lanes.iter().map(Vec::len).sum::<usize>());
         for (partition, lane) in (0..).zip(&lanes) {
             let own = merged.iter().filter(|m| m.partition == partition).map(|m| m.offset);
@@ -131,7 +141,7 @@ fn data(parts: &[&[u8]]) -> PartitionData {
 }
 
 #[test]
-fn batches_are_decoded_from_the_wanted_offset_on_without_control_records() {
+fn batches_are_read_from_the_wanted_offset_on_with_their_markers() {
     let (first, marker, second) = (
         batch(5, &["a", "b", "c"], false),
         batch(8, &["x"], true),
@@ -139,17 +149,20 @@ fn batches_are_decoded_from_the_wanted_offset_on_without_control_records() {
     );
     let cut = &second[..second.len() - 1];
     let topic: Arc<str> = Arc::from("t");
-    let fetched = decode(&topic, 6, &data(&[&first, &marker, cut])).unwrap();
-    assert_eq!(places(&fetched.messages), [(3, 6), (3, 7)]);
+    let fetched = read(&topic, 6, &data(&[&first, &marker, cut]), true).unwrap();
+    assert_eq!(places(&fetched.messages), [(3, 6), (3, 7), (3, 8)]);
+    let controls = fetched.messages.iter().map(|m| m.facts.control.is_some());
+    assert_eq!(controls.collect::<Vec<_>>(), [false, false, true]);
+    assert_eq!(fetched.messages[0].facts.compression, "zstd");
     assert_eq!(fetched.next_offset, 9, "the cut batch comes again");
     assert_eq!(fetched.messages[0].value.as_deref(), Some(&b"b"[..]));
     assert_eq!(&*fetched.messages[0].headers[0].key, "h");
-    let fetched = decode(&topic, 9, &data(&[&second])).unwrap();
+    let fetched = read(&topic, 9, &data(&[&second]), true).unwrap();
     assert_eq!(
         (places(&fetched.messages), fetched.next_offset),
         (vec![(3, 9)], 10)
     );
-    let nothing = decode(&topic, 9, &data(&[])).unwrap();
+    let nothing = read(&topic, 9, &data(&[]), true).unwrap();
     assert_eq!((nothing.next_offset, nothing.bytes), (9, 0));
 }
 
@@ -158,9 +171,105 @@ fn a_damaged_batch_is_told_with_its_offset() {
     let mut damaged = BytesMut::from(&batch(5, &["a"], false)[..]);
     let last = damaged.len() - 1;
     damaged[last] ^= 1;
-    let why = decode(&Arc::from("t"), 5, &data(&[&damaged])).unwrap_err();
+    let why = read(&Arc::from("t"), 5, &data(&[&damaged]), true).unwrap_err();
     assert!(
         why.starts_with("offset 5: ") && why.contains("checksum"),
         "{why}"
     );
+}
+
+/// A transactional batch of one record for each value; a marker if there are none.
+fn transactional(base_offset: i64, producer: i64, values: &[&str], commits: bool) -> Bytes {
+    let mut builder = BatchBuilder::new()
+        .with_base_offset(base_offset)
+        .with_producer(producer, 0, 0)
+        .with_control(values.is_empty())
+        .with_transactional(true);
+    for value in values {
+        builder
+            .append(1, None, Some(value.as_bytes()), &[])
+            .unwrap();
+    }
+    if values.is_empty() {
+        let key = [0, 0, 0, u8::from(commits)];
+        builder
+            .append(1, Some(&key), Some(&[0, 0, 0, 0, 0, 7]), &[])
+            .unwrap();
+    }
+    builder.build()
+}
+
+#[test]
+fn aborted_and_open_transactions_are_told_apart_and_markers_say_what_they_are() {
+    let log = [
+        transactional(0, 1, &["aborted"], false),
+        transactional(1, 2, &["committed"], false),
+        transactional(2, 1, &[], false),
+        transactional(3, 1, &["committed"], false),
+        transactional(4, 2, &[], true),
+        transactional(5, 1, &[], true),
+        transactional(6, 1, &["open"], false),
+        batch(7, &["no transaction"], false),
+        transactional(8, 3, &["decided, behind an open one"], false),
+        transactional(9, 3, &[], true),
+    ];
+    let parts: Vec<&[u8]> = log.iter().map(|batch| &batch[..]).collect();
+    let aborted = AbortedTransaction::default()
+        .with_producer_id(1.into())
+        .with_first_offset(0);
+    let answer = data(&parts)
+        .with_high_watermark(10)
+        .with_last_stable_offset(6)
+        .with_aborted_transactions(Some(vec![aborted]));
+    let fetched = read(&Arc::from("t"), 0, &answer, false).unwrap();
+    let seen: Vec<String> = fetched
+        .messages
+        .iter()
+        .map(|message| match &message.facts.control {
+            Some(control) => control.text(),
+            None => message.facts.transaction.word().to_owned(),
+        })
+        .collect();
+    let (commit, abort) = (
+        "commit marker, coordinator epoch 7",
+        "abort marker, coordinator epoch 7",
+    );
+    let expected = [
+        "aborted",
+        "committed",
+        abort,
+        "committed",
+        commit,
+        commit,
+        "open",
+        "",
+        "committed",
+        commit,
+    ];
+    assert_eq!(seen, expected);
+    let waiting = data(&[]).with_high_watermark(8).with_last_stable_offset(6);
+    let at = |offset| read(&Arc::from("t"), offset, &waiting, true).unwrap();
+    assert!(at(6).is_at_open_transaction && !at(8).is_at_open_transaction);
+}
+
+#[test]
+fn offsets_that_compaction_took_away_are_counted_before_the_next_record_and_after_the_last() {
+    let mut builder = BatchBuilder::new().with_base_offset(10);
+    builder.append_at(12, 1, None, Some(b"a"), &[]).unwrap();
+    builder.append_at(15, 1, None, Some(b"b"), &[]).unwrap();
+    let batch = builder.build();
+    let topic: Arc<str> = Arc::from("t");
+    let fetched = read(&topic, 10, &data(&[&batch]), true).unwrap();
+    let gaps: Vec<i64> = fetched
+        .messages
+        .iter()
+        .map(|m| m.facts.gap_before)
+        .collect();
+    assert_eq!((gaps, fetched.gap_after), (vec![2, 2], 0));
+    let mut header = BatchHeader::parse(&batch).unwrap();
+    header.base_offset = 20;
+    let empty = empty_batch(&header);
+    let fetched = read(&topic, 16, &data(&[&empty]), true).unwrap();
+    assert!(fetched.messages.is_empty());
+    assert_eq!(fetched.gap_after, fetched.next_offset - 16);
 }

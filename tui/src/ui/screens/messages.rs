@@ -2,140 +2,43 @@
 //!
 //! Invariant: what is held is bounded in number and in bytes; what had to go is counted and said.
 
-use std::collections::VecDeque;
+mod choice;
+mod detail;
+mod rows;
+
+use std::collections::{BTreeMap, VecDeque};
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
-use ratatui::text::Span;
 
-use super::{cells, forms};
-use crate::cluster::{Interest, ReadFrom, ReadLimits, ReadMessages};
+use super::forms;
+use crate::cluster::{Interest, ReadFrom, ReadLimits, ReadMessages, TailMessages};
+use crate::decode::SchemaBook;
 use crate::model::{Fault, Message, ReadReport, ReadStop};
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
-use crate::ui::dialogs::TextDialog;
 use crate::ui::event::{Answer, Effect, JobId};
 use crate::ui::format;
 use crate::ui::screen::{Part, Place, Screen, Step, Toast, focused_list};
 use crate::ui::widgets::form::{Field, Form, Wrong};
 use crate::ui::widgets::frame;
-use crate::ui::widgets::list::{Column, Filter, Key, List, Named, Rows};
+use crate::ui::widgets::list::{List, Rows};
+
+use choice::Choice;
+use detail::MessageDialog;
+use rows::{COLUMNS, Row};
 
 /// Messages that a tail keeps.
 const TAIL_MAX: usize = 2_000;
 /// Bytes of keys and values that a tail keeps.
 const TAIL_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Characters of a value that a row shows at most, and a filter looks at.
-const PREVIEW_CHARS: usize = 400;
-/// Bytes of a payload that the detail shows.
-const DETAIL_BYTES_MAX: usize = 256 * 1024;
-
-/// One message with its one-line texts.
-#[derive(Clone)]
-pub struct Row {
-    name: String,
-    message: Message,
-    key: Option<String>,
-    value: Option<String>,
-    /// The order of arrival, which keeps merged messages as they were merged.
-    at: u64,
-}
-
-impl Named for Row {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn matches(&self, filter: &Filter) -> bool {
-        if filter.is_empty() {
-            return true;
-        }
-        let text = format!(
-            "{} {}",
-            self.key.as_deref().unwrap_or_default(),
-            self.value.as_deref().unwrap_or_default()
-        );
-        filter.accepts(&text)
-    }
-}
-
-impl Row {
-    fn new(message: Message, at: u64) -> Self {
-        let one_line = |bytes: &Option<bytes::Bytes>| {
-            bytes
-                .as_ref()
-                .map(|bytes| format::payload(bytes, PREVIEW_CHARS))
-        };
-        Self {
-            name: format!("{}@{}", message.partition, message.offset),
-            key: one_line(&message.key),
-            value: one_line(&message.value),
-            message,
-            at,
-        }
-    }
-
-    fn size(&self) -> usize {
-        let of = |bytes: &Option<bytes::Bytes>| bytes.as_ref().map_or(0, |bytes| bytes.len());
-        of(&self.message.key) + of(&self.message.value)
-    }
-}
-
-fn optional(text: &Option<String>, cx: &Cx<'_>) -> Span<'static> {
-    match text {
-        Some(text) => cells::plain(text.clone(), cx),
-        None => cells::dim("null", cx),
-    }
-}
-
-const COLUMNS: &[Column<Row>] = &[
-    Column::text(
-        "TIME",
-        12,
-        1,
-        |row, _| Key::Int(row.at as i64),
-        |row, cx| {
-            let text = format::timestamp_ms(row.message.timestamp_ms);
-            cells::dim(text.get(11..).map_or(text.clone(), str::to_owned), cx)
-        },
-    ),
-    Column::number(
-        "PART",
-        4,
-        0,
-        |row, _| Key::Int(row.message.partition.into()),
-        |row, cx| cells::plain(row.message.partition.to_string(), cx),
-    ),
-    Column::number(
-        "OFFSET",
-        10,
-        0,
-        |row, _| Key::Int(row.message.offset),
-        |row, cx| cells::plain(format::count(row.message.offset), cx),
-    ),
-    Column::number(
-        "BYTES",
-        8,
-        3,
-        |row, _| Key::size(row.size()),
-        |row, cx| cells::dim(format::bytes(row.size() as i64), cx),
-    ),
-    Column::text(
-        "KEY",
-        16,
-        1,
-        |row, _| Key::text(row.key.as_deref().unwrap_or("")),
-        |row, cx| optional(&row.key, cx),
-    ),
-    Column::rest(
-        "VALUE",
-        20,
-        0,
-        |row, _| Key::text(row.value.as_deref().unwrap_or("")),
-        |row, cx| optional(&row.value, cx),
-    ),
-];
+/// A filter looks at more than is shown.
+const FILTERED_LIMITS: ReadLimits = ReadLimits {
+    messages: 500,
+    bytes: 256 * 1024 * 1024,
+    time_ms: 30_000,
+};
 
 /// What is going on.
 #[derive(Debug)]
@@ -163,6 +66,9 @@ pub struct Messages {
     topic: String,
     list: List<Row>,
     state: State,
+    choice: Choice,
+    /// The schemas that were read for this cluster.
+    book: SchemaBook,
     /// Messages that came while the tail is held.
     held: VecDeque<Message>,
     n_dropped: u64,
@@ -193,12 +99,47 @@ fn stop_word(stop: ReadStop) -> &'static str {
     }
 }
 
+/// What a read was, how much it took and where it stopped.
+fn read_word(from: ReadFrom, report: &ReadReport, choice: &Choice) -> String {
+    let int = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let looked_at = match choice.filter {
+        None => String::new(),
+        Some(_) => format!(", {} looked at", format::count(int(report.scanned))),
+    };
+    format!(
+        "{}, {} read{looked_at}, {}",
+        from_word(from),
+        format::bytes(int(report.bytes)),
+        stop_word(report.stop)
+    )
+}
+
+/// What a read met besides messages.
+fn found_word(report: &ReadReport) -> Option<String> {
+    let count = |n: u64, what: &str| {
+        let shown = format::count(i64::try_from(n).unwrap_or(i64::MAX));
+        (n > 0).then(|| format!("{shown} {what}"))
+    };
+    let parts = [
+        count(
+            report.missing,
+            "offsets hold nothing (compacted, or never given)",
+        ),
+        count(report.aborted, "of aborted transactions"),
+        count(report.control, "control records"),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| format!("met: {}", parts.join(", ")))
+}
+
 impl Messages {
     pub fn new(topic: String) -> Self {
         Self {
             topic,
             list: List::new(COLUMNS),
             state: State::Ended,
+            choice: Choice::default(),
+            book: SchemaBook::default(),
             held: VecDeque::new(),
             n_dropped: 0,
             n_tailed: 0,
@@ -209,17 +150,46 @@ impl Messages {
     }
 
     fn read(&mut self, from: ReadFrom, cx: &Cx<'_>) -> Vec<Step> {
+        self.read_on(from, BTreeMap::new(), cx)
+    }
+
+    /// Reads from there on, partitions in `starts` from where it says.
+    fn read_on(&mut self, from: ReadFrom, starts: BTreeMap<i32, i64>, cx: &Cx<'_>) -> Vec<Step> {
         let mut steps = self.stop();
         let job = cx.new_job();
         self.state = State::Reading { job, from };
+        let choice = &self.choice;
         let read = ReadMessages {
             topic: self.topic.clone(),
-            partitions: None,
+            partitions: choice.partitions.clone(),
             from,
-            limits: ReadLimits::default(),
+            starts,
+            limits: match choice.filter {
+                None => ReadLimits::default(),
+                Some(_) => FILTERED_LIMITS,
+            },
+            isolation: choice.isolation,
+            control: choice.control,
+            filter: choice.filter.clone(),
+            decoders: choice.decoders,
         };
+        let read = Box::new(read);
         steps.push(Step::Effect(Effect::ReadMessages { job, read }));
         steps
+    }
+
+    /// The page after this one.
+    fn more(&mut self, cx: &Cx<'_>) -> Vec<Step> {
+        let State::Read { from, report } = &self.state else {
+            return Vec::new();
+        };
+        let starts: BTreeMap<i32, i64> = report.next.iter().copied().collect();
+        // What was read backwards goes on at the end.
+        let from = match from {
+            ReadFrom::End => ReadFrom::Start,
+            from => *from,
+        };
+        self.read_on(from, starts, cx)
     }
 
     fn tail(&mut self, cx: &Cx<'_>) -> Vec<Step> {
@@ -229,11 +199,39 @@ impl Messages {
         self.n_tailed = 0;
         self.n_dropped = 0;
         self.tail_fault = None;
-        steps.push(Step::Effect(Effect::TailMessages {
-            job,
+        let choice = &self.choice;
+        let tail = TailMessages {
             topic: self.topic.clone(),
-        }));
+            partitions: choice.partitions.clone(),
+            starts: BTreeMap::new(),
+            isolation: choice.isolation,
+            control: choice.control,
+            filter: choice.filter.clone(),
+            decoders: choice.decoders,
+        };
+        let tail = Box::new(tail);
+        steps.push(Step::Effect(Effect::TailMessages { job, tail }));
         steps
+    }
+
+    /// What is chosen changed: what is shown is read again.
+    fn choose(&mut self, text: &str, cx: &Cx<'_>) -> Vec<Step> {
+        match self.choice.with(text, cx.now.wall_ms) {
+            Ok(choice) => self.choice = choice,
+            Err(why) => return vec![Step::Say(Toast::bad(why.why))],
+        }
+        match &self.state {
+            State::Tailing { .. } => {
+                self.list.set_rows(Vec::new(), cx);
+                self.bytes = 0;
+                self.tail(cx)
+            }
+            State::Reading { from, .. } | State::Read { from, .. } => {
+                let from = *from;
+                self.read(from, cx)
+            }
+            State::Failed(_) | State::Ended => self.read(ReadFrom::End, cx),
+        }
     }
 
     /// Ends what is under way.
@@ -260,7 +258,7 @@ impl Messages {
                 let rows: Vec<Row> = (messages.into_iter())
                     .map(|message| {
                         self.next += 1;
-                        Row::new(message, self.next)
+                        Row::new(message, self.next, self.choice.decoders, &self.book)
                     })
                     .collect();
                 self.bytes = rows.iter().map(Row::size).sum();
@@ -298,7 +296,7 @@ impl Messages {
         let (mut rows, selected) = self.list.take_rows();
         for message in self.held.drain(..) {
             self.next += 1;
-            let row = Row::new(message, self.next);
+            let row = Row::new(message, self.next, self.choice.decoders, &self.book);
             self.bytes += row.size();
             rows.push(row);
         }
@@ -366,106 +364,6 @@ fn parse_place(id: Id, text: &str, now_ms: i64) -> Result<ReadFrom, String> {
         .ok_or_else(|| format!("\"{text}\" is no time: 2026-11-21 13:45, 13:45, or 10m for an age"))
 }
 
-/// One message in full.
-fn detail(row: &Row, cx: &Cx<'_>) -> TextDialog {
-    let (message, theme) = (&row.message, cx.theme);
-    let mut lines: Vec<(String, Style)> = vec![
-        (
-            format!(
-                "partition {}   offset {}",
-                message.partition, message.offset
-            ),
-            theme.text,
-        ),
-        (
-            format!("time {}", format::timestamp_ms(message.timestamp_ms)),
-            theme.text,
-        ),
-        (String::new(), theme.text),
-    ];
-    lines.push((format!("headers ({})", message.headers.len()), theme.header));
-    for header in &message.headers {
-        let value = match &header.value {
-            Some(value) => format::payload(value, 1_000),
-            None => "null".to_owned(),
-        };
-        lines.push((
-            format!("  {}: {value}", format::clean(&header.key)),
-            theme.text,
-        ));
-    }
-    let mut copy = String::new();
-    for (title, payload) in [("key", &message.key), ("value", &message.value)] {
-        lines.push((String::new(), theme.text));
-        let Some(payload) = payload else {
-            lines.push((format!("{title}: null"), theme.header));
-            continue;
-        };
-        let (kind, text) = pretty(payload);
-        let size = format::bytes(payload.len() as i64);
-        lines.push((format!("{title} ({kind}, {size})"), theme.header));
-        lines.extend(
-            text.lines()
-                .map(|line| (format::clean(line).into_owned(), theme.text)),
-        );
-        copy = match std::str::from_utf8(payload) {
-            Ok(text) => text.to_owned(),
-            Err(_) => text,
-        };
-    }
-    let title = format!("{} {}", format::clean(&message.topic), row.name);
-    TextDialog::new(title, lines, copy)
-}
-
-/// A payload as it reads best: JSON with indents, text as it is, bytes as a dump.
-fn pretty(payload: &[u8]) -> (&'static str, String) {
-    let head = payload.get(..DETAIL_BYTES_MAX).unwrap_or(payload);
-    let more = if head.len() < payload.len() {
-        "\n… there is more"
-    } else {
-        ""
-    };
-    let looks_like_json = matches!(payload.first(), Some(b'{' | b'['));
-    if looks_like_json
-        && more.is_empty()
-        && let Ok(value) = serde_json::from_slice::<serde_json::Value>(payload)
-        && let Ok(text) = serde_json::to_string_pretty(&value)
-    {
-        return ("JSON", text);
-    }
-    match std::str::from_utf8(head) {
-        Ok(text) => ("text", format!("{text}{more}")),
-        Err(error) if !more.is_empty() && error.valid_up_to() + 4 > head.len() => {
-            let text = String::from_utf8_lossy(&head[..error.valid_up_to()]);
-            ("text", format!("{text}{more}"))
-        }
-        Err(_) => ("bytes", format!("{}{more}", hex_dump(head))),
-    }
-}
-
-fn hex_dump(bytes: &[u8]) -> String {
-    let line = |(at, chunk): (usize, &[u8])| {
-        let hex: Vec<String> = chunk.iter().map(|b| format!("{b:02x}")).collect();
-        let text: String = chunk
-            .iter()
-            .map(|b| {
-                if b.is_ascii_graphic() || *b == b' ' {
-                    char::from(*b)
-                } else {
-                    '·'
-                }
-            })
-            .collect();
-        format!("{:06x}  {:<47}  {text}", at * 16, hex.join(" "))
-    };
-    bytes
-        .chunks(16)
-        .enumerate()
-        .map(line)
-        .collect::<Vec<_>>()
-        .join("\n")
-}
-
 impl Screen for Messages {
     fn place(&self) -> Place {
         Place::Messages(self.topic.clone())
@@ -478,12 +376,7 @@ impl Screen for Messages {
     fn status(&self, _cx: &Cx<'_>) -> String {
         let state = match &self.state {
             State::Reading { from, .. } => format!("reading {} …", from_word(*from)),
-            State::Read { from, report } => format!(
-                "{}, {} read, {}",
-                from_word(*from),
-                format::bytes(i64::try_from(report.bytes).unwrap_or(i64::MAX)),
-                stop_word(report.stop)
-            ),
+            State::Read { from, report } => read_word(*from, report, &self.choice),
             State::Failed(_) => "not read".to_owned(),
             State::Tailing { paused: false, .. } => "following".to_owned(),
             State::Tailing { paused: true, .. } => {
@@ -520,6 +413,16 @@ impl Screen for Messages {
     }
 
     fn on_answer(&mut self, job: JobId, answer: &mut Option<Answer>, cx: &Cx<'_>) -> Vec<Step> {
+        let own = match &self.state {
+            State::Reading { job, .. } | State::Tailing { job, .. } => Some(*job),
+            _ => None,
+        };
+        if own == Some(job)
+            && let Some(Answer::Schemas(book)) = answer
+        {
+            self.book = book.clone();
+            return Vec::new();
+        }
         match &self.state {
             State::Reading { job: ours, from } if *ours == job => {
                 let from = *from;
@@ -545,13 +448,22 @@ impl Screen for Messages {
 
     fn refusal(&self, command: Id, _cx: &Cx<'_>) -> Option<String> {
         let is_tail = matches!(self.state, State::Tailing { .. });
-        (command == Id::Pause && !is_tail).then(|| "nothing is followed: t starts that".to_owned())
+        match command {
+            Id::Pause if !is_tail => Some("nothing is followed: t starts that".to_owned()),
+            Id::More => match &self.state {
+                State::Read { report, .. } if report.stop != ReadStop::End => None,
+                State::Read { .. } => Some("there was no more: t follows new ones".to_owned()),
+                _ => Some("nothing was read yet".to_owned()),
+            },
+            _ => None,
+        }
     }
 
     fn run(&mut self, command: Id, argument: &str, cx: &Cx<'_>) -> Option<Vec<Step>> {
         Some(match command {
             Id::Open => {
-                let dialog = detail(self.list.selected_row()?, cx);
+                let row = self.list.selected_row()?.clone();
+                let dialog = MessageDialog::new(row, self.choice.decoders, &self.book, cx);
                 vec![Step::Dialog(Box::new(dialog))]
             }
             Id::Tail => self.tail(cx),
@@ -570,6 +482,11 @@ impl Screen for Messages {
                 vec![Step::Dialog(Box::new(self.place_form(command)))]
             }
             Id::SeekOffset | Id::SeekTime => self.seek(command, argument, cx),
+            Id::More => self.more(cx),
+            Id::Find if argument.is_empty() => {
+                vec![Step::Dialog(Box::new(self.choice.form()))]
+            }
+            Id::Find => self.choose(argument, cx),
             Id::Refresh => match &self.state {
                 State::Read { from, .. } => {
                     let from = *from;
@@ -613,6 +530,9 @@ impl Screen for Messages {
                 );
             }
             State::Read { report, .. } => {
+                if let Some(text) = found_word(report) {
+                    notices.push((text, theme.dim));
+                }
                 for (partition, why) in report.failed.iter().take(2) {
                     notices.push((
                         format!("! partition {partition} not read: {why}"),
@@ -642,6 +562,7 @@ impl Screen for Messages {
         if self.list.rows().is_empty() {
             let text = match &self.state {
                 State::Reading { .. } => "reading …",
+                State::Read { .. } if self.choice.filter.is_some() => "no message fits the filter",
                 State::Read { .. } => "there are no messages here",
                 State::Tailing { .. } => "waiting for messages …",
                 _ => "",

@@ -337,5 +337,6 @@ pub fn message(partition: i32, offset: i64, value: &str) -> Message {
             key: "trace".into(),
             value: None,
         }],
+        facts: Default::default(),
     }
 }

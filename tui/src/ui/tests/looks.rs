@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 
 use super::{Driver, fixture};
-use crate::model::{Fault, FaultKind, ReadReport, ReadStop, Update};
+use crate::model::{Fault, FaultKind, ReadReport, Update};
 use crate::ui::event::{Answer, Effect};
 
 /// The fixture's cluster, after these keys, in a terminal of that size.
@@ -465,7 +465,7 @@ fn messages() {
 
 
 
-    ? help  t tail  p pause  b start  e newest  o offset  w time  n new  enter open
+    ? help  t tail  p pause  b start  e newest  o offset  w time  f find  m more
     ");
     let job = driver
         .take_effects()
@@ -482,8 +482,8 @@ fn messages() {
     let report = ReadReport {
         messages: 2,
         bytes: 1_500,
-        stop: ReadStop::End,
         failed: vec![(1, "NOT_LEADER_OR_FOLLOWER".to_owned())],
+        ..ReadReport::default()
     };
     driver.answer(job, Answer::Read(Ok((messages, report))));
     assert_snapshot!(driver.screen(100, 9), @r#"
@@ -495,7 +495,7 @@ fn messages() {
     10:33:20.099     1   2,000,099      15 B  null              plain ·[31mtext
 
 
-    ? help  t tail  p pause  b start  e newest  o offset  w time  n new  enter open  / filter  > sort
+    ? help  t tail  p pause  b start  e newest  o offset  w time  f find  m more  n new  enter open
     "#);
     driver.keys("g enter");
     assert_snapshot!(driver.screen(80, 24), @r#"
@@ -508,10 +508,10 @@ fn messages() {
                        │ headers (1)                          │
                        │   trace: null                        │
                        │                                      │
-                       │ key (text, 11 B)                     │
+                       │ key (text, found, 11 B)              │
                        │ key-1000098                          │
                        │                                      │
-                       │ value (JSON, 29 B)                   │
+                       │ value (json, found, 29 B)            │
                        │ {                                    │
                        │   "id": 1,                           │
                        │   "nested": {                        │
@@ -522,7 +522,7 @@ fn messages() {
                        │   }                                  │
                        │ }                                    │
                        ╰──────────────────────────────────────╯
-    esc close  j k scroll  y copy
+    esc close  j k scroll  d D auto  e E key  x hex  a auto  y copy
     "#);
 }
 

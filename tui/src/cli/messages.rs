@@ -1,0 +1,697 @@
+//! `messages`: read, follow, export, import, copy, produce.
+//!
+//! Invariants: what is held is bounded whatever a topic's size is; a read says how much it took and
+//! where it stopped; an export or a copy that is not whole is an error.
+
+mod lines;
+mod source;
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::cluster::{
+    ClusterClient, Isolation, NewRecord, Pages, ReadFrom, ReadLimits, ReadMessages, RecordWriter,
+    TailMessages,
+};
+use crate::decode::{Decoder, MessageFilter, SchemaBook};
+use crate::model::{Fault, FaultKind};
+use crate::output::{self, Format, MessagesJson, MovedJson};
+use crate::times::parse_time;
+
+use super::{GlobalArgs, Io};
+use source::Source;
+
+/// Records that are written together.
+const WRITE_RECORDS: usize = 2_000;
+
+/// Bytes of keys and values that are written together, about.
+const WRITE_BYTES: usize = 8 * 1024 * 1024;
+
+/// How often progress is told.
+const PROGRESS_S: u64 = 5;
+
+#[derive(Debug, Subcommand)]
+pub enum MessagesCommand {
+    /// Read messages and print them decoded; says how much was read and whether there is more
+    Read(ReadArgs),
+    /// Follow new messages until interrupted
+    Tail(TailArgs),
+    /// Write messages as lines of JSON with nothing lost, to a file or stdout
+    Export(ExportArgs),
+    /// Write the messages of an export to a topic
+    Import(ImportArgs),
+    /// Copy a topic's messages to another topic, also of another cluster
+    Copy(CopyArgs),
+    /// Write messages: one, or each line of a file or stdin
+    Produce(Box<ProduceArgs>),
+}
+
+/// Which messages, and how they are read.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ChoiceArgs {
+    /// Only these partitions
+    #[arg(long = "partition", value_name = "ID,...", value_delimiter = ',')]
+    partitions: Vec<i32>,
+    /// Only messages that fit: 'value.user.id == 7 and not header.source ~ test'
+    ///
+    /// Tests of key, value, key.PATH, value.PATH, header.NAME, partition, offset, time, size,
+    /// aborted, control; operators == != < <= > >= ~ (contains) !~ =~ (regular expression); joined
+    /// by and, or, not and parentheses. A word alone is looked for in key, value and headers.
+    #[arg(long, value_name = "FILTER")]
+    filter: Option<String>,
+    /// How keys are read
+    #[arg(long, value_name = "DECODER", default_value = "auto", value_parser = decoder)]
+    key_decoder: Decoder,
+    /// How values are read
+    #[arg(long, value_name = "DECODER", default_value = "auto", value_parser = decoder)]
+    value_decoder: Decoder,
+    /// What is read of transactions; reads show everything and mark it, exports and copies take
+    /// what was committed
+    #[arg(long, value_enum)]
+    isolation: Option<IsolationArg>,
+    /// Control records too: markers of transactions
+    #[arg(long)]
+    control: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum IsolationArg {
+    ReadUncommitted,
+    ReadCommitted,
+}
+
+/// Where reading begins.
+#[derive(Clone, Debug, Args)]
+pub struct PlaceArgs {
+    /// `beginning`, `end` (the newest ones), an offset, or a time: 2026-11-21T13:45, 13:45, 10m
+    /// ago as 10m
+    #[arg(long, value_name = "PLACE")]
+    from: Option<String>,
+    /// Offsets of single partitions, as a read prints them to go on: 0:120,1:77
+    #[arg(long, value_name = "PARTITION:OFFSET,...", value_delimiter = ',', value_parser = place)]
+    start: Vec<(i32, i64)>,
+}
+
+#[derive(Debug, Args)]
+pub struct ReadArgs {
+    topic: String,
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// So many messages at most
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 100)]
+    limit: usize,
+    /// Stop after so many bytes
+    #[arg(long, value_name = "N", default_value_t = 256 * 1024 * 1024)]
+    max_bytes: u64,
+    /// Stop after this long
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = super::wait::duration)]
+    max_time: Duration,
+    #[command(flatten)]
+    choice: ChoiceArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct TailArgs {
+    topic: String,
+    /// Begin with the newest so many
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    last: usize,
+    /// End after so many messages
+    #[arg(short = 'n', long, value_name = "N")]
+    limit: Option<usize>,
+    /// End after this long
+    #[arg(long, value_name = "TIME", value_parser = super::wait::duration)]
+    timeout: Option<Duration>,
+    #[command(flatten)]
+    choice: ChoiceArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    topic: String,
+    /// Write here instead of stdout; a file that exists is not overwritten
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// So many messages at most
+    #[arg(short = 'n', long, value_name = "N")]
+    limit: Option<usize>,
+    #[command(flatten)]
+    choice: ChoiceArgs,
+}
+
+/// How partitions are chosen for records that had one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PartitionBy {
+    /// The same partition
+    #[default]
+    Same,
+    /// By key, as Kafka's producers do
+    Key,
+}
+
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    topic: String,
+    /// The export; stdin if absent or `-`
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t)]
+    partition_by: PartitionBy,
+    /// Read and count, write nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CopyArgs {
+    #[arg(value_name = "FROM")]
+    source: String,
+    #[arg(value_name = "TO")]
+    target: String,
+    /// The saved cluster to write to; this one if absent
+    #[arg(long, value_name = "NAME", conflicts_with = "to_bootstrap")]
+    to_cluster: Option<String>,
+    /// The brokers to write to
+    #[arg(long, value_name = "HOST:PORT,...", value_delimiter = ',')]
+    to_bootstrap: Vec<kafka_shared::types::Endpoint>,
+    #[arg(long, value_enum, default_value_t)]
+    partition_by: PartitionBy,
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// So many messages at most
+    #[arg(short = 'n', long, value_name = "N")]
+    limit: Option<usize>,
+    #[command(flatten)]
+    choice: ChoiceArgs,
+    /// Read and count, write nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What stands in a file of messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum FileFormat {
+    /// A value on each line
+    #[default]
+    Lines,
+    /// The whole file is one value
+    Whole,
+    /// As `messages export` writes it
+    Jsonl,
+}
+
+#[derive(Debug, Args)]
+pub struct ProduceArgs {
+    topic: String,
+    #[arg(long)]
+    key: Option<String>,
+    /// The value; else it comes from a file or stdin
+    #[arg(long, conflicts_with_all = ["file", "tombstone"])]
+    value: Option<String>,
+    /// Write a null value, which deletes the key in compacted topics
+    #[arg(long, requires = "key", conflicts_with = "file")]
+    tombstone: bool,
+    /// A header; may be given more than once
+    #[arg(long = "header", value_name = "KEY=VALUE", value_parser = super::key_value)]
+    headers: Vec<(String, String)>,
+    /// By key if absent
+    #[arg(long, value_name = "ID")]
+    partition: Option<i32>,
+    /// Read values from here; stdin if absent or `-`
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t)]
+    format: FileFormat,
+    /// What stands between key and value on each line
+    #[arg(long, value_name = "TEXT", conflicts_with = "key")]
+    key_separator: Option<String>,
+    /// Read and count, write nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+fn decoder(text: &str) -> Result<Decoder, String> {
+    text.parse()
+}
+
+fn place(text: &str) -> Result<(i32, i64), String> {
+    let pair = text.split_once(':');
+    let pair = pair.and_then(|(id, offset)| Some((id.parse().ok()?, offset.parse().ok()?)));
+    pair.ok_or_else(|| "it must have the form PARTITION:OFFSET".to_owned())
+}
+
+pub(super) async fn run(
+    global: &GlobalArgs,
+    command: MessagesCommand,
+    io: &mut Io<'_>,
+) -> Result<u8, Fault> {
+    match command {
+        MessagesCommand::Read(args) => read(global, &args, io).await,
+        MessagesCommand::Tail(args) => tail(global, &args, io).await,
+        MessagesCommand::Export(args) => export(global, &args, io).await,
+        MessagesCommand::Import(args) => import(global, &args, io).await,
+        MessagesCommand::Copy(args) => copy(global, &args, io).await,
+        MessagesCommand::Produce(args) => produce(global, &args, io).await,
+    }
+}
+
+impl ChoiceArgs {
+    fn filter(&self, now_ms: i64) -> Result<Option<MessageFilter>, Fault> {
+        let Some(text) = &self.filter else {
+            return Ok(None);
+        };
+        let filter = MessageFilter::parse(text, &|text| parse_time(text, now_ms));
+        filter.map(Some).map_err(|why| {
+            Fault::refused(format!("read the filter '{text}'"), why)
+                .with_hint("`kafka-tui messages read --help` shows what can be asked")
+        })
+    }
+
+    fn partitions(&self) -> Option<Vec<i32>> {
+        Some(self.partitions.clone()).filter(|ids| !ids.is_empty())
+    }
+
+    fn isolation(&self, usual: Isolation) -> Isolation {
+        match self.isolation {
+            None => usual,
+            Some(IsolationArg::ReadCommitted) => Isolation::ReadCommitted,
+            Some(IsolationArg::ReadUncommitted) => Isolation::ReadUncommitted,
+        }
+    }
+
+    fn decoders(&self) -> (Decoder, Decoder) {
+        (self.key_decoder, self.value_decoder)
+    }
+
+    fn read(
+        &self,
+        topic: &str,
+        place: &PlaceArgs,
+        usual: (ReadFrom, Isolation),
+        now_ms: i64,
+    ) -> Result<ReadMessages, Fault> {
+        Ok(ReadMessages {
+            topic: topic.to_owned(),
+            partitions: self.partitions(),
+            from: place.from(usual.0, now_ms)?,
+            starts: place.start.iter().copied().collect(),
+            limits: ReadLimits::default(),
+            isolation: self.isolation(usual.1),
+            control: self.control,
+            filter: self.filter(now_ms)?,
+            decoders: self.decoders(),
+        })
+    }
+}
+
+impl PlaceArgs {
+    fn from(&self, usual: ReadFrom, now_ms: i64) -> Result<ReadFrom, Fault> {
+        let Some(text) = self.from.as_deref() else {
+            return Ok(usual);
+        };
+        let short: Option<i64> = text.parse().ok().filter(|_| text.len() < 12);
+        match (text, short) {
+            ("beginning" | "earliest" | "start", _) => Ok(ReadFrom::Start),
+            ("end" | "latest", _) => Ok(ReadFrom::End),
+            (_, Some(offset)) if offset >= 0 => Ok(ReadFrom::Offset(offset)),
+            _ => parse_time(text, now_ms).map(ReadFrom::Time).ok_or_else(|| {
+                Fault::refused("read --from", format!("\"{text}\" is no place")).with_hint(
+                    "beginning, end, an offset, 2026-11-21T13:45, 13:45, or 10m for an age",
+                )
+            }),
+        }
+    }
+}
+
+fn book_of(client: &ClusterClient) -> SchemaBook {
+    let registry = client.registry();
+    registry.map_or_else(SchemaBook::default, |registry| registry.book().clone())
+}
+
+async fn read(global: &GlobalArgs, args: &ReadArgs, io: &mut Io<'_>) -> Result<u8, Fault> {
+    let client = global.client().await?;
+    let now_ms = client.now().wall_ms;
+    let usual = (ReadFrom::End, Isolation::ReadUncommitted);
+    let mut read = args.choice.read(&args.topic, &args.place, usual, now_ms)?;
+    read.limits = ReadLimits {
+        messages: args.limit,
+        bytes: args.max_bytes,
+        time_ms: u64::try_from(args.max_time.as_millis()).unwrap_or(u64::MAX),
+    };
+    let (messages, report) = client.read_messages(&read).await?;
+    let book = book_of(&client);
+    let decoders = read.decoders;
+    let row = |message| output::message_row(message, decoders, &book);
+    let report = output::read(&report);
+    if global.output == Format::Jsonl {
+        for message in &messages {
+            io.write(&json_line(&row(message)));
+        }
+        io.tell(&report.line());
+        return Ok(0);
+    }
+    let shown = MessagesJson {
+        topic: args.topic.clone(),
+        messages: messages.iter().map(row).collect(),
+        read: report,
+    };
+    io.print(global.output, &shown);
+    Ok(0)
+}
+
+fn json_line(row: &output::MessageRow) -> String {
+    let mut text = serde_json::to_string(row).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+async fn tail(global: &GlobalArgs, args: &TailArgs, io: &mut Io<'_>) -> Result<u8, Fault> {
+    let client = global.client().await?;
+    let now_ms = client.now().wall_ms;
+    let choice = &args.choice;
+    let place = PlaceArgs {
+        from: None,
+        start: Vec::new(),
+    };
+    let usual = (ReadFrom::End, Isolation::ReadUncommitted);
+    let mut read = choice.read(&args.topic, &place, usual, now_ms)?;
+    let deadline = args.timeout.map(|time| tokio::time::Instant::now() + time);
+    let limit = args.limit.unwrap_or(usize::MAX);
+    let decoders = read.decoders;
+    let book = book_of(&client);
+    let mut n = 0;
+    let print = |message: &crate::model::Message, io: &mut Io<'_>| {
+        let row = output::message_row(message, decoders, &book);
+        match global.output {
+            Format::Table => io.out.write_all(row.line().as_bytes()),
+            Format::Json | Format::Jsonl => io.out.write_all(json_line(&row).as_bytes()),
+        }
+        .and_then(|()| io.out.flush())
+    };
+    let mut starts = BTreeMap::new();
+    if args.last > 0 {
+        read.limits.messages = args.last.min(limit);
+        let (messages, report) = client.read_messages(&read).await?;
+        starts = report.next.into_iter().collect();
+        for message in &messages {
+            n += 1;
+            if print(message, io).is_err() {
+                return Ok(0);
+            }
+        }
+    }
+    let tail = TailMessages {
+        topic: args.topic.clone(),
+        partitions: choice.partitions(),
+        starts,
+        isolation: read.isolation,
+        control: choice.control,
+        filter: read.filter,
+        decoders,
+    };
+    let mut tail = client.tail_messages(&tail).await?;
+    while n < limit {
+        let next = match deadline {
+            None => tail.next().await,
+            Some(deadline) => match tokio::time::timeout_at(deadline, tail.next()).await {
+                Ok(next) => next,
+                Err(_) => break,
+            },
+        };
+        match next {
+            None => break,
+            Some(Ok(message)) => {
+                n += 1;
+                // A reader that has gone away (`| head`) is no failure.
+                if print(&message, io).is_err() {
+                    break;
+                }
+            }
+            Some(Err(fault)) => io.tell(&output::error_text(&fault)),
+        }
+    }
+    Ok(0)
+}
+
+/// Tells on stderr how far a long command is, not too often.
+struct Progress {
+    next: tokio::time::Instant,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self {
+            next: tokio::time::Instant::now() + Duration::from_secs(PROGRESS_S),
+        }
+    }
+
+    fn tell(&mut self, messages: u64, io: &mut Io<'_>) {
+        let now = tokio::time::Instant::now();
+        if now >= self.next {
+            self.next = now + Duration::from_secs(PROGRESS_S);
+            io.tell(&format!("{messages} messages so far\n"));
+        }
+    }
+}
+
+async fn pages<'c>(
+    client: &'c ClusterClient,
+    choice: &ChoiceArgs,
+    topic: &str,
+    place: &PlaceArgs,
+    limit: Option<usize>,
+) -> Result<Pages<'c>, Fault> {
+    let usual = (ReadFrom::Start, Isolation::ReadCommitted);
+    let mut read = choice.read(topic, place, usual, client.now().wall_ms)?;
+    if read.from == ReadFrom::End {
+        let why =
+            "it takes messages in their order: the newest ones are named by an offset or a time";
+        return Err(Fault::refused("read --from end", why));
+    }
+    read.limits.messages = limit.unwrap_or(usize::MAX);
+    client.pages(&read).await
+}
+
+async fn export(global: &GlobalArgs, args: &ExportArgs, io: &mut Io<'_>) -> Result<u8, Fault> {
+    let client = global.client().await?;
+    let mut pages = pages(&client, &args.choice, &args.topic, &args.place, args.limit).await?;
+    let what = "write the export";
+    let fail = |error: std::io::Error| Fault::new(FaultKind::Failed, what, error.to_string());
+    let mut file = match args.file.as_deref().filter(|path| path.as_os_str() != "-") {
+        None => None,
+        Some(path) => {
+            let options = std::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .open(path);
+            let file = options.map_err(|error| {
+                let why = format!("{}: {error}", path.display());
+                Fault::new(FaultKind::Failed, what, why)
+            })?;
+            Some(std::io::BufWriter::new(file))
+        }
+    };
+    let mut progress = Progress::new();
+    while let Some(page) = pages.next().await? {
+        let text: String = page.iter().map(lines::write).collect();
+        match &mut file {
+            Some(file) => file.write_all(text.as_bytes()).map_err(fail)?,
+            None => io.out.write_all(text.as_bytes()).map_err(fail)?,
+        }
+        progress.tell(pages.report().messages, io);
+    }
+    if let Some(mut file) = file {
+        file.flush().map_err(fail)?;
+        file.get_ref().sync_all().map_err(fail)?;
+    }
+    io.out.flush().map_err(fail)?;
+    let report = pages.report();
+    let done = MovedJson {
+        done: "exported",
+        from: Some(args.topic.clone()),
+        to: args.file.as_ref().map(|path| path.display().to_string()),
+        messages: report.messages,
+        read: Some(output::read(&report)),
+        ..MovedJson::default()
+    };
+    finish(global, &done, args.file.is_none(), io);
+    Ok(0)
+}
+
+/// Where stdout holds the messages, what was done goes to stderr.
+fn finish(global: &GlobalArgs, done: &MovedJson, to_stderr: bool, io: &mut Io<'_>) {
+    match to_stderr {
+        true => io.tell(&output::Printable::print(done, Format::Table)),
+        false => io.print(global.output, done),
+    }
+}
+
+/// Writes, or only counts.
+struct Target<'c> {
+    writer: RecordWriter<'c>,
+    dry_run: bool,
+    counted: u64,
+}
+
+impl<'c> Target<'c> {
+    async fn new(client: &'c ClusterClient, topic: &str, dry_run: bool) -> Result<Self, Fault> {
+        Ok(Self {
+            writer: client.record_writer(topic).await?,
+            dry_run,
+            counted: 0,
+        })
+    }
+
+    async fn write(&mut self, records: Vec<NewRecord>) -> Result<(), Fault> {
+        self.counted += records.len() as u64;
+        if self.dry_run {
+            return Ok(());
+        }
+        self.writer.write(records).await.map_err(|fault| {
+            let why = format!(
+                "{}; {} records are written",
+                fault.why,
+                self.writer.written()
+            );
+            Fault { why, ..fault }
+        })
+    }
+
+    fn messages(&self) -> u64 {
+        match self.dry_run {
+            true => self.counted,
+            false => self.writer.written(),
+        }
+    }
+}
+
+/// Writes everything that a source has.
+async fn write_all(
+    target: &mut Target<'_>,
+    mut source: Source,
+    partition_by: PartitionBy,
+    io: &mut Io<'_>,
+) -> Result<(), Fault> {
+    let mut progress = Progress::new();
+    while let Some(mut records) = source.next().await? {
+        if partition_by == PartitionBy::Key {
+            records
+                .iter_mut()
+                .for_each(|record| record.partition = None);
+        }
+        target.write(records).await?;
+        progress.tell(target.messages(), io);
+    }
+    Ok(())
+}
+
+async fn import(global: &GlobalArgs, args: &ImportArgs, io: &mut Io<'_>) -> Result<u8, Fault> {
+    let client = global.client().await?;
+    let mut target = Target::new(&client, &args.topic, args.dry_run).await?;
+    let source = Source::open(args.file.as_deref(), source::Shape::Jsonl)?;
+    write_all(&mut target, source, args.partition_by, io).await?;
+    let done = MovedJson {
+        done: "imported",
+        from: args.file.as_ref().map(|path| path.display().to_string()),
+        to: Some(args.topic.clone()),
+        dry_run: args.dry_run,
+        messages: target.messages(),
+        ..MovedJson::default()
+    };
+    io.print(global.output, &done);
+    Ok(0)
+}
+
+async fn copy(global: &GlobalArgs, args: &CopyArgs, io: &mut Io<'_>) -> Result<u8, Fault> {
+    let client = global.client().await?;
+    let other = match (&args.to_cluster, &args.to_bootstrap[..]) {
+        (None, []) => None,
+        _ => {
+            let there = GlobalArgs {
+                bootstrap: args.to_bootstrap.clone(),
+                cluster: args.to_cluster.clone(),
+                properties: None,
+                registry: None,
+                ..global.clone()
+            };
+            Some(there.client().await?)
+        }
+    };
+    if other.is_none() && args.source == args.target {
+        let why = "a topic can't be copied to itself: it would never end";
+        return Err(Fault::refused("copy messages", why));
+    }
+    let mut pages = pages(&client, &args.choice, &args.source, &args.place, args.limit).await?;
+    let to = other.as_ref().unwrap_or(&client);
+    let mut target = Target::new(to, &args.target, args.dry_run).await?;
+    let mut progress = Progress::new();
+    let keeps = args.partition_by == PartitionBy::Same;
+    while let Some(page) = pages.next().await? {
+        let records = page.into_iter();
+        let records = records.filter(|message| message.facts.control.is_none());
+        let records = records
+            .map(|message| NewRecord::of(message, keeps))
+            .collect();
+        target.write(records).await?;
+        progress.tell(target.messages(), io);
+    }
+    let done = MovedJson {
+        done: "copied",
+        from: Some(args.source.clone()),
+        to: Some(match &args.to_cluster {
+            Some(name) => format!("{} of {name}", args.target),
+            None => args.target.clone(),
+        }),
+        dry_run: args.dry_run,
+        messages: target.messages(),
+        read: Some(output::read(&pages.report())),
+        ..MovedJson::default()
+    };
+    io.print(global.output, &done);
+    Ok(0)
+}
+
+async fn produce(global: &GlobalArgs, args: &ProduceArgs, io: &mut Io<'_>) -> Result<u8, Fault> {
+    let client = global.client().await?;
+    let mut target = Target::new(&client, &args.topic, args.dry_run).await?;
+    let bytes = |text: &String| bytes::Bytes::from(text.clone().into_bytes());
+    let own = NewRecord {
+        partition: args.partition,
+        timestamp_ms: None,
+        key: args.key.as_ref().map(bytes),
+        value: args.value.as_ref().map(bytes),
+        headers: (args.headers.iter())
+            .map(|(key, value)| (key.clone(), Some(bytes(value))))
+            .collect(),
+    };
+    if args.value.is_some() || args.tombstone {
+        target.write(vec![own]).await?;
+    } else {
+        let shape = match args.format {
+            FileFormat::Jsonl => source::Shape::Jsonl,
+            FileFormat::Whole => source::Shape::Whole(own),
+            FileFormat::Lines => source::Shape::Lines(own, args.key_separator.clone()),
+        };
+        let source = Source::open(args.file.as_deref(), shape)?;
+        write_all(&mut target, source, PartitionBy::Same, io).await?;
+    }
+    let done = MovedJson {
+        done: "produced",
+        from: args.file.as_ref().map(|path| path.display().to_string()),
+        to: Some(args.topic.clone()),
+        dry_run: args.dry_run,
+        messages: target.messages(),
+        partition: target.writer.last().map(|(partition, _)| partition),
+        offset: target.writer.last().map(|(_, offset)| offset),
+        ..MovedJson::default()
+    };
+    io.print(global.output, &done);
+    Ok(0)
+}
