@@ -39,6 +39,12 @@ pub(super) const ENTRY: &[Row] = &[
         "refuses every change, unless --read-write is given",
     ),
     (
+        "registry",
+        "address",
+        "the schema registry, as http://host:8081; who asks there is in the settings: \
+         basic.auth.user.info, bearer.auth.token",
+    ),
+    (
         "cluster_id",
         "text",
         "learned at the first connection; changes are refused where another cluster answers",
