@@ -466,6 +466,8 @@ fn seeds_that_found_nothing_pass() {
         // Who asked for a leader's offsets in one epoch took the answer for one of the next.
         2_691, // A move that ends looked like one that is cancelled.
         404, 706,
+        // An earlier life of a follower was told where its log departs, which counted as progress.
+        67_666,
     ];
     run_each(&seeds);
 }

@@ -312,8 +312,11 @@ impl Cluster {
             let read = self.read(at, super::id(from), ask.replica_epoch, key, wanted);
             let fetched = match read {
                 Ok((fetched, proposal)) => {
-                    let follower = (super::id(from), ask.replica_epoch);
-                    self.counted(at, key.partition, follower, wanted)?;
+                    // Who is told to cut its log has made no progress, whoever it is.
+                    if fetched.diverging_epoch.is_none() {
+                        let follower = (super::id(from), ask.replica_epoch);
+                        self.counted(at, key.partition, follower, wanted)?;
+                    }
                     if let Some(proposal) = proposal {
                         self.alter(at, key.partition, proposal);
                     }
