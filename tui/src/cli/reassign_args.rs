@@ -9,7 +9,7 @@ pub enum ReassignCommand {
     /// Propose a reassignment and write it as kafka-reassign-partitions reads it
     Plan {
         #[command(flatten)]
-        goal: GoalArgs,
+        goal: Box<GoalArgs>,
         #[command(flatten)]
         pace: PaceArgs,
         /// Only these topics; all of them if absent

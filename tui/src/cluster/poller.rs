@@ -188,7 +188,7 @@ impl Poller {
             "poll-transactions",
             ms.log_dirs_ms,
             Wake::Interest,
-            |part| asked::read_transactions(part),
+            asked::read_transactions,
         );
         (
             PollerHandle {

@@ -18,11 +18,11 @@ pub fn voters_and_features(cluster: &mut Cluster) -> anyhow::Result<()> {
         found.with_context(|| format!("{name} in {text}"))
     };
     ensure!(
-        line("LeaderId:")? == described["leader_id"].to_string(),
+        line("LeaderId:")?.parse().ok() == described["leader_id"].as_i64(),
         "{text}"
     );
     ensure!(
-        line("LeaderEpoch:")? == described["leader_epoch"].to_string(),
+        line("LeaderEpoch:")?.parse().ok() == described["leader_epoch"].as_i64(),
         "{text}"
     );
     ensure!(described["survival"]["n_voters"] == 1, "{described}");

@@ -166,7 +166,7 @@ fn push_survival(plan: &mut Plan, after: &derive::Survival) {
             n, after.n_live
         )),
     }
-    if after.n_voters % 2 == 0 {
+    if after.n_voters.is_multiple_of(2) {
         plan.warnings.push(format!(
             "{} voters survive no more failures than {}",
             after.n_voters,

@@ -136,11 +136,11 @@ pub fn estimate(preview: &Preview, pace: &Pace) -> Option<Estimate> {
             flows.add(row, size_of_one(row)?);
             need.add(row, pace.inflow.get(&row.partition).copied().unwrap_or(0.0));
         }
-        let slowest = flows.0.iter().map(|(key, bytes)| {
+        let mut slowest = flows.0.iter().map(|(key, bytes)| {
             let left = slow - need.0.get(key).copied().unwrap_or(0.0);
             (left > 0.0).then(|| bytes * 1_000.0 / left)
         });
-        let slowest = slowest.fold(Some(0.0), |most: Option<f64>, next| Some(most?.max(next?)));
+        let slowest = slowest.try_fold(0.0, |most: f64, next| Some(most.max(next?)));
         most_ms = most_ms
             .zip(slowest)
             .map(|(sum, next)| sum + next + PER_BATCH_MS);
