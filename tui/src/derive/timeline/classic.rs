@@ -27,14 +27,13 @@ pub(super) fn timeline(log: &GroupLog) -> Timeline {
                 events.extend(event);
                 before = Some(now.clone());
             }
-            GroupFact::Classic(None) => {
-                if before.take().is_some() {
-                    events.push(GroupEvent {
-                        at_ms: record.at_ms,
-                        causes: vec![Cause::Deleted],
-                        ..GroupEvent::default()
-                    });
-                }
+            GroupFact::Classic(None) if before.is_some() => {
+                before = None;
+                events.push(GroupEvent {
+                    at_ms: record.at_ms,
+                    causes: vec![Cause::Deleted],
+                    ..GroupEvent::default()
+                });
             }
             _ => {}
         }
