@@ -44,7 +44,7 @@ use terminal::Terminal;
 type Case = fn(&mut Cluster) -> anyhow::Result<()>;
 
 /// In this order: the last one leaves a broker less.
-const CASES: [(&str, Case); 16] = [
+const CASES: &[(&str, Case)] = &[
     (
         "topics and partitions are as kafka-topics and kafka-get-offsets say",
         figures::topics,
@@ -79,6 +79,8 @@ const CASES: [(&str, Case); 16] = [
     (
         "a consumer group's rebalances are told with their causes",
         groups::consumer_timeline,
+    ),
+    (
         "messages are read, chosen, copied and imported; transactions are told apart",
         browse::messages,
     ),
