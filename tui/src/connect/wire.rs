@@ -119,7 +119,9 @@ pub(super) fn info(document: &Value) -> Option<WorkerInfo> {
 
 pub(super) fn connectors(document: &Value) -> Option<Vec<Connector>> {
     let all = document.as_object()?;
-    Some(all.iter().map(|(name, of)| connector(name, of)).collect())
+    let mut all: Vec<Connector> = all.iter().map(|(name, of)| connector(name, of)).collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    Some(all)
 }
 
 fn connector(name: &str, of: &Value) -> Connector {

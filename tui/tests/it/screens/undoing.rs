@@ -30,7 +30,7 @@ fn the_last_changes_are_undone_one_by_one_also_by_another_program() -> anyhow::R
     other.keys("y")?;
     other.wait_for("✓ undo: change")?;
     other.keys("u")?;
-    other.wait_for("60000 → 604800000")?;
+    other.wait_for("60000 → (inherited)")?;
     other.wait_for("accepts this")?;
     other.keys("y")?;
     other.wait_until("the second one is undone", |terminal| {
