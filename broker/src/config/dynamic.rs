@@ -297,8 +297,12 @@ impl ConfigValidator for DynamicConfig {
             .unwrap_or_default()
             .into_iter()
             .map(|entry| EffectiveConfig {
+                // As it was given: "0" stays "0" where 0.0 is meant.
+                value: overrides
+                    .get(entry.name.as_str())
+                    .map(ToString::to_string)
+                    .or(entry.value),
                 name: entry.name,
-                value: entry.value,
                 is_read_only: entry.is_read_only,
                 config_source: entry.source as i8,
                 is_sensitive: entry.is_sensitive,

@@ -252,10 +252,13 @@ fn the_controller_gets_kafkas_judgement_of_changes() {
         dynamic.default_value(topic, "retention.ms").as_deref(),
         Some("604800000")
     );
-    assert_eq!(
-        dynamic
-            .describe_topic(&ConfigMap::new(), &MetadataImage::default())
-            .len(),
-        33
-    );
+    let given = ConfigMap::from([("min.cleanable.dirty.ratio".into(), "0".into())]);
+    let told = dynamic.describe_topic(&given, &MetadataImage::default());
+    assert_eq!(told.len(), 33);
+    let value = |name: &str| {
+        let config = told.iter().find(|config| config.name == name);
+        config.and_then(|config| config.value.as_deref())
+    };
+    assert_eq!(value("min.cleanable.dirty.ratio"), Some("0"), "as given");
+    assert_eq!(value("retention.ms"), Some("604800000"));
 }
