@@ -18,43 +18,46 @@ use crate::output::Format;
 /// Names the bootstrap servers when `--bootstrap` does not.
 pub const BOOTSTRAP_VARIABLE: &str = "KAFKA_BOOTSTRAP";
 
+/// Own options stand before those that every command has.
+const HEADING: &str = "Options of every command";
+
 #[derive(Clone, Debug, Args)]
 pub struct GlobalArgs {
     /// Brokers to ask first, as host:port[,host:port...]; KAFKA_BOOTSTRAP is the default
     #[arg(
         short,
         long,
-        global = true,
+        global = true, help_heading = HEADING,
         value_name = "HOST:PORT,...",
         value_delimiter = ','
     )]
     pub bootstrap: Vec<Endpoint>,
     /// Kafka's client properties: security, client.id, bootstrap.servers
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "FILE")]
     pub properties: Option<PathBuf>,
     /// A saved cluster, see `clusters`
-    #[arg(long, global = true, value_name = "NAME", conflicts_with_all = ["bootstrap", "properties"])]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "NAME", conflicts_with_all = ["bootstrap", "properties"])]
     pub cluster: Option<String>,
     /// The schema registry of the cluster, as http://host:port
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "URL")]
     pub registry: Option<String>,
     /// The configuration file with the saved clusters; KAFKA_TUI_CONFIG names it too
-    #[arg(long = "config-file", global = true, value_name = "FILE")]
+    #[arg(long = "config-file", global = true, help_heading = HEADING, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Refuse everything that changes the cluster
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = HEADING)]
     pub read_only: bool,
     /// Allow changes to a cluster that is saved as read-only
-    #[arg(long, global = true, conflicts_with = "read_only")]
+    #[arg(long, global = true, help_heading = HEADING, conflicts_with = "read_only")]
     pub read_write: bool,
     /// Write the plan of a change to this file instead of making it; `plan FILE` executes it
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "FILE")]
     pub save_plan: Option<PathBuf>,
     /// How to print: for people or for programs
-    #[arg(short, long, global = true, value_enum, default_value_t)]
+    #[arg(short, long, global = true, help_heading = HEADING, value_enum, default_value_t)]
     pub output: Format,
     /// How long one request may take, in milliseconds; 15000 if the properties don't say
-    #[arg(long, global = true, value_name = "MS")]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "MS")]
     pub timeout_ms: Option<u64>,
 }
 
