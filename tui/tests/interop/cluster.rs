@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
+use crate::secured::Secured;
 use crate::{apache, shell};
 
 const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
@@ -60,6 +61,8 @@ pub struct Cluster {
     /// One more controller, without a broker.
     added: Option<Node>,
     consumers: Vec<Child>,
+    /// The last node takes secured clients too.
+    secured: Secured,
 }
 
 impl Drop for Cluster {
@@ -76,10 +79,14 @@ impl Cluster {
             controller,
             added: None,
             consumers: Vec::new(),
+            secured: Secured::new()?,
         };
         for id in 1..=n {
             cluster.nodes.push(Node::format(id, controller)?);
         }
+        let last = cluster.nodes.last().context("there are nodes")?;
+        let properties = last.folder.path().join("server.properties");
+        cluster.secured.add_to(&properties)?;
         for id in 1..=n {
             cluster.spawn(id)?;
         }
@@ -104,6 +111,10 @@ impl Cluster {
             .iter()
             .map(|node| format!("127.0.0.1:{}", node.sasl));
         addresses.collect::<Vec<_>>().join(",")
+    }
+
+    pub fn secured(&self) -> &Secured {
+        &self.secured
     }
 
     /// Starts a node that does not run, and does not wait.

@@ -19,6 +19,7 @@ mod groups;
 mod moves;
 mod quorum;
 mod runs;
+mod secured;
 mod security;
 #[allow(dead_code, reason = "the broker's tests use the rest")]
 #[path = "../../../broker/tests/interop/shell.rs"]
@@ -60,6 +61,10 @@ const CASES: &[(&str, Case)] = &[
         security::rules_and_answers,
     ),
     ("quotas are as kafka-configs says", security::quotas),
+    (
+        "TLS, certificates and passwords let in who has them, and say which step failed",
+        secured::connect,
+    ),
     (
         "transactions are as kafka-transactions says, and one that hangs is aborted",
         transactions::transactions,
