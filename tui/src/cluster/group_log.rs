@@ -73,8 +73,8 @@ pub(super) fn partition_of(group: &str, partitions: i32) -> i32 {
     let hash = group.encode_utf16().fold(0_i32, |hash, unit| {
         hash.wrapping_mul(31).wrapping_add(i32::from(unit))
     });
-    // Java's Utils.abs: the sign is cut off.
-    (hash & i32::MAX) % partitions.max(1)
+    // Kafka's Utils.abs: that of the smallest integer is 0.
+    hash.checked_abs().unwrap_or(0) % partitions.max(1)
 }
 
 /// Batches of one piece of the log.
@@ -468,6 +468,8 @@ mod tests {
             ("", 50, 0),
             ("abc", 50, 96_354 % 50),
             ("polygenelubricants", 50, 0),
+            // Its hash is -51240105.
+            ("classic-life", 50, 5),
             ("console-consumer-1", 1, 0),
         ] {
             assert_eq!(partition_of(group, partitions), id, "{group}");

@@ -61,6 +61,9 @@ pub struct Move {
     /// The cluster has listed it as running.
     #[serde(default)]
     seen: bool,
+    /// How often the brokers have told the replicas of before its end since it is no longer listed.
+    #[serde(default)]
+    behind: u32,
 }
 
 impl Move {
@@ -238,6 +241,7 @@ impl Run {
             note: None,
             starts: 0,
             seen: false,
+            behind: 0,
         };
         let started_at = super::undo::timestamp(wall_ms);
         Ok(Self {

@@ -144,10 +144,14 @@ fn settled(cluster: &Cluster, group: &str, members: usize, owned: usize) -> anyh
 /// Waits until the timeline tells of a cause; since members commit meanwhile, it has what it tells
 /// from.
 fn told(cluster: &Cluster, group: &str, causes: &[&str]) -> anyhow::Result<()> {
-    let mut last = Vec::new();
+    let (mut last, mut failed) = (Vec::new(), String::new());
     let is_so = shell::wait_until(DEADLINE, || {
-        let Ok(document) = ours(cluster, &["groups", "timeline", group]) else {
-            return false;
+        let document = match ours(cluster, &["groups", "timeline", group]) {
+            Ok(document) => document,
+            Err(error) => {
+                failed = format!("{error:#}");
+                return false;
+            }
         };
         let events = document["events"].as_array().cloned().unwrap_or_default();
         let of = |event: &Value| event["causes"].as_array().cloned().unwrap_or_default();
@@ -157,7 +161,7 @@ fn told(cluster: &Cluster, group: &str, causes: &[&str]) -> anyhow::Result<()> {
             .collect();
         last == causes
     });
-    ensure!(is_so, "{group}: {last:?}, not {causes:?}");
+    ensure!(is_so, "{group}: {last:?}, not {causes:?}; {failed}");
     Ok(())
 }
 

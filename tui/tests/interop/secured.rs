@@ -91,7 +91,13 @@ impl Secured {
             self.password_port,
             self.file("ca.pem").display()
         );
-        self.write(&format!("{host}-{password}.properties"), &text)
+        // Its name is shown, so it is not the password.
+        let kind = if password == PASSWORD {
+            "right"
+        } else {
+            "wrong"
+        };
+        self.write(&format!("{host}-{kind}.properties"), &text)
     }
 
     fn with_certificate(&self, has_one: bool) -> anyhow::Result<PathBuf> {
@@ -165,7 +171,7 @@ pub fn connect(cluster: &mut Cluster) -> anyhow::Result<()> {
         ),
         (
             secured.with_certificate(false)?,
-            ["TLS with 127.0.0.1", "certificate of this client"],
+            ["TLS with 127.0.0.1", "a certificate of the client"],
         ),
     ] {
         let mut terminal = open(&properties)?;

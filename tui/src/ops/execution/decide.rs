@@ -7,6 +7,9 @@ use crate::ops::{AlterConfigs, reassign};
 
 use super::{Brake, Move, MoveState, Run, STARTS_MAX, ThrottlesSet, Wish, throttle};
 
+/// So many looks a broker has to learn that a move has ended.
+const LOOKS_BEHIND: u32 = 5;
+
 /// The cluster as it is: metadata, running reassignments and settings of topics have to be known.
 #[derive(Debug)]
 pub struct View<'a> {
@@ -263,6 +266,7 @@ impl Move {
             if target == self.to {
                 self.state = MoveState::Moving;
                 self.seen = true;
+                self.behind = 0;
             } else {
                 self.skip(format!("somebody else moves it to {target:?}"));
             }
@@ -271,6 +275,8 @@ impl Move {
         let now = reassign::settled(partition);
         if now == self.to {
             self.state = MoveState::Done;
+        } else if wish != Wish::Cancel && self.may_be_behind(&now) {
+            self.behind += 1;
         } else if now != self.from {
             self.skip(format!("it has the replicas {now:?} now"));
         } else if wish == Wish::Cancel {
@@ -281,6 +287,15 @@ impl Move {
             // It was not begun: it may have been killed before it was sent.
             self.state = MoveState::Waiting;
         }
+    }
+
+    /// Whether a broker may tell these replicas only because it has not learned yet that the move
+    /// has ended: the controller lists what runs, any broker tells the replicas.
+    fn may_be_behind(&self, now: &[i32]) -> bool {
+        let of_move = |id: &i32| self.from.contains(id) || self.to.contains(id);
+        let is_between = now == self.from
+            || (now.iter().all(of_move) && self.to.iter().all(|id| now.contains(id)));
+        self.seen && is_between && self.behind < LOOKS_BEHIND
     }
 
     fn skip(&mut self, why: String) {

@@ -432,6 +432,26 @@ fn what_somebody_cancels_is_not_begun_again() {
 }
 
 #[test]
+fn a_broker_that_has_not_heard_of_the_end_of_a_move_is_waited_for() {
+    for told in [vec![1], vec![2, 1]] {
+        let mut fake = Fake::new(&[&[1]]);
+        let mut run = fake.run(&[&[2]], None, 1);
+        for _ in 0..2 {
+            for todo in fake.look(&mut run) {
+                fake.take(todo);
+            }
+        }
+        fake.running.remove(&key(0));
+        fake.replicas.insert(key(0), told);
+        assert_eq!(fake.look(&mut run), []);
+        assert!(!run.is_over && run.moves[0].note.is_none());
+        fake.replicas.insert(key(0), vec![2]);
+        fake.finish(&mut run);
+        assert_eq!(run.counts().done, 1);
+    }
+}
+
+#[test]
 fn a_rate_on_a_broker_that_died_is_named_and_found_by_the_janitor() {
     let mut fake = Fake::new(&[&[1]]);
     let mut run = fake.run(&[&[2]], Some(1000), 1);
