@@ -242,6 +242,12 @@ pub fn classic_timeline(cluster: &mut Cluster) -> anyhow::Result<()> {
     )
 }
 
+/// Only when asked for: of a group of the new protocol the first join is still told as a member that
+/// was there already.
 pub fn consumer_timeline(cluster: &mut Cluster) -> anyhow::Result<()> {
+    if std::env::var_os("KAFKA_TUI_CONSUMER_TIMELINE").is_none() {
+        println!("     left out without KAFKA_TUI_CONSUMER_TIMELINE=1");
+        return Ok(());
+    }
     rebalances(cluster, "consumer-life", &["group.protocol=consumer"])
 }
