@@ -13,6 +13,7 @@ mod response;
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +25,8 @@ use tokio::time::timeout;
 pub use response::Response;
 use response::{Parsed, parse};
 
-use crate::secret::Secret;
-use crate::tls::Tls;
+use crate::secret::{Secret, read_text};
+use crate::tls::{Tls, TlsFault, TlsSettings, Trust};
 use crate::types::Endpoint;
 
 /// An address of the web: scheme, host, port and path with query.
@@ -207,9 +208,42 @@ impl Client {
     pub fn new() -> Client {
         Client {
             tls: Tls::platform().ok().map(Arc::new),
+            ..Client::plain()
+        }
+    }
+
+    /// Speaks `http` only, with the limits of [`Client::new`].
+    pub fn plain() -> Client {
+        Client {
+            tls: None,
             timeout_ms: 15_000,
             body_bytes_max: 16 * 1024 * 1024,
         }
+    }
+
+    /// As [`Client::new`], trusting the authorities whose certificates this PEM file holds; where
+    /// there is none, those of the platform.
+    ///
+    /// # Errors
+    /// The file can't be read, or holds no certificate that can be.
+    pub async fn trusting(ca: Option<&Path>) -> Result<Client, TlsFault> {
+        let Some(path) = ca else {
+            return Ok(Client::new());
+        };
+        let fail = |why: &str| TlsFault {
+            reason: format!("the authorities of {}: {why}", path.display()),
+            advice: "give a PEM file with their certificates".to_owned(),
+        };
+        let pem = read_text(path).await.map_err(|why| fail(&why))?;
+        let settings = TlsSettings {
+            trust: Trust::Pem(pem),
+            ..TlsSettings::default()
+        };
+        let tls = Tls::new(&settings).map_err(|fault| fail(&fault.reason))?;
+        Ok(Client {
+            tls: Some(Arc::new(tls)),
+            ..Client::plain()
+        })
     }
 
     /// Sends a request and reads the whole answer, whatever its status is.

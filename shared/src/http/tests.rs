@@ -172,3 +172,21 @@ async fn silence_a_closed_port_and_split_headers_are_errors() {
     let refused = client().send(&url, &split).await.unwrap_err();
     assert!(matches!(refused, HttpError::Request(_)), "{refused}");
 }
+
+#[tokio::test]
+async fn a_file_of_authorities_is_read_or_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ca.pem");
+    let missing = Client::trusting(Some(&path)).await.unwrap_err();
+    assert!(missing.reason.contains("ca.pem"), "{}", missing.reason);
+    std::fs::write(&path, "no certificate").unwrap();
+    let empty = Client::trusting(Some(&path)).await.unwrap_err();
+    assert!(
+        empty.reason.contains("there is no certificate"),
+        "{}",
+        empty.reason
+    );
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(&path, made.cert.pem()).unwrap();
+    assert!(Client::trusting(Some(&path)).await.unwrap().tls.is_some());
+}
