@@ -6,14 +6,14 @@
 use std::path::Path;
 
 use crate::model::Fault;
-use crate::ops::execution::{self, BATCH, NewOrders, Orders, Run, Store, Wish, janitor};
+use crate::ops::execution::{self, BATCH, NewOrders, Run, Store, janitor};
 use crate::ops::reassign::PlanFile;
-use crate::ops::undo::{Inverse, Journal};
-use crate::ops::{self, Action};
+use crate::ops::undo::{self, Journal};
+use crate::ops::{self, Action, Plan, RunReassign};
 use crate::output::{JanitorJson, PlanJson, Printable, RunJson, exit_code};
 
 use super::change::confirm;
-use super::reassign::{open, pace_plan, read, read_rates};
+use super::reassign::{open, read, read_rates};
 use super::{ChangeArgs, GlobalArgs, Io, PaceArgs, Session};
 
 fn store(session: &Session) -> Result<Store, Fault> {
@@ -40,10 +40,15 @@ pub(super) async fn run(
     let file = PlanFile::parse(&read(file)?)?;
     let mut session = open(global).await?;
     read_rates(&mut session).await;
-    let wanted = file.reassign(&*session.metadata()?)?;
-    let mut plan = ops::plan(Action::Reassign(wanted), &session.snapshot)?;
-    pace_plan(&mut plan, pace, &session.snapshot);
-    let store = store(&session)?;
+    let wanted = RunReassign {
+        reassign: file.reassign(&*session.metadata()?)?,
+        throttle: pace.throttle,
+        batch: pace.batch.map_or(BATCH, |n| n as usize),
+    };
+    let mut plan = ops::plan(Action::RunReassign(wanted), &session.snapshot)?;
+    if let Some(goal) = file.goal {
+        plan.title = goal;
+    }
     io.write_unless_json(global, &PlanJson::from(&plan).table());
     if !execute || plan.is_empty() {
         if !plan.is_empty() {
@@ -60,22 +65,26 @@ pub(super) async fn run(
         yes,
     };
     confirm(&session, &plan, change, io)?;
-    let orders = Orders {
-        wish: Wish::Run,
-        throttle: pace.throttle,
-        batch: pace.batch.map_or(BATCH, |n| n as usize),
-    };
-    let preview = plan.reassignment.as_ref().ok_or_else(none_runs)?;
-    let now_ms = session.client.now().wall_ms;
-    let cluster_id = plan.cluster_id.as_deref();
-    let title = file.goal.as_deref().unwrap_or(&plan.title);
-    let mut run = Run::of(preview, title, cluster_id, orders, now_ms)?;
+    carry_out(global, &session, &plan, io).await
+}
+
+/// Begins the run of a plan, with what undoes it written first, and executes it to its end.
+pub(super) async fn carry_out(
+    global: &GlobalArgs,
+    session: &Session,
+    plan: &Plan,
+    io: &mut Io<'_>,
+) -> Result<u8, Fault> {
+    let store = store(session)?;
+    // Held before it begins, so that nobody else takes it up.
     let held = store.hold()?.ok_or_else(busy)?;
-    if let Some(inverse) = Inverse::of(&plan, now_ms) {
-        run.undo_file = Journal::of_user().write(&inverse, now_ms)?;
+    let report = undo::make(&session.client, plan, &Journal::of_user()).await?;
+    if let Some((_, fault)) = report.faults().next() {
+        return Err(fault.clone());
     }
-    store.begin(&run)?;
-    let code = drive(global, &session, &store, run, io).await;
+    let mut run = store.unfinished().ok_or_else(none_runs)?;
+    run.undo_file = report.undo_file;
+    let code = drive(global, session, &store, run, io).await;
     drop(held);
     code
 }

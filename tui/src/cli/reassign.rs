@@ -179,7 +179,7 @@ fn propose(
 }
 
 /// Estimates anew with what is known of the pace, and warns where it would never end.
-pub(super) fn pace_plan(plan: &mut Plan, pace: &PaceArgs, snapshot: &ClusterSnapshot) {
+fn pace_plan(plan: &mut Plan, pace: &PaceArgs, snapshot: &ClusterSnapshot) {
     let pace = Pace {
         throttle: pace.throttle,
         batch: pace.batch.map(|n| n as usize),

@@ -9,8 +9,9 @@ use crate::ops::Action;
 use crate::ops::undo::{self, Entry, Journal};
 use crate::output::UndoJson;
 
-use super::change::make;
-use super::{ChangeArgs, GlobalArgs, Io, Session};
+use super::change::{confirm, make};
+use super::execution::carry_out;
+use super::{ChangeArgs, GlobalArgs, Io, PaceArgs, Session};
 
 #[derive(Clone, Debug, Args)]
 pub struct UndoArgs {
@@ -25,6 +26,8 @@ pub struct UndoArgs {
     /// Don't ask before destroying data
     #[arg(long)]
     pub yes: bool,
+    #[command(flatten)]
+    pub pace: PaceArgs,
 }
 
 pub(super) async fn run(global: &GlobalArgs, args: UndoArgs, io: &mut Io<'_>) -> Result<u8, Fault> {
@@ -37,7 +40,7 @@ pub(super) async fn run(global: &GlobalArgs, args: UndoArgs, io: &mut Io<'_>) ->
         io.print(global.output, &UndoJson::from(&entries[..]));
         return Ok(0);
     }
-    let entry = match args.file {
+    let mut entry = match args.file {
         Some(path) => Entry {
             inverse: Journal::read(&path)?,
             path: std::path::absolute(&path).unwrap_or(path),
@@ -48,16 +51,25 @@ pub(super) async fn run(global: &GlobalArgs, args: UndoArgs, io: &mut Io<'_>) ->
                 .with_hint("`kafka-tui undo --list` shows what was changed and undone from here")
         })?,
     };
+    let batch = args.pace.batch.map(|n| n as usize);
+    entry.inverse.set_pace(args.pace.throttle, batch)?;
     for update in undo::read(&session.client, &entry.inverse.undo).await {
         session.apply(update);
     }
-    if let Action::Reassign(_) = entry.inverse.undo {
+    if let Action::Reassign(_) | Action::RunReassign(_) = entry.inverse.undo {
         super::reassign::read_moves(&mut session).await;
+    }
+    if let Action::RunReassign(_) = entry.inverse.undo {
+        super::reassign::read_rates(&mut session).await;
     }
     let plan = entry.inverse.plan(Some(&entry.path), &session.snapshot)?;
     let change = ChangeArgs {
         dry_run: !args.execute,
         yes: args.yes,
     };
+    if let (Action::RunReassign(_), true, false) = (&plan.action, args.execute, plan.is_empty()) {
+        confirm(&session, &plan, change, io)?;
+        return carry_out(global, &session, &plan, io).await;
+    }
     make(global, &session, &plan, change, io).await
 }

@@ -12,6 +12,8 @@
 //! - No partition begins before its throttle is in place, nor while another one has fewer replicas
 //!   in sync than it needs.
 //! - A run ends with its throttles gone, except on brokers that can't be asked: these are named.
+//! - A throttle that can't be set ends a run before it moves anything: it neither waits for ever
+//!   nor moves without one.
 //!
 //! Kafka: tools/reassign/ReassignPartitionsCommand.java (4.3) for what is throttled;
 //! KIP-73 for what a throttle does, KIP-455 for reassignments and their cancellation.
@@ -197,6 +199,8 @@ pub struct Run {
     pub undo_file: Option<std::path::PathBuf>,
     #[serde(default)]
     is_elected: bool,
+    #[serde(default)]
+    defiance: decide::Defiance,
     /// It has ended; what it could not remove is in `ours`.
     #[serde(default)]
     pub is_over: bool,
@@ -255,6 +259,7 @@ impl Run {
             ours: OurThrottles::default(),
             undo_file: None,
             is_elected: false,
+            defiance: decide::Defiance::default(),
             is_over: false,
             trouble: None,
             moves: preview.rows.iter().map(one).collect(),
@@ -302,6 +307,13 @@ impl Run {
         }
         if let Some(trouble) = &self.trouble {
             parts.push(trouble.clone());
+        }
+        let mut given_up = self
+            .moves
+            .iter()
+            .filter(|one| one.state == MoveState::Skipped);
+        if let Some(why) = given_up.find_map(|one| one.note.as_deref()) {
+            parts.push(why.to_owned());
         }
         if self.is_over && !self.ours.is_empty() {
             parts.push("throttles are left: reassign janitor removes them".to_owned());

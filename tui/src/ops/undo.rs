@@ -24,7 +24,8 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::ClusterClient;
 use crate::model::{ClusterSnapshot, Fault, FaultKind, Update};
 
-use super::action::Action;
+use super::action::{Action, RunReassign};
+use super::execution::BATCH;
 use super::plan::{Change, Plan, Report};
 
 pub use journal::{Entry, Journal};
@@ -93,15 +94,57 @@ impl Inverse {
             return Err(Fault::refused(what, format!("{first}{more}"))
                 .with_hint("somebody changed it since: change it back by hand"));
         }
+        if matches!(plan.action, Action::Reassign(_))
+            && plan
+                .reassignment
+                .as_ref()
+                .is_some_and(|seen| seen.n_moves() > 0)
+        {
+            let why = "nothing limits how fast it is copied back, as nothing limited the change: \
+                       `kafka-tui undo --throttle RATE` does";
+            plan.warnings.push(why.to_owned());
+        }
         plan.title = format!("undo: {}", self.change);
         plan.undoes = entry.map(Into::into);
         Ok(plan)
     }
 
+    /// Lets what goes back be moved in batches, throttled; `None` leaves each as it was.
+    ///
+    /// # Errors
+    /// It moves nothing.
+    pub fn set_pace(&mut self, throttle: Option<i64>, batch: Option<usize>) -> Result<(), Fault> {
+        if throttle.is_none() && batch.is_none() {
+            return Ok(());
+        }
+        match &mut self.undo {
+            Action::Reassign(reassign) => {
+                self.undo = Action::RunReassign(RunReassign {
+                    reassign: std::mem::take(reassign),
+                    throttle,
+                    batch: batch.unwrap_or(BATCH),
+                });
+                Ok(())
+            }
+            Action::RunReassign(run) => {
+                run.throttle = throttle.or(run.throttle);
+                run.batch = batch.unwrap_or(run.batch);
+                Ok(())
+            }
+            _ => {
+                let what = format!("undo \"{}\"", self.change);
+                Err(Fault::refused(
+                    what,
+                    "it moves nothing that could be throttled",
+                ))
+            }
+        }
+    }
+
     /// What is not as the change left it, by the plan that would take it back. A reassignment
     /// compares for itself, because replicas are on their way for a while.
     fn moved(&self, undo: &Plan) -> Vec<String> {
-        if matches!(self.undo, Action::Reassign(_)) {
+        if matches!(self.undo, Action::Reassign(_) | Action::RunReassign(_)) {
             return Vec::new();
         }
         let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "(none)".to_owned());
@@ -141,7 +184,7 @@ pub async fn read(client: &ClusterClient, action: &Action) -> Vec<Update> {
             vec![Update::Configs(alter.resource.clone(), configs)]
         }
         Action::AlterOffsets(alter) => super::offsets::read_group(client, &alter.group).await,
-        Action::Reassign(_) | Action::CancelReassignments(_) => {
+        Action::Reassign(_) | Action::RunReassign(_) | Action::CancelReassignments(_) => {
             let running = client.reassignments().await;
             vec![Update::Reassignments(
                 running.map(Arc::new).map_err(Arc::new),

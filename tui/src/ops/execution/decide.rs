@@ -2,10 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{Assignment, ClusterMetadata, ClusterSnapshot, Partition, TopicPartition};
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    Assignment, ClusterMetadata, ClusterSnapshot, ConfigResource, Fault, FaultKind, Partition,
+    TopicPartition,
+};
 use crate::ops::{AlterConfigs, reassign};
 
 use super::{Brake, Move, MoveState, Run, STARTS_MAX, ThrottlesSet, Wish, throttle};
+
+/// So many looks a throttle may be refused: what was allowed a moment ago may be seen late.
+const LOOKS_REFUSED: u32 = 3;
+
+/// So many looks a broker may take to be asked: it may be starting.
+const LOOKS_SILENT: u32 = 90;
 
 /// So many looks a broker has to learn that a move has ended.
 const LOOKS_BEHIND: u32 = 5;
@@ -26,6 +37,37 @@ pub enum Todo {
     Cancel(Vec<TopicPartition>),
     /// Lets the first replicas of these lead.
     Elect(Vec<TopicPartition>),
+}
+
+/// How the cluster resists what is to be done with throttles.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Defiance {
+    /// In a row.
+    looks: u32,
+    pub(super) why: Option<String>,
+    is_refusal: bool,
+}
+
+impl Defiance {
+    /// Counts a look; whether it is time to give up.
+    fn outlasts(&mut self, is_as_wanted: bool, unread: Option<ConfigResource>) -> bool {
+        if is_as_wanted {
+            *self = Self::default();
+            return false;
+        }
+        self.looks += 1;
+        if let Some(resource) = unread {
+            self.why
+                .get_or_insert_with(|| format!("the configuration of {resource} can't be read"));
+        }
+        let most = if self.is_refusal {
+            LOOKS_REFUSED
+        } else {
+            LOOKS_SILENT
+        };
+        self.looks > most
+    }
 }
 
 /// Partitions named in a reason.
@@ -54,22 +96,34 @@ impl Run {
         }
         self.brake = self.judge(view.snapshot, metadata);
         let mut todos = Vec::new();
-        let is_active = self.is_active();
-        let is_ready = match self.rate().filter(|_| is_active) {
-            Some(rate) => {
-                let open = self.moves.iter().filter(|one| !one.state.is_final());
-                let alters = throttle::set(open, rate, view.throttles, &mut self.ours);
-                let is_ready = alters.is_empty();
-                todos.extend(alters.into_iter().map(Todo::Alter));
-                is_ready
+        let mut is_active = self.is_active();
+        let mut is_ready = true;
+        if let Some(rate) = self.rate().filter(|_| is_active) {
+            let open = self.moves.iter().filter(|one| !one.state.is_final());
+            let lives = |id: i32| metadata.broker(id).is_some_and(|b| b.fenced != Some(true));
+            let missing = throttle::set(open, rate, view.throttles, &mut self.ours, lives);
+            is_ready = missing.is_nothing();
+            if let Some(ConfigResource::Broker(id)) = missing.unread
+                && let Some(fault) = view.throttles.faults.get(&id)
+            {
+                self.note_defiance(fault);
             }
-            None => {
-                let exists = |topic: &str| metadata.topic(topic).is_some();
-                let alters = throttle::clear(view.throttles, &mut self.ours, exists);
-                todos.extend(alters.into_iter().map(Todo::Alter));
-                true
+            if self.defiance.outlasts(is_ready, missing.unread) {
+                self.give_up_waiting();
+                is_active = self.is_active();
             }
-        };
+            todos.extend(missing.alters.into_iter().map(Todo::Alter));
+        }
+        if self.rate().is_none() || !is_active {
+            let exists = |topic: &str| metadata.topic(topic).is_some();
+            let alters = throttle::clear(view.throttles, &mut self.ours, exists);
+            todos.clear();
+            // What can't be removed is named at the end, and the janitor finds it.
+            if !self.defiance.outlasts(alters.is_empty(), None) {
+                todos.extend(alters.into_iter().map(Todo::Alter));
+            }
+            is_ready = true;
+        }
         match wish {
             Wish::Run if is_ready => todos.extend(self.start()),
             Wish::Cancel => todos.extend(self.go_back(metadata, view.snapshot)),
@@ -85,6 +139,29 @@ impl Run {
     fn is_active(&self) -> bool {
         let counts = self.counts();
         counts.moving > 0 || (counts.waiting > 0 && self.orders.wish == Wish::Run)
+    }
+
+    /// Begins nothing that waits: its throttle can't be set. What is on its way arrives.
+    fn give_up_waiting(&mut self) {
+        let why = self.defiance.why.take();
+        let why = why.unwrap_or_else(|| "the cluster does not take it".to_owned());
+        self.defiance = Defiance::default();
+        let waiting = self.moves.iter_mut();
+        for one in waiting.filter(|one| one.state == MoveState::Waiting) {
+            one.skip(format!("its throttle can't be set: {why}"));
+        }
+    }
+
+    /// Notes what the cluster said to a throttle that was to be set or removed.
+    pub(super) fn note_defiance(&mut self, fault: &Fault) {
+        self.defiance.is_refusal |= matches!(
+            fault.kind,
+            FaultKind::Refused | FaultKind::Unsupported | FaultKind::NotFound
+        );
+        self.defiance.why = Some(match &fault.hint {
+            Some(hint) => format!("{fault} ({hint})"),
+            None => fault.to_string(),
+        });
     }
 
     /// Bytes per second as they are wanted now.
@@ -298,7 +375,7 @@ impl Move {
         self.seen && is_between && self.behind < LOOKS_BEHIND
     }
 
-    fn skip(&mut self, why: String) {
+    pub(super) fn skip(&mut self, why: String) {
         self.state = MoveState::Skipped;
         self.note = Some(why);
     }

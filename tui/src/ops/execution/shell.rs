@@ -30,6 +30,7 @@ pub async fn execute(
 ) -> Result<(), Fault> {
     client.refuse_if_read_only(&run.title)?;
     let mut pause_ms = LOOK_MS;
+    let mut saved = None;
     loop {
         store.take_orders(run);
         match look(client, run).await {
@@ -40,7 +41,7 @@ pub async fn execute(
                     snapshot: &snapshot,
                     throttles: &throttles,
                 });
-                store.save(run)?;
+                save(store, run, &mut saved)?;
                 for todo in todos {
                     send(client, run, todo).await;
                 }
@@ -48,7 +49,7 @@ pub async fn execute(
             Err(fault) => {
                 run.trouble = Some(fault.to_string());
                 pause_ms = (pause_ms * 2).min(LOOK_MS_MAX);
-                store.save(run)?;
+                save(store, run, &mut saved)?;
             }
         }
         tell(run);
@@ -57,6 +58,15 @@ pub async fn execute(
         }
         tokio::time::sleep(Duration::from_millis(pause_ms)).await;
     }
+}
+
+/// Saves what is not in the file yet: a long run says the same most of the time.
+fn save(store: &Store, run: &Run, saved: &mut Option<Run>) -> Result<(), Fault> {
+    if saved.as_ref() != Some(run) {
+        store.save(run)?;
+        *saved = Some(run.clone());
+    }
+    Ok(())
 }
 
 /// Reads what a decision needs.
@@ -96,9 +106,12 @@ pub(super) async fn read_throttles(
         (*id, configs)
     }));
     for (id, configs) in answers.await {
-        if let Ok(configs) = configs {
-            let rates = RATES.map(|name| value(&configs, name));
-            set.brokers.insert(id, BrokerThrottle { rates });
+        match configs {
+            Ok(configs) => {
+                let rates = RATES.map(|name| value(&configs, name));
+                set.brokers.insert(id, BrokerThrottle { rates });
+            }
+            Err(fault) => drop(set.faults.insert(id, fault)),
         }
     }
     let topics: Vec<&str> = topics.iter().copied().collect();
@@ -121,7 +134,13 @@ fn value(configs: &Configs, name: &str) -> Option<String> {
 /// Sends one thing. What fails is noted and comes up again with the next look.
 async fn send(client: &ClusterClient, run: &mut Run, todo: Todo) {
     let outcome = match todo {
-        Todo::Alter(alter) => client.alter_configs(&alter, false).await.map(drop),
+        Todo::Alter(alter) => {
+            let altered = client.alter_configs(&alter, false).await.map(drop);
+            if let Err(fault) = &altered {
+                run.note_defiance(fault);
+            }
+            altered
+        }
         Todo::Elect(keys) => client.elect_preferred_leaders(&keys).await.map(drop),
         Todo::Start(target) => {
             let target = target

@@ -8,6 +8,8 @@ use crate::model::*;
 use crate::ops::reassign::preview;
 use crate::ops::{AlterConfigs, ConfigChange};
 
+mod resisting;
+
 /// A cluster that does what it is told: partitions are moved a step later.
 #[derive(Clone, Debug, Default)]
 struct Fake {
@@ -19,6 +21,10 @@ struct Fake {
     min_isr: i32,
     set: ThrottlesSet,
     elected: Vec<TopicPartition>,
+    /// Live brokers whose configuration can't be read.
+    deaf: Vec<i32>,
+    /// What may not be altered.
+    refused: Option<fn(&ConfigResource) -> bool>,
     /// The most partitions that were on their way at a time.
     most: usize,
 }
@@ -131,10 +137,11 @@ impl Fake {
                 .set
                 .brokers
                 .iter()
-                .filter(|(id, _)| !self.dead.contains(id))
+                .filter(|(id, _)| !self.dead.contains(id) && !self.deaf.contains(id))
                 .map(|(id, set)| (*id, set.clone()))
                 .collect(),
             topics: self.set.topics.clone(),
+            ..ThrottlesSet::default()
         };
         run.decide(&View {
             snapshot: &self.snapshot(),
@@ -186,6 +193,19 @@ impl Fake {
                     }
                 }
                 other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// One look; what is refused is told to the run as the shell tells it.
+    fn step(&mut self, run: &mut Run) {
+        for todo in self.look(run) {
+            match (&todo, self.refused) {
+                (Todo::Alter(alter), Some(refused)) if refused(&alter.resource) => {
+                    let why = "CLUSTER_AUTHORIZATION_FAILED";
+                    run.note_defiance(&Fault::refused("change it", why));
+                }
+                _ => self.take(todo),
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::ConfigResource;
+use crate::model::{ConfigResource, Fault};
 use crate::ops::{AlterConfigs, ConfigChange};
 
 use super::{Move, OurRate, OurThrottles};
@@ -39,6 +39,8 @@ pub struct TopicThrottle {
 pub struct ThrottlesSet {
     pub brokers: BTreeMap<i32, BrokerThrottle>,
     pub topics: BTreeMap<String, TopicThrottle>,
+    /// Why brokers are missing.
+    pub faults: BTreeMap<i32, Fault>,
 }
 
 impl ThrottlesSet {
@@ -65,18 +67,38 @@ fn wanted_replicas<'a>(
     wanted
 }
 
-/// What is to be set so that these moves are throttled; notes what will be ours.
+/// What is missing before moves are throttled.
+#[derive(Debug, Default)]
+pub(super) struct Missing {
+    pub alters: Vec<AlterConfigs>,
+    /// What could not be read, so that nobody knows what it lacks.
+    pub unread: Option<ConfigResource>,
+}
+
+impl Missing {
+    pub fn is_nothing(&self) -> bool {
+        self.alters.is_empty() && self.unread.is_none()
+    }
+}
+
+/// What is to be set so that these moves are throttled; notes what will be ours. A broker that
+/// does not live is not throttled: it copies nothing.
 pub(super) fn set<'a>(
     moves: impl Iterator<Item = &'a Move> + Clone,
     rate: i64,
     now: &ThrottlesSet,
     ours: &mut OurThrottles,
-) -> Vec<AlterConfigs> {
+    lives: impl Fn(i32) -> bool,
+) -> Missing {
     let mut alters = Vec::new();
     let copied = moves.clone().filter(|one| one.adding().next().is_some());
     let brokers: BTreeSet<i32> = copied
         .flat_map(|one| one.from.iter().chain(&one.to).copied())
         .collect();
+    let mut unread = brokers
+        .iter()
+        .find(|id| lives(**id) && !now.brokers.contains_key(id))
+        .map(|id| ConfigResource::Broker(*id));
     // Rates first: a listed replica without a rate is not throttled, and a rate alone harms nobody.
     for (id, present) in now.brokers.iter().filter(|(id, _)| brokers.contains(id)) {
         let noted = ours.rates.entry(*id).or_default();
@@ -121,6 +143,7 @@ pub(super) fn set<'a>(
     }
     for (topic, wanted) in wanted_replicas(moves) {
         let Some(present) = now.topics.get(&topic) else {
+            unread.get_or_insert(ConfigResource::Topic(topic));
             continue;
         };
         let mut changes = Vec::new();
@@ -149,7 +172,7 @@ pub(super) fn set<'a>(
         }
         alters.extend(alter(ConfigResource::Topic(topic), changes));
     }
-    alters
+    Missing { alters, unread }
 }
 
 /// What removes what is ours and there; forgets what is gone or somebody else's by now. A topic

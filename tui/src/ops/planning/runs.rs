@@ -33,6 +33,14 @@ pub(super) fn reassign(
             line.push_str(&format!(" --throttle {rate}"));
         }
     }
+    // What was copied slowly goes back as slowly.
+    if let Some(Action::Reassign(reassign)) = plan.inverse.take() {
+        plan.inverse = Some(Action::RunReassign(RunReassign {
+            reassign,
+            throttle: run.throttle,
+            batch: run.batch,
+        }));
+    }
     plan.title = format!("{}, {} at a time", plan.title, run.batch.max(1));
     plan.action = Action::RunReassign(RunReassign { reassign, ..run });
     Ok(plan)

@@ -5,7 +5,11 @@
 //! broker until counts differ by at most one or nothing may move, and at last hands on the first
 //! places, which copies nothing, until the preferred leaders are as even. Adding brokers is the
 //! same with only the new ones receiving. Another number of replicas adds or drops just those.
+//!
+//! It may take seconds where there are a hundred thousand partitions, so whoever asks can say that
+//! the answer is not wanted any more.
 
+mod even;
 mod generate;
 mod leaders;
 mod replication;
@@ -14,9 +18,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::derive::leader_size;
-use crate::model::{Assignment, ClusterMetadata, Fault, LogDirs, Partition, Topic, TopicPartition};
-
-use super::preview::n_racks;
+use crate::model::{
+    Assignment, Broker, ClusterMetadata, Fault, LogDirs, Partition, Topic, TopicPartition,
+};
 
 /// What shall change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +82,22 @@ pub fn propose(
     dirs: Option<&LogDirs>,
     request: &Request,
 ) -> Result<Assignment, Fault> {
+    propose_while(metadata, dirs, request, &|| true)
+}
+
+/// As [`propose`], as long as `is_wanted`, which is asked often.
+///
+/// # Errors
+/// As [`propose`], and a refusal when it is not wanted any more.
+pub fn propose_while(
+    metadata: &ClusterMetadata,
+    dirs: Option<&LogDirs>,
+    request: &Request,
+    is_wanted: &dyn Fn() -> bool,
+) -> Result<Assignment, Fault> {
+    let planner = |topics: &Option<Vec<String>>, receivers: Vec<i32>| {
+        Planner::new(metadata, dirs, topics.as_deref(), receivers, is_wanted)
+    };
     match request {
         Request::Explicit(target) => explicit(metadata, target),
         Request::Drain {
@@ -89,7 +109,7 @@ pub fn propose(
             known_brokers(metadata, brokers)?;
             let mut receivers = receivers(metadata, to.as_deref())?;
             receivers.retain(|id| !brokers.contains(id));
-            let mut planner = Planner::new(metadata, dirs, topics.as_deref(), receivers)?;
+            let mut planner = planner(topics, receivers)?;
             planner.allow_fewer_racks = *allow_fewer_racks;
             planner.replace(|id| brokers.contains(&id))?;
             Ok(planner.changes())
@@ -101,11 +121,11 @@ pub fn propose(
         } => {
             let receivers = receivers(metadata, brokers.as_deref())?;
             let keep: BTreeSet<i32> = receivers.iter().copied().collect();
-            let mut planner = Planner::new(metadata, dirs, topics.as_deref(), receivers)?;
+            let mut planner = planner(topics, receivers)?;
             planner.allow_fewer_racks = *allow_fewer_racks;
             planner.replace(|id| !keep.contains(&id))?;
-            planner.even_out_replicas(&keep, usize::MAX);
-            planner.even_out_leaders();
+            planner.even_out_replicas(&keep, usize::MAX)?;
+            planner.even_out_leaders()?;
             Ok(planner.changes())
         }
         Request::Add {
@@ -116,24 +136,24 @@ pub fn propose(
             known_brokers(metadata, brokers)?;
             let new: BTreeSet<i32> = receivers(metadata, Some(brokers))?.into_iter().collect();
             let all = receivers(metadata, None)?;
-            let mut planner = Planner::new(metadata, dirs, topics.as_deref(), all)?;
+            let mut planner = planner(topics, all)?;
             planner.allow_fewer_racks = *allow_fewer_racks;
             let all: usize = planner.loads.values().map(|load| load.replicas).sum();
             let share = all.div_ceil(planner.receivers.len().max(1));
-            planner.even_out_replicas(&new, share);
-            planner.even_out_leaders();
+            planner.even_out_replicas(&new, share)?;
+            planner.even_out_leaders()?;
             Ok(planner.changes())
         }
         Request::SetReplication { factor, to, topics } => {
             let receivers = receivers(metadata, to.as_deref())?;
-            let mut planner = Planner::new(metadata, dirs, topics.as_deref(), receivers)?;
+            let mut planner = planner(topics, receivers)?;
             planner.set_replication(*factor)?;
             Ok(planner.changes())
         }
         Request::Leaders { topics } => {
             let receivers = receivers(metadata, None)?;
-            let mut planner = Planner::new(metadata, dirs, topics.as_deref(), receivers)?;
-            planner.even_out_leaders();
+            let mut planner = planner(topics, receivers)?;
+            planner.even_out_leaders()?;
             Ok(planner.changes())
         }
         Request::Generate {
@@ -142,7 +162,7 @@ pub fn propose(
             seed,
         } => {
             let receivers = receivers(metadata, brokers.as_deref())?;
-            let mut planner = Planner::new(metadata, dirs, topics.as_deref(), receivers)?;
+            let mut planner = planner(topics, receivers)?;
             planner.generate(*seed)?;
             Ok(planner.changes())
         }
@@ -228,10 +248,17 @@ pub fn settled(partition: &Partition) -> Vec<i32> {
 /// One partition that may change.
 struct Slot<'a> {
     topic: &'a Arc<str>,
-    partition: i32,
+    /// The number of its topic among those that may change.
+    topic_at: usize,
+    partition: &'a Partition,
     before: Vec<i32>,
     now: Vec<i32>,
     bytes: i64,
+}
+
+/// The rack of a broker that has none, which is no other's.
+fn alone(id: i32) -> i64 {
+    -1 - i64::from(id)
 }
 
 /// How much a broker has, of the partitions that may change.
@@ -245,10 +272,15 @@ struct Load {
 struct Planner<'a> {
     metadata: &'a ClusterMetadata,
     slots: Vec<Slot<'a>>,
+    n_topics: usize,
     receivers: Vec<i32>,
+    /// A number for each rack; a broker without one has its own.
+    racks: HashMap<i32, i64>,
     loads: BTreeMap<i32, Load>,
-    by_topic: HashMap<(&'a str, i32), usize>,
+    /// Replicas by the number of the topic and broker.
+    by_topic: HashMap<(usize, i32), usize>,
     allow_fewer_racks: bool,
+    is_wanted: &'a dyn Fn() -> bool,
 }
 
 impl<'a> Planner<'a> {
@@ -257,14 +289,29 @@ impl<'a> Planner<'a> {
         dirs: Option<&LogDirs>,
         topics: Option<&[String]>,
         receivers: Vec<i32>,
+        is_wanted: &'a dyn Fn() -> bool,
     ) -> Result<Self, Fault> {
+        let names: BTreeSet<&str> = metadata
+            .brokers
+            .iter()
+            .filter_map(|broker| broker.rack.as_deref())
+            .collect();
+        let number = |name: &str| names.iter().position(|rack| *rack == name);
+        let rack = |broker: &Broker| {
+            let of_name = broker.rack.as_deref().and_then(number);
+            let rack = of_name.map_or(alone(broker.id), |at| at as i64);
+            (broker.id, rack)
+        };
         let mut planner = Self {
             metadata,
             slots: Vec::new(),
+            n_topics: 0,
             loads: receivers.iter().map(|id| (*id, Load::default())).collect(),
             receivers,
+            racks: metadata.brokers.iter().map(rack).collect(),
             by_topic: HashMap::new(),
             allow_fewer_racks: false,
+            is_wanted,
         };
         match topics {
             None => metadata
@@ -288,13 +335,14 @@ impl<'a> Planner<'a> {
             let size = dirs.and_then(|dirs| leader_size(dirs, &topic.name, partition));
             let slot = Slot {
                 topic: &topic.name,
-                partition: partition.id,
+                topic_at: self.n_topics,
+                partition,
                 now: before.clone(),
                 before,
                 bytes: size.unwrap_or(0),
             };
             for (at, id) in slot.now.iter().enumerate() {
-                *self.by_topic.entry((slot.topic, *id)).or_default() += 1;
+                *self.by_topic.entry((slot.topic_at, *id)).or_default() += 1;
                 let load = self.loads.entry(*id).or_default();
                 load.replicas += 1;
                 load.leaders += usize::from(at == 0);
@@ -302,6 +350,31 @@ impl<'a> Planner<'a> {
             }
             self.slots.push(slot);
         }
+        self.n_topics += 1;
+    }
+
+    /// # Errors
+    /// Nobody waits for the answer any more.
+    fn go_on(&self) -> Result<(), Fault> {
+        if (self.is_wanted)() {
+            return Ok(());
+        }
+        Err(Fault::refused(WHAT, "it was cancelled, or took too long")
+            .with_hint("choose fewer topics or brokers"))
+    }
+
+    /// Different racks of a list of replicas.
+    fn n_racks(&self, replicas: &[i32]) -> usize {
+        let rack = |id: &i32| self.racks.get(id).copied().unwrap_or(alone(*id));
+        let is_new = |(at, id): (usize, &i32)| {
+            let mut before = replicas[..at].iter();
+            !before.any(|other| rack(other) == rack(id))
+        };
+        replicas
+            .iter()
+            .enumerate()
+            .filter(|one| is_new(*one))
+            .count()
     }
 
     fn changes(self) -> Assignment {
@@ -313,7 +386,7 @@ impl<'a> Planner<'a> {
             .map(|slot| {
                 let key = TopicPartition {
                     topic: Arc::clone(slot.topic),
-                    partition: slot.partition,
+                    partition: slot.partition.id,
                 };
                 (key, slot.now)
             })
@@ -323,13 +396,14 @@ impl<'a> Planner<'a> {
     /// Puts another broker in the place of every replica that must leave.
     fn replace(&mut self, leaves: impl Fn(i32) -> bool) -> Result<(), Fault> {
         for at in 0..self.slots.len() {
+            self.go_on()?;
             let leaving: Vec<usize> = (0..self.slots[at].now.len())
                 .filter(|position| leaves(self.slots[at].now[*position]))
                 .collect();
             if leaving.is_empty() {
                 continue;
             }
-            let before = n_racks(self.metadata, &self.slots[at].before);
+            let before = self.n_racks(&self.slots[at].before);
             let mut staying: Vec<i32> = self.slots[at]
                 .now
                 .iter()
@@ -341,12 +415,12 @@ impl<'a> Planner<'a> {
                 staying.push(to);
                 self.put(at, position, to);
             }
-            let after = n_racks(self.metadata, &self.slots[at].now);
+            let after = self.n_racks(&self.slots[at].now);
             if after < before && !self.allow_fewer_racks {
                 let slot = &self.slots[at];
                 let why = format!(
                     "{}-{} would span {after} racks instead of {before}",
-                    slot.topic, slot.partition
+                    slot.topic, slot.partition.id
                 );
                 return Err(Fault::refused(WHAT, why).with_hint(
                     "add a broker in the rack that would be lost, or allow fewer racks",
@@ -366,16 +440,16 @@ impl<'a> Planner<'a> {
         racks_wanted: usize,
     ) -> Result<i32, Fault> {
         let slot = &self.slots[at];
-        let racks_now = n_racks(self.metadata, staying);
+        let racks_now = self.n_racks(staying);
         let rank = |id: i32| {
             let mut with = staying.to_vec();
             with.push(id);
-            let adds_rack = n_racks(self.metadata, &with) > racks_now;
+            let adds_rack = self.n_racks(&with) > racks_now;
             let load = self.loads.get(&id).copied().unwrap_or_default();
             let leaders = if position == 0 { load.leaders } else { 0 };
             let of_topic = self
                 .by_topic
-                .get(&(&**slot.topic, id))
+                .get(&(slot.topic_at, id))
                 .copied()
                 .unwrap_or(0);
             (
@@ -393,7 +467,7 @@ impl<'a> Planner<'a> {
             let why = format!(
                 "{}-{} has {} replicas and only {} brokers may hold them",
                 slot.topic,
-                slot.partition,
+                slot.partition.id,
                 slot.now.len(),
                 self.receivers.len()
             );
@@ -406,7 +480,7 @@ impl<'a> Planner<'a> {
     fn put(&mut self, at: usize, position: usize, to: i32) {
         let slot = &mut self.slots[at];
         let from = std::mem::replace(&mut slot.now[position], to);
-        let (topic, bytes, leads) = (&**slot.topic, slot.bytes, usize::from(position == 0));
+        let (topic, bytes, leads) = (slot.topic_at, slot.bytes, usize::from(position == 0));
         if let Some(count) = self.by_topic.get_mut(&(topic, from)) {
             *count = count.saturating_sub(1);
         }
@@ -421,63 +495,11 @@ impl<'a> Planner<'a> {
         load.bytes += bytes;
     }
 
-    /// Moves replicas from fuller to emptier receivers while that brings two of them closer. Each
-    /// move lowers the sum of the squares of the counts, so it ends. None gets more than `most`.
-    fn even_out_replicas(&mut self, receivers: &BTreeSet<i32>, most: usize) {
-        while let Some((at, position, to)) = self.next_move(receivers, most) {
-            self.put(at, position, to);
-        }
-    }
-
-    fn next_move(&self, receivers: &BTreeSet<i32>, most: usize) -> Option<(usize, usize, i32)> {
-        let count = |id: i32| self.loads.get(&id).map_or(0, |load| load.replicas);
-        let mut order = self.receivers.clone();
-        order.sort_by_key(|id| (count(*id), *id));
-        for from in order.iter().rev().copied() {
-            for to in order.iter().copied().filter(|id| receivers.contains(id)) {
-                if count(from) < count(to) + 2 || count(to) >= most {
-                    break;
-                }
-                if let Some((at, position)) = self.cheapest_move(from, to) {
-                    return Some((at, position, to));
-                }
-            }
-        }
-        None
-    }
-
-    /// The replica on `from` that is best moved to `to`: of a topic that `from` has most more of,
-    /// then with the fewest bytes.
-    fn cheapest_move(&self, from: i32, to: i32) -> Option<(usize, usize)> {
-        let of_topic =
-            |topic: &'a str, id: i32| self.by_topic.get(&(topic, id)).copied().unwrap_or(0) as i64;
-        let allowed = |slot: &Slot<'a>, position: usize| {
-            let mut then = slot.now.clone();
-            then[position] = to;
-            self.allow_fewer_racks
-                || n_racks(self.metadata, &then) >= n_racks(self.metadata, &slot.now)
-        };
-        self.slots
-            .iter()
-            .enumerate()
-            .filter(|(_, slot)| !slot.now.contains(&to))
-            .filter_map(|(at, slot)| {
-                let position = slot.now.iter().position(|id| *id == from)?;
-                allowed(slot, position).then_some((at, position, slot))
-            })
-            .min_by_key(|(at, _, slot)| {
-                let surplus = of_topic(slot.topic, from) - of_topic(slot.topic, to);
-                // A replica that has moved already moves on for free.
-                let moved = slot.before.contains(&from);
-                (-surplus, moved, slot.bytes, *at)
-            })
-            .map(|(at, position, _)| (at, position))
-    }
-
     /// Places every topic from scratch.
     fn generate(&mut self, seed: u64) -> Result<(), Fault> {
         let mut from = 0;
         while from < self.slots.len() {
+            self.go_on()?;
             let topic = self.slots[from].topic;
             let rest = self.slots[from..].iter();
             let n = rest.take_while(|slot| slot.topic == topic).count();

@@ -7,6 +7,8 @@ use super::preview::n_racks;
 use super::*;
 use crate::model::*;
 
+mod properties;
+
 fn cluster(racks: &[(i32, Option<&str>)], partitions: &[&[i32]]) -> ClusterMetadata {
     let broker = |(id, rack): &(i32, Option<&str>)| Broker {
         id: *id,

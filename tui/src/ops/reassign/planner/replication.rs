@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use super::super::preview::n_racks;
 use super::{Planner, WHAT};
 use crate::model::Fault;
 
@@ -16,6 +15,7 @@ impl Planner<'_> {
             ));
         }
         for at in 0..self.slots.len() {
+            self.go_on()?;
             while self.slots[at].now.len() > factor {
                 self.drop_one(at);
             }
@@ -29,7 +29,7 @@ impl Planner<'_> {
                         let why = format!(
                             "{}-{} can't have {factor} replicas on {} brokers",
                             slot.topic,
-                            slot.partition,
+                            slot.partition.id,
                             self.receivers.iter().collect::<BTreeSet<_>>().len()
                         );
                         Fault::refused(WHAT, why).with_hint("allow more brokers")
@@ -44,14 +44,12 @@ impl Planner<'_> {
     /// another, then one of a full broker; the preferred leader last.
     fn drop_one(&mut self, at: usize) {
         let slot = &self.slots[at];
-        let topic = self.metadata.topic(slot.topic);
-        let partition = topic.and_then(|topic| topic.partition(slot.partition));
         let rank = |position: usize| {
             let id = slot.now[position];
             let mut without = slot.now.clone();
             without.remove(position);
-            let in_sync = partition.is_some_and(|partition| partition.isr.contains(&id));
-            let keeps_racks = n_racks(self.metadata, &without) == n_racks(self.metadata, &slot.now);
+            let in_sync = slot.partition.isr.contains(&id);
+            let keeps_racks = self.n_racks(&without) == self.n_racks(&slot.now);
             let load = self.loads.get(&id).copied().unwrap_or_default();
             (
                 in_sync,
@@ -64,7 +62,7 @@ impl Planner<'_> {
         let Some(position) = (0..slot.now.len()).min_by_key(|position| rank(*position)) else {
             return;
         };
-        let (topic, bytes) = (&**slot.topic, slot.bytes);
+        let (topic, bytes) = (slot.topic_at, slot.bytes);
         let id = slot.now[position];
         if let Some(count) = self.by_topic.get_mut(&(topic, id)) {
             *count = count.saturating_sub(1);
@@ -85,7 +83,7 @@ impl Planner<'_> {
     fn add(&mut self, at: usize, to: i32) {
         let slot = &mut self.slots[at];
         slot.now.push(to);
-        *self.by_topic.entry((&**slot.topic, to)).or_default() += 1;
+        *self.by_topic.entry((slot.topic_at, to)).or_default() += 1;
         let load = self.loads.entry(to).or_default();
         load.replicas += 1;
         load.bytes += slot.bytes;
