@@ -4,6 +4,7 @@ pub mod client;
 pub mod config;
 pub mod error;
 pub mod http;
+pub mod keystore;
 pub mod protocol;
 pub mod record;
 pub mod sasl;

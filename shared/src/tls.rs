@@ -25,6 +25,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::keystore;
 use crate::secret::Secret;
 
 /// More certificates are not taken out of one text.
@@ -141,6 +142,13 @@ impl Tls {
             Some(identity) => {
                 let chain = certificates(&identity.chain, "the keystore")?;
                 let key = private_key(&identity.key)?;
+                let key = match (&key, chain.first()) {
+                    (PrivateKeyDer::Pkcs8(pkcs8), Some(own)) => {
+                        let whole = keystore::with_public_key(pkcs8.secret_pkcs8_der(), own);
+                        whole.map_or(key, |der| PrivateKeyDer::Pkcs8(der.into()))
+                    }
+                    _ => key,
+                };
                 let wrong = |error: rustls::Error| {
                     TlsFault::new(
                         format!("the key and the certificate of the keystore: {error}"),
@@ -213,10 +221,10 @@ fn lost(error: &io::Error) -> TlsFault {
     TlsFault::new(reason, advice)
 }
 
-const TRUST: &str = "give its authority's certificate: ssl.truststore.type=PEM and \
-                     ssl.truststore.location=ca.pem";
-const KEYSTORE: &str = "give a certificate that it accepts: ssl.keystore.type=PEM and \
-                        ssl.keystore.location=client.pem (key and chain)";
+const TRUST: &str = "give its authority's certificate: ssl.truststore.location=ca.pem, or a \
+                     truststore of Java's with ssl.truststore.password";
+const KEYSTORE: &str = "give a certificate that it accepts: ssl.keystore.location=client.pem (key \
+                        and chain), or a keystore of Java's with ssl.keystore.password";
 
 fn explain(error: &rustls::Error, has_identity: bool) -> TlsFault {
     match error {
@@ -371,10 +379,10 @@ fn certificates(pem: &str, place: &str) -> Result<Vec<CertificateDer<'static>>, 
 }
 
 fn private_key(pem: &Secret) -> Result<PrivateKeyDer<'static>, TlsFault> {
-    if pem.expose().contains("BEGIN ENCRYPTED PRIVATE KEY") || pem.expose().contains("Proc-Type: 4")
-    {
+    if pem.expose().contains("Proc-Type: 4") {
         return Err(TlsFault::new(
-            "the private key of the keystore is encrypted, which is not read here",
+            "the private key of the keystore is encrypted in OpenSSL's old way, which is not read \
+             here, and not by Kafka either",
             "decrypt it into a file that only you can read: (umask 077; openssl pkey -in KEY.pem \
              -out PLAIN.pem)",
         ));

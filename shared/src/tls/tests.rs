@@ -115,7 +115,7 @@ fn texts_that_are_no_certificates_or_keys_are_refused_and_not_shown() {
         }),
         ..authority.settings()
     };
-    let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nc2VzYW1l\n";
+    let encrypted = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nc2VzYW1l\n";
     let other = authority.identity(&["other"]);
     for (settings, told) in [
         (

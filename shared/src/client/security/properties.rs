@@ -28,6 +28,8 @@ use crate::types::Endpoint;
 
 mod stores;
 
+use stores::Loaded;
+
 /// What a file of client properties says about connections.
 #[derive(Clone, Debug, Default)]
 pub struct ClientProperties {
@@ -221,8 +223,22 @@ impl Reader<'_> {
         match self.text(key).await? {
             None => Ok(Trust::Platform),
             Some(path) => {
-                let pem = stores::pem(key, &self.path(path.trim())).await?;
-                Ok(Trust::Pem(pem.expose().to_owned()))
+                let password = self.password("ssl.truststore.password").await?;
+                let path = self.path(path.trim());
+                match stores::load(key, &path, password, None).await? {
+                    Loaded::Pem(pem) => Ok(Trust::Pem(pem.expose().to_owned())),
+                    Loaded::Store(store) => {
+                        let pem = store.trust_pem();
+                        if pem.is_empty() {
+                            let reason =
+                                format!("there is no trusted certificate in {}", path.display());
+                            let advice = "without ssl.truststore.password only what is not \
+                                          encrypted is seen; list it with keytool -list -keystore";
+                            return Err(fault(key, reason, advice));
+                        }
+                        Ok(Trust::Pem(pem))
+                    }
+                }
             }
         }
     }
@@ -230,8 +246,9 @@ impl Reader<'_> {
     async fn identity(&self) -> Result<Option<Identity>, PropertiesFault> {
         let key_text = self.secret("ssl.keystore.key").await?;
         let chain = self.text("ssl.keystore.certificate.chain").await?;
+        let own = self.password("ssl.key.password").await?;
         if let (Some(key), Some(chain)) = (&key_text, &chain) {
-            let key = key.clone();
+            let key = stores::open_key(key.clone(), own)?;
             let chain = chain.clone();
             return Ok(Some(Identity { chain, key }));
         }
@@ -243,12 +260,35 @@ impl Reader<'_> {
         let Some(path) = self.text(key).await? else {
             return Ok(None);
         };
-        let pem = stores::pem(key, &self.path(path.trim())).await?;
-        let chain = pem.expose().to_owned();
-        Ok(Some(Identity {
-            chain: stores::without_keys(&chain),
-            key: pem,
-        }))
+        let path = self.path(path.trim());
+        let password = self.password("ssl.keystore.password").await?;
+        match stores::load(key, &path, password, Some(own.clone())).await? {
+            Loaded::Pem(pem) => Ok(Some(Identity {
+                chain: stores::without_keys(pem.expose()),
+                key: stores::open_key(pem, own)?,
+            })),
+            Loaded::Store(store) => match store.keys.first() {
+                Some(entry) if !entry.chain.is_empty() => Ok(Some(Identity {
+                    chain: entry.chain_pem(),
+                    key: entry.key_pem(),
+                })),
+                _ => {
+                    let place = path.display();
+                    let reason = format!("there is no private key with a certificate in {place}");
+                    let advice = "list it with keytool -list -keystore: it has to have a \
+                                  PrivateKeyEntry";
+                    Err(fault(key, reason, advice))
+                }
+            },
+        }
+    }
+
+    /// A password with its key, for what is to be said of it.
+    async fn password(
+        &self,
+        key: &'static str,
+    ) -> Result<(&'static str, Option<Secret>), PropertiesFault> {
+        Ok((key, self.secret(key).await?))
     }
 
     async fn sasl(&self) -> Result<Sasl, PropertiesFault> {

@@ -1,57 +1,104 @@
-//! Truststores and keystores: PEM is read, others are told how to become PEM.
+//! Truststores and keystores: PEM, JKS and PKCS12 are read, others are told how to become PEM.
 //!
-// Differs from Kafka: what a store is shows in its first bytes, so that a PEM file works also where
-// ssl.truststore.type was forgotten (its default is JKS).
+// Differs from Kafka: what a store is shows in its first bytes, so that it works also where
+// ssl.truststore.type was forgotten or says something else (its default is JKS).
 
 use std::io::Read as _;
 use std::path::Path;
 
 use super::{PropertiesFault, fault};
-use crate::secret::{Secret, read_text};
+use crate::keystore::{self, KeyStore, Kind, STORE_BYTES_MAX, StoreFault};
+use crate::secret::Secret;
 
-/// How a store of Java's begins.
-const JKS: [u8; 4] = [0xfe, 0xed, 0xfe, 0xed];
-const JCEKS: [u8; 4] = [0xce, 0xce, 0xce, 0xce];
+/// What a file was.
+pub(super) enum Loaded {
+    Pem(Secret),
+    Store(KeyStore),
+}
 
-/// What a DER sequence begins with, and so a PKCS#12 store.
-const DER_SEQUENCE: u8 = 0x30;
+/// A password with the key that it stands under.
+pub(super) type Password<'a> = (&'a str, Option<Secret>);
 
-/// The text of a PEM store.
-pub(super) async fn pem(key: &str, path: &Path) -> Result<Secret, PropertiesFault> {
+/// Reads a store. `own` is the password of its private keys where they are wanted.
+pub(super) async fn load(
+    key: &str,
+    path: &Path,
+    password: Password<'_>,
+    own: Option<Password<'_>>,
+) -> Result<Loaded, PropertiesFault> {
     let place = path.display().to_string();
-    let first = path.to_owned();
-    let first = crate::task::spawn_blocking("read-store", move || {
-        let mut bytes = Vec::new();
-        let file = std::fs::File::open(&first).map_err(|error| error.to_string())?;
-        let mut start = file.take(4);
-        start
-            .read_to_end(&mut bytes)
-            .map_err(|error| error.to_string())?;
-        Ok::<_, String>(bytes)
+    let (password_key, password) = password;
+    let wants_keys = own.is_some();
+    let (own_key, own) = own.unwrap_or((password_key, None));
+    let has_own = own.is_some();
+    let path = path.to_owned();
+    // Some passwords take a million digests to try.
+    let read = crate::task::spawn_blocking("read-store", move || {
+        let bytes = bytes_of(&path).map_err(Failure::File)?;
+        if Kind::of(&bytes) == Kind::Other {
+            let text = String::from_utf8(bytes);
+            let text = text.map_err(|_| Failure::File("it is neither text nor a store".into()));
+            return Ok(Loaded::Pem(Secret::new(text?)));
+        }
+        let store = keystore::read(&bytes, password.as_ref(), own.as_ref(), wants_keys);
+        let kind = Kind::of(&bytes);
+        store
+            .map(Loaded::Store)
+            .map_err(|why| Failure::Store(kind, why))
     });
-    let first = first
+    let read = read
         .await
-        .unwrap_or_else(|_| Err("the task broke".to_owned()));
-    let cannot = |why: String| {
-        fault(
-            key,
-            format!("{place}: {why}"),
-            "check the path and the rights",
-        )
+        .unwrap_or_else(|_| Err(Failure::File("the task broke".into())));
+    read.map_err(|failure| match failure {
+        Failure::File(why) => {
+            let reason = format!("{place}: {why}");
+            fault(key, reason, "check the path and the rights")
+        }
+        Failure::Store(kind, why) => {
+            let advice = match why {
+                StoreFault::KeyPassword if has_own => format!("check {own_key}"),
+                StoreFault::KeyPassword => {
+                    format!("the key has another password than the store: set {own_key}")
+                }
+                StoreFault::Password | StoreFault::NoPassword => format!("check {password_key}"),
+                StoreFault::Damaged(_) => "list it with keytool -list -keystore".to_owned(),
+                StoreFault::Unsupported(_) => conversion(key, &place, kind != Kind::Pkcs12),
+            };
+            fault(key, format!("{place} ({}): {why}", kind.name()), advice)
+        }
+    })
+}
+
+enum Failure {
+    File(String),
+    Store(Kind, StoreFault),
+}
+
+fn bytes_of(path: &Path) -> Result<Vec<u8>, String> {
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let mut bytes = Vec::new();
+    let mut limited = file.take(STORE_BYTES_MAX + 1);
+    limited
+        .read_to_end(&mut bytes)
+        .map_err(|error| error.to_string())?;
+    match bytes.len() as u64 > STORE_BYTES_MAX {
+        true => Err("it is too long for a store".to_owned()),
+        false => Ok(bytes),
+    }
+}
+
+/// A PEM text whose key may be encrypted, as PEM with the key in the open.
+pub(super) fn open_key(pem: Secret, password: Password<'_>) -> Result<Secret, PropertiesFault> {
+    let (password_key, password) = password;
+    if !keystore::is_encrypted_pem(pem.expose()) {
+        return Ok(pem);
+    }
+    let Some(password) = password else {
+        let reason = "the private key of the keystore is encrypted";
+        return Err(fault(password_key, reason, format!("set {password_key}")));
     };
-    let first = first.map_err(cannot)?;
-    let what = if first.starts_with(&JKS) || first.starts_with(&JCEKS) {
-        "a JKS store"
-    } else if first.first() == Some(&DER_SEQUENCE) {
-        "a PKCS12 store"
-    } else {
-        return read_text(path).await.map(Secret::new).map_err(cannot);
-    };
-    Err(fault(
-        key,
-        format!("{place} is {what}, and PEM is read here"),
-        conversion(key, &place, what == "a JKS store"),
-    ))
+    keystore::decrypt_pem(pem.expose(), &password)
+        .map_err(|why| fault(password_key, why, format!("check {password_key}")))
 }
 
 /// The commands that make PEM of a store.

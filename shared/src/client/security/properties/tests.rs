@@ -110,23 +110,94 @@ async fn pem_stores_are_read_whatever_their_type_is_called() {
 }
 
 #[tokio::test]
+async fn stores_of_java_are_used_with_their_passwords_and_refused_with_what_to_check() {
+    use crate::keystore::golden;
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    write("trust.jks", &golden::bytes(golden::TRUST_JKS));
+    write("trust.p12", &golden::bytes(golden::TRUST_P12));
+    write("key.jks", &golden::bytes(golden::KEY_JKS));
+    write("key.p12", &golden::bytes(golden::LEGACY_P12));
+    let pem = format!("{}{}", golden::ENCRYPTED_PEM, golden::CLIENT_PEM);
+    write("key.pem", pem.as_bytes());
+    let trust = "security.protocol=SSL\nssl.truststore.location=trust.jks\n";
+    let store = "ssl.keystore.location=key.jks\nssl.keystore.password=changeit\n";
+    for text in [
+        trust.to_owned(),
+        format!("{trust}ssl.truststore.password=changeit\n"),
+        "security.protocol=SSL\nssl.truststore.type=PKCS12\nssl.truststore.location=trust.p12\n\
+         ssl.truststore.password=changeit"
+            .to_owned(),
+        format!("{trust}{store}ssl.key.password=other-secret"),
+        format!("{trust}ssl.keystore.location=key.p12\nssl.keystore.password=changeit"),
+        format!("{trust}ssl.keystore.location=key.pem\nssl.key.password=other-secret"),
+    ] {
+        match parse(&text, folder.path()).await {
+            Ok(read) => assert!(read.security.tls.is_some(), "{text}"),
+            Err(error) => panic!("{text}: {error}"),
+        }
+    }
+    for (text, reason, advice) in [
+        (
+            format!("{trust}ssl.truststore.password=guessed"),
+            "trust.jks (JKS): its password is wrong, or it is damaged",
+            "check ssl.truststore.password",
+        ),
+        (
+            format!("{trust}{store}"),
+            "the password of its key is wrong",
+            "the key has another password than the store: set ssl.key.password",
+        ),
+        (
+            format!("{trust}{store}ssl.key.password=guessed"),
+            "the password of its key is wrong",
+            "check ssl.key.password",
+        ),
+        (
+            format!("{trust}ssl.keystore.location=trust.jks\nssl.keystore.password=changeit"),
+            "there is no private key with a certificate in",
+            "PrivateKeyEntry",
+        ),
+        (
+            "security.protocol=SSL\nssl.truststore.location=trust.p12".to_owned(),
+            "there is no trusted certificate in",
+            "ssl.truststore.password",
+        ),
+        (
+            format!("{trust}ssl.keystore.location=key.pem"),
+            "the private key of the keystore is encrypted",
+            "set ssl.key.password",
+        ),
+    ] {
+        let error = parse(&text, folder.path()).await.unwrap_err();
+        assert!(error.reason.contains(reason), "{text}: {error}");
+        assert!(error.advice.contains(advice), "{text}: {}", error.advice);
+        let told = format!("{error} {}", error.advice);
+        assert!(
+            !told.contains("guessed") && !told.contains("changeit"),
+            "{told}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn stores_of_other_kinds_are_refused_with_the_command_that_converts_them() {
     let folder = tempfile::tempdir().unwrap();
-    let jks = folder.path().join("it's.jks");
-    let p12 = folder.path().join("keys.p12");
-    std::fs::write(&jks, [0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2]).unwrap();
-    std::fs::write(&p12, [0x30, 0x82, 0x0a, 0x00]).unwrap();
-    let text = "security.protocol=SSL\nssl.truststore.location=it's.jks";
+    let jceks = folder.path().join("it's.jceks");
+    let ber = folder.path().join("keys.p12");
+    std::fs::write(&jceks, [0xce, 0xce, 0xce, 0xce, 0, 0, 0, 2]).unwrap();
+    std::fs::write(&ber, [0x30, 0x80, 0x02, 0x01, 0x03]).unwrap();
+    let text = "security.protocol=SSL\nssl.truststore.location=it's.jceks";
     let error = parse(text, folder.path()).await.unwrap_err();
     assert!(
         error
             .to_string()
-            .contains("is a JKS store, and PEM is read here"),
+            .contains("(JCEKS): a JCEKS store is not read here"),
         "{error}"
     );
     let name = folder.path().display();
     let command = format!(
-        "(umask 077; keytool -importkeystore -srckeystore '{name}/it'\\''s.jks' -destkeystore \
+        "(umask 077; keytool -importkeystore -srckeystore '{name}/it'\\''s.jceks' -destkeystore \
          store.p12 -deststoretype PKCS12 && openssl pkcs12 -in store.p12 -nokeys -out ca.pem)"
     );
     assert!(error.advice.contains(&command), "{}", error.advice);
