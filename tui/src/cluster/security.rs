@@ -151,7 +151,9 @@ impl ClusterClient {
     /// Also for one user that can't be told.
     pub async fn scram_users(&self) -> Result<Vec<ScramUser>, Fault> {
         let what = "list the users with SCRAM passwords";
-        let request = DescribeUserScramCredentialsRequest::default().with_users(None);
+        // An empty list means all, as none would. Apache Kafka 4.3.1 breaks on none where the user may
+        // not ask, and then never answers on that connection again.
+        let request = DescribeUserScramCredentialsRequest::default().with_users(Some(Vec::new()));
         let response = self.ask(what, To::Any, request).await?;
         check_code(what, response.error_code, response.error_message.as_deref())?;
         let mut users = Vec::new();

@@ -263,7 +263,7 @@ fn kind_of(code: ErrorCode) -> FaultKind {
 
 /// Checks an error code of an answer; the broker's own words are kept.
 pub(super) fn check_code(what: &str, code: i16, message: Option<&str>) -> Result<(), Fault> {
-    ApiError::check(code, message).map_err(|error| {
+    ApiError::check(code, message.map(said)).map_err(|error| {
         let fault = Fault::new(kind_of(error.code), what, error.to_string());
         match hint_of(error.code) {
             Some(hint) => fault.with_hint(hint),
@@ -272,14 +272,39 @@ pub(super) fn check_code(what: &str, code: i16, message: Option<&str>) -> Result
     })
 }
 
+/// What a broker says, without the request that Apache Kafka prints before the right that is missing
+/// (`Request Request(processor=…, …) needs DESCRIBE permission.`).
+fn said(message: &str) -> &str {
+    match message.rsplit_once(") needs ") {
+        Some((request, _)) if request.starts_with("Request Request(") => {
+            message.get(request.len() + 2..).unwrap_or(message)
+        }
+        _ => message,
+    }
+}
+
 fn hint_of(code: ErrorCode) -> Option<&'static str> {
     Some(match code {
         ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => "list the topics to see their names",
         ErrorCode::GROUP_ID_NOT_FOUND => "list the groups to see their names",
         ErrorCode::NON_EMPTY_GROUP => "stop the group's members first",
-        ErrorCode::TOPIC_AUTHORIZATION_FAILED
-        | ErrorCode::GROUP_AUTHORIZATION_FAILED
-        | ErrorCode::CLUSTER_AUTHORIZATION_FAILED => "ask for the right to do this",
+        ErrorCode::TOPIC_AUTHORIZATION_FAILED => {
+            "ask an administrator for the right: kafka-acls --add --allow-principal User:NAME \
+             --operation OPERATION --topic TOPIC"
+        }
+        ErrorCode::GROUP_AUTHORIZATION_FAILED => {
+            "ask an administrator for the right: kafka-acls --add --allow-principal User:NAME \
+             --operation OPERATION --group GROUP"
+        }
+        ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED => {
+            "ask an administrator for the right: kafka-acls --add --allow-principal User:NAME \
+             --operation OPERATION --transactional-id ID"
+        }
+        ErrorCode::CLUSTER_AUTHORIZATION_FAILED => {
+            "ask an administrator for the right: kafka-acls --add --allow-principal User:NAME \
+             --operation OPERATION --cluster; Describe and DescribeConfigs to see, Alter and \
+             AlterConfigs to change"
+        }
         ErrorCode::SECURITY_DISABLED => "brokers keep rules where authorizer.class.name is set",
         code if code.is_retriable() => "try again in a moment",
         _ => return None,

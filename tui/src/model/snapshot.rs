@@ -11,7 +11,7 @@ use super::config::{ConfigResource, Configs};
 use super::group::{Committed, GroupDescription, Groups};
 use super::quorum::{Features, Quorum};
 use super::reassignment::{OngoingReassignment, Reassignments};
-use super::resource::{Fault, Resource, Taken};
+use super::resource::{Fault, FaultKind, Resource, Taken};
 use super::security::{Security, SecurityUpdate};
 use super::topic::{Topic, TopicOffsets};
 use super::transaction::Transactions;
@@ -190,16 +190,17 @@ impl ClusterSnapshot {
     }
 
     /// The controller's id: the quorum's leader where the cluster tells it, since a Metadata
-    /// answer of a KRaft cluster names any broker.
+    /// answer of a KRaft cluster names any broker. Where the quorum is there and may not be seen,
+    /// nobody knows it.
     pub fn controller_id(&self) -> Option<i32> {
-        self.quorum
-            .get()
-            .map(|quorum| quorum.leader_id)
-            .or_else(|| {
-                self.metadata
-                    .get()
-                    .and_then(|metadata| metadata.controller_id)
-            })
+        if let Some(quorum) = self.quorum.get() {
+            return Some(quorum.leader_id);
+        }
+        let is_hidden = |fault: &Arc<Fault>| fault.kind == FaultKind::Refused;
+        if self.quorum.fault().is_some_and(is_hidden) {
+            return None;
+        }
+        self.metadata.get()?.controller_id
     }
 
     fn apply_offsets(

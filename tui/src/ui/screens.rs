@@ -1,6 +1,7 @@
 //! The screens. Each is a file: its rows, made from the snapshot when there is news; its columns;
 //! its commands.
 
+mod absent;
 mod broker;
 mod brokers;
 mod cells;

@@ -7,6 +7,7 @@ mod fixture;
 mod looks;
 mod past;
 mod security;
+mod sizes;
 mod transactions;
 
 use crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyModifiers};

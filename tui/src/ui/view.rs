@@ -27,6 +27,9 @@ const HEIGHT_MIN: u16 = 8;
 /// Lines of failures above a screen.
 const NOTICES_MAX: usize = 2;
 
+/// Where a screen has fewer lines than this, one has to do.
+const NOTICES_HEIGHT_MIN: u16 = 10;
+
 /// Draws everything; the answer is where the cursor stands, if it shows.
 pub fn draw(app: &App, buffer: &mut Buffer) -> Option<Position> {
     let area = *buffer.area();
@@ -94,7 +97,8 @@ fn draw_header(app: &App, area: Rect, buffer: &mut Buffer) {
         right_width,
         buffer,
     );
-    let mut left = vec![(0, Span::styled(" kafka-tui", theme.title))];
+    // Which cluster it is must be seen: everything else goes before it.
+    let mut left = vec![(3, Span::styled(" kafka-tui", theme.title))];
     if app.is_connected() {
         let target = &app.world.target;
         if let Some(name) = &target.name {
@@ -106,28 +110,28 @@ fn draw_header(app: &App, area: Rect, buffer: &mut Buffer) {
             let style = theme.cluster(target.colour);
             left.push((0, Span::styled(format!("  {name}{mark}"), style)));
         }
-        let priority = if target.name.is_some() { 5 } else { 1 };
+        let priority = if target.name.is_some() { 7 } else { 1 };
         let address = format::cut(&target.address(), 40);
         left.push((priority, Span::styled(format!("  {address}"), theme.text)));
     }
     if let Some(metadata) = snapshot.metadata.get() {
         let id = metadata.cluster_id.as_deref().unwrap_or("unknown");
         left.push((
-            4,
+            6,
             Span::styled(format!("  {}", format::clean(id)), theme.dim),
         ));
         let brokers = format::plural(metadata.brokers.len(), "broker");
-        left.push((3, Span::styled(format!("  {brokers}"), theme.text)));
+        left.push((5, Span::styled(format!("  {brokers}"), theme.text)));
         let fenced = metadata.brokers.iter().filter(|b| b.fenced == Some(true));
         match fenced.count() {
             0 => {}
-            n => left.push((3, Span::styled(format!(" ({n} fenced)"), theme.bad))),
+            n => left.push((5, Span::styled(format!(" ({n} fenced)"), theme.bad))),
         }
         let controller = snapshot
             .controller_id()
             .map_or("?".to_owned(), |id| id.to_string());
         left.push((
-            2,
+            4,
             Span::styled(format!("  controller {controller}"), theme.text),
         ));
     }
@@ -145,6 +149,11 @@ fn draw_header(app: &App, area: Rect, buffer: &mut Buffer) {
             Some(at) => left.remove(at),
             None => break,
         };
+    }
+    if let Some((_, first)) = left.first_mut()
+        && first.content.starts_with("  ")
+    {
+        first.content = format!(" {}", first.content.trim_start()).into();
     }
     let left = left.into_iter().map(|(_, span)| span).collect();
     frame::line(
@@ -255,15 +264,14 @@ fn draw_body(app: &App, area: Rect, buffer: &mut Buffer) {
     let about_cluster = screen.place().needs_cluster().then(|| warnings(app));
     let about_parts = notices(app, &screen.parts(&cx));
     let all = about_cluster.into_iter().flatten().chain(about_parts);
-    for notice in all.take(NOTICES_MAX) {
-        frame::text(
-            &notice,
-            app.world.theme.warn,
-            area.x + 1,
-            area.y,
-            area.width - 1,
-            buffer,
-        );
+    let most = match area.height {
+        ..NOTICES_HEIGHT_MIN => 1,
+        _ => NOTICES_MAX,
+    };
+    for notice in all.take(most) {
+        let (x, width) = (area.x + 1, area.width - 1);
+        let style = app.world.theme.warn;
+        frame::text(&notice.text(width), style, x, area.y, width, buffer);
         area = Rect {
             y: area.y + 1,
             height: area.height - 1,
@@ -273,8 +281,25 @@ fn draw_body(app: &App, area: Rect, buffer: &mut Buffer) {
     screen.draw(&cx, area, buffer);
 }
 
+/// A line above a screen: what is the matter, and what to do where there is room to say it.
+struct Notice {
+    what: String,
+    hint: Option<String>,
+}
+
+impl Notice {
+    fn text(&self, width: u16) -> String {
+        let whole = self
+            .hint
+            .as_ref()
+            .map(|hint| format!("{}: {hint}", self.what));
+        let fits = |text: &String| text.width() <= usize::from(width);
+        whole.filter(fits).unwrap_or_else(|| self.what.clone())
+    }
+}
+
 /// What is the matter with the cluster as a whole.
-fn warnings(app: &App) -> Vec<String> {
+fn warnings(app: &App) -> Vec<Notice> {
     let Some(metadata) = app.world.snapshot.metadata.get() else {
         return Vec::new();
     };
@@ -284,22 +309,25 @@ fn warnings(app: &App) -> Vec<String> {
         && saved != found
     {
         let found = format::clean(found).into_owned();
-        warnings.push(format!(
-            "! this is not the cluster you saved ({found}, not {saved}): changes are refused"
-        ));
+        let text = "! this is not the cluster you saved";
+        warnings.push(Notice {
+            what: format!("{text} ({found}, not {saved}): changes are refused"),
+            hint: None,
+        });
     }
     if metadata.may_describe == Some(false) {
         let seen = match metadata.topics.len() {
-            0 => "no topic is shown to it".to_owned(),
-            _ => "what it may not see is missing".to_owned(),
+            0 => "no topic is shown to it",
+            _ => "what it may not see is missing",
         };
-        warnings.push(format!("! this user may not describe the cluster: {seen}"));
+        let what = format!("! this user may not describe the cluster: {seen}");
+        warnings.push(Notice { what, hint: None });
     }
     warnings
 }
 
 /// One line for each part of the screen that could not be read.
-fn notices(app: &App, parts: &[Part]) -> Vec<String> {
+fn notices(app: &App, parts: &[Part]) -> Vec<Notice> {
     let now = app.world.now.monotonic_ms;
     let mut notices = Vec::new();
     for part in parts {
@@ -312,7 +340,13 @@ fn notices(app: &App, parts: &[Part]) -> Vec<String> {
             None => "not read".to_owned(),
         };
         let why = format::clean(&fault.why).into_owned();
-        notices.push(format!("! {} {age}: {why}", part.name));
+        notices.push(Notice {
+            what: format!("! {} {age}: {why}", part.name),
+            hint: fault
+                .hint
+                .as_deref()
+                .map(|hint| format::clean(hint).into_owned()),
+        });
     }
     notices
 }

@@ -6,7 +6,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Span;
 
-use super::{brokers, cells, stop, topics};
+use super::{absent, brokers, cells, stop, topics};
 use crate::model::ConfigResource;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
@@ -289,6 +289,10 @@ impl Screen for BrokerScreen {
             height: area.height.saturating_sub(used),
             ..area
         };
+        if self.list.rows().is_empty() {
+            let nothing = "no replica is on this broker";
+            return absent::draw(&cx.snapshot.metadata, nothing, cx, rest, buffer);
+        }
         self.list.draw(cx, true, rest, buffer);
     }
 }

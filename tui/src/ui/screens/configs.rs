@@ -5,9 +5,9 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
-use super::{cells, forms, topics};
+use super::{absent, cells, forms, topics};
 use crate::cluster::Interest;
-use crate::model::{ConfigEntry, ConfigResource, ConfigSource};
+use crate::model::{ConfigEntry, ConfigResource, ConfigSource, Resource};
 use crate::ops::{Action, AlterConfigs, ConfigChange};
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
@@ -297,13 +297,10 @@ impl Screen for ConfigsScreen {
     }
 
     fn draw(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
-        let theme = cx.theme;
         let part = cx.snapshot.configs.get(&self.resource);
         if part.is_none_or(|part| part.get().is_none()) {
-            if part.is_none_or(|part| part.fault().is_none()) {
-                frame::text("reading …", theme.dim, area.x + 1, area.y + 1, 20, buffer);
-            }
-            return;
+            let unread = Resource::default();
+            return absent::draw(part.unwrap_or(&unread), "", cx, area, buffer);
         }
         let detail = 5.min(area.height / 3);
         let list = Rect {

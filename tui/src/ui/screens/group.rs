@@ -14,7 +14,7 @@ use ratatui::text::Span;
 pub use self::lags::time_text;
 use self::lags::{LAG_COLUMNS, LagRow, note};
 use self::members::{differences, member_name, owners_of, owns};
-use super::{ResetDialog, cells, groups, topics};
+use super::{ResetDialog, absent, cells, groups, topics};
 use crate::cluster::Interest;
 use crate::derive::{GroupDetail, GroupLag, Lag, LagDetail, PartitionLag, group_detail};
 use crate::model::{GroupDescription, GroupKind, GroupState, Member};
@@ -581,7 +581,11 @@ impl Screen for GroupScreen {
 
     fn draw(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
         if !self.exists {
-            let text = format!("there is no group \"{}\" any more", format::clean(&self.id));
+            let unseen = match absent::is_partial(cx) {
+                true => ", or this user may not see it",
+                false => " any more",
+            };
+            let text = format!("there is no group \"{}\"{unseen}", format::clean(&self.id));
             frame::text(
                 &text,
                 cx.theme.warn,

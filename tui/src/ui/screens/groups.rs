@@ -10,7 +10,7 @@ use ratatui::style::Style;
 use ratatui::text::Span;
 
 use super::group::time_text;
-use super::{ResetDialog, cells, topics};
+use super::{ResetDialog, absent, cells, topics};
 use crate::cluster::Interest;
 use crate::derive::{GroupLag, GroupTotals, TimeBy, group_totals, lag_in};
 use crate::model::{Committed, Fault, FaultKind, Group, GroupDescription, GroupKind, GroupState};
@@ -403,6 +403,9 @@ impl Screen for GroupsScreen {
     }
 
     fn draw(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
+        if self.list.rows().is_empty() {
+            return absent::draw(&cx.snapshot.groups, "there are no groups", cx, area, buffer);
+        }
         self.list.draw(cx, true, area, buffer);
     }
 }

@@ -1,15 +1,13 @@
 //! The first screen: is the cluster well, how large is it, what is wrong.
 
-use std::sync::Arc;
-
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
-use super::{cells, topics};
-use crate::derive::{self, HealthCounts, PartitionHealth, Total, partition_health};
-use crate::model::{Broker, ClusterMetadata, ClusterSnapshot, Partition, PartitionOffsets, Topic};
+use super::{absent, cells, topics};
+use crate::derive::Total;
+use crate::model::ClusterSnapshot;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::format;
@@ -17,8 +15,9 @@ use crate::ui::screen::{Changed, Part, Place, Screen, Step, focused_list};
 use crate::ui::widgets::frame;
 use crate::ui::widgets::list::{Column, Key, List, Named};
 
-/// Problems that are listed; the counts above say how many there are.
-const PROBLEMS_MAX: usize = 5_000;
+mod numbers;
+
+use numbers::Numbers;
 
 /// One thing that is wrong.
 pub struct Problem {
@@ -66,37 +65,12 @@ const COLUMNS: &[Column<Problem>] = &[
     ),
 ];
 
-/// Numbers of the whole cluster, made once per refresh.
-#[derive(Debug, Default)]
-struct Numbers {
-    health: Option<HealthCounts>,
-    topics: usize,
-    internal: usize,
-    replicas: usize,
-    records: Total<i64>,
-    size: Total<i64>,
-    rate: Total<f64>,
-    groups: Option<usize>,
-    groups_missing: usize,
-    fenced: usize,
-    busiest: Vec<Busy>,
-    /// By name.
-    known: Vec<Known>,
-}
-
-/// One of the topics that grow fastest.
-#[derive(Debug)]
-struct Busy {
-    name: Arc<str>,
-    rate: f64,
-    records: Total<i64>,
-}
-
 /// Rows of the two blocks at the top: a title and what is counted.
 const BLOCK_ROWS: u16 = 9;
 
-/// How many of them are shown at most.
-const BUSIEST: usize = 10;
+/// With fewer lines or columns there is no room for the blocks beside what is wrong.
+const SHORT: u16 = BLOCK_ROWS + 5;
+const NARROW: u16 = 60;
 
 /// The parts in which problems are looked for.
 const PROBLEMATIC: Changed = Changed::METADATA
@@ -119,19 +93,95 @@ impl Overview {
         }
     }
 
-    fn draw_health(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
+    /// How the cluster is, in one line. What is seen only in part is not called well.
+    fn verdict(&self, cx: &Cx<'_>) -> Vec<Span<'static>> {
         let theme = cx.theme;
-        let health = self.numbers.health.unwrap_or_default();
         let (word, style) = match self.problems.rows().iter().map(|p| p.rank).min() {
+            None if absent::is_partial(cx) => ("not known", theme.warn),
             None => ("all is well", theme.good),
             Some(0 | 1) => ("needs attention now", theme.bad),
             _ => ("needs a look", theme.warn),
         };
-        let title = vec![
+        vec![
             Span::styled("HEALTH  ", theme.header),
             Span::styled(word, style),
+        ]
+    }
+
+    /// What is wrong, or that nothing is; how many lines that took.
+    fn draw_problems(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) -> u16 {
+        let theme = cx.theme;
+        let n_problems = u16::try_from(self.problems.rows().len()).unwrap_or(u16::MAX);
+        if n_problems > 0 {
+            let problems = Rect {
+                height: n_problems.saturating_add(1).min(area.height),
+                ..area
+            };
+            self.problems.draw(cx, true, problems, buffer);
+            return problems.height;
+        }
+        let well = "No partition lacks a leader or a replica, and every broker answers.";
+        let lines = match absent::is_partial(cx) {
+            false => vec![(well, theme.good)],
+            true => vec![(absent::PARTIAL, theme.warn), (absent::RIGHTS, theme.text)],
+        };
+        let width = usize::from(area.width.saturating_sub(2));
+        let mut used = 0;
+        for (text, style) in lines {
+            for line in format::wrap(text, width) {
+                if used < area.height {
+                    frame::text(
+                        &line,
+                        style,
+                        area.x + 1,
+                        area.y + used,
+                        area.width - 2,
+                        buffer,
+                    );
+                    used += 1;
+                }
+            }
+        }
+        used
+    }
+
+    /// Where there is no room for the numbers: what is wrong is worth more.
+    fn draw_short(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
+        let mut line = self.verdict(cx);
+        let health = self.numbers.health.unwrap_or_default();
+        let counts = [
+            (health.offline, "offline"),
+            (health.under_replicated, "under-replicated"),
         ];
-        frame::line(title, area.x, area.y, area.width, buffer);
+        for (n, what) in counts.into_iter().filter(|(n, _)| *n > 0) {
+            let text = format!("  {} {what}", format::count(n as i64));
+            line.push(Span::styled(text, cx.theme.text));
+        }
+        frame::line(line, area.x + 1, area.y, area.width - 1, buffer);
+        let n = &self.numbers;
+        let groups = n
+            .groups
+            .map_or(format::UNKNOWN.to_owned(), |n| format::count(n as i64));
+        let totals = format!(
+            "{}  {}  {}  {groups} groups",
+            format::plural(cx.n_brokers(), "broker"),
+            format::plural(n.topics, "topic"),
+            format::plural(health.partitions, "partition"),
+        );
+        let (x, width) = (area.x + 1, area.width - 2);
+        frame::text(&totals, cx.theme.dim, x, area.y + 1, width, buffer);
+        let rest = Rect {
+            y: area.y + 2,
+            height: area.height.saturating_sub(2),
+            ..area
+        };
+        self.draw_problems(cx, rest, buffer);
+    }
+
+    fn draw_health(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
+        let theme = cx.theme;
+        let health = self.numbers.health.unwrap_or_default();
+        frame::line(self.verdict(cx), area.x, area.y, area.width, buffer);
         let exact = |n: usize| (format::count(n as i64), n > 0);
         let sum = |total: &Total<usize>| {
             let text = format::total(total, |n| format::count(n as i64));
@@ -180,15 +230,21 @@ impl Overview {
             area.width,
             buffer,
         );
-        let count = |n: usize| format::count(n as i64);
+        let brokers = format::count(cx.n_brokers() as i64);
         let brokers = match n.fenced {
-            0 => count(cx.n_brokers()),
-            fenced => format!("{} ({fenced} fenced)", count(cx.n_brokers())),
+            0 => brokers,
+            fenced => format!("{brokers} ({fenced} fenced)"),
         };
-        let groups = match (n.groups, n.groups_missing) {
-            (None, _) => format::UNKNOWN.to_owned(),
-            (Some(n), 0) => count(n),
-            (Some(n), _) => format!("≥{}", count(n)),
+        // Who sees a part of the cluster counts a part of it.
+        let is_partial = absent::is_partial(cx);
+        let least = |is_least: bool, n: usize| {
+            let mark = if is_least { "≥" } else { "" };
+            format!("{mark}{}", format::count(n as i64))
+        };
+        let count = |n: usize| least(is_partial, n);
+        let groups = match n.groups {
+            None => format::UNKNOWN.to_owned(),
+            Some(groups) => least(is_partial || n.groups_missing > 0, groups),
         };
         let lines = [
             ("brokers", brokers),
@@ -293,254 +349,6 @@ fn controller(snapshot: &ClusterSnapshot) -> String {
     )
 }
 
-/// What is wrong with a partition, in words, the worst first.
-fn partition_problem(health: PartitionHealth) -> Option<(u8, &'static str)> {
-    if health.offline {
-        Some((0, "offline"))
-    } else if health.under_min_isr == Some(true) {
-        Some((1, "under min ISR"))
-    } else if health.under_replicated {
-        Some((2, "under-replicated"))
-    } else if health.offline_replicas > 0 {
-        Some((2, "offline replica"))
-    } else {
-        None
-    }
-}
-
-fn partition_detail(partition: &Partition, min_isr: Option<i32>) -> String {
-    let isr = match &partition.isr[..] {
-        [] => "none".to_owned(),
-        isr => format::ids(isr),
-    };
-    let min = min_isr
-        .map(|min| format!(", min {min}"))
-        .unwrap_or_default();
-    format!("in sync {isr} of {}{min}", format::ids(&partition.replicas))
-}
-
-/// What is known of one topic's health; made again only when the topic changed.
-#[derive(Debug)]
-struct Known {
-    topic: Arc<Topic>,
-    min_isr: Option<i32>,
-    health: HealthCounts,
-    replicas: usize,
-}
-
-impl Known {
-    fn new(topic: &Arc<Topic>, min_isr: Option<i32>) -> Self {
-        let mut health = HealthCounts::default();
-        let mut replicas = 0;
-        for partition in &topic.partitions {
-            health.add(partition_health(partition, min_isr));
-            replicas += partition.replicas.len();
-        }
-        Self {
-            topic: Arc::clone(topic),
-            min_isr,
-            health,
-            replicas,
-        }
-    }
-
-    fn may_have_problems(&self) -> bool {
-        self.topic.error.is_some()
-            || self.health.offline > 0
-            || self.health.under_replicated > 0
-            || self.health.offline_replicas > 0
-            || self.health.under_min_isr.partial().unwrap_or(0) > 0
-    }
-
-    fn add_problems(&self, problems: &mut Vec<Problem>) {
-        let topic = &self.topic;
-        let mut problem = |name: String, rank: u8, what: &str, detail: String| {
-            let place = Place::Topic(topic.name.to_string());
-            problems.push(Problem {
-                name,
-                rank,
-                what: what.to_owned(),
-                detail,
-                place,
-            });
-        };
-        if let Some(error) = topic.error {
-            problem(topic.name.to_string(), 1, "error", error.name());
-        }
-        for partition in &topic.partitions {
-            let health = partition_health(partition, self.min_isr);
-            if let Some((rank, what)) = partition_problem(health) {
-                let name = format!("{}-{}", topic.name, partition.id);
-                problem(name, rank, what, partition_detail(partition, self.min_isr));
-            }
-        }
-    }
-}
-
-/// What is wrong with brokers and their disks.
-fn broker_problems(snapshot: &ClusterSnapshot, metadata: &ClusterMetadata) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let mut problem = |id: i32, what: &str, part: &str, detail: String| {
-        problems.push(Problem {
-            name: format!("broker {id}{part}"),
-            rank: 1,
-            what: what.to_owned(),
-            detail,
-            place: Place::Broker(id),
-        });
-    };
-    for (id, fault) in snapshot.broker_faults() {
-        problem(id, "no answer", "", fault.why.clone());
-    }
-    for broker in metadata
-        .brokers
-        .iter()
-        .filter(|broker| broker.fenced == Some(true))
-    {
-        problem(
-            broker.id,
-            "fenced",
-            " ",
-            "registered, but may not serve".to_owned(),
-        );
-    }
-    for (id, dirs) in snapshot
-        .log_dirs
-        .get()
-        .iter()
-        .flat_map(|dirs| dirs.dirs.iter())
-    {
-        for dir in dirs {
-            if let Some(error) = dir.error {
-                problem(
-                    *id,
-                    "log dir failed",
-                    &format!(" {}", dir.path),
-                    error.name(),
-                );
-            }
-        }
-    }
-    problems
-}
-
-impl Numbers {
-    /// Counts anew what the parts that changed are counted in.
-    fn refresh(&mut self, cx: &Cx<'_>, changed: Changed) {
-        let snapshot = cx.snapshot;
-        let Some(metadata) = snapshot.metadata.get() else {
-            *self = Self::default();
-            return;
-        };
-        if changed.any(Changed::METADATA.and(Changed::SETTINGS)) {
-            self.examine(cx, metadata);
-        }
-        if changed.any(Changed::METADATA) {
-            self.topics = metadata.topics.len();
-            self.internal = metadata
-                .topics
-                .iter()
-                .filter(|topic| topic.is_internal)
-                .count();
-            let fenced = |broker: &&Broker| broker.fenced == Some(true);
-            self.fenced = metadata.brokers.iter().filter(fenced).count();
-        }
-        if changed.any(Changed::METADATA.and(Changed::OFFSETS)) {
-            self.count_records(cx, metadata);
-        }
-        if changed.any(Changed::METADATA.and(Changed::LOG_DIRS)) {
-            let sizes = snapshot.log_dirs.get().map(derive::broker_sizes);
-            let of = |broker: &Broker| sizes.as_ref()?.get(&broker.id).copied();
-            self.size = metadata.brokers.iter().map(of).collect();
-        }
-        if let Some(groups) = snapshot.groups.get() {
-            self.groups = Some(groups.groups.len());
-            self.groups_missing = groups.faults.len();
-        }
-    }
-
-    /// Looks at the topics that changed, and sums up.
-    fn examine(&mut self, cx: &Cx<'_>, metadata: &ClusterMetadata) {
-        let mut old = std::mem::take(&mut self.known).into_iter().peekable();
-        let mut health = HealthCounts::default();
-        self.replicas = 0;
-        self.known.reserve(metadata.topics.len());
-        for topic in &metadata.topics {
-            // Both are sorted by name.
-            while old.next_if(|known| known.topic.name < topic.name).is_some() {}
-            let min_isr = cx.min_isr(&topic.name);
-            let kept = old
-                .next_if(|known| known.topic.name == topic.name)
-                .filter(|known| Arc::ptr_eq(&known.topic, topic) && known.min_isr == min_isr);
-            let known = kept.unwrap_or_else(|| Known::new(topic, min_isr));
-            health.merge(known.health);
-            self.replicas += known.replicas;
-            self.known.push(known);
-        }
-        self.health = Some(health);
-    }
-
-    fn problems(&self, cx: &Cx<'_>) -> Vec<Problem> {
-        let Some(metadata) = cx.snapshot.metadata.get() else {
-            return Vec::new();
-        };
-        let mut problems = broker_problems(cx.snapshot, metadata);
-        for known in self.known.iter().filter(|known| known.may_have_problems()) {
-            known.add_problems(&mut problems);
-            if problems.len() > PROBLEMS_MAX {
-                break;
-            }
-        }
-        problems
-    }
-
-    fn count_records(&mut self, cx: &Cx<'_>, metadata: &ClusterMetadata) {
-        self.records = Total::new();
-        self.rate = Total::new();
-        let Some(offsets) = cx.snapshot.offsets.get() else {
-            self.records.add(None);
-            self.rate.add(None);
-            return;
-        };
-        let mut busiest: Vec<Busy> = Vec::new();
-        for topic in &metadata.topics {
-            let Some(now) = offsets.get(&topic.name) else {
-                self.records.add(None);
-                self.rate.add(None);
-                continue;
-            };
-            let records: Total<i64> = now.partitions.iter().map(records_of).collect();
-            self.records.merge(records);
-            let before = cx.snapshot.offsets_before.get(&topic.name);
-            let rate = before.map_or_else(
-                || std::iter::once(None).collect(),
-                |before| derive::rate_between(before, now),
-            );
-            self.rate.merge(rate);
-            let least = busiest.last().map_or(0.0, |busy| busy.rate);
-            let is_full = busiest.len() >= BUSIEST;
-            let floor = if is_full { least } else { 0.0 };
-            if let Some(rate) = rate.partial().filter(|rate| *rate > floor) {
-                busiest.truncate(BUSIEST - usize::from(is_full));
-                let at = busiest.partition_point(|busy| busy.rate >= rate);
-                busiest.insert(
-                    at,
-                    Busy {
-                        name: Arc::clone(&topic.name),
-                        rate,
-                        records,
-                    },
-                );
-            }
-        }
-        self.busiest = busiest;
-    }
-}
-
-fn records_of(offsets: &PartitionOffsets) -> Option<i64> {
-    Some(offsets.end.known()?.saturating_sub(offsets.start.known()?))
-}
-
 impl Screen for Overview {
     fn place(&self) -> Place {
         Place::Overview
@@ -591,7 +399,9 @@ impl Screen for Overview {
     }
 
     fn draw(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
-        let theme = cx.theme;
+        if area.height < SHORT || area.width < NARROW {
+            return self.draw_short(cx, area, buffer);
+        }
         let left = 32.min(area.width / 2);
         let blocks = Rect {
             x: area.x + 1,
@@ -612,9 +422,6 @@ impl Screen for Overview {
             ..blocks
         };
         self.draw_totals(cx, right, buffer);
-        if area.height < BLOCK_ROWS + 3 {
-            return;
-        }
         let rate = Rect {
             x: area.x + 1,
             y: area.y + BLOCK_ROWS + 1,
@@ -627,18 +434,7 @@ impl Screen for Overview {
             height: area.height - BLOCK_ROWS - 3,
             ..area
         };
-        let n_problems = u16::try_from(self.problems.rows().len()).unwrap_or(u16::MAX);
-        let problems = Rect {
-            height: n_problems.saturating_add(1).min(rest.height),
-            ..rest
-        };
-        if n_problems == 0 {
-            let text = "No partition lacks a leader or a replica, and every broker answers.";
-            frame::text(text, theme.good, rest.x + 1, rest.y, rest.width - 2, buffer);
-        } else {
-            self.problems.draw(cx, true, problems, buffer);
-        }
-        let used = problems.height + 1;
+        let used = self.draw_problems(cx, rest, buffer) + 1;
         if rest.height > used + 1 {
             let below = Rect {
                 x: rest.x + 1,

@@ -6,7 +6,7 @@ use ratatui::text::Span;
 
 mod forms;
 
-use super::cells;
+use super::{absent, cells};
 use crate::derive::{self, feature_level_name};
 use crate::model::{FeatureLevel, QuorumReplica};
 use crate::ops::{Action, QuorumAction};
@@ -336,13 +336,16 @@ impl Screen for QuorumScreen {
     fn draw(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
         let theme = cx.theme;
         let n = u16::try_from(self.nodes.rows().len()).unwrap_or(u16::MAX);
-        let top_height = n.saturating_add(2).clamp(3, area.height / 2);
+        let top_height = n
+            .saturating_add(2)
+            .clamp(3, (area.height / 2).max(3))
+            .min(area.height);
         let top = Rect {
             height: top_height,
             ..area
         };
-        if self.nodes.rows().is_empty() && cx.snapshot.quorum.fault().is_none() {
-            frame::text("reading …", theme.dim, top.x + 1, top.y, 20, buffer);
+        if self.nodes.rows().is_empty() {
+            absent::draw(&cx.snapshot.quorum, "no node is known", cx, top, buffer);
         } else {
             self.nodes.draw(cx, !self.features_focused, top, buffer);
         }
@@ -368,6 +371,10 @@ impl Screen for QuorumScreen {
             height: area.height.saturating_sub(top_height + 1),
             ..area
         };
+        if self.features.rows().is_empty() {
+            let nothing = "the cluster has no features";
+            return absent::draw(&cx.snapshot.features, nothing, cx, rest, buffer);
+        }
         self.features.draw(cx, self.features_focused, rest, buffer);
     }
 }

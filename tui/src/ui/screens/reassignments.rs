@@ -5,7 +5,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Span;
 
-use super::{cells, topics};
+use super::{absent, cells, topics};
 use crate::derive::{self, MoveProgress, Total};
 use crate::ops::Action;
 use crate::ops::execution::{Brake, NewOrders, Wish};
@@ -291,30 +291,18 @@ impl Screen for ReassignmentsScreen {
         let theme = cx.theme;
         let area = draw_run(cx, area, buffer);
         if self.list.rows().is_empty() {
-            let known = cx.snapshot.reassignments.get().is_some();
-            let text = if known {
-                "nothing is being reassigned"
-            } else {
-                "reading …"
-            };
-            frame::text(
-                text,
-                theme.dim,
-                area.x + 1,
-                area.y + 1,
-                area.width - 2,
-                buffer,
-            );
-            let hint = "a on a topic, or d on a broker, plans a reassignment";
-            frame::text(
-                hint,
-                theme.dim,
-                area.x + 1,
-                area.y + 2,
-                area.width - 2,
-                buffer,
-            );
-            return;
+            let part = &cx.snapshot.reassignments;
+            if part.get().is_none() {
+                return absent::draw(part, "", cx, area, buffer);
+            }
+            let lines = [
+                ("nothing is being reassigned", theme.dim),
+                (
+                    "a on a topic, or d on a broker, plans a reassignment",
+                    theme.dim,
+                ),
+            ];
+            return absent::say(&lines, area, buffer);
         }
         let mut spans = vec![
             Span::styled(format::total(&self.done, format::bytes), theme.text),

@@ -7,10 +7,10 @@ pub mod users;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use super::absent;
 use crate::cluster::Interest;
 use crate::model::Resource;
 use crate::ui::cx::Cx;
-use crate::ui::widgets::frame;
 
 /// All three are read while one of them is on the screen.
 fn interest() -> Interest {
@@ -28,14 +28,9 @@ fn draw_empty<T>(
     area: Rect,
     buffer: &mut Buffer,
 ) -> bool {
-    let text = match (resource.get(), resource.fault()) {
-        (Some(rows), _) if !rows.is_empty() => return false,
-        (Some(_), _) => nothing,
-        // The failure stands above.
-        (None, Some(_)) => return true,
-        (None, None) => "reading …",
-    };
-    let (x, width) = (area.x + 1, area.width.saturating_sub(2));
-    frame::text(text, cx.theme.dim, x, area.y + 1, width, buffer);
+    if resource.get().is_some_and(|rows| !rows.is_empty()) {
+        return false;
+    }
+    absent::draw(resource, nothing, cx, area, buffer);
     true
 }

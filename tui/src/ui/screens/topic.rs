@@ -8,7 +8,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
-use super::{cells, forms, groups, topics};
+use super::{absent, cells, forms, groups, topics};
 use crate::cluster::Interest;
 use crate::derive::{self, PartitionHealth, Total, partition_health};
 use crate::model::{Cell, ConfigResource, Group, Partition, Topic, TopicPartition};
@@ -544,19 +544,12 @@ impl Screen for TopicScreen {
     fn draw(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
         let theme = cx.theme;
         let Some(topic) = &self.topic else {
-            let text = format!(
-                "there is no topic \"{}\" in this cluster",
-                format::clean(&self.name)
-            );
-            frame::text(
-                &text,
-                theme.warn,
-                area.x + 1,
-                area.y + 1,
-                area.width - 2,
-                buffer,
-            );
-            return;
+            let text = format!("there is no topic \"{}\" in this cluster", self.name);
+            let mut lines = vec![(&*text, theme.warn)];
+            if absent::is_partial(cx) {
+                lines.extend([(absent::PARTIAL, theme.warn), (absent::RIGHTS, theme.text)]);
+            }
+            return absent::say(&lines, area, buffer);
         };
         self.draw_summary(cx, topic, Rect { height: 2, ..area }, buffer);
         let rest = Rect {

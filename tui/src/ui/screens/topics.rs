@@ -8,7 +8,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
-use super::{cells, forms};
+use super::{absent, cells, forms};
 use crate::derive::{
     self, CmakPercents, HealthCounts, TopicBalance, Total, topic_health, topic_rate, topic_size,
 };
@@ -446,6 +446,10 @@ impl Screen for Topics {
     }
 
     fn draw(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
+        if self.list.rows().is_empty() {
+            let nothing = "there are no topics: n creates one";
+            return absent::draw(&cx.snapshot.metadata, nothing, cx, area, buffer);
+        }
         self.list.draw(cx, true, area, buffer);
     }
 }

@@ -8,7 +8,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
-use super::{cells, topics};
+use super::{absent, cells, topics};
 use crate::cluster::Interest;
 use crate::derive::{self, Blocked, MAX_TIMEOUT_MS, OpenTransaction, Openness};
 use crate::model::{TopicPartition, Transaction};
@@ -452,19 +452,25 @@ impl Screen for TransactionsScreen {
         let transactions = &cx.snapshot.transactions;
         let (x, width) = (area.x + 1, area.width.saturating_sub(2));
         if transactions.get().is_none() {
-            if transactions.fault().is_none() {
-                frame::text("reading …", theme.dim, x, area.y + 1, width, buffer);
-            }
-            return;
+            return absent::draw(transactions, "", cx, area, buffer);
         }
         let n = u16::try_from(self.open.rows().len()).unwrap_or(u16::MAX);
         let top = Rect {
-            height: n.saturating_add(2).clamp(3, (area.height / 2).max(3)),
+            height: n
+                .saturating_add(2)
+                .clamp(3, (area.height / 2).max(3))
+                .min(area.height),
             ..area
         };
         if n == 0 {
-            let text = "no partition waits for the end of a transaction";
-            frame::text(text, theme.good, x, top.y, width, buffer);
+            let (text, style) = match absent::is_partial(cx) {
+                false => (
+                    "no partition waits for the end of a transaction",
+                    theme.good,
+                ),
+                true => (absent::PARTIAL, theme.warn),
+            };
+            frame::text(text, style, x, top.y, width, buffer);
         } else {
             self.open.draw(cx, !self.ids_focused, top, buffer);
         }

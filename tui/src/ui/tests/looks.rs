@@ -134,7 +134,7 @@ fn topics_filtered_and_sorted() {
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
     overview › topics  0 of 3 · /nothing ──────────────────────────────────────────
     TOPIC▲             PART   RF  STATE               RECORDS       SIZE      RATE
-
+    nothing fits the filter: esc clears it
 
 
 
@@ -579,11 +579,11 @@ fn old_data_stays_with_its_age_and_the_failure_of_its_part() {
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1              NO ANSWER for 12s
     overview › topics  3 ──────────────────────────────────────────────────────────────────────────────
     ! topics from 12s ago: no answer within 8 s
-    ! sizes from 12s ago: no answer within 8 s
     TOPIC▲             PART   RF  STATE               RECORDS       SIZE      RATE  MIN     SPREAD
     audit                 1    1  1 offline                 …          …         …    1      0/33%
     clicks                3    2  1 under-repl.         6,000  ≥6.68 MiB     150/s    1       100%
     orders                2    3  ok                3,000,000  ≥5.72 MiB     100/s    1       100%
+
 
     ? help  n new  m messages  c settings  a reassign  p produce  + partitions  e elect  D delete
     ");
@@ -657,13 +657,13 @@ fn start_page_help_palette_and_jump() {
     assert_snapshot!(look(":topic space ord", 80, 10), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
     overview ──────────────────────────────────────────────────────────────────────
-    HEALTH  needs attention now       CLUSTER
+    HEALTH  needs attention now  1 offline  2 under-replicated
     ╭ command ───────────────────────────────────────────────────────────────────╮
     │ :topic ord                                                                 │
     │  topic orders           2 partitions                                       │
     ╰────────────────────────────────────────────────────────────────────────────╯
-    unreplicated                  1   groups        2
-    not led by preferred          1   records       ≥3,006,000
+    clicks-1                  under-replicated  in sync 2 of 2,3, min 1
+
     enter run  tab complete  ↑ ↓ choose  esc cancel
     ");
     assert_snapshot!(look("ctrl-p", 80, 20), @r"

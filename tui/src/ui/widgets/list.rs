@@ -20,6 +20,7 @@ pub use self::filter::Filter;
 use crate::ui::cx::Cx;
 use crate::ui::format;
 use crate::ui::theme::Theme;
+use crate::ui::widgets::frame;
 
 /// A row that has a name of its own, by which it is found again and filtered.
 pub trait Named {
@@ -274,6 +275,11 @@ impl<R: Named> List<R> {
             if focused && position == self.selected {
                 buffer.set_style(line, theme.selected);
             }
+        }
+        if self.order.is_empty() && !self.rows.is_empty() && height > 0 {
+            let (x, width) = (area.x + 1, area.width - 2);
+            let text = "nothing fits the filter: esc clears it";
+            frame::text(text, theme.dim, x, area.y + 1, width, buffer);
         }
         self.draw_scrollbar(height, first, theme, area, buffer);
     }
