@@ -70,14 +70,15 @@ const LAYERS: &[Layers] = &[
             ("schema", &["record", "types"]),
             ("protocol", &["error", "types"]),
             ("secret", &["config", "task"]),
-            ("tls", &["secret"]),
+            ("keystore", &["sasl", "secret"]),
+            ("tls", &["keystore", "secret"]),
             ("sasl", &["secret"]),
             ("http", &["sasl", "secret", "tls", "types"]),
             (
                 "client",
                 &[
-                    "config", "error", "http", "protocol", "sasl", "secret", "task", "time", "tls",
-                    "types",
+                    "config", "error", "http", "keystore", "protocol", "sasl", "secret", "task",
+                    "time", "tls", "types",
                 ],
             ),
         ],
