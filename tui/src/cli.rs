@@ -8,6 +8,7 @@
 //! - What destroys data needs `--yes` or the typed name.
 //! - Exit codes are those of [`EXIT_CODES`], and `--help` lists them.
 
+mod broker_metrics;
 mod change;
 mod changes;
 mod clusters;
@@ -285,6 +286,11 @@ pub enum PartitionsCommand {
 pub enum BrokersCommand {
     /// List the brokers with their share of partitions, leaders and bytes
     List,
+    /// Show what flows through brokers and how busy they are
+    ///
+    /// From their metrics endpoints (--metrics, or metrics of the saved cluster); without one the
+    /// messages per second to the partitions that a broker leads, by where their logs end.
+    Metrics(broker_metrics::MetricsArgs),
     /// Say what would happen if these brokers stopped now, all of them at once
     ///
     /// Exits with 8 when partitions would go offline or take no writes, the quorum would lose its
@@ -575,6 +581,9 @@ async fn dispatch(global: &GlobalArgs, command: Scripted, io: &mut Io<'_>) -> Re
         Scripted::Topics(command) => change::topics(global, command, io).await,
         Scripted::Partitions(command) => change::partitions(global, command, io).await,
         Scripted::Brokers(BrokersCommand::List) => show::list_brokers(global, io).await,
+        Scripted::Brokers(BrokersCommand::Metrics(args)) => {
+            broker_metrics::run(global, &args, io).await
+        }
         Scripted::Brokers(BrokersCommand::Unregister { id, change }) => {
             quorum::unregister(global, id, change, io).await
         }

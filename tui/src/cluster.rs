@@ -20,6 +20,7 @@ mod groups;
 mod log_dirs;
 mod messages;
 mod metadata;
+mod metrics;
 mod offsets;
 mod poller;
 mod probe;
@@ -36,6 +37,7 @@ pub use group_log::GroupLogLimits;
 pub use messages::{
     Isolation, MessageTail, Pages, ReadFrom, ReadLimits, ReadMessages, TailMessages,
 };
+pub use metrics::MetricsOptions;
 pub use poller::{Interest, PollIntervals, Poller, PollerHandle};
 pub use registry::{Registry, RegistryOptions};
 pub use wire::{ClusterClient, ConnectOptions};

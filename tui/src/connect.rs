@@ -11,6 +11,7 @@
 //!
 //! Kafka: connect/runtime (4.3), `ConnectorsResource`; KIP-745 (restart with tasks), KIP-875 (stop).
 
+mod file;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use serde::Serialize;
 
 use crate::model::{Fault, FaultKind};
 
+pub use file::read_config;
 pub use wire::shown_value;
 
 /// How often something is tried while the workers divide their work, and how long apart.
@@ -40,6 +42,22 @@ pub struct Login {
     pub password: Source,
 }
 
+impl Login {
+    /// Reads `user:WHERE`, the latter as everywhere: `${env:NAME}`.
+    ///
+    /// # Errors
+    /// It has another form; nothing of it is repeated.
+    pub fn read(text: &str) -> Result<Self, String> {
+        let parts = text.split_once(':');
+        let (user, password) =
+            parts.ok_or_else(|| "a login has the form user:${env:NAME}".to_owned())?;
+        Ok(Self {
+            user: user.to_owned(),
+            password: Source::parse(password),
+        })
+    }
+}
+
 /// The workers of one Connect cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workers {
@@ -49,6 +67,8 @@ pub struct Workers {
     /// What the path of a password's file counts from.
     pub folder: PathBuf,
     pub read_only: bool,
+    /// A PEM file with the authorities that vouch for them; the machine's if absent.
+    pub ca: Option<PathBuf>,
 }
 
 /// What a worker says of itself.
@@ -172,29 +192,34 @@ impl Workers {
                  the saved cluster",
             ));
         }
-        let login = login.map(|text| {
-            let (user, password) = text
-                .split_once(':')
-                .ok_or_else(|| refused("a login has the form user:${env:NAME}".to_owned()))?;
-            Ok(Login {
-                user: user.to_owned(),
-                password: Source::parse(password),
-            })
-        });
+        let login = login.map(|text| Login::read(text).map_err(refused));
         Ok(Self {
             urls,
             login: login.transpose()?,
             folder,
             read_only,
+            ca: None,
         })
     }
 
-    fn client() -> Client {
-        Client {
+    /// Believes those whom the authorities of this PEM file vouch for.
+    #[must_use]
+    pub fn trusting(self, ca: Option<PathBuf>) -> Self {
+        Self { ca, ..self }
+    }
+
+    async fn client(&self, what: &str) -> Result<Client, Fault> {
+        let client = match self.urls.iter().any(|url| url.is_tls) {
+            true => Client::trusting(self.ca.as_deref()).await,
+            false => Ok(Client::plain()),
+        };
+        let client =
+            client.map_err(|fault| Fault::refused(what, fault.reason).with_hint(fault.advice))?;
+        Ok(Client {
             timeout_ms: TIMEOUT_MS,
             body_bytes_max: BODY_BYTES_MAX,
-            ..Client::new()
-        }
+            ..client
+        })
     }
 
     async fn password(&self, what: &str) -> Result<Option<(String, Secret)>, Fault> {
@@ -215,7 +240,7 @@ impl Workers {
         body: Option<&serde_json::Value>,
     ) -> Result<Response, Fault> {
         let login = self.password(what).await?;
-        let client = Self::client();
+        let client = self.client(what).await?;
         let mut request = match body {
             Some(body) => Request::json(method, body),
             None => Request {
@@ -250,8 +275,11 @@ impl Workers {
             }
         }
         let why = unreached.join("; ");
-        Err(Fault::new(FaultKind::Unreachable, what, why)
-            .with_hint("is the address that of a worker's REST interface?"))
+        let hint = match why.contains("not trusted here") {
+            true => "name its authority: connect_ca of the saved cluster, or --ca FILE",
+            false => "is the address that of a worker's REST interface?",
+        };
+        Err(Fault::new(FaultKind::Unreachable, what, why).with_hint(hint))
     }
 
     /// As [`Self::send`], again while the workers divide their work anew.
@@ -339,6 +367,29 @@ impl Workers {
         wire::problems(&wire::json(what, &response)?).ok_or_else(|| wire::strange(what))
     }
 
+    /// What a changed or new configuration would be, checked by the worker and not sent yet.
+    ///
+    /// # Errors
+    /// As [`Self::info`]; no class is named.
+    pub async fn propose(
+        &self,
+        name: &str,
+        set: &[(String, String)],
+        unset: &[String],
+    ) -> Result<Proposal, Fault> {
+        let (diff, config) = self.edited(name, set, unset).await?;
+        let mut with_name = config.clone();
+        with_name
+            .entry("name".to_owned())
+            .or_insert_with(|| name.to_owned());
+        let problems = self.validate(&with_name).await?;
+        Ok(Proposal {
+            diff,
+            problems,
+            config,
+        })
+    }
+
     /// Changes a connector.
     ///
     /// # Errors
@@ -369,6 +420,24 @@ impl Workers {
         self.insist(&what, method, &path, body.as_ref())
             .await
             .map(drop)
+    }
+}
+
+/// A configuration as it would be. What it holds is not shown: secrets are in it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Proposal {
+    pub diff: Vec<ConfigDiff>,
+    /// What the worker finds wrong with it, a line each.
+    pub problems: Vec<String>,
+    pub config: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for Proposal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proposal")
+            .field("diff", &self.diff)
+            .field("problems", &self.problems)
+            .finish_non_exhaustive()
     }
 }
 

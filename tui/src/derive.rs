@@ -13,6 +13,7 @@ mod balance;
 mod condition;
 mod end_history;
 mod feed;
+mod flows;
 mod health;
 mod lag;
 mod lag_detail;
@@ -41,6 +42,7 @@ pub use balance::{
 pub use condition::{Condition, Needs, Reading, Value};
 pub use end_history::EndHistory;
 pub use feed::Before;
+pub use flows::{broker_flow, broker_topic_flow, flow_share_percent, leader_rates, topic_flow};
 pub use health::{HealthCounts, PartitionHealth, cluster_health, partition_health, topic_health};
 pub use lag::{
     GroupLag, GroupTotals, Lag, LagUnknown, PartitionLag, group_lag, group_totals, lag_in,

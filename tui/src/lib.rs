@@ -10,6 +10,7 @@ pub mod derive;
 pub mod docs;
 pub mod exporter;
 pub mod local;
+pub mod metrics;
 pub mod model;
 pub mod ops;
 pub mod output;

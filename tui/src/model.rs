@@ -18,6 +18,7 @@ mod group_log;
 mod happening;
 mod history;
 mod message;
+mod metrics;
 mod probe;
 mod quorum;
 mod reassignment;
@@ -40,6 +41,7 @@ pub use group_log::{
 pub use happening::{Absences, Feed, Happening, Subject, Weight};
 pub use history::{History, Moment};
 pub use message::{Control, Fate, Header, Message, ReadReport, ReadStop, RecordFacts};
+pub use metrics::{BrokerMetrics, BrokerReading, Count, Flow, MetricsRead, TopicCounts};
 pub use probe::Probe;
 pub use quorum::{FeatureLevel, Features, NodeLevels, Quorum, QuorumReplica, VoterListener};
 pub use reassignment::{Assignment, OngoingReassignment, Reassignments};

@@ -74,6 +74,15 @@ pub struct AddArgs {
     /// The user of these workers and where the password is: user:env:NAME
     #[arg(long, value_name = "USER:WHERE", requires = "connect")]
     connect_login: Option<String>,
+    /// Certificates of the authorities that vouch for these workers, PEM
+    #[arg(long, value_name = "FILE", requires = "connect")]
+    connect_ca: Option<PathBuf>,
+    /// The user of the metrics endpoints of --metrics and where the password is: user:env:NAME
+    #[arg(long, value_name = "USER:WHERE", requires = "metrics")]
+    metrics_login: Option<String>,
+    /// Certificates of the authorities that vouch for these endpoints, PEM
+    #[arg(long, value_name = "FILE", requires = "metrics")]
+    metrics_ca: Option<PathBuf>,
     /// Save it without connecting
     #[arg(long)]
     no_test: bool,
@@ -220,14 +229,20 @@ fn entry(global: &GlobalArgs, args: &AddArgs) -> Result<Entry, Fault> {
         registry: global.registry.clone(),
         cluster_id: None,
         connect: args.connect.clone(),
-        connect_login: args
-            .connect_login
-            .as_ref()
-            .map(|text| match text.split_once(':') {
-                Some((user, place)) => format!("{user}:${{{place}}}"),
-                None => text.clone(),
-            }),
+        connect_login: args.connect_login.as_deref().map(reference),
+        connect_ca: args.connect_ca.as_ref().map(absolute),
+        metrics: global.endpoints()?,
+        metrics_login: args.metrics_login.as_deref().map(reference),
+        metrics_ca: args.metrics_ca.as_ref().map(absolute),
     })
+}
+
+/// `user:env:NAME` as it is saved: `user:${env:NAME}`.
+fn reference(login: &str) -> String {
+    match login.split_once(':') {
+        Some((user, place)) => format!("{user}:${{{place}}}"),
+        None => login.to_owned(),
+    }
 }
 
 /// The exit code is that of the first cluster that fails.

@@ -12,6 +12,7 @@ use kafka_shared::types::Endpoint;
 
 use crate::cluster::ClusterClient;
 use crate::clusters::{ClustersFile, Target};
+use crate::metrics::Endpoints;
 use crate::model::Fault;
 use crate::output::Format;
 
@@ -41,6 +42,10 @@ pub struct GlobalArgs {
     /// The schema registry of the cluster, as http://host:port
     #[arg(long, global = true, help_heading = HEADING, value_name = "URL")]
     pub registry: Option<String>,
+    /// Where brokers tell their figures as Prometheus reads them: http://{host}:7071/metrics for all,
+    /// or ID=URL for each
+    #[arg(long, global = true, help_heading = HEADING, value_name = "URL")]
+    pub metrics: Vec<String>,
     /// The configuration file with the saved clusters; KAFKA_TUI_CONFIG names it too
     #[arg(long = "config-file", global = true, help_heading = HEADING, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -90,10 +95,21 @@ impl GlobalArgs {
                 None => self.default_target()?,
             },
         };
+        let metrics = self.endpoints()?;
         Ok(found.map(|target| Target {
             registry: self.registry.clone().or(target.registry.clone()),
+            metrics: metrics.or(target.metrics.clone()),
             ..self.with_rights(target)
         }))
+    }
+
+    /// The metrics endpoints that the options name.
+    ///
+    /// # Errors
+    /// They can't be read.
+    pub(super) fn endpoints(&self) -> Result<Option<Endpoints>, Fault> {
+        let read = Endpoints::of_options(&self.metrics);
+        read.map_err(|why| Fault::refused("read --metrics", why))
     }
 
     fn saved(&self, file: &ClustersFile, name: &str) -> Result<Target, Fault> {

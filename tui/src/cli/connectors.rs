@@ -1,11 +1,10 @@
 //! `connect`: the connectors of Kafka Connect.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::clusters::{Level, connect_confirmation};
-use crate::connect::{Change, Workers};
-use crate::model::{Fault, FaultKind};
+use crate::connect::{Change, Proposal, Workers, read_config};
+use crate::model::Fault;
 use crate::output::{self, ConnectChangeJson};
 
 use super::{ChangeArgs, GlobalArgs, Io, key_value};
@@ -20,6 +19,9 @@ pub struct ConnectArgs {
     /// The user of the REST interface and where the password is: user:env:NAME
     #[arg(long, value_name = "USER:WHERE", global = true)]
     pub login: Option<String>,
+    /// Certificates of the authorities that vouch for the workers, PEM
+    #[arg(long, value_name = "FILE", global = true)]
+    pub ca: Option<PathBuf>,
     #[command(subcommand)]
     pub command: ConnectCommand,
 }
@@ -181,33 +183,9 @@ fn workers(global: &GlobalArgs, args: &ConnectArgs) -> Result<(Workers, Care), F
         level: target.level,
         cluster: target.name.clone(),
     };
-    Ok((target.workers(&args.urls, login.as_deref())?, care))
-}
-
-fn read_config(file: &std::path::Path) -> Result<BTreeMap<String, String>, Fault> {
-    let what = "read a connector's configuration";
-    let failed = |why: String| Fault::refused(what, format!("{}: {why}", file.display()));
-    let text = std::fs::read_to_string(file).map_err(|error| {
-        let kind = match error.kind() {
-            std::io::ErrorKind::NotFound => FaultKind::NotFound,
-            _ => FaultKind::Failed,
-        };
-        Fault::new(kind, what, format!("{}: {error}", file.display()))
-    })?;
-    let document: serde_json::Value =
-        serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
-    // As it is posted, with name and config, or the configuration alone.
-    let config = document.get("config").filter(|config| config.is_object());
-    let object = config.unwrap_or(&document).as_object();
-    let object = object.ok_or_else(|| failed("it is no JSON object".to_owned()))?;
-    let text = |value: &serde_json::Value| match value {
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    Ok(object
-        .iter()
-        .map(|(key, value)| (key.clone(), text(value)))
-        .collect())
+    let workers = target.workers(&args.urls, login.as_deref())?;
+    let ca = args.ca.clone().or(target.connect_ca);
+    Ok((workers.trusting(ca), care))
 }
 
 async fn configure(
@@ -219,12 +197,11 @@ async fn configure(
     change: ChangeArgs,
     io: &mut Io<'_>,
 ) -> Result<u8, Fault> {
-    let (diff, config) = workers.edited(&name, set, unset).await?;
-    let mut with_name = config.clone();
-    with_name
-        .entry("name".to_owned())
-        .or_insert_with(|| name.clone());
-    let problems = workers.validate(&with_name).await?;
+    let Proposal {
+        diff,
+        problems,
+        config,
+    } = workers.propose(&name, set, unset).await?;
     if !problems.is_empty() || change.dry_run || diff.is_empty() {
         let is_good = problems.is_empty();
         io.print(

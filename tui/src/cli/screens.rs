@@ -98,6 +98,7 @@ pub(super) fn intervals(refresh: u64) -> PollIntervals {
         log_dirs_ms: scaled(usual.log_dirs_ms),
         controller_ms: scaled(usual.controller_ms),
         settings_ms: scaled(usual.settings_ms),
+        metrics_ms: scaled(usual.metrics_ms),
     }
 }
 

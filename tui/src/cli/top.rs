@@ -29,7 +29,7 @@ pub struct TopArgs {
     pub check: bool,
 }
 
-fn interval(text: &str) -> Result<Duration, String> {
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
     let interval = wait::duration(text)?;
     if interval < INTERVAL_MIN {
         return Err("rates take 1s or more".to_owned());

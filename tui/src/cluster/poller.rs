@@ -52,6 +52,8 @@ pub struct PollIntervals {
     pub controller_ms: u64,
     /// Settings, configurations and feature levels.
     pub settings_ms: u64,
+    /// Pages of brokers' metrics.
+    pub metrics_ms: u64,
 }
 
 impl Default for PollIntervals {
@@ -64,6 +66,7 @@ impl Default for PollIntervals {
             log_dirs_ms: 10_000,
             controller_ms: 2_000,
             settings_ms: 30_000,
+            metrics_ms: 5_000,
         }
     }
 }
@@ -90,6 +93,8 @@ pub struct Interest {
     pub security: bool,
     /// Transactions and whom they hold up are on the screen.
     pub transactions: bool,
+    /// What brokers tell of themselves is on the screen.
+    pub metrics: bool,
 }
 
 /// Steers a running poller; dropping it stops the polling.
@@ -189,6 +194,12 @@ impl Poller {
             ms.log_dirs_ms,
             Wake::Interest,
             asked::read_transactions,
+        );
+        part.start(
+            "poll-metrics",
+            ms.metrics_ms,
+            Wake::Interest,
+            asked::read_metrics,
         );
         (
             PollerHandle {
@@ -368,6 +379,7 @@ fn is_failure(update: &Update) -> bool {
         Update::Features(result) => result.is_err(),
         Update::Security(update) => update.is_failure(),
         Update::Transactions(result) => result.is_err(),
+        Update::Metrics(results) => results.iter().all(|(_, result)| result.is_err()),
         // A group that can't be described is its own cell's matter.
         Update::Descriptions(_) | Update::Committed(_) => false,
     }

@@ -13,6 +13,7 @@ use kafka_shared::protocol::{Request, api};
 use kafka_shared::time::Clock;
 use kafka_shared::types::Endpoint;
 
+use super::metrics::MetricsOptions;
 use super::registry::{Registry, RegistryOptions};
 use crate::model::{Fault, FaultKind, Taken};
 
@@ -39,6 +40,8 @@ pub struct ConnectOptions {
     pub saved_cluster_id: Option<String>,
     /// Where schemas of records are.
     pub registry: Option<RegistryOptions>,
+    /// Where brokers tell their figures.
+    pub metrics: Option<MetricsOptions>,
 }
 
 impl ConnectOptions {
@@ -52,6 +55,7 @@ impl ConnectOptions {
             security: Security::default(),
             saved_cluster_id: None,
             registry: None,
+            metrics: None,
         }
     }
 }

@@ -8,6 +8,7 @@ use kafka_shared::client::security::jaas;
 use kafka_shared::secret::Source;
 use serde::{Deserialize, Serialize};
 
+use crate::metrics::Endpoints;
 use crate::model::Fault;
 
 /// Longest name of a cluster.
@@ -93,6 +94,15 @@ pub struct Entry {
     /// Their user and where the password is: `user:${env:NAME}`.
     #[serde(skip_serializing)]
     pub connect_login: Option<String>,
+    /// Certificates of the authorities that vouch for the workers, PEM.
+    pub connect_ca: Option<PathBuf>,
+    /// Where brokers tell their figures: `http://{host}:7071/metrics`, or a table by broker id.
+    pub metrics: Option<Endpoints>,
+    /// Who asks there, as `connect_login`.
+    #[serde(skip_serializing)]
+    pub metrics_login: Option<String>,
+    /// As `connect_ca`.
+    pub metrics_ca: Option<PathBuf>,
 }
 
 impl Entry {

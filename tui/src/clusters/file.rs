@@ -12,6 +12,7 @@ use serde::Deserialize as _;
 use toml_edit::{DocumentMut, Item, Table, value};
 
 use super::entry::{Entry, Level, legal_name};
+use crate::metrics::Endpoints;
 use crate::model::{Fault, FaultKind};
 
 /// Names the file instead of the usual place.
@@ -278,6 +279,30 @@ fn table(entry: &Entry) -> Table {
     }
     if let Some(login) = &entry.connect_login {
         table.insert("connect_login", value(login));
+    }
+    match &entry.metrics {
+        None => {}
+        Some(Endpoints::Template(template)) => {
+            table.insert("metrics", value(template));
+        }
+        Some(Endpoints::ById(all)) => {
+            let mut by_id = toml_edit::InlineTable::new();
+            for (id, url) in all {
+                by_id.insert(id.to_string(), url.to_string().into());
+            }
+            table.insert("metrics", value(by_id));
+        }
+    }
+    if let Some(login) = &entry.metrics_login {
+        table.insert("metrics_login", value(login));
+    }
+    for (key, path) in [
+        ("connect_ca", &entry.connect_ca),
+        ("metrics_ca", &entry.metrics_ca),
+    ] {
+        if let Some(path) = path {
+            table.insert(key, value(path.display().to_string()));
+        }
     }
     if !entry.settings.is_empty() {
         let mut settings = Table::new();

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use kafka_shared::client::security::properties::{self, PropertiesFault};
+use kafka_shared::http::Client;
 use kafka_shared::types::Endpoint;
 
 use super::entry::{Colour, Entry, Level};
-use crate::cluster::ConnectOptions;
-use crate::connect::{Change, Workers};
+use crate::cluster::{ConnectOptions, MetricsOptions};
+use crate::connect::{Change, Login, Workers};
+use crate::metrics::Endpoints;
 use crate::model::Fault;
 use crate::ops::{Danger, Plan};
 
@@ -31,6 +33,12 @@ pub struct Target {
     pub connect: Vec<String>,
     /// Their user, and where the password is.
     pub connect_login: Option<String>,
+    /// Who vouches for them; the machine's authorities if absent.
+    pub connect_ca: Option<PathBuf>,
+    /// Where brokers tell their figures, who asks there, and who vouches for them.
+    pub metrics: Option<Endpoints>,
+    pub metrics_login: Option<String>,
+    pub metrics_ca: Option<PathBuf>,
     /// The address of its schema registry; else the settings or properties may name it.
     pub registry: Option<String>,
 }
@@ -57,18 +65,23 @@ impl Target {
             Fault::refused(what, format!("{error}"))
         })?;
         let folder = config.parent().unwrap_or(Path::new(".")).to_owned();
+        let within = |path: &Option<PathBuf>| path.as_ref().map(|path| folder.join(path));
         Ok(Self {
             name: Some(entry.name.clone()),
             bootstrap,
             properties: entry.properties.as_ref().map(|path| folder.join(path)),
             settings: entry.settings.clone(),
-            folder,
+            folder: folder.clone(),
             colour: entry.color,
             level: entry.danger,
             read_only: entry.read_only,
             cluster_id: entry.cluster_id.clone(),
             connect: entry.connect.clone(),
             connect_login: entry.connect_login.clone(),
+            connect_ca: within(&entry.connect_ca),
+            metrics: entry.metrics.clone(),
+            metrics_login: entry.metrics_login.clone(),
+            metrics_ca: within(&entry.metrics_ca),
             registry: entry.registry.clone(),
         })
     }
@@ -94,12 +107,16 @@ impl Target {
     pub fn workers(&self, urls: &[String], login: Option<&str>) -> Result<Workers, Fault> {
         let urls = if urls.is_empty() { &self.connect } else { urls };
         let login = login.or(self.connect_login.as_deref());
-        Workers::new(urls, login, self.folder.clone(), self.read_only)
+        let workers = Workers::new(urls, login, self.folder.clone(), self.read_only)?;
+        Ok(workers.trusting(self.connect_ca.clone()))
     }
 
     /// Whether there is nothing to read before connecting.
     pub fn is_plain(&self) -> bool {
-        self.properties.is_none() && self.settings.is_empty() && self.registry.is_none()
+        self.properties.is_none()
+            && self.settings.is_empty()
+            && self.registry.is_none()
+            && self.metrics.is_none()
     }
 
     /// Reads properties and secrets.
@@ -137,6 +154,7 @@ impl Target {
         options.security = read.security;
         options.saved_cluster_id = self.cluster_id.clone();
         options.registry = registry;
+        options.metrics = self.metrics().await?;
         if let Some(id) = read.client_id {
             options.client_id = id;
         }
@@ -147,6 +165,35 @@ impl Target {
             options.connect_timeout_ms = ms.max(1);
         }
         Ok(options)
+    }
+}
+
+impl Target {
+    /// Reads who asks for metrics, and who vouches for those that tell.
+    async fn metrics(&self) -> Result<Option<MetricsOptions>, Fault> {
+        let Some(endpoints) = &self.metrics else {
+            return Ok(None);
+        };
+        let what = "read the settings of the metrics endpoints";
+        let refused = |why: String| Fault::refused(what, why);
+        let user = match &self.metrics_login {
+            None => None,
+            Some(text) => {
+                let login = Login::read(text).map_err(refused)?;
+                let password = login.password.read(&self.folder).await;
+                Some((
+                    login.user,
+                    password.map_err(|error| refused(error.to_string()))?,
+                ))
+            }
+        };
+        let http = Client::trusting(self.metrics_ca.as_deref()).await;
+        let http = http.map_err(|fault| refused(fault.reason).with_hint(fault.advice))?;
+        Ok(Some(MetricsOptions {
+            endpoints: endpoints.clone(),
+            user,
+            http,
+        }))
     }
 }
 

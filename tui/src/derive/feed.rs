@@ -79,7 +79,8 @@ impl Before {
             | Update::LogDirs(_)
             | Update::Committed(_)
             | Update::Security(_)
-            | Update::Transactions(_) => {}
+            | Update::Transactions(_)
+            | Update::Metrics(_) => {}
         }
         before
     }

@@ -59,6 +59,27 @@ pub(super) const ENTRY: &[Row] = &[
         "user:${env:NAME}",
         "the user for these workers, and where the password is: env, file or command",
     ),
+    (
+        "connect_ca",
+        "path",
+        "certificates of the authorities that vouch for them, PEM; relative to this file",
+    ),
+    (
+        "metrics",
+        "address, or table of addresses",
+        "where brokers tell their figures as Prometheus reads them: http://{host}:7071/metrics with \
+         {host} and {id} filled in, or { 1 = \"http://…\", 2 = \"http://…\" }",
+    ),
+    (
+        "metrics_login",
+        "user:${env:NAME}",
+        "the user for these pages, as connect_login",
+    ),
+    (
+        "metrics_ca",
+        "path",
+        "certificates of the authorities that vouch for them, PEM; relative to this file",
+    ),
 ];
 
 /// Of the environment.

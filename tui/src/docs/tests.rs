@@ -67,7 +67,7 @@ fn every_key_of_the_configuration_is_in_the_reference_and_no_other() {
     let shown = serde_json::to_value(crate::clusters::Entry::default()).unwrap();
     let mut keys: BTreeSet<String> = shown.as_object().unwrap().keys().cloned().collect();
     // They may hold secrets, and are not shown.
-    keys.extend(["settings".to_owned(), "connect_login".to_owned()]);
+    keys.extend(["settings", "connect_login", "metrics_login"].map(str::to_owned));
     let told: BTreeSet<String> = configuration::ENTRY
         .iter()
         .map(|row| row.0.to_owned())

@@ -9,6 +9,7 @@ use super::TopicPartition;
 use super::broker::{Broker, LogDirs};
 use super::config::{ConfigResource, Configs};
 use super::group::{Committed, GroupDescription, Groups};
+use super::metrics::{BrokerMetrics, MetricsRead};
 use super::quorum::{Features, Quorum};
 use super::reassignment::{OngoingReassignment, Reassignments};
 use super::resource::{Fault, FaultKind, Resource, Taken};
@@ -119,6 +120,8 @@ pub struct ClusterSnapshot {
     pub features: Resource<Features>,
     pub security: Security,
     pub transactions: Resource<Transactions>,
+    /// Of brokers that have a metrics endpoint, by id; only while somebody looks at them.
+    pub metrics: BTreeMap<i32, BrokerMetrics>,
 }
 
 /// The results of a call for many groups: one for each that was asked for.
@@ -144,6 +147,8 @@ pub enum Update {
     Features(Result<Arc<Features>, Arc<Fault>>),
     Security(SecurityUpdate),
     Transactions(super::Read<Transactions>),
+    /// Of every broker that has an endpoint.
+    Metrics(MetricsRead),
 }
 
 impl ClusterSnapshot {
@@ -186,6 +191,13 @@ impl ClusterSnapshot {
             Update::Features(result) => self.features.apply(result, at),
             Update::Security(update) => self.security.apply(update, at),
             Update::Transactions(result) => self.transactions.apply(result, at),
+            Update::Metrics(results) => {
+                self.metrics
+                    .retain(|id, _| results.iter().any(|(of, _)| of == id));
+                for (id, result) in results {
+                    self.metrics.entry(id).or_default().apply(result, at);
+                }
+            }
         }
     }
 

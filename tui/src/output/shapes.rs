@@ -1,5 +1,6 @@
 //! The documents that `--output json` prints, and their tables. Pure: made from a snapshot.
 
+mod broker_metrics;
 mod brokers;
 mod changes;
 mod clusters;
@@ -19,6 +20,7 @@ mod transactions;
 mod undo;
 mod wait;
 
+pub use broker_metrics::{BrokerMetricsJson, BrokerMetricsRow, TopicFlowRow, broker_metrics};
 pub use brokers::{BrokerRow, BrokersJson, LocalJson, brokers};
 pub use changes::{DoneJson, LoadRow, MoveRow, MovesJson, PlanJson, moves};
 pub use clusters::{ClusterDoneJson, ClusterRow, ClusterTestJson, ClusterTestRow, ClustersJson};

@@ -154,6 +154,8 @@ pub enum Id {
     Connect,
     Connectors,
     RestartConnector,
+    RestartTask,
+    NewConnector,
     StopConnector,
 }
 
@@ -425,6 +427,9 @@ pub const COMMANDS: &[Command] = &[
 
     command(Id::RestartConnector, Scope::Connectors, "restart", &[Char('r')], "restart what has failed of the selected connector, or all of it").writes().hint("restart"),
     command(Id::Pause, Scope::Connectors, "pause", &[Char('p')], "let the selected connector rest, or go on").writes().hint("pause"),
+    command(Id::RestartTask, Scope::Connectors, "task", &[Char('t')], "restart one task of the selected connector").writes().hint("task"),
+    command(Id::AlterConfig, Scope::Connectors, "set", &[Char('e')], "change the configuration of the selected connector, which a worker checks first").writes().hint("change"),
+    command(Id::NewConnector, Scope::Connectors, "new", &[Char('n')], "make a connector, of a file or of what is typed").writes().hint("new"),
     command(Id::StopConnector, Scope::Connectors, "stop", &[Char('x')], "end the tasks of the selected connector; its offsets stay").writes().hint("stop"),
     command(Id::Delete, Scope::Connectors, "delete", &[Char('D')], "delete the selected connector").writes().hint("delete"),
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::cluster::{ConnectOptions, Interest, ReadMessages, TailMessages};
 use crate::clusters::{ClustersFile, Entry, Target};
-use crate::connect::{Change, Connector, Workers};
+use crate::connect::{Change, Connector, Proposal, Workers};
 use crate::decode::SchemaBook;
 use crate::local::{LocalBroker, Outcomes};
 use crate::model::{Fault, GroupLook, Message, ReadReport, Taken, Update};
@@ -78,6 +78,8 @@ pub enum Answer {
     /// Stopped, killed, paused, resumed or deleted, in words.
     LocalDone(Result<String, Fault>),
     Connectors(Result<Vec<Connector>, Fault>),
+    /// What a connector's configuration would be.
+    ConnectorProposed(Result<Box<Proposal>, Fault>),
     /// A connector was changed, in words.
     ConnectorChanged(Result<String, Fault>),
     Clusters(Result<ClustersFile, Fault>),
@@ -133,6 +135,15 @@ pub enum LocalAction {
     Delete(String),
     /// The broker, and what its lines must hold.
     Log(String, String),
+}
+
+/// What a connector's configuration is to become.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConnectorWish {
+    pub set: Vec<(String, String)>,
+    pub unset: Vec<String>,
+    /// A JSON object with values to set before those.
+    pub file: Option<std::path::PathBuf>,
 }
 
 /// What is to be done outside.
@@ -204,6 +215,13 @@ pub enum Effect {
     WatchConnectors {
         job: JobId,
         workers: Box<Workers>,
+    },
+    /// Lets a worker check what a connector's configuration would be.
+    ProposeConnector {
+        job: JobId,
+        workers: Box<Workers>,
+        name: String,
+        wish: ConnectorWish,
     },
     ChangeConnector {
         job: JobId,

@@ -191,6 +191,15 @@ impl Runner {
                 let watch = connectors::watch(job, *workers, self.events.clone());
                 self.spawn(job, "ui-connectors", watch);
             }
+            Effect::ProposeConnector {
+                job,
+                workers,
+                name,
+                wish,
+            } => {
+                let proposed = connectors::propose(*workers, name, wish);
+                self.spawn(job, "ui-connector-check", proposed);
+            }
             Effect::ChangeConnector {
                 job,
                 workers,

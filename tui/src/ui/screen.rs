@@ -158,6 +158,7 @@ impl Changed {
     pub const FEATURES: Self = Self(1 << 9);
     pub const SECURITY: Self = Self(1 << 10);
     pub const TRANSACTIONS: Self = Self(1 << 11);
+    pub const METRICS: Self = Self(1 << 12);
     pub const ALL: Self = Self(u16::MAX);
 
     pub fn of(update: &Update) -> Self {
@@ -175,6 +176,7 @@ impl Changed {
             Update::Features(_) => Self::FEATURES,
             Update::Security(_) => Self::SECURITY,
             Update::Transactions(_) => Self::TRANSACTIONS,
+            Update::Metrics(_) => Self::METRICS,
         }
     }
 

@@ -8,6 +8,7 @@ mod cells;
 mod changes;
 mod clusters;
 mod configs;
+mod connector_forms;
 mod connectors;
 mod forms;
 mod group;
@@ -25,6 +26,7 @@ mod stop;
 mod timeline;
 mod topic;
 mod topics;
+mod traffic;
 mod transactions;
 
 pub use forms::{connect_form, create_topic_form};
@@ -34,13 +36,13 @@ use crate::ui::cx::Cx;
 use crate::ui::screen::{Place, Screen};
 
 /// Makes the screen of a place.
-pub fn open(place: Place, _cx: &Cx<'_>) -> Box<dyn Screen> {
+pub fn open(place: Place, cx: &Cx<'_>) -> Box<dyn Screen> {
     match place {
         Place::Start => Box::new(start::Start::new()),
         Place::Overview => Box::new(overview::Overview::new()),
-        Place::Brokers => Box::new(brokers::Brokers::new()),
+        Place::Brokers => Box::new(brokers::Brokers::new(cx)),
         Place::Broker(id) => Box::new(broker::BrokerScreen::new(id)),
-        Place::Topics => Box::new(topics::Topics::new()),
+        Place::Topics => Box::new(topics::Topics::new(cx)),
         Place::Topic(name) => Box::new(topic::TopicScreen::new(name)),
         Place::Groups => Box::new(groups::GroupsScreen::new()),
         Place::Group(id) => Box::new(group::GroupScreen::new(id)),

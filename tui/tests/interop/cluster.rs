@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use crate::secured::Secured;
-use crate::{apache, shell};
+use crate::{apache, metrics, shell};
 
 const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
 
@@ -63,6 +63,8 @@ pub struct Cluster {
     consumers: Vec<Child>,
     /// The last node takes secured clients too.
     secured: Secured,
+    /// Where the second node tells its figures.
+    metrics_port: u16,
 }
 
 impl Drop for Cluster {
@@ -80,6 +82,7 @@ impl Cluster {
             added: None,
             consumers: Vec::new(),
             secured: Secured::new()?,
+            metrics_port: shell::free_port()?,
         };
         for id in 1..=n {
             cluster.nodes.push(Node::format(id, controller)?);
@@ -87,6 +90,10 @@ impl Cluster {
         let last = cluster.nodes.last().context("there are nodes")?;
         let properties = last.folder.path().join("server.properties");
         cluster.secured.add_to(&properties)?;
+        if let Some(second) = cluster.nodes.get_mut(1) {
+            let folder = second.folder.path();
+            metrics::add_to(&mut second.command, folder, cluster.metrics_port)?;
+        }
         for id in 1..=n {
             cluster.spawn(id)?;
         }
@@ -104,6 +111,10 @@ impl Cluster {
         addresses.collect::<Vec<_>>().join(",")
     }
 
+    pub fn port(&self, id: usize) -> u16 {
+        self.nodes[id - 1].port
+    }
+
     /// Where one logs in with a password.
     pub fn sasl(&self) -> String {
         let addresses = self
@@ -111,6 +122,11 @@ impl Cluster {
             .iter()
             .map(|node| format!("127.0.0.1:{}", node.sasl));
         addresses.collect::<Vec<_>>().join(",")
+    }
+
+    /// Where node 2 tells its figures.
+    pub fn metrics_port(&self) -> u16 {
+        self.metrics_port
     }
 
     pub fn secured(&self) -> &Secured {

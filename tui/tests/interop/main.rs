@@ -14,8 +14,11 @@ mod apache;
 mod browse;
 mod cluster;
 mod command;
+mod connectors;
+mod feed;
 mod figures;
 mod groups;
+mod metrics;
 mod moves;
 mod quorum;
 mod runs;
@@ -90,6 +93,14 @@ const CASES: &[(&str, Case)] = &[
         browse::messages,
     ),
     (
+        "metrics of a broker are what it counts, and log ends say the same",
+        metrics::brokers,
+    ),
+    (
+        "connectors of a real worker are made, changed, restarted and deleted",
+        connectors::connectors,
+    ),
+    (
         "a reassignment is planned, executed and followed to its end",
         moves::reassign,
     ),
@@ -97,6 +108,10 @@ const CASES: &[(&str, Case)] = &[
     (
         "a throttled run keeps to its estimate, survives kill -9, and is undone",
         runs::throttled,
+    ),
+    (
+        "what happens is told as it happens, looked at again, recorded and replayed",
+        feed::changes,
     ),
     (
         "a broker that dies turns up, comes back and leads again",

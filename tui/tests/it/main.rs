@@ -8,6 +8,7 @@ mod connectors;
 mod groups;
 mod local_cluster;
 mod messages;
+mod metrics;
 mod offsets;
 mod produce;
 mod quorum;

@@ -38,3 +38,19 @@ pub(super) async fn read_transactions(mut part: Part) -> Outcome {
     let result = shared(part.client.transactions(&metadata, None).await);
     part.send(Update::Transactions(result)).await
 }
+
+/// One page of every broker that has an endpoint.
+pub(super) async fn read_metrics(mut part: Part) -> Outcome {
+    if !part.interest().metrics || part.client.options().metrics.is_none() {
+        return Outcome::Good;
+    }
+    let Some(metadata) = part.metadata().await else {
+        return Outcome::Over;
+    };
+    match part.client.broker_metrics(&metadata).await {
+        // Nobody is named in the list.
+        None => Outcome::Good,
+        Some(read) if read.is_empty() => Outcome::Good,
+        Some(read) => part.send(Update::Metrics(read)).await,
+    }
+}

@@ -6,7 +6,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Span;
 
-use super::{absent, brokers, cells, stop, topics};
+use super::{absent, brokers, cells, stop, topics, traffic};
+use crate::cluster::Interest;
 use crate::model::ConfigResource;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
@@ -93,7 +94,12 @@ const COLUMNS: &[Column<Replica>] = &[
 const SHOWN: Changed = Changed::METADATA
     .and(Changed::LOG_DIRS)
     .and(Changed::GROUPS)
-    .and(Changed::QUORUM);
+    .and(Changed::QUORUM)
+    .and(Changed::OFFSETS)
+    .and(Changed::METRICS);
+
+/// Rows that are kept for the list of replicas, with its title and a blank line.
+const LIST_ROWS: u16 = 5;
 
 /// The screen.
 #[derive(Debug)]
@@ -159,14 +165,24 @@ impl BrokerScreen {
             area.width - 1,
             buffer,
         );
-        2 + self.draw_dirs(
-            cx,
-            Rect {
-                y: area.y + 2,
-                ..area
-            },
-            buffer,
-        )
+        let below = |n: u16| Rect {
+            y: area.y + n,
+            height: area.height.saturating_sub(n),
+            ..area
+        };
+        let used = 2 + self.draw_dirs(cx, below(2), buffer);
+        // The list of replicas keeps some room.
+        let room = Rect {
+            height: below(used).height.saturating_sub(LIST_ROWS).max(1),
+            ..below(used)
+        };
+        let lines = traffic::broker_lines(self.id, cx);
+        let style = |is_bad: bool| if is_bad { theme.warn } else { theme.text };
+        let lines: Vec<_> = lines
+            .into_iter()
+            .map(|(text, is_bad)| (text, style(is_bad)))
+            .collect();
+        used + traffic::draw(&lines, room, buffer)
     }
 
     fn draw_dirs(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) -> u16 {
@@ -225,7 +241,16 @@ impl Screen for BrokerScreen {
         let mut dirs = Part::of("sizes", &cx.snapshot.log_dirs);
         let own = cx.snapshot.broker_faults().remove(&self.id);
         dirs.fault = own.or(dirs.fault);
-        vec![Part::of("metadata", &cx.snapshot.metadata), dirs]
+        let mut parts = vec![Part::of("metadata", &cx.snapshot.metadata), dirs];
+        parts.extend(traffic::parts(cx, Some(self.id)));
+        parts
+    }
+
+    fn interest(&self, _cx: &Cx<'_>) -> Interest {
+        Interest {
+            metrics: true,
+            ..Interest::default()
+        }
     }
 
     focused_list!(self.list);

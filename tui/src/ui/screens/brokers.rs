@@ -1,14 +1,16 @@
 //! All brokers: address, role, share of partitions, size, skew.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
+use super::traffic::{self, Traffic, Traffics};
 use super::{cells, stop, topics};
+use crate::cluster::Interest;
 use crate::derive::{self, BrokerBalance};
 use crate::model::{ClusterMetadata, ConfigResource};
 use crate::ops::{Action, QuorumAction};
@@ -16,7 +18,7 @@ use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::format;
 use crate::ui::screen::{Changed, Moving, Part, Place, Screen, Step, focused_list};
-use crate::ui::widgets::list::{Column, Key, List, Named};
+use crate::ui::widgets::list::{Column, Key, List, Named, Rows as _};
 
 /// One broker, or one that only its partitions still name.
 #[derive(Debug, Clone)]
@@ -31,6 +33,7 @@ pub struct Row {
     pub size: Option<i64>,
     /// Free bytes of all volumes, where the broker tells.
     pub usable: Option<i64>,
+    pub traffic: Traffic,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +89,57 @@ fn skew_key(percent: Option<f64>) -> Key {
     percent.map_or(Key::Unknown, Key::Float)
 }
 
-const COLUMNS: &[Column<Row>] = &[
+/// The columns, with those that only brokers with a metrics endpoint fill.
+static WITH_METRICS: LazyLock<Vec<Column<Row>>> =
+    LazyLock::new(|| COLUMNS.into_iter().chain(METRICS).collect());
+
+const METRICS: [Column<Row>; 4] = [
+    Column::number(
+        "IN/S",
+        10,
+        4,
+        |row, _| row.traffic.bytes_in.map_or(Key::Unknown, Key::Float),
+        |row, cx| {
+            let text = row.traffic.bytes_in.map(traffic::bytes_rate);
+            traffic::cell(text, &row.traffic, cx)
+        },
+    ),
+    Column::number(
+        "OUT/S",
+        10,
+        4,
+        |row, _| row.traffic.bytes_out.map_or(Key::Unknown, Key::Float),
+        |row, cx| {
+            let text = row.traffic.bytes_out.map(traffic::bytes_rate);
+            traffic::cell(text, &row.traffic, cx)
+        },
+    ),
+    Column::number(
+        "IDLE",
+        5,
+        5,
+        |row, _| row.traffic.handlers_idle.map_or(Key::Unknown, Key::Float),
+        |row, cx| {
+            let text = row.traffic.handlers_idle.map(traffic::percent);
+            traffic::cell(text, &row.traffic, cx)
+        },
+    ),
+    Column::number(
+        "HEAP",
+        5,
+        6,
+        |row, _| row.traffic.heap_percent.map_or(Key::Unknown, Key::Float),
+        |row, cx| {
+            let text = row
+                .traffic
+                .heap_percent
+                .map(|percent| format!("{percent:.0}%"));
+            traffic::cell(text, &row.traffic, cx)
+        },
+    ),
+];
+
+const COLUMNS: [Column<Row>; 14] = [
     Column::number(
         "ID",
         5,
@@ -166,6 +219,20 @@ const COLUMNS: &[Column<Row>] = &[
         |row, cx| cells::bytes(row.size, cx),
     ),
     Column::number(
+        "MSG/S",
+        8,
+        2,
+        |row, _| Key::total(&row.traffic.messages, |n| n),
+        |row, cx| {
+            let known = row.traffic.messages.partial();
+            let text = known.map(|_| format::total(&row.traffic.messages, format::rate));
+            match text {
+                None => cells::dim(format::UNKNOWN, cx),
+                text => traffic::cell(text, &row.traffic, cx),
+            }
+        },
+    ),
+    Column::number(
         "FREE",
         9,
         7,
@@ -222,6 +289,7 @@ pub fn rows(balances: &mut Balances, cx: &Cx<'_>) -> Vec<Row> {
         .map(derive::broker_sizes)
         .unwrap_or_default();
     let controller = snapshot.controller_id();
+    let traffics = Traffics::new(cx, metadata.brokers.iter().map(|broker| broker.id));
     let mut rows = Vec::new();
     for (&id, &balance) in balances.get(metadata) {
         let broker = metadata.broker(id);
@@ -246,6 +314,7 @@ pub fn rows(balances: &mut Balances, cx: &Cx<'_>) -> Vec<Row> {
             balance,
             size: sizes.get(&id).copied(),
             usable,
+            traffic: traffics.of(id),
         });
     }
     rows
@@ -255,7 +324,9 @@ pub fn rows(balances: &mut Balances, cx: &Cx<'_>) -> Vec<Row> {
 const SHOWN: Changed = Changed::METADATA
     .and(Changed::LOG_DIRS)
     .and(Changed::GROUPS)
-    .and(Changed::QUORUM);
+    .and(Changed::QUORUM)
+    .and(Changed::OFFSETS)
+    .and(Changed::METRICS);
 
 /// The screen.
 #[derive(Debug)]
@@ -265,9 +336,14 @@ pub struct Brokers {
 }
 
 impl Brokers {
-    pub fn new() -> Self {
+    pub fn new(cx: &Cx<'_>) -> Self {
+        static PLAIN: LazyLock<Vec<Column<Row>>> = LazyLock::new(|| COLUMNS.into_iter().collect());
+        let columns = match cx.target.metrics {
+            Some(_) => &WITH_METRICS,
+            None => &PLAIN,
+        };
         Self {
-            list: List::new(COLUMNS),
+            list: List::new(columns),
             balances: Balances::default(),
         }
     }
@@ -287,10 +363,29 @@ impl Screen for Brokers {
     }
 
     fn parts(&self, cx: &Cx<'_>) -> Vec<Part> {
-        vec![
+        let mut parts = vec![
             Part::of("brokers", &cx.snapshot.metadata),
             Part::of("sizes", &cx.snapshot.log_dirs),
-        ]
+        ];
+        parts.extend(traffic::parts(cx, None));
+        parts
+    }
+
+    fn interest(&self, _cx: &Cx<'_>) -> Interest {
+        Interest {
+            metrics: true,
+            ..Interest::default()
+        }
+    }
+
+    fn status(&self, _cx: &Cx<'_>) -> String {
+        let rows = self.list.rows();
+        let told = rows.iter().filter(|row| row.traffic.is_told).count();
+        format!(
+            "{} · {}",
+            self.list.status(),
+            traffic::source(told, rows.len())
+        )
     }
 
     focused_list!(self.list);

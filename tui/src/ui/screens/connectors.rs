@@ -5,14 +5,14 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
-use super::{cells, forms, topics};
+use super::{cells, connector_forms, forms, topics};
 use crate::clusters::connect_confirmation;
-use crate::connect::{Change, Connector, Workers};
+use crate::connect::{Change, Connector, Proposal, Workers};
 use crate::model::Fault;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::dialogs::TextDialog;
-use crate::ui::event::{Answer, Effect, JobId};
+use crate::ui::event::{Answer, ConnectorWish, Effect, JobId};
 use crate::ui::format;
 use crate::ui::screen::{Place, Screen, Step, Toast, focused_list};
 use crate::ui::widgets::frame;
@@ -118,6 +118,10 @@ pub struct Connectors {
     watch: Option<JobId>,
     /// What is being done, and what to say meanwhile.
     doing: Option<(JobId, String)>,
+    /// The change that a question is about, which its answer carries.
+    offered: Option<JobId>,
+    /// The connector whose configuration is checked.
+    wished: String,
     fault: Option<Fault>,
     is_read: bool,
 }
@@ -129,6 +133,8 @@ impl Connectors {
             workers: None,
             watch: None,
             doing: None,
+            offered: None,
+            wished: String::new(),
             fault: None,
             is_read: false,
         }
@@ -168,6 +174,63 @@ impl Connectors {
             }
             _ => self.act(name, change, cx),
         }
+    }
+}
+
+impl Connectors {
+    /// Lets a worker check what is wished for.
+    fn propose(&mut self, name: String, wish: ConnectorWish, cx: &Cx<'_>) -> Vec<Step> {
+        let Some(workers) = self.workers.clone() else {
+            return Vec::new();
+        };
+        let job = cx.new_job();
+        self.doing = Some((job, format!("checking {name} …")));
+        self.wished = name.clone();
+        let workers = Box::new(workers);
+        vec![Step::Effect(Effect::ProposeConnector {
+            job,
+            workers,
+            name,
+            wish,
+        })]
+    }
+
+    /// What the worker says of it: a question whether to do it, or why not.
+    fn proposed(&mut self, proposal: Proposal, cx: &Cx<'_>) -> Vec<Step> {
+        let Some(workers) = self.workers.clone() else {
+            return Vec::new();
+        };
+        let name = self.wished.clone();
+        let mut lines = connector_forms::diff_lines(&proposal.diff);
+        if !proposal.problems.is_empty() {
+            let clean = |line: &String| format!("! {}", format::clean(line));
+            lines.extend(proposal.problems.iter().map(clean));
+            let lines: Vec<_> = lines
+                .into_iter()
+                .map(|line| (line, cx.theme.text))
+                .collect();
+            let copy: Vec<&str> = lines.iter().map(|(line, _)| line.as_str()).collect();
+            let copy = copy.join("\n");
+            let title = format!("the worker does not take it: {}", format::clean(&name));
+            return vec![Step::Dialog(Box::new(TextDialog::new(title, lines, copy)))];
+        }
+        if proposal.diff.is_empty() {
+            let text = format!("nothing to do: {name} is configured so already");
+            return vec![Step::Say(Toast::info(text))];
+        }
+        let change = Change::SetConfig(proposal.config);
+        let wanted =
+            connect_confirmation(&change, &name, cx.target.level, cx.target.name.as_deref());
+        let job = cx.new_job();
+        self.offered = Some(job);
+        let form =
+            connector_forms::confirm(lines, &name, wanted, move |name| Effect::ChangeConnector {
+                job,
+                workers: Box::new(workers.clone()),
+                name,
+                change: change.clone(),
+            });
+        vec![Step::Dialog(Box::new(form))]
     }
 }
 
@@ -264,9 +327,17 @@ impl Screen for Connectors {
             }
             return Vec::new();
         }
-        if self.doing.as_ref().is_some_and(|(ours, _)| *ours == job) {
-            self.doing = None;
+        let is_doing = self.doing.as_ref().is_some_and(|(ours, _)| *ours == job);
+        if is_doing || self.offered == Some(job) {
+            match is_doing {
+                true => self.doing = None,
+                false => self.offered = None,
+            }
             return match answer.take() {
+                Some(Answer::ConnectorProposed(Ok(proposal))) => self.proposed(*proposal, cx),
+                Some(Answer::ConnectorProposed(Err(fault))) => {
+                    vec![Step::Say(Toast::fault(&fault))]
+                }
                 Some(Answer::ConnectorChanged(Ok(text))) => vec![Step::Say(Toast::good(text))],
                 Some(Answer::ConnectorChanged(Err(fault))) => {
                     vec![Step::Say(Toast::fault(&fault))]
@@ -280,7 +351,13 @@ impl Screen for Connectors {
     fn refusal(&self, command: Id, _cx: &Cx<'_>) -> Option<String> {
         let is_ours = matches!(
             command,
-            Id::RestartConnector | Id::Pause | Id::StopConnector | Id::Delete
+            Id::RestartConnector
+                | Id::RestartTask
+                | Id::AlterConfig
+                | Id::NewConnector
+                | Id::Pause
+                | Id::StopConnector
+                | Id::Delete
         );
         if !is_ours {
             return None;
@@ -289,6 +366,8 @@ impl Screen for Connectors {
             return Some(format!("{what} first"));
         }
         match self.list.selected_row() {
+            _ if self.workers.is_none() => Some("no worker is named".to_owned()),
+            None if command == Id::NewConnector => None,
             None => Some("there is no connector".to_owned()),
             Some(row) if command == Id::StopConnector && row.state == "STOPPED" => {
                 Some("it is stopped: p lets it go on".to_owned())
@@ -298,6 +377,12 @@ impl Screen for Connectors {
     }
 
     fn run(&mut self, command: Id, argument: &str, cx: &Cx<'_>) -> Option<Vec<Step>> {
+        if command == Id::NewConnector {
+            return Some(match connector_forms::read_argument(argument) {
+                Some((name, wish)) => self.propose(name, wish, cx),
+                None => vec![Step::Dialog(Box::new(connector_forms::create()))],
+            });
+        }
         let row = self.list.selected_row()?;
         let (name, has_failed) = (row.name.clone(), row.has_failed());
         let rests = matches!(&*row.state, "PAUSED" | "STOPPED");
@@ -310,6 +395,14 @@ impl Screen for Connectors {
                 };
                 self.act(name, change, cx)
             }
+            Id::RestartTask => match argument.parse() {
+                Ok(task) => self.act(name, Change::RestartTask(task), cx),
+                Err(_) => vec![Step::Dialog(Box::new(connector_forms::task(row)))],
+            },
+            Id::AlterConfig => match connector_forms::read_argument(argument) {
+                Some((name, wish)) => self.propose(name, wish, cx),
+                None => vec![Step::Dialog(Box::new(connector_forms::alter(row)))],
+            },
             Id::Pause if rests => self.act(name, Change::Resume, cx),
             Id::Pause => self.confirmed(command, Change::Pause, argument, cx),
             Id::StopConnector => self.confirmed(command, Change::Stop, argument, cx),

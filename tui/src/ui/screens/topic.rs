@@ -8,7 +8,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
-use super::{absent, cells, forms, groups, topics};
+use super::{absent, cells, forms, groups, topics, traffic};
 use crate::cluster::Interest;
 use crate::derive::{self, PartitionHealth, Total, partition_health};
 use crate::model::{Cell, ConfigResource, Group, Partition, Topic, TopicPartition};
@@ -235,7 +235,8 @@ const SHOWN: Changed = Changed::METADATA
     .and(Changed::LOG_DIRS)
     .and(Changed::GROUPS)
     .and(Changed::GROUP_DETAILS)
-    .and(Changed::CONFIGS);
+    .and(Changed::CONFIGS)
+    .and(Changed::METRICS);
 
 /// The screen.
 #[derive(Debug)]
@@ -399,6 +400,7 @@ impl Screen for TopicScreen {
             topics: vec![self.name.as_str().into()],
             all_groups: true,
             configs: vec![self.config()],
+            metrics: true,
             ..Interest::default()
         }
     }
@@ -411,6 +413,9 @@ impl Screen for TopicScreen {
             Part::of("sizes", &snapshot.log_dirs),
             Part::of("groups", &snapshot.groups),
         ]
+        .into_iter()
+        .chain(traffic::parts(cx, None))
+        .collect()
     }
 
     focused_list!(if self.groups_focused {
@@ -552,9 +557,18 @@ impl Screen for TopicScreen {
             return absent::say(&lines, area, buffer);
         };
         self.draw_summary(cx, topic, Rect { height: 2, ..area }, buffer);
+        let mut used = 2;
+        if let Some(line) = traffic::topic_line(topic, cx) {
+            let below = Rect {
+                y: area.y + 2,
+                height: area.height.saturating_sub(2).min(1),
+                ..area
+            };
+            used += traffic::draw(&[(line, theme.text)], below, buffer);
+        }
         let rest = Rect {
-            y: area.y + 2,
-            height: area.height.saturating_sub(2),
+            y: area.y + used,
+            height: area.height.saturating_sub(used),
             ..area
         };
         let (top, below) = self.areas(rest);

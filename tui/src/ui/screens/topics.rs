@@ -1,18 +1,19 @@
 //! All topics: shape, health, records, size, rate, balance.
 
 use std::cell::OnceCell;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
-use super::{absent, cells, forms};
+use super::{absent, cells, forms, traffic};
+use crate::cluster::Interest;
 use crate::derive::{
     self, CmakPercents, HealthCounts, TopicBalance, Total, topic_health, topic_rate, topic_size,
 };
-use crate::model::{ConfigResource, Topic, TopicPartition};
+use crate::model::{ConfigResource, Flow, Topic, TopicPartition};
 use crate::ops::Action;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
@@ -105,6 +106,10 @@ impl Row {
         })
     }
 
+    fn flow(&self, flow: Flow, cx: &Cx<'_>) -> Total<f64> {
+        derive::topic_flow(cx.snapshot, &self.topic, flow)
+    }
+
     fn state(&self, cx: &Cx<'_>) -> (String, Style) {
         let health = self.health();
         let theme = cx.theme;
@@ -175,7 +180,30 @@ fn two_percents(
     Span::styled(text, style(cmak, cx))
 }
 
-const COLUMNS: &[Column<Row>] = &[
+/// The columns, with those that only brokers with a metrics endpoint fill.
+static WITH_METRICS: LazyLock<Vec<Column<Row>>> =
+    LazyLock::new(|| COLUMNS.into_iter().chain(METRICS).collect());
+
+static PLAIN: LazyLock<Vec<Column<Row>>> = LazyLock::new(|| COLUMNS.into_iter().collect());
+
+const METRICS: [Column<Row>; 2] = [
+    Column::number(
+        "IN/S",
+        10,
+        3,
+        |row, cx| Key::total(&row.flow(Flow::BytesIn, cx), |n| n),
+        |row, cx| cells::total(&row.flow(Flow::BytesIn, cx), traffic::bytes_rate, cx),
+    ),
+    Column::number(
+        "OUT/S",
+        10,
+        3,
+        |row, cx| Key::total(&row.flow(Flow::BytesOut, cx), |n| n),
+        |row, cx| cells::total(&row.flow(Flow::BytesOut, cx), traffic::bytes_rate, cx),
+    ),
+];
+
+const COLUMNS: [Column<Row>; 13] = [
     Column::name(
         "TOPIC",
         16,
@@ -302,7 +330,8 @@ const COLUMNS: &[Column<Row>] = &[
 const SHOWN: Changed = Changed::METADATA
     .and(Changed::OFFSETS)
     .and(Changed::SETTINGS)
-    .and(Changed::LOG_DIRS);
+    .and(Changed::LOG_DIRS)
+    .and(Changed::METRICS);
 
 /// The screen.
 #[derive(Debug)]
@@ -311,9 +340,13 @@ pub struct Topics {
 }
 
 impl Topics {
-    pub fn new() -> Self {
+    pub fn new(cx: &Cx<'_>) -> Self {
+        let columns = match cx.target.metrics {
+            Some(_) => &WITH_METRICS,
+            None => &PLAIN,
+        };
         Self {
-            list: List::new(COLUMNS),
+            list: List::new(columns),
         }
     }
 
@@ -361,6 +394,16 @@ impl Screen for Topics {
             Part::of("offsets", &snapshot.offsets),
             Part::of("sizes", &snapshot.log_dirs),
         ]
+        .into_iter()
+        .chain(traffic::parts(cx, None))
+        .collect()
+    }
+
+    fn interest(&self, _cx: &Cx<'_>) -> Interest {
+        Interest {
+            metrics: true,
+            ..Interest::default()
+        }
     }
 
     focused_list!(self.list);

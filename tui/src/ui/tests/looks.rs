@@ -47,7 +47,7 @@ fn overview() {
 fn brokers() {
     assert_snapshot!(look("2", 80, 12), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
-    overview › brokers  3 ─────────────────────────────────────────────────────────
+    overview › brokers  3 · messages/s by log ends ────────────────────────────────
       ID▲  STATE      ADDRESS                 LEADERS  REPLICAS  BEHIND       SIZE
         1  up         b1:9092                       3         4       0   5.00 MiB
         2  up         b2:9092                       1         4       0   6.00 MiB
@@ -61,11 +61,11 @@ fn brokers() {
     ");
     assert_snapshot!(look("2", 160, 8), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1                                                                                       live
-    overview › brokers  3 ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-      ID▲  STATE      ADDRESS                                    ROLE        RACK      LEADERS    PREF  REPLICAS  BEHIND       SIZE       FREE      SKEW  LEADSKEW
-        1  up         b1:9092                                    controller  r1              3       2         4       0   5.00 MiB    512 GiB         -         -
-        2  up         b2:9092                                                r2              1       2         4       0   6.00 MiB    512 GiB         -         -
-        3  no answer  b3:9092                                                r3              1       2         5       2          …          -         -         -
+    overview › brokers  3 · messages/s by log ends ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+      ID▲  STATE      ADDRESS                          ROLE        RACK      LEADERS    PREF  REPLICAS  BEHIND       SIZE     MSG/S       FREE      SKEW  LEADSKEW
+        1  up         b1:9092                          controller  r1              3       2         4       0   5.00 MiB     150/s    512 GiB         -         -
+        2  up         b2:9092                                      r2              1       2         4       0   6.00 MiB    50.0/s    512 GiB         -         -
+        3  no answer  b3:9092                                      r3              1       2         5       2          …    50.0/s          -         -         -
 
     ? help  c settings  d drain  w may stop?  enter open  / filter  > sort  : command  ctrl-p jump
     ");
@@ -79,13 +79,13 @@ fn broker() {
     up  b1:9092  rack r1  controller
     size 5.00 MiB  leads 3  preferred for 2  replicas 4  out of sync 0
     log dir /var/lib/kafka  5.00 MiB in 4 replicas  512 GiB free of 1.00 TiB
+    messages 150/s by the log ends of what it leads; no metrics endpoint
 
     PARTITION▲            ROLE          STATE             SIZE      BEHIND
     clicks-0              leader        in sync        977 KiB           0
     clicks-2              follower      in sync       2.86 MiB           0
     orders-0              leader        in sync        977 KiB           0
     orders-1              leader        in sync       1.91 MiB           0
-
 
     ? help  c settings  d drain  w may stop?  enter open  / filter  > sort
     ");
