@@ -97,7 +97,12 @@ impl Worker {
         Ok(serde_json::from_str(body)?)
     }
 
-    fn wait_until(&self, what: &str, is_so: impl Fn(&Value) -> bool, name: &str) -> anyhow::Result<Value> {
+    fn wait_until(
+        &self,
+        what: &str,
+        is_so: impl Fn(&Value) -> bool,
+        name: &str,
+    ) -> anyhow::Result<Value> {
         let mut last = Value::Null;
         let came = shell::wait_until(DEADLINE, || match self.run(&["describe", name]) {
             Ok((0, document)) => {
@@ -128,23 +133,50 @@ fn by_commands(cluster: &Cluster, worker: &Worker) -> anyhow::Result<()> {
     std::fs::write(&from, "one\ntwo\nthree\n")?;
     let file = format!("file={}", from.display());
     let create = [
-        "config", "lines", "--set", "connector.class=FileStreamSource", "--set", &file, "--set",
-        "topic=from-file", "--set", "tasks.max=1",
+        "config",
+        "lines",
+        "--set",
+        "connector.class=FileStreamSource",
+        "--set",
+        &file,
+        "--set",
+        "topic=from-file",
+        "--set",
+        "tasks.max=1",
     ];
     // What a worker does not take is told before anything is sent.
     let (code, refused) = worker.run(&[&create[..9], &["tasks.max=none"]].concat())?;
     let problems = refused["problems"].to_string();
-    ensure!(code == 4 && problems.contains("tasks.max"), "{code}: {refused}");
+    ensure!(
+        code == 4 && problems.contains("tasks.max"),
+        "{code}: {refused}"
+    );
     let made = worker.done(&create)?;
     ensure!(made["is_done"] == true, "{made}");
     let running = worker.wait_until("it runs", is_running, "lines")?;
     let own = worker.get("/connectors/lines/config")?;
     ensure!(own["file"] == running["config"]["file"], "{own} {running}");
-    let read = ["--topic", "from-file", "--from-beginning", "--max-messages", "3"];
+    let read = [
+        "--topic",
+        "from-file",
+        "--from-beginning",
+        "--max-messages",
+        "3",
+    ];
     let read = cluster.tool("kafka-console-consumer", &read, None)?;
-    ensure!(read.lines().collect::<Vec<_>>() == ["one", "two", "three"], "{read}");
+    ensure!(
+        read.lines().collect::<Vec<_>>() == ["one", "two", "three"],
+        "{read}"
+    );
 
-    let change = ["config", "lines", "--set", "batch.size=7", "--unset", "tasks.max"];
+    let change = [
+        "config",
+        "lines",
+        "--set",
+        "batch.size=7",
+        "--unset",
+        "tasks.max",
+    ];
     let dry = worker.done(&[&change[..], &["--dry-run"]].concat())?;
     let keys: Vec<(&Value, &Value, &Value)> = dry["diff"]
         .as_array()
@@ -158,10 +190,16 @@ fn by_commands(cluster: &Cluster, worker: &Worker) -> anyhow::Result<()> {
         (&text("tasks.max"), &text("1"), &Value::Null),
     ];
     ensure!(keys == wanted, "{dry}");
-    ensure!(worker.get("/connectors/lines/config")? == own, "a dry run changes nothing");
+    ensure!(
+        worker.get("/connectors/lines/config")? == own,
+        "a dry run changes nothing"
+    );
     worker.done(&change)?;
     let now = worker.get("/connectors/lines/config")?;
-    ensure!(now["batch.size"] == "7" && now.get("tasks.max").is_none(), "{now}");
+    ensure!(
+        now["batch.size"] == "7" && now.get("tasks.max").is_none(),
+        "{now}"
+    );
 
     for (args, state) in [
         (&["pause", "lines"][..], "PAUSED"),
@@ -181,13 +219,24 @@ fn by_commands(cluster: &Cluster, worker: &Worker) -> anyhow::Result<()> {
     let into = worker.file("nowhere").join("out.txt");
     let file = format!("file={}", into.display());
     worker.done(&[
-        "config", "sink", "--set", "connector.class=FileStreamSink", "--set", &file, "--set",
-        "topics=from-file", "--set", "tasks.max=1",
+        "config",
+        "sink",
+        "--set",
+        "connector.class=FileStreamSink",
+        "--set",
+        &file,
+        "--set",
+        "topics=from-file",
+        "--set",
+        "tasks.max=1",
     ])?;
     let has_failed = |told: &Value| told["tasks"][0]["state"] == "FAILED";
     let failed = worker.wait_until("its task fails", has_failed, "sink")?;
     let trace = failed["tasks"][0]["trace"].as_str().unwrap_or_default();
-    ensure!(trace.contains("ConnectException") && trace.contains("\tat "), "{trace}");
+    ensure!(
+        trace.contains("ConnectException") && trace.contains("\tat "),
+        "{trace}"
+    );
     let (code, _) = worker.run(&["list", "--check"])?;
     ensure!(code == 8, "--check ended with {code}");
     // With its folder there, what has failed can go on.
@@ -218,14 +267,23 @@ fn by_keys(cluster: &Cluster, worker: &Worker) -> anyhow::Result<()> {
     );
     std::fs::write(&config, entry)?;
     let config = config.display().to_string();
-    let args = ["--config-file", &config, "--cluster", "lab", "--open", "connectors"];
+    let args = [
+        "--config-file",
+        &config,
+        "--cluster",
+        "lab",
+        "--open",
+        "connectors",
+    ];
     let program = Path::new(env!("CARGO_BIN_EXE_kafka-tui"));
     let mut terminal = Terminal::start(program, &args, &[], (120, 40))?;
     let state = |terminal: &Terminal, name: &str, state: &str, tasks: &str| {
         let row = row(terminal, name);
         row.get(1).is_some_and(|own| own == state) && row.get(2).is_some_and(|own| own == tasks)
     };
-    terminal.wait_until("it runs", |terminal| state(terminal, "lines", "running", "1/1"))?;
+    terminal.wait_until("it runs", |terminal| {
+        state(terminal, "lines", "running", "1/1")
+    })?;
     // A new one, whose task fails.
     terminal.keys("n")?;
     terminal.wait_for("a new connector")?;
@@ -235,7 +293,9 @@ fn by_keys(cluster: &Cluster, worker: &Worker) -> anyhow::Result<()> {
     terminal.wait_for("connector.class: (none) → FileStreamSink")?;
     terminal.keys("enter")?;
     terminal.wait_for("bad: configured")?;
-    terminal.wait_until("its task fails", |terminal| state(terminal, "bad", "running", "0/1"))?;
+    terminal.wait_until("its task fails", |terminal| {
+        state(terminal, "bad", "running", "0/1")
+    })?;
     terminal.keys("g enter")?;
     terminal.wait_for("task 0: failed")?;
     terminal.wait_for("ConnectException")?;
@@ -244,7 +304,9 @@ fn by_keys(cluster: &Cluster, worker: &Worker) -> anyhow::Result<()> {
     std::fs::create_dir(worker.file("no"))?;
     terminal.keys("enter")?;
     terminal.wait_for("bad: restarted")?;
-    terminal.wait_until("its task runs", |terminal| state(terminal, "bad", "running", "1/1"))?;
+    terminal.wait_until("its task runs", |terminal| {
+        state(terminal, "bad", "running", "1/1")
+    })?;
     // Another configuration, which the worker checks, and a bad one.
     terminal.keys("e")?;
     terminal.wait_for("configuration of bad")?;
@@ -257,7 +319,9 @@ fn by_keys(cluster: &Cluster, worker: &Worker) -> anyhow::Result<()> {
     terminal.wait_for("tasks.max: (none) → 2")?;
     terminal.keys("enter")?;
     terminal.wait_for("bad: configured")?;
-    terminal.wait_until("two tasks", |terminal| state(terminal, "bad", "running", "2/2"))?;
+    terminal.wait_until("two tasks", |terminal| {
+        state(terminal, "bad", "running", "2/2")
+    })?;
     let own = worker.get("/connectors/bad/config")?;
     ensure!(own["tasks.max"] == "2", "{own}");
     for (key, said, own, tasks) in [

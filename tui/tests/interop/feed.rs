@@ -104,7 +104,8 @@ impl Lookers {
         self.follower.wait_for(parts)?;
         self.terminal.wait_until(&parts.join(" … "), |terminal| {
             let text = terminal.text();
-            text.lines().any(|line| parts.iter().all(|part| line.contains(part)))
+            text.lines()
+                .any(|line| parts.iter().all(|part| line.contains(part)))
         })
     }
 }
@@ -113,8 +114,14 @@ impl Lookers {
 fn member(cluster: &Cluster) -> anyhow::Result<Child> {
     let servers = cluster.bootstrap();
     let args = [
-        "--bootstrap-server", &servers, "--topic", "fed", "--group", "eaters",
-        "--command-property", "group.protocol=classic",
+        "--bootstrap-server",
+        &servers,
+        "--topic",
+        "fed",
+        "--group",
+        "eaters",
+        "--command-property",
+        "group.protocol=classic",
     ];
     let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
     let mut command = apache::tool_command("kafka-console-consumer", &args)?;
@@ -129,7 +136,14 @@ pub fn changes(cluster: &mut Cluster) -> anyhow::Result<()> {
     let program = Path::new(env!("CARGO_BIN_EXE_kafka-tui"));
     let servers = cluster.bootstrap();
     let args = [
-        "--bootstrap", &servers, "--refresh", "1", "--open", "changes", "--record", of_screens,
+        "--bootstrap",
+        &servers,
+        "--refresh",
+        "1",
+        "--open",
+        "changes",
+        "--record",
+        of_screens,
     ];
     let mut lookers = Lookers {
         terminal: Terminal::start(program, &args, &[], (160, 60))?,
@@ -161,7 +175,13 @@ fn provoke(
     lookers: &mut Lookers,
     members: &mut Vec<Child>,
 ) -> anyhow::Result<()> {
-    let create = ["--create", "--topic", "fed", "--replica-assignment", "3:1:2,1:2:3"];
+    let create = [
+        "--create",
+        "--topic",
+        "fed",
+        "--replica-assignment",
+        "3:1:2,1:2:3",
+    ];
     cluster.tool("kafka-topics", &create, None)?;
     lookers.see(&["topic fed was created: 2 partitions, replication factor 3"])?;
     let alter = ["--alter", "--entity-type", "topics", "--entity-name", "fed"];
@@ -180,7 +200,11 @@ fn provoke(
     cluster.spawn(3)?;
     cluster.wait_for(3)?;
     lookers.see(&["replica 3 is back in sync"])?;
-    cluster.tool("kafka-leader-election", &["--election-type", "preferred", "--all-topic-partitions"], None)?;
+    cluster.tool(
+        "kafka-leader-election",
+        &["--election-type", "preferred", "--all-topic-partitions"],
+        None,
+    )?;
     lookers.see(&["→ 3"])?;
     members.iter_mut().for_each(shell::kill);
     cluster.tool("kafka-topics", &["--delete", "--topic", "fed"], None)?;
@@ -199,7 +223,11 @@ fn again_by_keys(terminal: &mut Terminal) -> anyhow::Result<()> {
         terminal.keys("[")?;
         terminal.read_for(Duration::from_millis(100));
     }
-    ensure!(there(terminal), "no moment of the past has it:\n{}", terminal.text());
+    ensure!(
+        there(terminal),
+        "no moment of the past has it:\n{}",
+        terminal.text()
+    );
     terminal.wait_for("AS OF")?;
     terminal.keys(":now enter")?;
     terminal.wait_while("AS OF")?;
@@ -224,12 +252,17 @@ fn texts(document: &Value) -> Vec<String> {
 /// The recordings tell the same, without the cluster.
 fn replayed(of_screens: &str, of_command: &str, live: &[String]) -> anyhow::Result<()> {
     let play = |file: &str, args: &[&str]| -> anyhow::Result<Value> {
-        let (code, document) = command::run_with(&[&["changes", "--replay", file], args].concat(), None)?;
+        let (code, document) =
+            command::run_with(&[&["changes", "--replay", file], args].concat(), None)?;
         ensure!(code == 0, "{code}: {document}");
         Ok(document)
     };
     let document = play(of_command, &[])?;
-    ensure!(texts(&document) == live, "{:#?}\nlive: {live:#?}", texts(&document));
+    ensure!(
+        texts(&document) == live,
+        "{:#?}\nlive: {live:#?}",
+        texts(&document)
+    );
     let of_topic = |text: &&String| text.contains("topic fed");
     let by_screens = texts(&play(of_screens, &[])?);
     let (a, b): (Vec<&String>, Vec<&String>) = (
@@ -240,17 +273,46 @@ fn replayed(of_screens: &str, of_command: &str, live: &[String]) -> anyhow::Resu
     // What is different between the birth of the group and the end.
     let changes = document["changes"].as_array().context("a list")?;
     let at = |part: &str| {
-        let of = |change: &&Value| change["text"].as_str().is_some_and(|text| text.contains(part));
-        changes.iter().find(of).and_then(|change| change["at"]["wall_ms"].as_i64())
+        let of = |change: &&Value| {
+            change["text"]
+                .as_str()
+                .is_some_and(|text| text.contains(part))
+        };
+        changes
+            .iter()
+            .find(of)
+            .and_then(|change| change["at"]["wall_ms"].as_i64())
     };
-    let from = at("topic fed was created").context("it is told")?.to_string();
+    let from = at("topic fed was created")
+        .context("it is told")?
+        .to_string();
     let diff = play(of_command, &["--diff", "--from", &from])?;
-    ensure!(texts(&diff).iter().any(|text| text == "topic fed was deleted"), "{diff}");
-    ensure!(texts(&diff).iter().any(|text| text == "group eaters is new"), "{diff}");
-    let to = at("replica 3 fell out of sync").context("it is told")?.to_string();
+    ensure!(
+        texts(&diff)
+            .iter()
+            .any(|text| text == "topic fed was deleted"),
+        "{diff}"
+    );
+    ensure!(
+        texts(&diff)
+            .iter()
+            .any(|text| text == "group eaters is new"),
+        "{diff}"
+    );
+    let to = at("replica 3 fell out of sync")
+        .context("it is told")?
+        .to_string();
     let diff = play(of_command, &["--diff", "--from", &from, "--to", &to])?;
-    ensure!(texts(&diff).iter().any(|text| text.contains("fell out of sync")), "{diff}");
-    ensure!(!texts(&diff).iter().any(|text| text.contains("was deleted")), "{diff}");
+    ensure!(
+        texts(&diff)
+            .iter()
+            .any(|text| text.contains("fell out of sync")),
+        "{diff}"
+    );
+    ensure!(
+        !texts(&diff).iter().any(|text| text.contains("was deleted")),
+        "{diff}"
+    );
 
     let program = Path::new(env!("CARGO_BIN_EXE_kafka-tui"));
     let mut terminal = Terminal::start(program, &["--replay", of_screens], &[], (160, 60))?;
@@ -261,7 +323,9 @@ fn replayed(of_screens: &str, of_command: &str, live: &[String]) -> anyhow::Resu
     terminal.wait_for("replica 3 fell out of sync")?;
     terminal.send(&format!(":at {from}\r"))?;
     terminal.keys("3")?;
-    terminal.wait_until("the topic is there", |terminal| terminal.row("fed").is_some())?;
+    terminal.wait_until("the topic is there", |terminal| {
+        terminal.row("fed").is_some()
+    })?;
     terminal.send(&format!(":diff {from}\r"))?;
     terminal.wait_for("topic fed was deleted")?;
     terminal.keys("esc ctrl-c")?;

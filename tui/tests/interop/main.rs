@@ -18,6 +18,7 @@ mod connectors;
 mod feed;
 mod figures;
 mod groups;
+mod health;
 mod metrics;
 mod moves;
 mod quorum;
@@ -108,6 +109,11 @@ const CASES: &[(&str, Case)] = &[
     (
         "a throttled run keeps to its estimate, survives kill -9, and is undone",
         runs::throttled,
+    ),
+    ("a script waits for a throttled move to end", health::waits),
+    (
+        "top, exporter and wait say what Kafka's tools and the screens say, also of a dead broker",
+        health::figures,
     ),
     (
         "what happens is told as it happens, looked at again, recorded and replayed",

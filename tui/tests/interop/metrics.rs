@@ -17,7 +17,9 @@ const RATE: f64 = 400.0;
 /// Makes a node tell its figures at that port.
 pub fn add_to(java: &mut Command, folder: &Path, port: u16) -> anyhow::Result<()> {
     let jars = apache::jars("pom-jmx.xml")?;
-    let mut found = std::fs::read_dir(&jars)?.flatten().map(|entry| entry.path());
+    let mut found = std::fs::read_dir(&jars)?
+        .flatten()
+        .map(|entry| entry.path());
     let jar = found.find(|path| path.extension().is_some_and(|end| end == "jar"));
     let jar = jar.context("Maven brings the JMX exporter")?;
     let rules = folder.join("jmx.yaml");
@@ -28,7 +30,11 @@ pub fn add_to(java: &mut Command, folder: &Path, port: u16) -> anyhow::Result<()
                   - kafka.network:type=SocketServer,*\n\
                   - kafka.network:type=RequestMetrics,name=TotalTimeMs,*\n";
     std::fs::write(&rules, wanted)?;
-    let agent = format!("-javaagent:{}=127.0.0.1:{port}:{}", jar.display(), rules.display());
+    let agent = format!(
+        "-javaagent:{}=127.0.0.1:{port}:{}",
+        jar.display(),
+        rules.display()
+    );
     java.env("JAVA_TOOL_OPTIONS", agent);
     Ok(())
 }
@@ -36,17 +42,33 @@ pub fn add_to(java: &mut Command, folder: &Path, port: u16) -> anyhow::Result<()
 /// One row of `brokers metrics`.
 fn row(document: &Value, id: i64) -> anyhow::Result<&Value> {
     let rows = document["brokers"].as_array().context("a list")?;
-    rows.iter().find(|row| row["id"] == id).context("the broker")
+    rows.iter()
+        .find(|row| row["id"] == id)
+        .context("the broker")
 }
 
 pub fn brokers(cluster: &mut Cluster) -> anyhow::Result<()> {
-    let create = ["--create", "--topic", "measured", "--replica-assignment", "2"];
+    let create = [
+        "--create",
+        "--topic",
+        "measured",
+        "--replica-assignment",
+        "2",
+    ];
     cluster.tool("kafka-topics", &create, None)?;
     let records = (RATE * 60.0).to_string();
     let (rate, servers) = (RATE.to_string(), cluster.bootstrap());
     let args = [
-        "--topic", "measured", "--num-records", &records, "--record-size", "1000", "--throughput",
-        &rate, "--bootstrap-server", &servers,
+        "--topic",
+        "measured",
+        "--num-records",
+        &records,
+        "--record-size",
+        "1000",
+        "--throughput",
+        &rate,
+        "--bootstrap-server",
+        &servers,
     ];
     let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
     let mut producer = apache::tool_command("kafka-producer-perf-test", &args)?;
@@ -60,37 +82,67 @@ pub fn brokers(cluster: &mut Cluster) -> anyhow::Result<()> {
 fn look(cluster: &Cluster) -> anyhow::Result<()> {
     let endpoint = format!("2=http://127.0.0.1:{}/metrics", cluster.metrics_port());
     let run = || {
-        let args = ["--metrics", &endpoint, "brokers", "metrics", "--interval", "4s"];
+        let args = [
+            "--metrics",
+            &endpoint,
+            "brokers",
+            "metrics",
+            "--interval",
+            "4s",
+        ];
         command::document(cluster, &args)
     };
-    let is_near = |n: &Value, wanted: f64| {
-        n.as_f64().is_some_and(|n| (n / wanted - 1.0).abs() < 0.3)
-    };
+    let is_near =
+        |n: &Value, wanted: f64| n.as_f64().is_some_and(|n| (n / wanted - 1.0).abs() < 0.3);
     let mut document = run()?;
     let mut tries = 0;
     // The producer begins slowly, and catches up then.
-    while !is_near(&row(&document, 2)?["topics"][0]["messages_in_per_second"], RATE) {
+    while !is_near(
+        &row(&document, 2)?["topics"][0]["messages_in_per_second"],
+        RATE,
+    ) {
         tries += 1;
         ensure!(tries < 8, "no steady rate: {document}");
         document = run()?;
     }
     let two = row(&document, 2)?;
-    ensure!(two["source"] == "metrics" && two["error"].is_null(), "{two}");
+    ensure!(
+        two["source"] == "metrics" && two["error"].is_null(),
+        "{two}"
+    );
     ensure!(two["topics"][0]["name"] == "measured", "{two}");
     // A batch is a little more than its records.
-    ensure!(is_near(&two["topics"][0]["bytes_in_per_second"], RATE * 1_020.0), "{two}");
+    ensure!(
+        is_near(&two["topics"][0]["bytes_in_per_second"], RATE * 1_020.0),
+        "{two}"
+    );
     let number = |key: &str| two[key].as_f64();
-    ensure!(number("under_replicated") == Some(0.0) && number("under_min_isr") == Some(0.0), "{two}");
+    ensure!(
+        number("under_replicated") == Some(0.0) && number("under_min_isr") == Some(0.0),
+        "{two}"
+    );
     for key in ["request_handlers_idle", "network_processors_idle"] {
-        ensure!(number(key).is_some_and(|idle| idle > 0.2 && idle < 3.0), "{key}: {two}");
+        ensure!(
+            number(key).is_some_and(|idle| idle > 0.2 && idle < 3.0),
+            "{key}: {two}"
+        );
     }
     let heap = number("heap_used_bytes").zip(number("heap_max_bytes"));
-    ensure!(heap.is_some_and(|(used, max)| used > 1e6 && used <= max), "{two}");
+    ensure!(
+        heap.is_some_and(|(used, max)| used > 1e6 && used <= max),
+        "{two}"
+    );
     ensure!(number("produce_p99_ms").is_some_and(|ms| ms > 0.0), "{two}");
-    ensure!(number("cpu_cores").is_some_and(|cores| cores > 0.0), "{two}");
+    ensure!(
+        number("cpu_cores").is_some_and(|cores| cores > 0.0),
+        "{two}"
+    );
     // What the broker counts is what the ends of its logs say.
     let others = [row(&document, 1)?, row(&document, 3)?];
-    ensure!(others.iter().all(|row| row["source"] == "log_ends"), "{document}");
+    ensure!(
+        others.iter().all(|row| row["source"] == "log_ends"),
+        "{document}"
+    );
     let plain = command::document(cluster, &["brokers", "metrics", "2", "--interval", "4s"])?;
     let by_ends = row(&plain, 2)?;
     ensure!(by_ends["source"] == "log_ends", "{plain}");
@@ -102,12 +154,21 @@ fn screens(cluster: &Cluster, endpoint: &str) -> anyhow::Result<()> {
     let program = Path::new(env!("CARGO_BIN_EXE_kafka-tui"));
     let servers = cluster.bootstrap();
     let args = [
-        "--bootstrap", &servers, "--refresh", "1", "--metrics", endpoint, "--open", "brokers",
+        "--bootstrap",
+        &servers,
+        "--refresh",
+        "1",
+        "--metrics",
+        endpoint,
+        "--open",
+        "brokers",
     ];
     let mut terminal = Terminal::start(program, &args, &[], (200, 60))?;
     terminal.wait_for("rates by metrics of 1, others by log ends")?;
     terminal.wait_until("what it takes in", |terminal| {
-        terminal.row("2").is_some_and(|row| row.iter().any(|word| word == "KiB/s"))
+        terminal
+            .row("2")
+            .is_some_and(|row| row.iter().any(|word| word == "KiB/s"))
     })?;
     terminal.keys(":broker space 2 enter")?;
     terminal.wait_for("handlers idle")?;

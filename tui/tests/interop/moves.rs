@@ -13,7 +13,7 @@ const RECORDS: usize = 2_000;
 const THROTTLE: &str = "1000000";
 
 /// A topic with data, all of it on broker 1, whose copies are made slowly.
-fn slow_topic(cluster: &Cluster, name: &str) -> anyhow::Result<()> {
+pub fn slow_topic(cluster: &Cluster, name: &str) -> anyhow::Result<()> {
     let create = ["--create", "--topic", name, "--replica-assignment", "1,1"];
     cluster.tool("kafka-topics", &create, None)?;
     let value = "x".repeat(10_000);
@@ -45,7 +45,7 @@ fn throttle(cluster: &Cluster, topic: &str, change: &str, values: [&str; 2]) -> 
 }
 
 /// Takes both away.
-fn unthrottle(cluster: &Cluster, topic: &str) -> anyhow::Result<()> {
+pub fn unthrottle(cluster: &Cluster, topic: &str) -> anyhow::Result<()> {
     throttle(cluster, topic, "--delete-config", ["", ""])
 }
 
