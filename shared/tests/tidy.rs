@@ -96,7 +96,10 @@ const LAYERS: &[Layers] = &[
             ("ops", &["cluster", "derive", "model", "state"]),
             ("connect", &["model"]),
             ("docs", &["ui"]),
-            ("clusters", &["cluster", "connect", "metrics", "model", "ops"]),
+            (
+                "clusters",
+                &["cluster", "connect", "metrics", "model", "ops"],
+            ),
             ("times", &[]),
             ("recording", &["derive", "model", "times"]),
             ("exporter", &["cluster", "derive", "model", "output"]),

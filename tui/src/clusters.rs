@@ -15,6 +15,7 @@ mod file;
 mod registry;
 mod target;
 
+pub use crate::metrics::Endpoints;
 pub use entry::{Colour, Entry, Level, Login, SecretFrom, legal_name};
 pub use file::ClustersFile;
 pub use target::{Target, confirmation, connect_confirmation};

@@ -23,6 +23,7 @@ mod process;
 mod rolling;
 mod size;
 mod start;
+mod stopping;
 
 use std::fmt;
 use std::fs;

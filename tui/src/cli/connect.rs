@@ -11,8 +11,7 @@ use kafka_shared::time::SystemClock;
 use kafka_shared::types::Endpoint;
 
 use crate::cluster::ClusterClient;
-use crate::clusters::{ClustersFile, Target};
-use crate::metrics::Endpoints;
+use crate::clusters::{ClustersFile, Endpoints, Target};
 use crate::model::Fault;
 use crate::output::Format;
 

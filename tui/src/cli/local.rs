@@ -114,17 +114,12 @@ pub(super) async fn run(
 
 /// Stops every broker that a name stands for.
 async fn stop_all(brokers: &LocalBrokers, name: &str, force: bool) -> Result<Outcomes, Fault> {
-    let stop = async |name: &str| {
-        if force {
-            brokers.kill(name).await
-        } else {
-            brokers.stop(name, STOP_WAIT_MS).await
-        }
-    };
     let members = brokers.members(name)?;
-    // Together: the last nodes have no quorum to leave in order.
-    let stops = members.iter().map(|name| stop(name));
-    let results = futures_util::future::join_all(stops).await;
+    if !force {
+        return Ok(brokers.stop_all(&members, STOP_WAIT_MS).await);
+    }
+    let kills = members.iter().map(|name| brokers.kill(name));
+    let results = futures_util::future::join_all(kills).await;
     Ok(Outcomes::of(members.into_iter().zip(results)))
 }
 
@@ -146,9 +141,16 @@ fn each(
 
 /// Prints what was done and says what was not; the exit code is that of the first failure.
 fn tell(global: &GlobalArgs, outcomes: Outcomes, io: &mut Io<'_>) -> u8 {
-    let Outcomes { done, faults } = outcomes;
+    let Outcomes {
+        done,
+        faults,
+        notes,
+    } = outcomes;
     if !done.is_empty() {
         io.print(global.output, &LocalJson { brokers: done });
+    }
+    for (name, note) in &notes {
+        io.tell(&format!("note: {name}: {note}\n"));
     }
     for (_, fault) in &faults {
         io.tell(&error_text(fault));

@@ -39,6 +39,8 @@ pub struct ClusterOptions {
 pub struct Outcomes {
     pub done: Vec<LocalBroker>,
     pub faults: Vec<(String, Arc<Fault>)>,
+    /// What is worth knowing of those that were done.
+    pub notes: Vec<(String, String)>,
 }
 
 impl Outcomes {

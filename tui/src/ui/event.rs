@@ -122,6 +122,8 @@ pub enum LocalAction {
         racks: Vec<String>,
         /// The installation of Apache Kafka that runs a new one.
         apache: Option<std::path::PathBuf>,
+        /// Only these nodes of it; all if empty.
+        apache_nodes: Vec<i32>,
     },
     /// Stopped and started again: brokers on their own, nodes, or a whole cluster.
     Restart(String),

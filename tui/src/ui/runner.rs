@@ -429,12 +429,13 @@ async fn local(action: LocalAction, job: JobId, events: mpsc::Sender<Event>) -> 
             brokers: n_brokers,
             racks,
             apache,
+            apache_nodes,
         } => {
             let options = ClusterOptions {
                 brokers: n_brokers,
                 racks,
                 apache,
-                apache_nodes: Vec::new(),
+                apache_nodes,
                 start: StartOptions::default(),
             };
             Answer::LocalStarted(brokers.start_all(&name, &options).await)
@@ -444,9 +445,8 @@ async fn local(action: LocalAction, job: JobId, events: mpsc::Sender<Event>) -> 
                 Ok(members) => members,
                 Err(fault) => return Answer::LocalDone(Err(fault)),
             };
-            let stops = members.iter().map(|name| brokers.stop(name, STOP_WAIT_MS));
-            let stopped = futures_util::future::join_all(stops).await;
-            match Outcomes::of(members.clone().into_iter().zip(stopped)).all() {
+            let stopped = brokers.stop_all(&members, STOP_WAIT_MS).await;
+            match stopped.all() {
                 Ok(_) => {
                     let options = ClusterOptions::default();
                     Answer::LocalStarted(brokers.start_all(&name, &options).await)
@@ -472,10 +472,12 @@ async fn local(action: LocalAction, job: JobId, events: mpsc::Sender<Event>) -> 
             )
         }
         LocalAction::Stop(names) => {
-            // Together: the last nodes of a cluster have no quorum to leave in order.
-            let stops = names.iter().map(|name| brokers.stop(name, STOP_WAIT_MS));
-            let results = futures_util::future::join_all(stops).await;
-            told("stopped", names, results)
+            let mut outcomes = brokers.stop_all(&names, STOP_WAIT_MS).await;
+            let mut text = format!("{}: stopped", names.join(", "));
+            for (name, note) in std::mem::take(&mut outcomes.notes) {
+                text.push_str(&format!("; {name} {note}"));
+            }
+            Answer::LocalDone(outcomes.all().map(|_| text))
         }
         LocalAction::Kill(names) => {
             let kills = names.iter().map(|name| brokers.kill(name));

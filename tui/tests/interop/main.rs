@@ -19,6 +19,7 @@ mod feed;
 mod figures;
 mod groups;
 mod health;
+mod lab;
 mod metrics;
 mod moves;
 mod quorum;
@@ -109,6 +110,10 @@ const CASES: &[(&str, Case)] = &[
     (
         "a throttled run keeps to its estimate, survives kill -9, and is undone",
         runs::throttled,
+    ),
+    (
+        "a lab of both kinds of nodes is started, held, killed, restarted and deleted",
+        lab::mixed,
     ),
     ("a script waits for a throttled move to end", health::waits),
     (

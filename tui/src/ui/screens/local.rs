@@ -157,6 +157,7 @@ impl Local {
                 brokers: None,
                 racks: Vec::new(),
                 apache: None,
+                apache_nodes: Vec::new(),
             }),
             ("", None) => {
                 return vec![Step::Dialog(Box::new(new_broker_form(&self.free_name())))];
@@ -253,7 +254,8 @@ pub(super) fn addresses<'a>(brokers: impl IntoIterator<Item = &'a LocalBroker>) 
     addresses.join(",")
 }
 
-/// `NAME [BROKERS [RACK,…|- [FOLDER]]]`; the folder may hold blanks.
+/// `NAME [BROKERS [RACK,…|- [FOLDER]]]`; the folder may hold blanks, and begin with `2,3=` where
+/// only these nodes are Apache's.
 fn parse_start(argument: &str) -> Result<LocalAction, String> {
     let mut words = argument.splitn(4, ' ');
     let name = words.next().unwrap_or_default().to_owned();
@@ -264,12 +266,26 @@ fn parse_start(argument: &str) -> Result<LocalAction, String> {
         .next()
         .map(str::trim)
         .filter(|folder| !folder.is_empty());
+    let (apache_nodes, apache) = match apache.and_then(|apache| apache.split_once('=')) {
+        Some((ids, folder)) if parse_ids(ids).is_ok() => (parse_ids(ids)?, Some(folder)),
+        _ => (Vec::new(), apache),
+    };
     Ok(LocalAction::Start {
         name,
         brokers,
         racks: racks.map(str::to_owned).collect(),
         apache: apache.map(std::path::PathBuf::from),
+        apache_nodes,
     })
+}
+
+fn parse_ids(text: &str) -> Result<Vec<i32>, String> {
+    let id = |part: &str| {
+        let part = part.trim();
+        part.parse()
+            .map_err(|_| format!("\"{part}\" is no id of a node"))
+    };
+    text.split(',').map(id).collect()
 }
 
 fn parse_brokers(text: &str) -> Result<usize, String> {
@@ -288,6 +304,7 @@ fn new_broker_form(name: &str) -> Form {
             "",
             "the folder of an Apache Kafka that runs them; empty: this program",
         ),
+        Field::text("its nodes", "", "2,3: only these are Apache's; empty: all"),
     ];
     Form::new("start new local brokers", fields, |values, _| {
         let (name, brokers) = (values.get(0), values.get(1));
@@ -302,7 +319,17 @@ fn new_broker_form(name: &str) -> Form {
         }
         let brokers = parse_brokers(brokers).map_err(|why| Wrong::new(1, why))?;
         let racks: String = values.get(2).split_whitespace().collect();
-        let apache = values.get(3).trim();
+        let (folder, ids) = (values.get(3), values.get(4));
+        let apache = match ids.is_empty() {
+            true => folder.to_owned(),
+            false if folder.is_empty() => {
+                return Err(Wrong::new(3, "whose nodes are they?"));
+            }
+            false => {
+                let ids = parse_ids(ids).map_err(|why| Wrong::new(4, why))?;
+                format!("{}={folder}", format::ids(&ids))
+            }
+        };
         let racks: &str = if racks.is_empty() { "-" } else { &racks };
         let argument = format!("{name} {brokers} {racks} {apache}");
         Ok(vec![

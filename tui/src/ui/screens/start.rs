@@ -70,6 +70,7 @@ impl Screen for Start {
                     brokers: None,
                     racks: Vec::new(),
                     apache: None,
+                    apache_nodes: Vec::new(),
                 };
                 Some(vec![Step::Effect(Effect::Local { job, action })])
             }
