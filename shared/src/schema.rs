@@ -29,6 +29,7 @@
 pub mod consumer_groups;
 pub mod consumer_protocol;
 mod field;
+pub mod group_records;
 pub mod metadata;
 pub mod offsets;
 pub mod transaction;

@@ -8,6 +8,7 @@
 //! - What destroys data needs `--yes` or the typed name.
 //! - Exit codes are those of [`EXIT_CODES`], and `--help` lists them.
 
+mod apply;
 mod broker_metrics;
 mod change;
 mod changes;
@@ -45,6 +46,7 @@ use crate::local::daemon::{DaemonArgs, FormatArgs};
 use crate::model::{ClusterSnapshot, Fault, FaultKind, Update};
 use crate::output::{EXIT_CODES, Format, Printable, error_text, exit_code};
 
+pub use apply::{ApplyArgs, ExportArgs};
 pub use changes::ChangesArgs;
 pub use clusters::ClustersCommand;
 pub use connect::{BOOTSTRAP_VARIABLE, GlobalArgs};
@@ -110,6 +112,8 @@ pub enum Scripted {
     /// List, describe and change topics
     #[command(subcommand)]
     Topics(TopicsCommand),
+    /// Make topics as files declare them, or say what differs; a dry run without --execute
+    Apply(ApplyArgs),
     /// Change the partitions of a topic
     #[command(subcommand)]
     Partitions(PartitionsCommand),
@@ -246,6 +250,8 @@ pub enum TopicsCommand {
         #[command(flatten)]
         change: ChangeArgs,
     },
+    /// Write topics as files that `apply` takes
+    Export(ExportArgs),
 }
 
 /// Changes of settings; each key keeps what is not named.
@@ -578,6 +584,8 @@ async fn dispatch(global: &GlobalArgs, command: Scripted, io: &mut Io<'_>) -> Re
         Scripted::Topics(TopicsCommand::Describe { name }) => {
             show::describe_topic(global, &name, io).await
         }
+        Scripted::Topics(TopicsCommand::Export(args)) => apply::export(global, &args, io).await,
+        Scripted::Apply(args) => apply::run(global, args, io).await,
         Scripted::Topics(command) => change::topics(global, command, io).await,
         Scripted::Partitions(command) => change::partitions(global, command, io).await,
         Scripted::Brokers(BrokersCommand::List) => show::list_brokers(global, io).await,

@@ -42,6 +42,7 @@ const PARTS: &[Part] = &[
     part(Scope::Brokers, "Brokers", None),
     part(Scope::Broker, "One broker", None),
     part(Scope::Topics, "Topics", Some("topics.png")),
+    part(Scope::Declared, "Declared topics", None),
     part(Scope::Topic, "One topic", Some("topic.png")),
     part(Scope::Groups, "Groups", Some("groups.png")),
     part(Scope::Group, "One group", None),

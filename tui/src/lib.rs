@@ -17,4 +17,5 @@ pub mod output;
 pub mod recording;
 pub mod state;
 pub mod times;
+pub mod transfer;
 pub mod ui;

@@ -13,6 +13,7 @@
 //!   layer, so that nothing can forget it; planning is allowed there.
 
 mod action;
+pub mod declared;
 mod execute;
 pub mod execution;
 pub mod offsets;
@@ -25,9 +26,9 @@ pub mod undo;
 mod verify;
 
 pub use action::{
-    AbortTransaction, Action, AddPartitions, AddVoter, AlterConfigs, ConfigChange, CreateTopic,
-    Direction, ProduceMessage, QuorumAction, Reassign, RunReassign, SecurityAction, SetFeature,
-    SetPassword,
+    AbortTransaction, Action, AddPartitions, AddVoter, AlterConfigs, ApplyTopics, ConfigChange,
+    CreateTopic, Direction, ProduceMessage, QuorumAction, Reassign, RunReassign, SecurityAction,
+    SetFeature, SetPassword,
 };
 pub use execute::{check, execute};
 pub use offsets::{AlterOffsets, ResetRequest, ResetScope, ResetTo};

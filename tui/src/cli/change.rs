@@ -70,7 +70,9 @@ pub(super) async fn topics(
             change,
         } => alter(global, ConfigResource::Topic(name), &settings, change, io).await,
         // These only look and are handled elsewhere.
-        TopicsCommand::List { .. } | TopicsCommand::Describe { .. } => Ok(0),
+        TopicsCommand::List { .. } | TopicsCommand::Describe { .. } | TopicsCommand::Export(_) => {
+            Ok(0)
+        }
     }
 }
 
@@ -246,6 +248,19 @@ pub(super) async fn make(
     change: ChangeArgs,
     io: &mut Io<'_>,
 ) -> Result<u8, Fault> {
+    let (done, code) = carry_out(global, session, plan, change, io).await?;
+    io.print(global.output, &done);
+    Ok(code)
+}
+
+/// As [`make`], and leaves it to the caller to print what came of it.
+pub(super) async fn carry_out(
+    global: &GlobalArgs,
+    session: &Session,
+    plan: &Plan,
+    change: ChangeArgs,
+    io: &mut Io<'_>,
+) -> Result<(DoneJson, u8), Fault> {
     if let Some(path) = &global.save_plan {
         let saved = SavedPlan::of(plan, session.client.now().wall_ms).print()?;
         super::reassign::write(path, &saved)?;
@@ -256,8 +271,7 @@ pub(super) async fn make(
             report: None,
             verification: None,
         };
-        io.print(global.output, &shown);
-        return Ok(0);
+        return Ok((shown, 0));
     }
     // A dry run asks the broker too, unless the session may not even ask.
     if !change.dry_run {
@@ -279,8 +293,7 @@ pub(super) async fn make(
         verification: None,
     };
     if change.dry_run || plan.is_empty() {
-        io.print(global.output, &done);
-        return Ok(0);
+        return Ok((done, 0));
     }
     confirm(session, plan, change, io)?;
     let report = undo::make(&session.client, plan, &Journal::of_user()).await?;
@@ -292,8 +305,7 @@ pub(super) async fn make(
         .max()
         .unwrap_or(0);
     done.report = Some(report);
-    io.print(global.output, &done);
-    Ok(code)
+    Ok((done, code))
 }
 
 /// What is hard to undo is confirmed by a name, by how careful one has to be with the cluster.

@@ -3,33 +3,23 @@
 //! Invariants: what is held is bounded whatever a topic's size is; a read says how much it took and
 //! where it stopped; an export or a copy that is not whole is an error.
 
-mod lines;
-mod source;
-
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::cluster::{
-    ClusterClient, Isolation, NewRecord, Pages, ReadFrom, ReadLimits, ReadMessages, RecordWriter,
-    TailMessages,
+    ClusterClient, Isolation, NewRecord, ReadFrom, ReadLimits, ReadMessages, TailMessages,
 };
+use crate::clusters::{Level, Target};
 use crate::decode::{Decoder, MessageFilter, SchemaBook};
-use crate::model::{Fault, FaultKind};
+use crate::model::Fault;
 use crate::output::{self, Format, MessagesJson, MovedJson};
 use crate::times::parse_time;
+use crate::transfer::{self, NewFile, PartitionBy, Shape, Source, Writing};
 
 use super::{GlobalArgs, Io};
-use source::Source;
-
-/// Records that are written together.
-const WRITE_RECORDS: usize = 2_000;
-
-/// Bytes of keys and values that are written together, about.
-const WRITE_BYTES: usize = 8 * 1024 * 1024;
 
 /// How often progress is told.
 const PROGRESS_S: u64 = 5;
@@ -146,16 +136,6 @@ pub struct ExportArgs {
     choice: ChoiceArgs,
 }
 
-/// How partitions are chosen for records that had one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum PartitionBy {
-    /// The same partition
-    #[default]
-    Same,
-    /// By key, as Kafka's producers do
-    Key,
-}
-
 #[derive(Debug, Args)]
 pub struct ImportArgs {
     topic: String,
@@ -164,9 +144,19 @@ pub struct ImportArgs {
     file: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t)]
     partition_by: PartitionBy,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+/// How records are written.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct WriteArgs {
     /// Read and count, write nothing
     #[arg(long)]
     dry_run: bool,
+    /// Don't ask where a cluster wants changes confirmed
+    #[arg(long)]
+    yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -190,9 +180,8 @@ pub struct CopyArgs {
     limit: Option<usize>,
     #[command(flatten)]
     choice: ChoiceArgs,
-    /// Read and count, write nothing
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    write: WriteArgs,
 }
 
 /// What stands in a file of messages.
@@ -232,9 +221,8 @@ pub struct ProduceArgs {
     /// What stands between key and value on each line
     #[arg(long, value_name = "TEXT", conflicts_with = "key")]
     key_separator: Option<String>,
-    /// Read and count, write nothing
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    write: WriteArgs,
 }
 
 fn decoder(text: &str) -> Result<Decoder, String> {
@@ -452,67 +440,53 @@ impl Progress {
         }
     }
 
-    fn tell(&mut self, messages: u64, io: &mut Io<'_>) {
+    fn tell(&mut self, messages: u64, err: &mut dyn std::io::Write) {
         let now = tokio::time::Instant::now();
         if now >= self.next {
             self.next = now + Duration::from_secs(PROGRESS_S);
-            io.tell(&format!("{messages} messages so far\n"));
+            // A reader that has gone away is no failure.
+            let _ = writeln!(err, "{messages} messages so far");
         }
     }
 }
 
-async fn pages<'c>(
-    client: &'c ClusterClient,
+/// What an export or a copy reads: from the start, and what was committed, unless told otherwise.
+fn reading(
+    client: &ClusterClient,
     choice: &ChoiceArgs,
     topic: &str,
     place: &PlaceArgs,
     limit: Option<usize>,
-) -> Result<Pages<'c>, Fault> {
+) -> Result<ReadMessages, Fault> {
     let usual = (ReadFrom::Start, Isolation::ReadCommitted);
     let mut read = choice.read(topic, place, usual, client.now().wall_ms)?;
-    if read.from == ReadFrom::End {
-        let why =
-            "it takes messages in their order: the newest ones are named by an offset or a time";
-        return Err(Fault::refused("read --from end", why));
-    }
     read.limits.messages = limit.unwrap_or(usize::MAX);
-    client.pages(&read).await
+    Ok(read)
 }
 
 async fn export(global: &GlobalArgs, args: &ExportArgs, io: &mut Io<'_>) -> Result<u8, Fault> {
     let client = global.client().await?;
-    let mut pages = pages(&client, &args.choice, &args.topic, &args.place, args.limit).await?;
-    let what = "write the export";
-    let fail = |error: std::io::Error| Fault::new(FaultKind::Failed, what, error.to_string());
-    let mut file = match args.file.as_deref().filter(|path| path.as_os_str() != "-") {
-        None => None,
+    let read = reading(&client, &args.choice, &args.topic, &args.place, args.limit)?;
+    let path = args.file.as_deref().filter(|path| path.as_os_str() != "-");
+    let mut progress = Progress::new();
+    let err = &mut *io.err;
+    let tell = |n| progress.tell(n, err);
+    let report = match path {
+        None => {
+            let out = &mut *io.out;
+            let put = |text: &str| out.write_all(text.as_bytes());
+            let report = transfer::export(&client, &read, put, tell).await?;
+            // A reader that has gone away has said so before.
+            let _ = io.out.flush();
+            report
+        }
         Some(path) => {
-            let options = std::fs::OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .open(path);
-            let file = options.map_err(|error| {
-                let why = format!("{}: {error}", path.display());
-                Fault::new(FaultKind::Failed, what, why)
-            })?;
-            Some(std::io::BufWriter::new(file))
+            let mut file = NewFile::create(path)?;
+            let report = transfer::export(&client, &read, |text| file.put(text), tell).await?;
+            file.finish()?;
+            report
         }
     };
-    let mut progress = Progress::new();
-    while let Some(page) = pages.next().await? {
-        let text: String = page.iter().map(lines::write).collect();
-        match &mut file {
-            Some(file) => file.write_all(text.as_bytes()).map_err(fail)?,
-            None => io.out.write_all(text.as_bytes()).map_err(fail)?,
-        }
-        progress.tell(pages.report().messages, io);
-    }
-    if let Some(mut file) = file {
-        file.flush().map_err(fail)?;
-        file.get_ref().sync_all().map_err(fail)?;
-    }
-    io.out.flush().map_err(fail)?;
-    let report = pages.report();
     let done = MovedJson {
         done: "exported",
         from: Some(args.topic.clone()),
@@ -533,76 +507,45 @@ fn finish(global: &GlobalArgs, done: &MovedJson, to_stderr: bool, io: &mut Io<'_
     }
 }
 
-/// Writes, or only counts.
-struct Target<'c> {
-    writer: RecordWriter<'c>,
-    dry_run: bool,
-    counted: u64,
-}
-
-impl<'c> Target<'c> {
-    async fn new(client: &'c ClusterClient, topic: &str, dry_run: bool) -> Result<Self, Fault> {
-        Ok(Self {
-            writer: client.record_writer(topic).await?,
-            dry_run,
-            counted: 0,
-        })
-    }
-
-    async fn write(&mut self, records: Vec<NewRecord>) -> Result<(), Fault> {
-        self.counted += records.len() as u64;
-        if self.dry_run {
-            return Ok(());
-        }
-        self.writer.write(records).await.map_err(|fault| {
-            let why = format!(
-                "{}; {} records are written",
-                fault.why,
-                self.writer.written()
-            );
-            Fault { why, ..fault }
-        })
-    }
-
-    fn messages(&self) -> u64 {
-        match self.dry_run {
-            true => self.counted,
-            false => self.writer.written(),
-        }
-    }
-}
-
-/// Writes everything that a source has.
-async fn write_all(
-    target: &mut Target<'_>,
-    mut source: Source,
-    partition_by: PartitionBy,
+/// As every change that can't be taken back is confirmed, by how careful one has to be with the
+/// cluster that is written to.
+fn confirm_writing(
+    what: String,
+    target: &Target,
+    write: WriteArgs,
     io: &mut Io<'_>,
 ) -> Result<(), Fault> {
-    let mut progress = Progress::new();
-    while let Some(mut records) = source.next().await? {
-        if partition_by == PartitionBy::Key {
-            records
-                .iter_mut()
-                .for_each(|record| record.partition = None);
-        }
-        target.write(records).await?;
-        progress.tell(target.messages(), io);
+    let by_cluster = matches!(target.level, Level::High).then(|| target.name.clone());
+    let Some(wanted) = by_cluster.flatten() else {
+        return Ok(());
+    };
+    if write.yes || write.dry_run {
+        return Ok(());
     }
-    Ok(())
+    match (io.ask)(&format!("{what}\nType {wanted} to go on: ")) {
+        Some(typed) if typed.trim() == wanted => Ok(()),
+        Some(_) => Err(Fault::refused(what, "it was not confirmed")),
+        None => Err(Fault::refused(what, "nobody can be asked to confirm it")
+            .with_hint("use --yes to go on without a question")),
+    }
 }
 
 async fn import(global: &GlobalArgs, args: &ImportArgs, io: &mut Io<'_>) -> Result<u8, Fault> {
-    let client = global.client().await?;
-    let mut target = Target::new(&client, &args.topic, args.dry_run).await?;
-    let source = Source::open(args.file.as_deref(), source::Shape::Jsonl)?;
-    write_all(&mut target, source, args.partition_by, io).await?;
+    let (client, target) = global.client_and_target().await?;
+    let what = format!("import records into topic \"{}\"", args.topic);
+    client.refuse_if_read_only(&what)?;
+    confirm_writing(what, &target, args.write, io)?;
+    let source = Source::open(args.file.as_deref(), Shape::Jsonl)?;
+    let (by, dry_run) = (args.partition_by, args.write.dry_run);
+    let mut progress = Progress::new();
+    let tell = |n| progress.tell(n, &mut *io.err);
+    let messages = transfer::import(&client, &args.topic, source, by, dry_run, tell).await?;
     let done = MovedJson {
         done: "imported",
         from: args.file.as_ref().map(|path| path.display().to_string()),
         to: Some(args.topic.clone()),
-        dry_run: args.dry_run,
-        messages: target.messages(),
+        dry_run,
+        messages,
         ..MovedJson::default()
     };
     io.print(global.output, &done);
@@ -610,7 +553,7 @@ async fn import(global: &GlobalArgs, args: &ImportArgs, io: &mut Io<'_>) -> Resu
 }
 
 async fn copy(global: &GlobalArgs, args: &CopyArgs, io: &mut Io<'_>) -> Result<u8, Fault> {
-    let client = global.client().await?;
+    let (client, here) = global.client_and_target().await?;
     let other = match (&args.to_cluster, &args.to_bootstrap[..]) {
         (None, []) => None,
         _ => {
@@ -621,27 +564,26 @@ async fn copy(global: &GlobalArgs, args: &CopyArgs, io: &mut Io<'_>) -> Result<u
                 registry: None,
                 ..global.clone()
             };
-            Some(there.client().await?)
+            Some(there.client_and_target().await?)
         }
     };
     if other.is_none() && args.source == args.target {
         let why = "a topic can't be copied to itself: it would never end";
         return Err(Fault::refused("copy messages", why));
     }
-    let mut pages = pages(&client, &args.choice, &args.source, &args.place, args.limit).await?;
-    let to = other.as_ref().unwrap_or(&client);
-    let mut target = Target::new(to, &args.target, args.dry_run).await?;
+    let (to, target) = match &other {
+        Some((client, target)) => (client, target),
+        None => (&client, &here),
+    };
+    let what = format!("copy records to topic \"{}\"", args.target);
+    to.refuse_if_read_only(&what)?;
+    confirm_writing(what, target, args.write, io)?;
+    let read = reading(&client, &args.choice, &args.source, &args.place, args.limit)?;
+    let how = (args.partition_by, args.write.dry_run);
     let mut progress = Progress::new();
-    let keeps = args.partition_by == PartitionBy::Same;
-    while let Some(page) = pages.next().await? {
-        let records = page.into_iter();
-        let records = records.filter(|message| message.facts.control.is_none());
-        let records = records
-            .map(|message| NewRecord::of(message, keeps))
-            .collect();
-        target.write(records).await?;
-        progress.tell(target.messages(), io);
-    }
+    let tell = |n| progress.tell(n, &mut *io.err);
+    let copied = transfer::copy(&client, &read, to, &args.target, how, tell).await?;
+    let (messages, report) = copied;
     let done = MovedJson {
         done: "copied",
         from: Some(args.source.clone()),
@@ -649,9 +591,9 @@ async fn copy(global: &GlobalArgs, args: &CopyArgs, io: &mut Io<'_>) -> Result<u
             Some(name) => format!("{} of {name}", args.target),
             None => args.target.clone(),
         }),
-        dry_run: args.dry_run,
-        messages: target.messages(),
-        read: Some(output::read(&pages.report())),
+        dry_run: args.write.dry_run,
+        messages,
+        read: Some(output::read(&report)),
         ..MovedJson::default()
     };
     io.print(global.output, &done);
@@ -659,8 +601,11 @@ async fn copy(global: &GlobalArgs, args: &CopyArgs, io: &mut Io<'_>) -> Result<u
 }
 
 async fn produce(global: &GlobalArgs, args: &ProduceArgs, io: &mut Io<'_>) -> Result<u8, Fault> {
-    let client = global.client().await?;
-    let mut target = Target::new(&client, &args.topic, args.dry_run).await?;
+    let (client, target) = global.client_and_target().await?;
+    let what = format!("write records to topic \"{}\"", args.topic);
+    client.refuse_if_read_only(&what)?;
+    confirm_writing(what, &target, args.write, io)?;
+    let mut writing = Writing::new(&client, &args.topic, args.write.dry_run).await?;
     let bytes = |text: &String| bytes::Bytes::from(text.clone().into_bytes());
     let own = NewRecord {
         partition: args.partition,
@@ -672,24 +617,26 @@ async fn produce(global: &GlobalArgs, args: &ProduceArgs, io: &mut Io<'_>) -> Re
             .collect(),
     };
     if args.value.is_some() || args.tombstone {
-        target.write(vec![own]).await?;
+        writing.write(vec![own]).await?;
     } else {
         let shape = match args.format {
-            FileFormat::Jsonl => source::Shape::Jsonl,
-            FileFormat::Whole => source::Shape::Whole(own),
-            FileFormat::Lines => source::Shape::Lines(own, args.key_separator.clone()),
+            FileFormat::Jsonl => Shape::Jsonl,
+            FileFormat::Whole => Shape::Whole(own),
+            FileFormat::Lines => Shape::Lines(own, args.key_separator.clone()),
         };
         let source = Source::open(args.file.as_deref(), shape)?;
-        write_all(&mut target, source, PartitionBy::Same, io).await?;
+        let mut progress = Progress::new();
+        let tell = |n| progress.tell(n, &mut *io.err);
+        writing.write_all(source, PartitionBy::Same, tell).await?;
     }
     let done = MovedJson {
         done: "produced",
         from: args.file.as_ref().map(|path| path.display().to_string()),
         to: Some(args.topic.clone()),
-        dry_run: args.dry_run,
-        messages: target.messages(),
-        partition: target.writer.last().map(|(partition, _)| partition),
-        offset: target.writer.last().map(|(_, offset)| offset),
+        dry_run: args.write.dry_run,
+        messages: writing.messages(),
+        partition: writing.last().map(|(partition, _)| partition),
+        offset: writing.last().map(|(_, offset)| offset),
         ..MovedJson::default()
     };
     io.print(global.output, &done);

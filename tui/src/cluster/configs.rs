@@ -28,6 +28,9 @@ const SETTINGS: [&str; 4] = [
 /// Topics asked for in one request.
 const TOPICS_MAX: usize = 2_000;
 
+/// Topics asked in one request for everything that they have.
+const WHOLE_TOPICS_MAX: usize = 200;
+
 impl ClusterClient {
     /// Every setting of one resource, with where it comes from and what it means.
     ///
@@ -54,6 +57,37 @@ impl ClusterClient {
             .ok_or_else(|| Fault::new(FaultKind::Failed, &what, "the broker answered nothing"))?;
         check_code(&what, result.error_code, result.error_message.as_deref())?;
         Ok(from_result(resource.clone(), result))
+    }
+
+    /// Every setting of these topics with where it comes from, without documentation.
+    ///
+    /// # Errors
+    /// When no broker answers; what is wrong with one topic is with that topic.
+    pub async fn configs_of_topics(
+        &self,
+        names: &[&str],
+    ) -> Result<Vec<Result<Configs, Fault>>, Fault> {
+        let what = "read the settings of the topics";
+        let mut found = Vec::with_capacity(names.len());
+        for names in names.chunks(WHOLE_TOPICS_MAX) {
+            let asked = |name: &&str| {
+                DescribeConfigsResource::default()
+                    .with_resource_type(ConfigResource::Topic(String::new()).type_code())
+                    .with_resource_name(StrBytes::from_string((*name).to_owned()))
+                    .with_configuration_keys(None)
+            };
+            let request = DescribeConfigsRequest::default()
+                .with_resources(names.iter().map(asked).collect())
+                .with_include_synonyms(true);
+            let response = self.ask(what, To::Any, request).await?;
+            for result in &response.results {
+                let resource = ConfigResource::Topic(result.resource_name.to_string());
+                let what = format!("read the configuration of {resource}");
+                let read = check_code(&what, result.error_code, result.error_message.as_deref());
+                found.push(read.map(|()| from_result(resource, result)));
+            }
+        }
+        Ok(found)
     }
 
     /// Some settings of a broker, without documentation.

@@ -47,6 +47,8 @@ pub(super) type Producer = (i64, i16);
 pub(super) enum Failure {
     Final(Fault),
     Passing(Fault),
+    /// The batch was there already: an earlier attempt's answer was lost.
+    Written(Fault),
 }
 
 impl ClusterClient {
@@ -94,7 +96,7 @@ impl ClusterClient {
             let producer = loop {
                 match self.producer_id(what).await {
                     Ok(producer) => break producer,
-                    Err(Failure::Final(fault)) => return Err(fault),
+                    Err(Failure::Final(fault) | Failure::Written(fault)) => return Err(fault),
                     Err(Failure::Passing(fault)) => last = Some(fault),
                 }
                 tokio::time::sleep(Duration::from_millis(RETRY_PAUSE_MS)).await;
@@ -107,6 +109,13 @@ impl ClusterClient {
                     Ok(offset) => return Ok(offset),
                     Err(Failure::Passing(fault)) if producer.is_some() => last = Some(fault),
                     Err(Failure::Passing(fault) | Failure::Final(fault)) => return Err(fault),
+                    Err(Failure::Written(fault)) => {
+                        let why = format!(
+                            "the record is there, and its offset not told: {}",
+                            fault.why
+                        );
+                        return Err(Fault { why, ..fault });
+                    }
                 }
                 self.client.forget(&Route::Leader(at.clone()));
                 tokio::time::sleep(Duration::from_millis(RETRY_PAUSE_MS)).await;
@@ -308,6 +317,9 @@ fn checked(what: &str, code: ErrorCode, detail: Option<&str>) -> Result<(), Fail
         fault
             .why
             .push_str("; it may have been written all the same");
+    }
+    if code == ErrorCode::DUPLICATE_SEQUENCE_NUMBER {
+        return Err(Failure::Written(fault));
     }
     Err(if code.is_retriable() {
         Failure::Passing(fault)

@@ -103,7 +103,9 @@ impl ClusterClient {
                 Err(Failure::Passing(_)) if tokio::time::Instant::now() < deadline => {
                     tokio::time::sleep(Duration::from_millis(RETRY_PAUSE_MS)).await;
                 }
-                Err(Failure::Passing(fault) | Failure::Final(fault)) => return Err(fault),
+                Err(Failure::Passing(fault) | Failure::Final(fault) | Failure::Written(fault)) => {
+                    return Err(fault);
+                }
             }
         };
         Ok(RecordWriter {
@@ -293,9 +295,7 @@ impl Sender {
                 }
                 Err(Failure::Passing(_)) => {}
                 // It was there before its answer was lost.
-                Err(Failure::Final(fault)) if fault.why.contains("DUPLICATE_SEQUENCE_NUMBER") => {
-                    return Ok(None);
-                }
+                Err(Failure::Written(_)) => return Ok(None),
                 Err(Failure::Final(fault)) => {
                     let why = format!("partition {}: {}", self.at.partition, fault.why);
                     return Err(Fault { why, ..fault });

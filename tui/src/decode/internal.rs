@@ -3,6 +3,7 @@
 use kafka_shared::schema::consumer_protocol::{
     ConsumerProtocolAssignment, ConsumerProtocolSubscription,
 };
+use kafka_shared::schema::group_records::group_value_to_json;
 use kafka_shared::schema::metadata::MetadataRecord;
 use kafka_shared::schema::offsets::{GroupMetadataValue, OffsetsKey, OffsetsRecord, OffsetsValue};
 use kafka_shared::schema::transaction::{TransactionLogKey, TransactionLogRecord};
@@ -45,7 +46,7 @@ pub(super) fn decode(decoder: Decoder, message: &Message, part: Part, bytes: &[u
         (Decoder::Offsets, Part::Key) => OffsetsKey::decode(bytes).map(|key| offsets_key(&key)),
         (Decoder::Offsets, Part::Value) => {
             let record = OffsetsRecord::decode(key, Some(bytes));
-            record.map(|record| offsets_value(record.value))
+            record.map(|record| offsets_value(&record))
         }
         (Decoder::Transactions, Part::Key) => {
             TransactionLogKey::decode_versioned(bytes).map(|(_, key)| key.to_json())
@@ -101,8 +102,8 @@ fn tagged(name: &str, fields: Value) -> Value {
     all.into()
 }
 
-fn offsets_value(value: Option<OffsetsValue>) -> Value {
-    match value {
+fn offsets_value(record: &OffsetsRecord) -> Value {
+    match &record.value {
         None => Value::Null,
         Some(OffsetsValue::OffsetCommit(value)) => {
             let mut fields = value.to_json();
@@ -111,9 +112,17 @@ fn offsets_value(value: Option<OffsetsValue>) -> Value {
             }
             fields
         }
-        Some(OffsetsValue::GroupMetadata(value)) => group(&value),
-        // Its records are the coordinator's own; what can be told is their version.
+        Some(OffsetsValue::GroupMetadata(value)) => group(value),
         Some(OffsetsValue::Group(bytes)) => {
+            if let OffsetsKey::Group { record_type, .. } = &record.key
+                && let Ok((_, mut fields)) = group_value_to_json(*record_type, bytes)
+            {
+                for name in ["assignment_timestamp", "timestamp"] {
+                    add_time(&mut fields, name);
+                }
+                return tagged(record_type.name(), fields);
+            }
+            // A later Kafka's; what can be told is its version.
             let version = bytes.first_chunk().map(|first| i16::from_be_bytes(*first));
             json!({ "version": version, "bytes": hex(bytes.get(2..).unwrap_or_default()) })
         }

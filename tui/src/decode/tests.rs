@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use kafka_shared::schema::Schema as _;
-use kafka_shared::schema::offsets::{OffsetCommitKey, OffsetCommitValue, OffsetsKey};
+use kafka_shared::schema::offsets::{
+    GroupRecordType, OffsetCommitKey, OffsetCommitValue, OffsetsKey,
+};
 use kafka_shared::schema::transaction::{TransactionLogRecord, TransactionLogValue};
 use proptest::prelude::*;
 use serde_json::json;
@@ -483,6 +485,25 @@ fn kafkas_own_topics_are_read_without_being_asked() {
     let value = of(Part::Value).value;
     assert_eq!(value["offset"], 99);
     assert_eq!(value["commit_timestamp_text"], "2023-11-14T22:13:20Z");
+    let key = OffsetsKey::Group {
+        record_type: GroupRecordType::ConsumerGroupCurrentMemberAssignment,
+        group: "g".to_owned(),
+        part: Some("m".to_owned()),
+    };
+    // Epoch 3 after 2, giving partitions away, nothing owned.
+    let value = [0, 0, 0, 0, 0, 3, 0, 0, 0, 2, 1, 1, 1, 0];
+    let mut assignment = message(Some(&key.encode().unwrap()), Some(&value));
+    assignment.topic = "__consumer_offsets".into();
+    let decoded = decode(&assignment, Part::Value, Decoder::Auto, &book).unwrap();
+    let expected = json!({
+        "record": "ConsumerGroupCurrentMemberAssignment",
+        "member_epoch": 3,
+        "previous_member_epoch": 2,
+        "state": "UNREVOKED_PARTITIONS",
+        "assigned_partitions": [],
+        "partitions_pending_revocation": [],
+    });
+    assert_eq!(decoded.value, expected);
     let record = TransactionLogRecord {
         transactional_id: "tx".to_owned(),
         value: Some(TransactionLogValue {

@@ -1,5 +1,6 @@
 //! What somebody wants to be done: plain data, the same for a key press and a command.
 
+mod apply;
 mod quorum;
 mod security;
 mod transactions;
@@ -7,12 +8,14 @@ mod transactions;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Assignment, ConfigResource, TopicPartition};
+use crate::transfer::Transfer;
 
 use super::execution::NewOrders;
 use super::execution::janitor::LeftOver;
 use super::offsets::AlterOffsets;
 use super::serial;
 
+pub use apply::ApplyTopics;
 pub use quorum::{AddVoter, Direction, QuorumAction, SetFeature};
 pub use security::{SecurityAction, SetPassword};
 pub use transactions::AbortTransaction;
@@ -43,6 +46,12 @@ pub enum Action {
     Security(SecurityAction),
     AbortTransaction(AbortTransaction),
     Quorum(QuorumAction),
+    /// Many records into a topic. Never written anywhere: it can't be taken back, and what it reads
+    /// is named by this session.
+    #[serde(skip)]
+    Transfer(Box<Transfer>),
+    /// What makes topics as they are declared.
+    Apply(ApplyTopics),
 }
 
 /// A new topic. `None` means the broker's default.

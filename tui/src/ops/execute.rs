@@ -1,5 +1,7 @@
 //! Does what a plan says, and reports item by item.
 
+mod apply;
+
 use std::collections::BTreeMap;
 
 use crate::cluster::ClusterClient;
@@ -17,6 +19,9 @@ use super::plan::{Plan, Report};
 pub async fn check(client: &ClusterClient, plan: &Plan) -> Result<Report, Fault> {
     if plan.is_empty() {
         return Ok(Report::default());
+    }
+    if let Action::Apply(apply) = &plan.action {
+        return Ok(apply::check(client, &apply.steps).await);
     }
     let mut report = Report::default();
     match &plan.action {
@@ -46,7 +51,9 @@ pub async fn check(client: &ClusterClient, plan: &Plan) -> Result<Report, Fault>
         | Action::ClearThrottles(_)
         | Action::ElectPreferredLeaders(_)
         | Action::DeleteGroups(_)
-        | Action::AlterOffsets(_) => {}
+        | Action::AlterOffsets(_)
+        | Action::Transfer(_)
+        | Action::Apply(_) => {}
     }
     Ok(report)
 }
@@ -63,6 +70,20 @@ pub async fn execute(client: &ClusterClient, plan: &Plan) -> Result<Report, Faul
         return Ok(report);
     }
     match &plan.action {
+        Action::Apply(apply) => apply::execute(client, plan, &apply.steps, &mut report).await,
+        action => execute_one(client, plan, action, &mut report).await?,
+    }
+    Ok(report)
+}
+
+/// Does one step of a plan, or all of one that has no steps.
+async fn execute_one(
+    client: &ClusterClient,
+    plan: &Plan,
+    action: &Action,
+    report: &mut Report,
+) -> Result<(), Fault> {
+    match action {
         Action::CreateTopic(create) => {
             report.add(&plan.title, client.create_topic(create, false).await);
         }
@@ -89,12 +110,12 @@ pub async fn execute(client: &ClusterClient, plan: &Plan) -> Result<Report, Faul
             let target = reassign.target.iter();
             let target = target.map(|(key, replicas)| (key.clone(), Some(replicas.clone())));
             let outcomes = client.alter_reassignments(target.collect()).await?;
-            add_partitions(&mut report, outcomes, "started");
+            add_partitions(report, outcomes, "started");
         }
         Action::CancelReassignments(partitions) => {
             let target = partitions.iter().map(|key| (key.clone(), None)).collect();
             let outcomes = client.alter_reassignments(target).await?;
-            add_partitions(&mut report, outcomes, "cancelled");
+            add_partitions(report, outcomes, "cancelled");
         }
         Action::RunReassign(run) => {
             report.add(&plan.title, begin(client, plan, run));
@@ -115,7 +136,7 @@ pub async fn execute(client: &ClusterClient, plan: &Plan) -> Result<Report, Faul
         }
         Action::ElectPreferredLeaders(partitions) => {
             let outcomes = client.elect_preferred_leaders(partitions).await?;
-            add_partitions(&mut report, outcomes, "elected");
+            add_partitions(report, outcomes, "elected");
         }
         Action::DeleteGroups(ids) => {
             for (id, outcome) in client.delete_groups(ids).await? {
@@ -127,16 +148,26 @@ pub async fn execute(client: &ClusterClient, plan: &Plan) -> Result<Report, Faul
         }
         Action::AlterOffsets(alter) => {
             let outcomes = client.alter_offsets(alter).await?;
-            add_partitions(&mut report, outcomes, "set");
+            add_partitions(report, outcomes, "set");
         }
-        Action::Security(security) => client.do_security(security, &mut report).await?,
+        Action::Security(security) => client.do_security(security, report).await?,
         Action::AbortTransaction(abort) => {
             let outcome = client.abort_transaction(abort).await;
             report.add(&plan.title, outcome.map(|()| "aborted".to_owned()));
         }
-        Action::Quorum(quorum) => client.do_quorum(quorum, &mut report).await,
+        Action::Quorum(quorum) => client.do_quorum(quorum, report).await,
+        Action::Transfer(transfer) if transfer.to_cluster.is_none() => {
+            let outcome = transfer.run(client, client, |_| ()).await;
+            report.add(&plan.title, outcome);
+        }
+        Action::Transfer(_) => {
+            let why = "it takes a session with the other cluster too";
+            return Err(Fault::refused(&plan.title, why));
+        }
+        // Its steps are done one by one.
+        Action::Apply(_) => {}
     }
-    Ok(report)
+    Ok(())
 }
 
 /// Writes a run down, for whoever attends to the runs of this cluster.

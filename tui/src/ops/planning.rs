@@ -3,6 +3,7 @@
 //! What is not known is not guessed: a plan made without sizes or configurations says less, and
 //! the broker has the last word.
 
+mod apply;
 mod configs;
 mod groups;
 mod offsets;
@@ -12,6 +13,7 @@ mod runs;
 mod security;
 mod topics;
 mod transactions;
+mod transfer;
 
 use crate::model::{ClusterMetadata, ClusterSnapshot, Fault, FaultKind, Topic};
 
@@ -58,6 +60,8 @@ fn plan_of(
         Action::Security(action) => security::plan(action, metadata, snapshot),
         Action::AbortTransaction(abort) => transactions::abort(abort, metadata, snapshot),
         Action::Quorum(action) => quorum::plan(action, metadata, snapshot),
+        Action::Transfer(moving) => transfer::transfer(moving, metadata),
+        Action::Apply(steps) => apply::apply(steps, metadata, snapshot),
     }
 }
 

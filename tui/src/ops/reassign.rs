@@ -22,7 +22,7 @@ mod preview;
 pub use estimate::{Estimate, Pace, estimate, inflow, never_ends};
 pub use json::{parse_assignment, print_assignment};
 pub use plan_file::{PlanFile, print_plan};
-pub use planner::{Request, propose, propose_while, settled};
+pub use planner::{Request, place, propose, propose_while, settled};
 pub use preview::{BrokerLoad, Preview, PreviewRow, preview, settled_replicas};
 
 #[cfg(test)]

@@ -16,9 +16,12 @@
 
 mod journal;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
+use futures_util::stream;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::ClusterClient;
@@ -32,6 +35,9 @@ pub use journal::{Entry, Journal};
 
 /// Of the file's format.
 const VERSION: u32 = 1;
+
+/// Steps of one change that are read for together.
+const AT_ONCE: usize = 8;
 
 /// What a plan writes where an inherited value is not known.
 const INHERITED: &str = "(inherited)";
@@ -144,15 +150,26 @@ impl Inverse {
     /// What is not as the change left it, by the plan that would take it back. A reassignment
     /// compares for itself, because replicas are on their way for a while.
     fn moved(&self, undo: &Plan) -> Vec<String> {
-        if matches!(self.undo, Action::Reassign(_) | Action::RunReassign(_)) {
-            return Vec::new();
-        }
+        let compares_itself: BTreeSet<String> = self
+            .undo
+            .steps()
+            .iter()
+            .filter_map(|step| match step {
+                Action::Reassign(reassign) => Some(&reassign.target),
+                Action::RunReassign(run) => Some(&run.reassign.target),
+                _ => None,
+            })
+            .flat_map(|target| target.keys().map(ToString::to_string))
+            .collect();
         let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "(none)".to_owned());
         let moved = |change: &Change| {
             let now = undo
                 .changes
                 .iter()
                 .find(|now| now.subject == change.subject)?;
+            if compares_itself.contains(&change.subject) {
+                return None;
+            }
             let is_known = change.after.as_deref() != Some(INHERITED);
             (is_known && now.before != change.after).then(|| {
                 let (is, was) = (value(&now.before), value(&change.after));
@@ -177,6 +194,13 @@ pub fn timestamp(wall_ms: i64) -> String {
 /// Reads what planning this inverse compares with. What can't be read is a failure within its
 /// part of the snapshot, and the plan says less.
 pub async fn read(client: &ClusterClient, action: &Action) -> Vec<Update> {
+    let steps = action.steps().iter().map(|step| read_one(client, step));
+    let steps: Vec<_> = steps.collect();
+    let updates: Vec<Vec<Update>> = stream::iter(steps).buffered(AT_ONCE).collect().await;
+    updates.into_iter().flatten().collect()
+}
+
+async fn read_one(client: &ClusterClient, action: &Action) -> Vec<Update> {
     match action {
         Action::AlterConfigs(alter) => {
             let configs = client.configs(&alter.resource).await;

@@ -1,5 +1,8 @@
 //! Reads the cluster again and compares it with a plan that was executed.
 
+use futures_util::StreamExt as _;
+use futures_util::stream;
+
 use crate::cluster::ClusterClient;
 use crate::model::{Assignment, ClusterMetadata, Committed, Fault, FaultKind, TopicPartition};
 
@@ -7,12 +10,42 @@ use super::action::{Action, AddPartitions, AlterConfigs, ConfigChange};
 use super::offsets::AlterOffsets;
 use super::plan::{Plan, Verification};
 
+/// Steps of one change that are looked at together.
+const AT_ONCE: usize = 8;
+
 /// Says whether the cluster is as planned.
 ///
 /// # Errors
 /// When the cluster could not be read.
 pub async fn verify(client: &ClusterClient, plan: &Plan) -> Result<Verification, Fault> {
     match &plan.action {
+        Action::Apply(apply) => verify_steps(client, &apply.steps).await,
+        action => verify_one(client, action).await,
+    }
+}
+
+/// Compares step by step: one that differs is told, else how far those are that are on the way.
+async fn verify_steps(client: &ClusterClient, steps: &[Action]) -> Result<Verification, Fault> {
+    let verified = steps.iter().map(|step| verify_one(client, step));
+    let mut verified = stream::iter(verified.collect::<Vec<_>>()).buffered(AT_ONCE);
+    let mut on_the_way = Vec::new();
+    while let Some(one) = verified.next().await {
+        match one? {
+            Verification::Done => {}
+            Verification::InProgress { detail } => on_the_way.push(detail),
+            differs @ Verification::Differs { .. } => return Ok(differs),
+        }
+    }
+    Ok(match on_the_way.is_empty() {
+        true => Verification::Done,
+        false => Verification::InProgress {
+            detail: on_the_way.join(", "),
+        },
+    })
+}
+
+async fn verify_one(client: &ClusterClient, action: &Action) -> Result<Verification, Fault> {
+    match action {
         Action::AlterConfigs(alter) => verify_configs(client, alter).await,
         Action::DeleteGroups(ids) => verify_groups_gone(client, ids).await,
         Action::AlterOffsets(alter) => {
@@ -24,7 +57,9 @@ pub async fn verify(client: &ClusterClient, plan: &Plan) -> Result<Verification,
         Action::Quorum(action) => client.verify_quorum(action).await,
         // A produced record is verified by its acknowledgement, which names its offset.
         // An order is taken when the run looks next.
-        Action::Produce(_) | Action::OrderRun(_) => Ok(Verification::Done),
+        Action::Produce(_) | Action::OrderRun(_) | Action::Transfer(_) => Ok(Verification::Done),
+        // Steps have no steps.
+        Action::Apply(_) => Ok(Verification::Done),
         // It was acknowledged by the brokers, and a look at all of them takes long.
         Action::ClearThrottles(_) => Ok(Verification::Done),
         Action::RunReassign(run) => {
@@ -37,7 +72,7 @@ pub async fn verify(client: &ClusterClient, plan: &Plan) -> Result<Verification,
         Action::Reassign(_) | Action::CancelReassignments(_) => {
             let (metadata, running) = tokio::join!(client.metadata(), client.reassignments());
             let (metadata, running) = (metadata?, running?);
-            Ok(match &plan.action {
+            Ok(match action {
                 Action::Reassign(reassign) => {
                     let is_running = |key: &TopicPartition| running.contains_key(key);
                     compare_assignment(&reassign.target, &metadata, is_running)
@@ -53,9 +88,7 @@ pub async fn verify(client: &ClusterClient, plan: &Plan) -> Result<Verification,
         | Action::DeleteTopics(_)
         | Action::AddPartitions(_)
         | Action::AddPartitionsToMany(_)
-        | Action::ElectPreferredLeaders(_) => {
-            Ok(compare_topics(&plan.action, &client.metadata().await?))
-        }
+        | Action::ElectPreferredLeaders(_) => Ok(compare_topics(action, &client.metadata().await?)),
     }
 }
 

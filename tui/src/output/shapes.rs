@@ -1,5 +1,6 @@
 //! The documents that `--output json` prints, and their tables. Pure: made from a snapshot.
 
+mod apply;
 mod broker_metrics;
 mod brokers;
 mod changes;
@@ -20,6 +21,7 @@ mod transactions;
 mod undo;
 mod wait;
 
+pub use apply::{ApplyJson, DriftRow, ExportedJson};
 pub use broker_metrics::{BrokerMetricsJson, BrokerMetricsRow, TopicFlowRow, broker_metrics};
 pub use brokers::{BrokerRow, BrokersJson, LocalJson, brokers};
 pub use changes::{DoneJson, LoadRow, MoveRow, MovesJson, PlanJson, moves};

@@ -281,6 +281,10 @@ impl App {
                     Some(Answer::LastChange(found, updates)) => {
                         self.undo(found, updates, &mut effects);
                     }
+                    Some(Answer::Exported(Ok(text))) => steps.push(Step::Say(Toast::good(text))),
+                    Some(Answer::Exported(Err(fault))) => {
+                        steps.push(Step::Say(Toast::fault(&fault)));
+                    }
                     Some(Answer::ClusterDone(Ok((text, _)))) => {
                         steps.push(Step::Say(Toast::good(text)));
                     }

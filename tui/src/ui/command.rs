@@ -29,6 +29,8 @@ pub enum Scope {
     Quotas,
     Transactions,
     Configs,
+    /// Topics as files declare them.
+    Declared,
     Local,
     Clusters,
     /// Kafka Connect.
@@ -157,6 +159,14 @@ pub enum Id {
     RestartTask,
     NewConnector,
     StopConnector,
+    Apply,
+    DeleteUndeclared,
+    ExportTopics,
+    Prune,
+    CopyMessages,
+    ExportMessages,
+    ImportMessages,
+    ShowDifferent,
 }
 
 /// One row of the table.
@@ -287,6 +297,7 @@ pub const COMMANDS: &[Command] = &[
     command(Id::Local, Scope::Everywhere, "local", &[Char('7')], "local brokers"),
     command(Id::Clusters, Scope::Everywhere, "clusters", &[Char('8')], "saved clusters").aliases(&["ctx"]),
     command(Id::Connectors, Scope::Everywhere, "connectors", &[], "connectors of Kafka Connect").aliases(&["kc"]),
+    command(Id::Apply, Scope::Everywhere, "apply", &[], "compare the topics that a file or a folder declares with the cluster, and make them so").aliases(&["declared"]).takes(Argument::Text),
     command(Id::Cluster, Scope::Everywhere, "cluster", &[], "switch to a saved cluster").takes(Argument::Text),
     command(Id::Changes, Scope::Everywhere, "changes", &[Char('9')], "what happened since this cluster is looked at; text after it filters").aliases(&["feed"]).takes(Argument::Text),
     command(Id::Acls, Scope::Everywhere, "acls", &[], "ACL rules: who may do what; text after it filters").aliases(&["rules"]).takes(Argument::Text),
@@ -347,6 +358,7 @@ pub const COMMANDS: &[Command] = &[
     command(Id::Produce, Scope::Topics, "produce", &[Char('p')], "write one message").writes().hint("produce"),
     command(Id::AddPartitions, Scope::Topics, "partitions", &[Char('+')], "add partitions").writes().hint("partitions"),
     command(Id::ElectPreferred, Scope::Topics, "elect", &[Char('e')], "elect the preferred leaders of the marked topics or the selected one").writes().hint("elect"),
+    command(Id::ExportTopics, Scope::Topics, "export", &[Char('x')], "write the marked topics, or all, as a file that declares them").hint("export"),
     command(Id::Delete, Scope::Topics, "delete", &[Char('D')], "delete the marked topics or the selected one").writes().hint("delete"),
 
     command(Id::Messages, Scope::Topic, "messages", &[Char('m')], "read messages").hint("messages"),
@@ -373,6 +385,10 @@ pub const COMMANDS: &[Command] = &[
     command(Id::Find, Scope::Messages, "find", &[Char('f')], "choose what is read: filter, partitions, decoders, transactions; a filter after it is set").takes(Argument::Text).hint("find"),
     command(Id::More, Scope::Messages, "more", &[Char('m')], "read on where the last read stopped").hint("more"),
     command(Id::Produce, Scope::Messages, "produce", &[Char('n')], "write one message").writes().hint("new"),
+
+    command(Id::ExportMessages, Scope::Messages, "export", &[Char('x')], "write messages to a file, as lines of JSON").hint("export"),
+    command(Id::ImportMessages, Scope::Messages, "import", &[Char('i')], "write the messages of an export to this topic").writes().hint("import"),
+    command(Id::CopyMessages, Scope::Messages, "copy-to", &[Char('c')], "copy messages to another topic, also of another cluster").hint("copy"),
 
     command(Id::Execute, Scope::Reassign, "execute", &[Char('x')], "plan and confirm this proposal").hint("execute"),
     command(Id::RunBatches, Scope::Reassign, "batches", &[Char('r')], "plan this proposal in batches, throttled, with what to do about partitions that miss replicas").writes().hint("in batches"),
@@ -409,6 +425,11 @@ pub const COMMANDS: &[Command] = &[
     command(Id::AlterConfig, Scope::Configs, "set", &[Char('e')], "change the selected setting").writes().hint("change"),
     command(Id::ResetConfig, Scope::Configs, "unset", &[Char('D')], "back to what it inherits").writes().hint("unset"),
     command(Id::ShowOverridden, Scope::Configs, "overridden", &[Char('o')], "show only what differs from the default, or all").hint("own only"),
+
+    command(Id::Execute, Scope::Declared, "execute", &[Char('x')], "plan what makes the marked topics, or all, as they are declared").writes().hint("execute"),
+    command(Id::ShowDifferent, Scope::Declared, "different", &[Char('o')], "show only what differs, or all").hint("differences only"),
+    command(Id::Prune, Scope::Declared, "prune", &[Char('p')], "let settings that are not declared go too, or leave them").hint("prune"),
+    command(Id::DeleteUndeclared, Scope::Declared, "delete-undeclared", &[Char('D')], "let topics that are not declared go too, or leave them").hint("undeclared"),
 
     command(Id::AddCluster, Scope::Clusters, "add", &[Char('n')], "save a cluster, after connecting to it").hint("add"),
     command(Id::TestCluster, Scope::Clusters, "test", &[Char('t')], "connect to the selected cluster and tell which step fails").hint("test"),

@@ -3,6 +3,7 @@
 //! Every job has a number of its own. An answer carries the number of its job; whoever has asked
 //! something newer meanwhile does not know that number any more and ignores the answer.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cluster::{ConnectOptions, Interest, ReadMessages, TailMessages};
@@ -11,10 +12,12 @@ use crate::connect::{Change, Connector, Proposal, Workers};
 use crate::decode::SchemaBook;
 use crate::local::{LocalBroker, Outcomes};
 use crate::model::{Fault, GroupLook, Message, ReadReport, Taken, Update};
+use crate::ops::declared::{Prepared, Wanted};
 use crate::ops::execution::Run;
 use crate::ops::execution::janitor::LeftOver;
 use crate::ops::undo;
 use crate::ops::{AlterOffsets, Plan, Report, Verification};
+use crate::transfer::Transfer;
 use crate::ui::screens::ResetWish;
 
 /// Names one job among all of a run.
@@ -77,6 +80,14 @@ pub enum Answer {
     LocalTold(String),
     /// Stopped, killed, paused, resumed or deleted, in words.
     LocalDone(Result<String, Fault>),
+    /// Records that are to be written were looked at, with the cluster where that is another one.
+    TransferPrepared(Result<(Box<Transfer>, Option<Box<Target>>), Fault>),
+    /// How far an execution is, in words.
+    Progress(String),
+    /// Files were compared with the cluster; it is different from before.
+    Declared(Result<Box<Prepared>, Fault>),
+    /// Written to files, in words.
+    Exported(Result<String, Fault>),
     Connectors(Result<Vec<Connector>, Fault>),
     /// What a connector's configuration would be.
     ConnectorProposed(Result<Box<Proposal>, Fault>),
@@ -121,7 +132,7 @@ pub enum LocalAction {
         brokers: Option<usize>,
         racks: Vec<String>,
         /// The installation of Apache Kafka that runs a new one.
-        apache: Option<std::path::PathBuf>,
+        apache: Option<PathBuf>,
         /// Only these nodes of it; all if empty.
         apache_nodes: Vec<i32>,
     },
@@ -224,6 +235,29 @@ pub enum Effect {
         workers: Box<Workers>,
         name: String,
         wish: ConnectorWish,
+    },
+    /// Compares declared topics with the cluster, and again after a while, until it is cancelled.
+    WatchDeclared {
+        job: JobId,
+        files: Vec<PathBuf>,
+        wanted: Wanted,
+    },
+    ExportMessages {
+        job: JobId,
+        read: Box<ReadMessages>,
+        path: PathBuf,
+    },
+    /// Looks at records that are to be written, and writes none.
+    PrepareTransfer {
+        job: JobId,
+        transfer: Box<Transfer>,
+    },
+    /// Writes topics, or all for none, as files that declare them.
+    ExportTopics {
+        job: JobId,
+        names: Vec<String>,
+        with_replicas: bool,
+        path: PathBuf,
     },
     ChangeConnector {
         job: JobId,

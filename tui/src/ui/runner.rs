@@ -8,7 +8,9 @@
 
 mod attending;
 mod connectors;
+mod declared;
 mod groups;
+mod moving;
 mod saved;
 
 use std::collections::HashMap;
@@ -31,6 +33,7 @@ use crate::model::{Fault, FaultKind, Taken};
 use crate::ops::undo::{self, Journal};
 use crate::ops::{self, Plan, Verification};
 use crate::recording::Recorder;
+use crate::transfer::Transfer;
 use crate::ui::event::{Answer, Effect, Event, JobId, LocalAction, SessionId};
 
 pub use saved::SavedClusters;
@@ -133,7 +136,24 @@ impl Runner {
                 let result = within("check the plan", ops::check(&client, &plan)).await;
                 Answer::Checked(result)
             }),
+            Effect::ExportMessages { job, read, path } => {
+                let events = self.events.clone();
+                self.start(job, "ui-export", move |client| {
+                    moving::export(client, events, job, *read, path)
+                });
+                // What is written is written to its end.
+                self.jobs.remove(&job);
+            }
+            Effect::PrepareTransfer { job, transfer } => {
+                let (clusters, clock) = (self.options.clusters.clone(), Arc::clone(&self.clock));
+                self.start(job, "ui-transfer", move |client| {
+                    moving::prepare(client, clusters, clock, *transfer)
+                });
+            }
             Effect::Execute { job, plan } => {
+                if let ops::Action::Transfer(transfer) = &plan.action {
+                    return self.move_records(job, Transfer::clone(transfer));
+                }
                 let journal = self.options.journal.clone();
                 self.start(job, "ui-execute", move |client| async move {
                     let made = undo::make(&client, &plan, &journal);
@@ -199,6 +219,24 @@ impl Runner {
             } => {
                 let proposed = connectors::propose(*workers, name, wish);
                 self.spawn(job, "ui-connector-check", proposed);
+            }
+            Effect::WatchDeclared { job, files, wanted } => {
+                let events = self.events.clone();
+                self.start(job, "ui-declared", move |client| {
+                    declared::watch(client, events, job, files, wanted)
+                });
+            }
+            Effect::ExportTopics {
+                job,
+                names,
+                with_replicas,
+                path,
+            } => {
+                self.start(job, "ui-export", move |client| {
+                    declared::write(client, names, with_replicas, path)
+                });
+                // What is written is written to its end.
+                self.jobs.remove(&job);
             }
             Effect::ChangeConnector {
                 job,
@@ -349,6 +387,17 @@ impl Runner {
         let events = self.events.clone();
         self.spawn(job, "ui-local", local(action, job, events));
         // What was begun with a process is brought to its end.
+        self.jobs.remove(&job);
+    }
+
+    /// Writes many records, also to another cluster. It may take longer than any other change.
+    fn move_records(&mut self, job: JobId, transfer: Transfer) {
+        let (clusters, clock) = (self.options.clusters.clone(), Arc::clone(&self.clock));
+        let teller = (self.events.clone(), job);
+        self.start(job, "ui-transfer", move |client| {
+            moving::run(client, clusters, clock, teller, transfer)
+        });
+        // What was begun is brought to its end.
         self.jobs.remove(&job);
     }
 

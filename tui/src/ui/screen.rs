@@ -12,6 +12,7 @@ use crate::cluster::Interest;
 use crate::clusters::Target;
 use crate::model::{ConfigResource, Fault, Taken, TopicPartition, Update};
 use crate::ops::Action;
+use crate::transfer::Transfer;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::event::{Answer, Effect, JobId};
@@ -43,6 +44,8 @@ pub enum Place {
     Local,
     Clusters,
     Connectors,
+    /// Topics as the files at this path declare them.
+    Declared(String),
 }
 
 impl Place {
@@ -80,6 +83,10 @@ pub enum Step {
     CloseAll,
     /// Plans an action and shows the plan.
     Plan(Action),
+    /// As `Plan`, with what was read for it.
+    PlanOn(Action, Vec<Update>),
+    /// Shows the plan of records that are to be written, to another cluster where one is given.
+    PlanTransfer(Box<Transfer>, Option<Box<Target>>),
     /// Runs a command with what follows it.
     Run(Id, String),
     /// Connects to these addresses, without security.

@@ -10,6 +10,7 @@ mod clusters;
 mod configs;
 mod connector_forms;
 mod connectors;
+mod declared;
 mod forms;
 mod group;
 mod groups;
@@ -29,6 +30,7 @@ mod topics;
 mod traffic;
 mod transactions;
 
+pub use declared::apply_form;
 pub use forms::{connect_form, create_topic_form};
 pub use reset::{ResetDialog, ResetWish};
 
@@ -57,6 +59,7 @@ pub fn open(place: Place, cx: &Cx<'_>) -> Box<dyn Screen> {
         Place::Quotas => Box::new(security::quotas::Quotas::new()),
         Place::Transactions => Box::new(transactions::TransactionsScreen::new()),
         Place::Configs(resource) => Box::new(configs::ConfigsScreen::new(resource)),
+        Place::Declared(path) => Box::new(declared::Declared::new(path)),
         Place::Connectors => Box::new(connectors::Connectors::new()),
         Place::Clusters => Box::new(clusters::Clusters::new()),
         Place::Local => Box::new(local::Local::new()),

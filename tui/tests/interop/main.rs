@@ -15,6 +15,7 @@ mod browse;
 mod cluster;
 mod command;
 mod connectors;
+mod declared;
 mod feed;
 mod figures;
 mod groups;
@@ -101,6 +102,10 @@ const CASES: &[(&str, Case)] = &[
     (
         "connectors of a real worker are made, changed, restarted and deleted",
         connectors::connectors,
+    ),
+    (
+        "declared topics are compared, made so, undone and exported, as Kafka's tools see them",
+        declared::apply,
     ),
     (
         "a reassignment is planned, executed and followed to its end",

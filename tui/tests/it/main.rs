@@ -5,6 +5,7 @@ mod asking;
 mod browse;
 mod cluster;
 mod connectors;
+mod declared;
 mod groups;
 mod local_cluster;
 mod messages;

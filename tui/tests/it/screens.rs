@@ -4,6 +4,7 @@
 mod actions;
 mod browse;
 mod clusters;
+mod declared;
 mod groups;
 mod leaving;
 mod local;

@@ -169,6 +169,36 @@ pub fn propose_while(
     }
 }
 
+/// Replicas for the partitions of a new topic, or for new ones of a topic, on these brokers: racks
+/// in turn, and in each rack its brokers in turn. The same topic gets the same ones.
+///
+/// # Errors
+/// A broker is not alive, or there are too few.
+pub fn place(
+    metadata: &ClusterMetadata,
+    brokers: Option<&[i32]>,
+    (topic, partitions): (&str, usize),
+    factor: usize,
+) -> Result<Vec<Vec<i32>>, Fault> {
+    let receivers = receivers(metadata, brokers)?;
+    let seed = seed_of(topic, 0);
+    let placed = generate::place(metadata, &receivers, partitions, factor, seed);
+    placed.ok_or_else(|| {
+        let n = receivers.len();
+        Fault::refused(
+            WHAT,
+            format!("{factor} replicas need as many brokers, and {n} may hold them"),
+        )
+    })
+}
+
+/// Topics begin at different places, as they would with random numbers.
+fn seed_of(topic: &str, seed: u64) -> u64 {
+    topic.bytes().fold(seed, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(byte.into())
+    })
+}
+
 fn explicit(metadata: &ClusterMetadata, target: &Assignment) -> Result<Assignment, Fault> {
     let mut changes = Assignment::new();
     for (key, replicas) in target {
@@ -504,10 +534,7 @@ impl<'a> Planner<'a> {
             let rest = self.slots[from..].iter();
             let n = rest.take_while(|slot| slot.topic == topic).count();
             let factor = self.slots[from].before.len();
-            // Topics begin at different places, as they would with random numbers.
-            let seed = topic.bytes().fold(seed, |sum, byte| {
-                sum.wrapping_mul(31).wrapping_add(byte.into())
-            });
+            let seed = seed_of(topic, seed);
             let placed = generate::place(self.metadata, &self.receivers, n, factor, seed);
             let placed = placed.ok_or_else(|| {
                 let n = self.receivers.len();

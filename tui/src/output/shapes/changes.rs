@@ -85,27 +85,11 @@ impl From<&Plan> for PlanJson {
     }
 }
 
-impl Printable for PlanJson {
-    fn table(&self) -> String {
-        let mut text = format!("{}\n", self.title);
-        if self.changes.is_empty() {
-            text.push_str("  nothing to change\n");
-        }
-        for change in &self.changes {
-            let before = change.before.as_deref().unwrap_or("(none)");
-            let after = change.after.as_deref().unwrap_or("(none)");
-            let note = match &change.note {
-                Some(note) => format!("  ({note})"),
-                None => String::new(),
-            };
-            let _ = match (&change.before, &change.after) {
-                (None, Some(after)) => writeln!(text, "  {}: {after}{note}", change.subject),
-                (Some(before), None) => {
-                    writeln!(text, "  {}: {before} -> gone{note}", change.subject)
-                }
-                _ => writeln!(text, "  {}: {before} -> {after}{note}", change.subject),
-            };
-        }
+impl PlanJson {
+    /// What there is to know besides the changes themselves.
+    pub(super) fn notes(&self) -> String {
+        let mut text = String::new();
+
         if let Some(moves) = self.moves.filter(|moves| *moves > 0) {
             let bytes = self
                 .move_bytes
@@ -127,6 +111,32 @@ impl Printable for PlanJson {
         for line in &self.equivalent {
             let _ = writeln!(text, "  same as: {line}");
         }
+        text
+    }
+}
+
+impl Printable for PlanJson {
+    fn table(&self) -> String {
+        let mut text = format!("{}\n", self.title);
+        if self.changes.is_empty() {
+            text.push_str("  nothing to change\n");
+        }
+        for change in &self.changes {
+            let before = change.before.as_deref().unwrap_or("(none)");
+            let after = change.after.as_deref().unwrap_or("(none)");
+            let note = match &change.note {
+                Some(note) => format!("  ({note})"),
+                None => String::new(),
+            };
+            let _ = match (&change.before, &change.after) {
+                (None, Some(after)) => writeln!(text, "  {}: {after}{note}", change.subject),
+                (Some(before), None) => {
+                    writeln!(text, "  {}: {before} -> gone{note}", change.subject)
+                }
+                _ => writeln!(text, "  {}: {before} -> {after}{note}", change.subject),
+            };
+        }
+        text.push_str(&self.notes());
         text
     }
 }
@@ -173,12 +183,10 @@ pub struct DoneJson {
     pub verification: Option<Verification>,
 }
 
-impl Printable for DoneJson {
-    fn table(&self) -> String {
-        let mut text = self.plan.table();
-        if self.dry_run {
-            text.push_str("dry run: nothing was changed\n");
-        }
+impl DoneJson {
+    /// What was done, and what came of it.
+    pub(super) fn outcome(&self) -> String {
+        let mut text = String::new();
         for item in self.report.iter().flat_map(|report| &report.items) {
             let _ = match &item.outcome {
                 Ok(done) => writeln!(text, "{}: {done}", item.subject),
@@ -197,6 +205,17 @@ impl Printable for DoneJson {
             }
             Some(Verification::Done) | None => {}
         }
+        text
+    }
+}
+
+impl Printable for DoneJson {
+    fn table(&self) -> String {
+        let mut text = self.plan.table();
+        if self.dry_run {
+            text.push_str("dry run: nothing was changed\n");
+        }
+        text.push_str(&self.outcome());
         text
     }
 }

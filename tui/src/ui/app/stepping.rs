@@ -4,7 +4,7 @@ use tui_input::Input;
 
 use super::{App, CLIPBOARD_BYTES_MAX, DEPTH_MAX, parse_bootstrap, time_travel, undoing};
 use crate::clusters::Target;
-use crate::model::{Fault, TopicPartition};
+use crate::model::{Fault, TopicPartition, Update};
 use crate::ops::{self, Action, Plan, Report};
 use crate::ui::command::{self, Command, Id, Scope};
 use crate::ui::cx::Cx;
@@ -109,6 +109,10 @@ impl App {
             Id::Local => vec![Step::Go(Place::Local)],
             Id::Clusters => vec![Step::Go(Place::Clusters)],
             Id::Connectors => vec![Step::Go(Place::Connectors)],
+            Id::Apply if argument.is_empty() => {
+                vec![Step::Dialog(Box::new(screens::apply_form()))]
+            }
+            Id::Apply => vec![Step::Go(Place::Declared(argument.to_owned()))],
             Id::Cluster => {
                 let wanted = Step::Run(Id::EnterCluster, argument.to_owned());
                 let wanted = Some(wanted).filter(|_| !argument.is_empty());
@@ -198,6 +202,11 @@ impl App {
                     }
                 }
                 Step::Plan(action) => self.plan(action, effects),
+                Step::PlanTransfer(transfer, there) => {
+                    let plan = ops::plan(Action::Transfer(transfer), &self.world.snapshot);
+                    self.show_plan_on(plan, there.as_deref(), effects);
+                }
+                Step::PlanOn(action, updates) => self.plan_on(action, updates, effects),
                 Step::Run(id, argument) => {
                     let scopes = self.scopes();
                     if let Some(command) = command::by_id(&scopes, id, &argument) {
@@ -286,7 +295,26 @@ impl App {
         self.show_plan(plan, effects);
     }
 
+    /// Plans with what was read for it, which is not kept.
+    fn plan_on(&mut self, action: Action, updates: Vec<Update>, effects: &mut Vec<Effect>) {
+        let mut snapshot = self.world.snapshot.clone();
+        for update in updates {
+            snapshot.apply(update, self.world.now);
+        }
+        self.show_plan(ops::plan(action, &snapshot), effects);
+    }
+
     pub(super) fn show_plan(&mut self, plan: Result<Plan, Fault>, effects: &mut Vec<Effect>) {
+        self.show_plan_on(plan, None, effects);
+    }
+
+    /// Shows a plan, of another cluster where one is given.
+    fn show_plan_on(
+        &mut self,
+        plan: Result<Plan, Fault>,
+        there: Option<&Target>,
+        effects: &mut Vec<Effect>,
+    ) {
         if self.world.past.is_some() {
             return self.say(time_travel::no_change(&self.world));
         }
@@ -300,7 +328,7 @@ impl App {
                 self.say(Toast::info(format!("nothing to do: {why}")));
             }
             Ok(plan) => {
-                let (dialog, effect) = PlanDialog::new(plan, &self.world.cx());
+                let (dialog, effect) = PlanDialog::new(plan, there, &self.world.cx());
                 effects.extend(effect);
                 self.dialogs.push(Box::new(dialog));
             }

@@ -11,7 +11,7 @@ use ratatui::text::Span;
 use tui_input::Input;
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::clusters::confirmation;
+use crate::clusters::{Target, confirmation};
 use crate::model::Fault;
 use crate::ops::{Action, Danger, Plan, Report, Verification};
 use crate::ui::cx::Cx;
@@ -66,19 +66,27 @@ pub struct PlanDialog {
     first: usize,
     height: std::cell::Cell<usize>,
     asked_without_typing: bool,
+    /// It changes another cluster than the one that is looked at.
+    is_elsewhere: bool,
+    /// How far the execution is.
+    told: Option<String>,
 }
 
 fn can_be_checked(action: &Action) -> bool {
     matches!(
         action,
-        Action::CreateTopic(_) | Action::AddPartitions(_) | Action::AlterConfigs(_)
+        Action::CreateTopic(_)
+            | Action::AddPartitions(_)
+            | Action::AlterConfigs(_)
+            | Action::Apply(_)
     ) || matches!(action, Action::Security(action) if action.can_be_checked())
         || matches!(action, Action::Quorum(action) if action.can_be_checked())
 }
 
 impl PlanDialog {
-    /// Shows a plan; the effect lets the broker check it.
-    pub fn new(plan: Plan, cx: &Cx<'_>) -> (Self, Option<Effect>) {
+    /// Shows a plan, of the cluster that is looked at or of another one; the effect lets the broker
+    /// check it.
+    pub fn new(plan: Plan, there: Option<&Target>, cx: &Cx<'_>) -> (Self, Option<Effect>) {
         let plan = Arc::new(plan);
         let (check, effect) = if can_be_checked(&plan.action) && !cx.read_only {
             let job = cx.new_job();
@@ -92,7 +100,8 @@ impl PlanDialog {
         } else {
             (Check::NotPossible, None)
         };
-        let wanted = confirmation(&plan, cx.target.level, cx.target.name.as_deref());
+        let target = there.unwrap_or(cx.target);
+        let wanted = confirmation(&plan, target.level, target.name.as_deref());
         let dialog = Self {
             plan,
             wanted,
@@ -101,13 +110,15 @@ impl PlanDialog {
             first: 0,
             height: std::cell::Cell::new(10),
             asked_without_typing: false,
+            is_elsewhere: there.is_some(),
+            told: None,
         };
         (dialog, effect)
     }
 
     /// Why it can't be executed now.
     fn obstacle(&self, cx: &Cx<'_>) -> Option<String> {
-        if cx.read_only {
+        if cx.read_only && !self.is_elsewhere {
             return Some(match &cx.target.name {
                 Some(name) => {
                     format!("{name} is read-only: w in the list of clusters allows changes")
@@ -212,7 +223,8 @@ impl PlanDialog {
             Stage::Executing(_) => {
                 lines.changes(&self.plan, theme);
                 lines.gap();
-                lines.text("", "executing…", theme.accent, theme.accent);
+                let told = self.told.as_deref().unwrap_or("executing…");
+                lines.text("", told, theme.accent, theme.accent);
             }
             Stage::Failed(fault) => lines.fault("failed  ", fault, theme),
             Stage::Done { report, verified } => {
@@ -547,6 +559,10 @@ impl Dialog for PlanDialog {
                     ),
                 };
                 self.stage = Stage::Asking { check };
+                Vec::new()
+            }
+            Some(Answer::Progress(text)) => {
+                self.told = Some(text);
                 Vec::new()
             }
             Some(Answer::Executed(result)) => self.on_executed(result, cx),

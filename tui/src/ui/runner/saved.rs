@@ -74,6 +74,12 @@ impl SavedClusters {
         }
     }
 
+    /// A saved cluster by its name.
+    pub(super) async fn find(&self, name: &str) -> Result<Target, Fault> {
+        let file = self.load().await?;
+        Target::of(file.find(name)?, file.path())
+    }
+
     async fn load(&self) -> Result<ClustersFile, Fault> {
         let path = self.config.clone().ok_or_else(|| {
             Fault::refused("read the configuration", "there is no folder for it")

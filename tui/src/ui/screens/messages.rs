@@ -4,6 +4,7 @@
 
 mod choice;
 mod detail;
+mod moving;
 mod rows;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -27,6 +28,7 @@ use crate::ui::widgets::list::{List, Rows};
 
 use choice::Choice;
 use detail::MessageDialog;
+use moving::MovingDialog;
 use rows::{COLUMNS, Row};
 
 /// Messages that a tail keeps.
@@ -495,6 +497,17 @@ impl Screen for Messages {
                 State::Failed(_) => self.read(ReadFrom::End, cx),
                 _ => Vec::new(),
             },
+            Id::ExportMessages => {
+                let form = moving::export_form(&self.topic, &self.choice);
+                vec![Step::Dialog(Box::new(form))]
+            }
+            Id::ImportMessages => {
+                vec![Step::Dialog(Box::new(MovingDialog::import(&self.topic)))]
+            }
+            Id::CopyMessages => {
+                let dialog = MovingDialog::copy(&self.topic, &self.choice);
+                vec![Step::Dialog(Box::new(dialog))]
+            }
             Id::Produce => vec![Step::Dialog(Box::new(forms::produce_form(
                 &self.topic,
                 None,

@@ -8,7 +8,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
-use super::{absent, cells, forms, traffic};
+use super::{absent, cells, declared, forms, traffic};
 use crate::cluster::Interest;
 use crate::derive::{
     self, CmakPercents, HealthCounts, TopicBalance, Total, topic_health, topic_rate, topic_size,
@@ -459,6 +459,11 @@ impl Screen for Topics {
             return Some(vec![Step::Dialog(Box::new(forms::create_topic_form(
                 argument,
             )))]);
+        }
+        if command == Id::ExportTopics {
+            let marked = self.list.n_marked() > 0;
+            let names = if marked { self.chosen() } else { Vec::new() };
+            return Some(vec![Step::Dialog(Box::new(declared::export_form(names)))]);
         }
         let name = match argument {
             "" => self.selected()?.topic.name.to_string(),

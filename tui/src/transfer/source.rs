@@ -19,7 +19,8 @@ const LINE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 const AHEAD: usize = 2;
 
 /// What stands there.
-pub(super) enum Shape {
+#[derive(Clone, Debug)]
+pub enum Shape {
     Jsonl,
     /// All of it is the value of this record.
     Whole(NewRecord),
@@ -30,7 +31,8 @@ pub(super) enum Shape {
 type Page = Result<Vec<NewRecord>, Fault>;
 
 /// A source that is open.
-pub(super) struct Source(mpsc::Receiver<Page>);
+#[derive(Debug)]
+pub struct Source(mpsc::Receiver<Page>);
 
 const WHAT: &str = "read the messages";
 
@@ -39,7 +41,7 @@ impl Source {
     ///
     /// # Errors
     /// The file can't be opened.
-    pub(super) fn open(path: Option<&Path>, shape: Shape) -> Result<Self, Fault> {
+    pub fn open(path: Option<&Path>, shape: Shape) -> Result<Self, Fault> {
         let path = path.filter(|path| path.as_os_str() != "-");
         let (name, input): (String, Box<dyn Read + Send>) = match path {
             None => ("stdin".to_owned(), Box::new(std::io::stdin())),
@@ -63,7 +65,7 @@ impl Source {
     }
 
     /// The next records; `None` at the end.
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<NewRecord>>, Fault> {
+    pub async fn next(&mut self) -> Result<Option<Vec<NewRecord>>, Fault> {
         self.0.recv().await.transpose()
     }
 }
