@@ -122,14 +122,7 @@ async fn execute(
             wish: Some(Wish::Run),
             ..NewOrders::default()
         };
-        // One document is printed, and it is that of this command.
-        let mut nowhere = std::io::sink();
-        let mut quiet = Io {
-            out: &mut nowhere,
-            err: &mut *io.err,
-            ask: &mut *io.ask,
-        };
-        code = execution::order(global, new, true, &mut quiet).await?;
+        code = execution::order_quietly(global, new, io).await?;
         shown.verification = ops::verify(&session.client, &run_to_its_end(plan))
             .await
             .ok();

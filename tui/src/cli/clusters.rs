@@ -227,6 +227,7 @@ fn entry(global: &GlobalArgs, args: &AddArgs) -> Result<Entry, Fault> {
         danger: args.danger,
         read_only: global.read_only,
         registry: global.registry.clone(),
+        registry_ca: global.registry_ca.as_ref().map(absolute),
         cluster_id: None,
         connect: args.connect.clone(),
         connect_login: args.connect_login.as_deref().map(reference),

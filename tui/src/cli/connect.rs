@@ -41,6 +41,9 @@ pub struct GlobalArgs {
     /// The schema registry of the cluster, as http://host:port
     #[arg(long, global = true, help_heading = HEADING, value_name = "URL")]
     pub registry: Option<String>,
+    /// A PEM file with the authorities to trust for the schema registry; the platform's if absent
+    #[arg(long, global = true, help_heading = HEADING, value_name = "FILE")]
+    pub registry_ca: Option<PathBuf>,
     /// Where brokers tell their figures as Prometheus reads them: http://{host}:7071/metrics for all,
     /// or ID=URL for each
     #[arg(long, global = true, help_heading = HEADING, value_name = "URL")]
@@ -97,6 +100,7 @@ impl GlobalArgs {
         let metrics = self.endpoints()?;
         Ok(found.map(|target| Target {
             registry: self.registry.clone().or(target.registry.clone()),
+            registry_ca: self.registry_ca.clone().or(target.registry_ca.clone()),
             metrics: metrics.or(target.metrics.clone()),
             ..self.with_rights(target)
         }))

@@ -159,6 +159,22 @@ pub(super) async fn order(
     code
 }
 
+/// Executes a run to its end as a part of another command, whose document is the one that is
+/// printed.
+pub(super) async fn order_quietly(
+    global: &GlobalArgs,
+    new: NewOrders,
+    io: &mut Io<'_>,
+) -> Result<u8, Fault> {
+    let mut nowhere = std::io::sink();
+    let mut quiet = Io {
+        out: &mut nowhere,
+        err: &mut *io.err,
+        ask: &mut *io.ask,
+    };
+    order(global, new, true, &mut quiet).await
+}
+
 /// The unfinished run of this cluster, for `status` and `cancel`.
 pub(super) fn unfinished(session: &Session) -> Option<Run> {
     store(session).ok()?.unfinished()

@@ -562,6 +562,7 @@ async fn copy(global: &GlobalArgs, args: &CopyArgs, io: &mut Io<'_>) -> Result<u
                 cluster: args.to_cluster.clone(),
                 properties: None,
                 registry: None,
+                registry_ca: None,
                 ..global.clone()
             };
             Some(there.client_and_target().await?)

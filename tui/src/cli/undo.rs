@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::model::Fault;
 use crate::ops::Action;
+use crate::ops::execution::{NewOrders, Wish};
 use crate::ops::undo::{self, Entry, Journal};
 use crate::output::UndoJson;
 
@@ -71,5 +72,14 @@ pub(super) async fn run(global: &GlobalArgs, args: UndoArgs, io: &mut Io<'_>) ->
         confirm(&session, &plan, change, io)?;
         return carry_out(global, &session, &plan, io).await;
     }
-    make(global, &session, &plan, change, io).await
+    let code = make(global, &session, &plan, change, io).await?;
+    let is_run = |step: &Action| matches!(step, Action::RunReassign(_));
+    if args.execute && code == 0 && plan.action.steps().iter().any(is_run) {
+        let new = NewOrders {
+            wish: Some(Wish::Run),
+            ..NewOrders::default()
+        };
+        return super::execution::order_quietly(global, new, io).await;
+    }
+    Ok(code)
 }

@@ -5,14 +5,16 @@
 //! registry that does not answer is not asked again within the same read; what it said is kept.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use kafka_shared::http::{Client, HttpError, Request, Url};
 use kafka_shared::secret::Secret;
-use kafka_shared::tls::Tls;
+use kafka_shared::tls::TlsFault;
 use serde_json::Value;
+use tokio::sync::OnceCell;
 
 use crate::decode::{Compiled, SchemaBook, SchemaRef, SchemaText};
 
@@ -36,13 +38,16 @@ pub struct RegistryOptions {
     /// User and password.
     pub user: Option<(String, Secret)>,
     pub token: Option<Secret>,
+    /// A PEM file with the authorities that are trusted; `None`: those of the platform.
+    pub ca: Option<PathBuf>,
 }
 
 /// A registry with what was read from it.
 #[derive(Clone, Debug)]
 pub struct Registry {
     options: Arc<RegistryOptions>,
-    http: Arc<Client>,
+    /// Made when something is read first.
+    http: Arc<OnceCell<Client>>,
     book: SchemaBook,
 }
 
@@ -56,17 +61,29 @@ enum Failure {
 
 impl Registry {
     pub fn new(options: RegistryOptions) -> Self {
-        let tls = options.url.is_tls.then(|| Tls::platform().ok()).flatten();
-        let http = Client {
-            tls: tls.map(Arc::new),
-            timeout_ms: TIMEOUT_MS,
-            body_bytes_max: ANSWER_BYTES_MAX,
-        };
         Self {
             options: Arc::new(options),
-            http: Arc::new(http),
+            http: Arc::default(),
             book: SchemaBook::of_registry(),
         }
+    }
+
+    async fn http(&self) -> Result<&Client, Failure> {
+        let made = self.http.get_or_try_init(async || {
+            let client = match self.options.url.is_tls {
+                true => Client::trusting(self.options.ca.as_deref()).await?,
+                false => Client::plain(),
+            };
+            Ok::<_, TlsFault>(Client {
+                timeout_ms: TIMEOUT_MS,
+                body_bytes_max: ANSWER_BYTES_MAX,
+                ..client
+            })
+        });
+        made.await.map_err(|fault| {
+            let why = format!("the registry can't be asked: {}", fault.reason);
+            Failure::Registry(why)
+        })
     }
 
     /// The schemas that were read so far.
@@ -168,7 +185,7 @@ impl Registry {
         } else if let Some(token) = &self.options.token {
             request.authorization = Some(Secret::new(format!("Bearer {}", token.expose())));
         }
-        let answer = self.http.send(&url, &request).await;
+        let answer = self.http().await?.send(&url, &request).await;
         let response = answer.map_err(|error| failure(&error))?;
         let registry = |why: &str| Failure::Registry(format!("the registry at {base} {why}"));
         match response.status {
@@ -226,6 +243,20 @@ fn escaped(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn authorities_that_cant_be_read_are_told_with_each_schema() {
+        let registry = Registry::new(RegistryOptions {
+            url: "https://127.0.0.1:1".parse().unwrap(),
+            user: None,
+            token: None,
+            ca: Some(PathBuf::from("/nowhere/ca.pem")),
+        });
+        registry.prepare(BTreeSet::from([SchemaRef::Id(5)])).await;
+        let said = registry.book().get(&SchemaRef::Id(5)).unwrap();
+        let why = said.err().unwrap();
+        assert!(why.contains("/nowhere/ca.pem"), "{why}");
+    }
 
     #[test]
     fn a_subject_is_escaped_in_a_path() {

@@ -87,6 +87,8 @@ pub struct Entry {
     /// The address of the schema registry; who asks there is in the settings or properties, by
     /// Confluent's names: `basic.auth.user.info`, `bearer.auth.token`.
     pub registry: Option<String>,
+    /// A PEM file with the authorities that are trusted for the schema registry.
+    pub registry_ca: Option<PathBuf>,
     /// Learned at the first connection; changes are refused where another one answers.
     pub cluster_id: Option<String>,
     /// Workers of Kafka Connect, as `http://host:8083`.

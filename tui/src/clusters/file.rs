@@ -270,6 +270,9 @@ fn table(entry: &Entry) -> Table {
     if let Some(url) = &entry.registry {
         table.insert("registry", value(url));
     }
+    if let Some(path) = &entry.registry_ca {
+        table.insert("registry_ca", value(path.display().to_string()));
+    }
     if let Some(id) = &entry.cluster_id {
         table.insert("cluster_id", value(id));
     }

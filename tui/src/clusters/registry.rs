@@ -18,6 +18,7 @@ const WHAT: &str = "read the schema registry's settings";
 /// The address or a secret can't be read.
 pub(super) async fn options(
     named: Option<&str>,
+    ca: Option<&Path>,
     all: &mut Properties,
     folder: &Path,
 ) -> Result<Option<RegistryOptions>, Fault> {
@@ -28,6 +29,9 @@ pub(super) async fn options(
     let url = take("url");
     let user = take("basic.auth.user.info");
     let token = take("bearer.auth.token");
+    let truststore = take("ssl.truststore.location");
+    let kind = take("ssl.truststore.type");
+    take("ssl.truststore.password");
     take("basic.auth.credentials.source");
     take("bearer.auth.credentials.source");
     let Some(url) = named.map(str::to_owned).or(url) else {
@@ -52,7 +56,18 @@ pub(super) async fn options(
         None => None,
         Some(text) => Some(secret(&text, folder).await?),
     };
-    Ok(Some(RegistryOptions { url, user, token }))
+    // What serializers are given in a format of Java's is not read here; PEM is.
+    let is_pem = kind.is_some_and(|kind| kind.eq_ignore_ascii_case("PEM"));
+    let truststore = truststore.filter(|_| is_pem);
+    let ca = ca
+        .map(Path::to_owned)
+        .or(truststore.map(|path| folder.join(path)));
+    Ok(Some(RegistryOptions {
+        url,
+        user,
+        token,
+        ca,
+    }))
 }
 
 async fn secret(text: &str, folder: &Path) -> Result<Secret, Fault> {

@@ -41,6 +41,8 @@ pub struct Target {
     pub metrics_ca: Option<PathBuf>,
     /// The address of its schema registry; else the settings or properties may name it.
     pub registry: Option<String>,
+    /// A PEM file with the authorities that are trusted for it; `None`: those of the platform.
+    pub registry_ca: Option<PathBuf>,
 }
 
 impl Target {
@@ -83,6 +85,7 @@ impl Target {
             metrics_login: entry.metrics_login.clone(),
             metrics_ca: within(&entry.metrics_ca),
             registry: entry.registry.clone(),
+            registry_ca: entry.registry_ca.as_ref().map(|path| folder.join(path)),
         })
     }
 
@@ -133,7 +136,8 @@ impl Target {
         }
         let own = self.properties.as_deref().and_then(Path::parent);
         let folder = own.unwrap_or(&self.folder);
-        let registry = super::registry::options(self.registry.as_deref(), &mut all, folder).await?;
+        let (named, ca) = (self.registry.as_deref(), self.registry_ca.as_deref());
+        let registry = super::registry::options(named, ca, &mut all, folder).await?;
         let read = properties::read(&all, folder).await;
         let read = read.map_err(|error| told(&error))?;
         for warning in &read.warnings {

@@ -20,6 +20,8 @@ properties = "prod.properties"
 color = "red"
 danger = "high"
 read_only = true
+registry = "https://r:8081"
+registry_ca = "registry.pem"
 cluster_id = "abc"
 
 [clusters.prod.settings]
@@ -52,6 +54,7 @@ fn what_people_write_is_read() {
         target.properties,
         Some(folder.path().join("prod.properties"))
     );
+    assert_eq!(target.registry_ca, Some(folder.path().join("registry.pem")));
     assert!(target.read_only && target.cluster_id.as_deref() == Some("abc"));
     let shown = prod.shown_settings();
     assert_eq!(shown["sasl.jaas.config"], "[hidden]");

@@ -45,6 +45,11 @@ pub(super) const ENTRY: &[Row] = &[
          basic.auth.user.info, bearer.auth.token",
     ),
     (
+        "registry_ca",
+        "path",
+        "a PEM file with the authorities to trust for the schema registry; the platform's if absent",
+    ),
+    (
         "cluster_id",
         "text",
         "learned at the first connection; changes are refused where another cluster answers",

@@ -123,21 +123,32 @@ impl Inverse {
         if throttle.is_none() && batch.is_none() {
             return Ok(());
         }
-        match &mut self.undo {
-            Action::Reassign(reassign) => {
-                self.undo = Action::RunReassign(RunReassign {
-                    reassign: std::mem::take(reassign),
-                    throttle,
-                    batch: batch.unwrap_or(BATCH),
-                });
-                Ok(())
+        let steps = match &mut self.undo {
+            Action::Apply(apply) => &mut apply.steps[..],
+            one => std::slice::from_mut(one),
+        };
+        let mut moves = false;
+        for step in steps {
+            match step {
+                Action::Reassign(reassign) => {
+                    *step = Action::RunReassign(RunReassign {
+                        reassign: std::mem::take(reassign),
+                        throttle,
+                        batch: batch.unwrap_or(BATCH),
+                    });
+                    moves = true;
+                }
+                Action::RunReassign(run) => {
+                    run.throttle = throttle.or(run.throttle);
+                    run.batch = batch.unwrap_or(run.batch);
+                    moves = true;
+                }
+                _ => {}
             }
-            Action::RunReassign(run) => {
-                run.throttle = throttle.or(run.throttle);
-                run.batch = batch.unwrap_or(run.batch);
-                Ok(())
-            }
-            _ => {
+        }
+        match moves {
+            true => Ok(()),
+            false => {
                 let what = format!("undo \"{}\"", self.change);
                 Err(Fault::refused(
                     what,

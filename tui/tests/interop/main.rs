@@ -21,6 +21,7 @@ mod figures;
 mod groups;
 mod health;
 mod lab;
+mod messages;
 mod metrics;
 mod moves;
 mod quorum;
@@ -102,6 +103,10 @@ const CASES: &[(&str, Case)] = &[
     (
         "connectors of a real worker are made, changed, restarted and deleted",
         connectors::connectors,
+    ),
+    (
+        "messages are followed, chosen, written and moved by keys, as Kafka's tools see them",
+        messages::by_keys,
     ),
     (
         "declared topics are compared, made so, undone and exported, as Kafka's tools see them",

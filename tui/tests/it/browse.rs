@@ -321,10 +321,12 @@ fn schemas_come_from_the_registry_that_is_named() {
         let inner = json!({"subject": "a/b", "version": 2, "id": 1,
             "schema": "{\"type\":\"record\",\"name\":\"A\",\"namespace\":\"x\",\"fields\":[{\"name\":\"n\",\"type\":\"int\"}]}"});
         let proto = json!({"schemaType": "PROTOBUF", "schema": "syntax = \"proto3\"; message P { string s = 1; }"});
+        let titled = json!({"schemaType": "JSON", "schema": "{\"title\":\"Order\"}"});
         let url = registry(&[
             ("/base/schemas/ids/5", avro.to_string()),
             ("/base/subjects/a%2Fb/versions/2", inner.to_string()),
             ("/base/schemas/ids/6", proto.to_string()),
+            ("/base/schemas/ids/8", titled.to_string()),
         ])
         .expect("a registry");
         let url = format!("{url}/base/");
@@ -333,6 +335,8 @@ fn schemas_come_from_the_registry_that_is_named() {
             json!({"value_base64": "AAAAAAUq"}),
             json!({"value_base64": "AAAAAAYACgJoaQ=="}),
             json!({"value_base64": "AAAAAAf/"}),
+            // JSON Schema {"o":1}.
+            json!({"value_base64": "AAAAAAh7Im8iOjF9"}),
         ];
         let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
         let folder = tempfile::tempdir().expect("a folder");
@@ -360,6 +364,9 @@ fn schemas_come_from_the_registry_that_is_named() {
         );
         let why = "schema 7: the registry does not have it: Schema not found";
         assert_eq!(rows[2], [json!("0x0000000007ff"), json!("hex"), json!(why)]);
+        assert_eq!(rows[3][0], json!({"o": 1}));
+        let decoder = rows[3][1].as_str().expect("a decoder");
+        assert!(decoder.contains("Order, schema 8"), "{decoder}");
         let filtered = [&args[..], &["--filter", "value.a.n == 21"]].concat();
         let filtered = document(&run(&bootstrap, &filtered).await, 0);
         assert_eq!(filtered["messages"].as_array().expect("messages").len(), 1);

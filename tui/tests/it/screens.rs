@@ -8,6 +8,7 @@ mod declared;
 mod groups;
 mod leaving;
 mod local;
+mod moving;
 mod quorum;
 mod replay;
 mod security;

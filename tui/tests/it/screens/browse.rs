@@ -40,13 +40,22 @@ fn what_is_read_is_chosen_and_read_on() -> anyhow::Result<()> {
 #[test]
 fn schemas_of_a_registry_are_used_on_the_screen() -> anyhow::Result<()> {
     let schema = json!({"schema": "{\"type\":\"record\",\"name\":\"R\",\"fields\":[{\"name\":\"a\",\"type\":\"string\"}]}"});
-    let url = registry(&[("/schemas/ids/5", schema.to_string())])?;
+    let proto = json!({"schemaType": "PROTOBUF", "schema": "syntax = \"proto3\"; message P { string s = 1; }"});
+    let with_title =
+        json!({"schemaType": "JSON", "schema": "{\"title\":\"Order\",\"type\":\"object\"}"});
+    let url = registry(&[
+        ("/schemas/ids/5", schema.to_string()),
+        ("/schemas/ids/6", proto.to_string()),
+        ("/schemas/ids/8", with_title.to_string()),
+    ])?;
     let mut session = Session::start(WIDE, &["--registry", &url], &[], &[("log", 1)])?;
     let bootstrap: Endpoint = session.bootstrap().parse()?;
     session.runtime.block_on(async {
         let client = crate::client(&[bootstrap]);
         for value in [
-            &b"\0\0\0\0\x05\x04hi"[..],
+            &b"\0\0\0\0\x06\0\x0a\x02pb"[..],
+            b"\0\0\0\0\x08{\"order\":1}",
+            b"\0\0\0\0\x05\x04hi",
             b"\0\0\0\0\x05\x04ho",
             b"\0\0\0\0\x05\x44x",
         ] {
@@ -66,6 +75,10 @@ fn schemas_of_a_registry_are_used_on_the_screen() -> anyhow::Result<()> {
         "! avro R, schema 5: a: byte 1: 34 bytes are wanted, 1 are left",
     )?;
     session.see("esc k enter", "value (avro R, schema 5, found, 8 B)")?;
+    session.see("esc g enter", "value (protobuf P, schema 6, found, 10 B)")?;
+    session.see("", "\"s\": \"pb\"")?;
+    session.see("esc j enter", "schema 8, found, 16 B)")?;
+    session.see("", "\"order\": 1")?;
     session.see("esc f value.a space == space ho enter", "1 · the newest")?;
     session.see("", "{\"a\":\"ho\"}")?;
     session.quit()
