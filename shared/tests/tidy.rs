@@ -93,7 +93,8 @@ const LAYERS: &[Layers] = &[
             ("cluster", &["decode", "metrics", "model", "ops"]),
             ("metrics", &["model"]),
             ("state", &["model"]),
-            ("ops", &["cluster", "derive", "model", "state"]),
+            ("transfer", &["cluster", "model"]),
+            ("ops", &["cluster", "derive", "model", "state", "transfer"]),
             ("connect", &["model"]),
             ("docs", &["ui"]),
             (
@@ -124,6 +125,7 @@ const LAYERS: &[Layers] = &[
                     "ops",
                     "recording",
                     "times",
+                    "transfer",
                 ],
             ),
             (
@@ -143,6 +145,7 @@ const LAYERS: &[Layers] = &[
                     "exporter",
                     "recording",
                     "times",
+                    "transfer",
                     "state",
                 ],
             ),

@@ -2,22 +2,25 @@
 //!
 //! Pure. Replicas are placed by the planner of reassignments: as little moves as it takes.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::Arc;
+mod place;
+mod values;
 
-use kafka_shared::config::definition::nearest;
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use super::{Declared, DeclaredTopic, Place, Setting, WHAT};
 use crate::model::{
-    Assignment, ClusterMetadata, ClusterSnapshot, ConfigKind, ConfigResource, Configs, Fault,
-    FaultKind, Partition, Topic, TopicPartition,
+    Assignment, ClusterMetadata, ClusterSnapshot, ConfigResource, Fault, FaultKind, Topic,
+    TopicPartition,
 };
-use crate::ops::reassign::{self, Request};
+use crate::ops::reassign;
 use crate::ops::{
     Action, AddPartitions, AlterConfigs, ApplyTopics, ConfigChange, CreateTopic, Reassign,
     RunReassign,
 };
+
+use values::{fits, set, unknown};
 
 /// Settings that a reassignment sets for its time; nobody declares them.
 pub(super) const PASSING: [&str; 2] = [
@@ -398,40 +401,6 @@ impl<'a> Work<'a> {
         }));
     }
 
-    /// Where new partitions are made. They have as many replicas as the first one has; where that
-    /// is not what is declared, or the brokers are named, they have to be known to be moved on.
-    fn first_replicas(
-        &self,
-        topic: &DeclaredTopic,
-        there: &Topic,
-        new: usize,
-    ) -> Result<Option<Vec<Vec<i32>>>, Fault> {
-        let first = there.partitions.first();
-        let factor = first.map_or(1, |partition| partition.replicas.len());
-        let declared = topic
-            .replication_factor
-            .map(|n| usize::from(n.unsigned_abs()));
-        let is_free = topic.replicas.is_none() && topic.brokers.is_none();
-        if is_free && declared.is_none_or(|declared| declared == factor) {
-            return Ok(None);
-        }
-        let allowed = topic.brokers.as_deref().filter(|ids| ids.len() >= factor);
-        let mut placed = reassign::place(self.metadata, allowed, (&topic.name, new), factor)?;
-        let tail = topic
-            .replicas
-            .iter()
-            .flat_map(|lists| lists.iter().rev().take(new).rev());
-        for (placed, list) in placed.iter_mut().zip(tail) {
-            let others: Vec<i32> = placed
-                .iter()
-                .copied()
-                .filter(|id| !list.contains(id))
-                .collect();
-            *placed = list.iter().copied().chain(others).take(factor).collect();
-        }
-        Ok(Some(placed))
-    }
-
     fn settings(
         &mut self,
         topic: &DeclaredTopic,
@@ -479,192 +448,6 @@ impl<'a> Work<'a> {
                 .push(Action::AlterConfigs(AlterConfigs { resource, changes }));
         }
         Ok(())
-    }
-
-    /// Places the replicas of topics that are there, all together, so that what moves is spread.
-    fn place(&mut self, topics: &[DeclaredTopic]) {
-        let mut groups: BTreeMap<(Option<usize>, Option<&[i32]>), Vec<&DeclaredTopic>> =
-            BTreeMap::new();
-        let mut meant = Vec::new();
-        for (at, topic) in topics.iter().enumerate() {
-            let factor = topic
-                .replication_factor
-                .map(|n| usize::from(n.unsigned_abs()));
-            let is_placed = factor.is_some() || topic.replicas.is_some() || topic.brokers.is_some();
-            let is_there = self.metadata.topic(&topic.name).is_some();
-            if !is_placed || !is_there || self.drifts[at].is_stopped() {
-                continue;
-            }
-            meant.push(at);
-            self.settle(&topic.name);
-            match &topic.replicas {
-                Some(lists) => {
-                    let list =
-                        |(id, list): (usize, &Vec<i32>)| (key(&topic.name, id), list.clone());
-                    let lists: Assignment = lists.iter().enumerate().map(list).collect();
-                    self.put(&lists);
-                }
-                None => {
-                    let brokers = topic.brokers.as_deref();
-                    groups.entry((factor, brokers)).or_default().push(topic);
-                }
-            }
-        }
-        let mut obstacles: BTreeMap<String, String> = BTreeMap::new();
-        for ((factor, brokers), topics) in groups {
-            let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
-            if self.place_group(factor, brokers, &names).is_ok() {
-                continue;
-            }
-            // Each on its own tells which of them can't be placed.
-            for name in names {
-                if let Err(fault) = self.place_group(factor, brokers, std::slice::from_ref(&name)) {
-                    obstacles.insert(name, fault.why);
-                }
-            }
-        }
-        for at in meant {
-            let topic = &topics[at];
-            if let Some(why) = obstacles.remove(&topic.name) {
-                self.drifts[at].stop(&topic.at, why);
-            } else {
-                self.move_replicas(at, topic);
-            }
-        }
-    }
-
-    /// Takes what runs as done, and new partitions as made.
-    fn settle(&mut self, name: &str) {
-        let grown = &self.grown;
-        change_topic(&mut self.after, name, |partitions| {
-            for partition in partitions.iter_mut() {
-                partition.replicas = reassign::settled(partition).into_boxed_slice();
-                partition.adding = Box::default();
-                partition.removing = Box::default();
-            }
-            while let Some(replicas) = grown.get(&key(name, partitions.len())) {
-                partitions.push(Partition {
-                    id: i32::try_from(partitions.len()).unwrap_or(i32::MAX),
-                    leader: replicas.first().copied().unwrap_or(-1),
-                    replicas: replicas.as_slice().into(),
-                    isr: replicas.as_slice().into(),
-                    ..Partition::default()
-                });
-            }
-        });
-    }
-
-    fn put(&mut self, assignment: &Assignment) {
-        put(&mut self.after, assignment);
-    }
-
-    fn place_group(
-        &mut self,
-        factor: Option<usize>,
-        brokers: Option<&[i32]>,
-        names: &[String],
-    ) -> Result<(), Fault> {
-        let mut after = self.after.clone();
-        let dirs = self.snapshot.log_dirs.get();
-        let topics = Some(names.to_vec());
-        if let Some(factor) = factor {
-            if let Some(allowed) = brokers {
-                // Of too many, those go first that may not stay.
-                for name in names {
-                    change_topic(&mut after, name, |partitions| {
-                        drop_outside(partitions, factor, allowed)
-                    });
-                }
-            }
-            let request = Request::SetReplication {
-                factor,
-                to: brokers.map(<[i32]>::to_vec),
-                topics: topics.clone(),
-            };
-            let changes = reassign::propose(&after, dirs, &request)?;
-            put(&mut after, &changes);
-        }
-        if let Some(allowed) = brokers {
-            let of = names.iter().filter_map(|name| after.topic(name));
-            let replicas =
-                of.flat_map(|topic| topic.partitions.iter().flat_map(|p| p.replicas.iter()));
-            let outside: BTreeSet<i32> = replicas
-                .copied()
-                .filter(|id| !allowed.contains(id))
-                .collect();
-            if !outside.is_empty() {
-                let request = Request::Drain {
-                    brokers: outside.into_iter().collect(),
-                    to: Some(allowed.to_vec()),
-                    topics,
-                    // The brokers were named; the plan warns.
-                    allow_fewer_racks: true,
-                };
-                let changes = reassign::propose(&after, dirs, &request)?;
-                put(&mut after, &changes);
-            }
-        }
-        self.after = after;
-        Ok(())
-    }
-
-    /// Says what moves of a topic.
-    fn move_replicas(&mut self, at: usize, topic: &DeclaredTopic) {
-        let (Some(there), Some(after)) = (
-            self.metadata.topic(&topic.name),
-            self.after.topic(&topic.name),
-        ) else {
-            return;
-        };
-        let drift = &mut self.drifts[at];
-        let mut factors = BTreeSet::new();
-        let mut is_factor_other = false;
-        for partition in &after.partitions {
-            let key = TopicPartition::new(&*topic.name, partition.id);
-            let now = there.partition(partition.id).map(reassign::settled);
-            let is_there = now.is_some();
-            let Some(before) = now.or_else(|| self.grown.get(&key).cloned()) else {
-                continue;
-            };
-            if is_there {
-                factors.insert(before.len());
-                is_factor_other |= before.len() != partition.replicas.len();
-            }
-            if before != *partition.replicas {
-                if is_there && topic.replication_factor.is_none() || topic.replicas.is_some() {
-                    let now = is_there.then(|| join(&before));
-                    let what = format!("replicas of {}", partition.id);
-                    let declared = join(&partition.replicas);
-                    drift.differences.push(differs(what, now, declared, None));
-                }
-                self.moves
-                    .target
-                    .insert(key.clone(), partition.replicas.to_vec());
-                self.moves.based_on.insert(key, before);
-            }
-        }
-        if let Some(factor) = topic.replication_factor
-            && is_factor_other
-        {
-            let all: Vec<String> = factors.iter().map(ToString::to_string).collect();
-            let now = Some(all.join(" and "));
-            drift
-                .differences
-                .push(differs("replication factor", now, factor, None));
-        } else if let Some(brokers) = &topic.brokers
-            && topic.replication_factor.is_some()
-        {
-            let used: BTreeSet<i32> = there
-                .partitions
-                .iter()
-                .flat_map(reassign::settled)
-                .collect();
-            if used.iter().any(|id| !brokers.contains(id)) {
-                let used: Vec<i32> = used.into_iter().collect();
-                let difference = differs("brokers", Some(join(&used)), join(brokers), None);
-                drift.differences.push(difference);
-            }
-        }
     }
 
     fn undeclared(&mut self, declared: &Declared, wanted: &Wanted) -> Vec<String> {
@@ -768,187 +551,6 @@ impl Drift {
         for (id, list) in lists.into_iter().flatten().enumerate() {
             let what = format!("replicas of {id}");
             self.differences.push(differs(what, None, join(list), None));
-        }
-    }
-}
-
-fn key(topic: &str, partition: usize) -> TopicPartition {
-    TopicPartition::new(topic, i32::try_from(partition).unwrap_or(i32::MAX))
-}
-
-fn change_topic(
-    metadata: &mut ClusterMetadata,
-    name: &str,
-    change: impl FnOnce(&mut Vec<Partition>),
-) {
-    let found = metadata
-        .topics
-        .binary_search_by(|topic| (*topic.name).cmp(name));
-    if let Ok(at) = found {
-        let topic = Arc::make_mut(&mut metadata.topics[at]);
-        let mut partitions = std::mem::take(&mut topic.partitions).into_vec();
-        change(&mut partitions);
-        topic.partitions = partitions.into_boxed_slice();
-    }
-}
-
-fn put(metadata: &mut ClusterMetadata, assignment: &Assignment) {
-    let mut topics: BTreeMap<&str, Vec<(i32, &Vec<i32>)>> = BTreeMap::new();
-    for (key, replicas) in assignment {
-        let lists = topics.entry(&key.topic).or_default();
-        lists.push((key.partition, replicas));
-    }
-    for (name, lists) in topics {
-        change_topic(metadata, name, |partitions| {
-            for (id, replicas) in lists {
-                let found = partitions.iter_mut().find(|partition| partition.id == id);
-                if let Some(partition) = found {
-                    partition.replicas = replicas.as_slice().into();
-                }
-            }
-        });
-    }
-}
-
-fn drop_outside(partitions: &mut [Partition], factor: usize, allowed: &[i32]) {
-    for partition in partitions {
-        let mut replicas = partition.replicas.to_vec();
-        while replicas.len() > factor
-            && let Some(at) = replicas.iter().rposition(|id| !allowed.contains(id))
-        {
-            replicas.remove(at);
-        }
-        partition.replicas = replicas.into_boxed_slice();
-    }
-}
-
-/// What a declared setting changes; `None` where it is so.
-fn set(setting: &Setting, configs: &Configs) -> Result<Option<(Difference, ConfigChange)>, String> {
-    let name = &setting.name;
-    let Some(entry) = configs.get(name) else {
-        let known: Vec<&str> = configs.entries.iter().map(|entry| &*entry.name).collect();
-        return Err(unknown(name, &known));
-    };
-    if entry.is_read_only {
-        return Err(format!("{name} can't be changed while a broker runs"));
-    }
-    let is_own = entry.is_overridden(&configs.resource);
-    let change = match &setting.value {
-        None if !is_own => return Ok(None),
-        None => ConfigChange::Delete { name: name.clone() },
-        Some(value) => {
-            let now = entry.value.as_deref();
-            if is_own && now.is_some_and(|now| is_same(entry.kind, now, value)) {
-                return Ok(None);
-            }
-            ConfigChange::Set {
-                name: name.clone(),
-                value: value.clone(),
-            }
-        }
-    };
-    let difference = Difference {
-        what: name.clone(),
-        now: match entry.is_sensitive {
-            true => Some("(hidden)".to_owned()),
-            false => entry.value.clone(),
-        },
-        declared: setting.value.clone(),
-        source: Some(entry.source.as_str().to_owned()),
-    };
-    Ok(Some((difference, change)))
-}
-
-/// Whether two ways to write a value mean the same.
-fn is_same(kind: ConfigKind, one: &str, other: &str) -> bool {
-    if one == other {
-        return true;
-    }
-    match kind {
-        ConfigKind::Boolean => one.eq_ignore_ascii_case(other.trim()),
-        ConfigKind::Int | ConfigKind::Short | ConfigKind::Long => {
-            let number = |text: &str| text.trim().parse::<i64>().ok();
-            number(one).is_some() && number(one) == number(other)
-        }
-        ConfigKind::Double => {
-            let number = |text: &str| text.trim().parse::<f64>().ok();
-            number(one).is_some() && number(one) == number(other)
-        }
-        ConfigKind::List => {
-            let items = |text: &str| -> BTreeSet<String> {
-                let items = text
-                    .split(',')
-                    .map(str::trim)
-                    .filter(|item| !item.is_empty());
-                items.map(str::to_owned).collect()
-            };
-            items(one) == items(other)
-        }
-        _ => false,
-    }
-}
-
-fn unknown(name: &str, known: &[&str]) -> String {
-    match nearest(name, known.iter().copied()) {
-        Some(nearest) => format!("there is no setting {name}; did you mean {nearest}?"),
-        None => format!("there is no setting {name}"),
-    }
-}
-
-/// Whether a name fits a pattern in which `*` stands for anything.
-fn fits(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else {
-        return false;
-    };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else {
-        return rest.is_empty();
-    };
-    for part in parts {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_star_stands_for_anything() {
-        for (pattern, name, wanted) in [
-            ("a", "a", true),
-            ("a", "ab", false),
-            ("a*", "ab", true),
-            ("*b", "ab", true),
-            ("*", "", true),
-            ("a*c*e", "abcde", true),
-            ("a*c*e", "abde", false),
-            ("ab*bc", "abc", false),
-            ("connect-*", "connect-offsets", true),
-        ] {
-            assert_eq!(fits(pattern, name), wanted, "{pattern} {name}");
-        }
-    }
-
-    #[test]
-    fn values_are_compared_as_what_they_mean() {
-        for (kind, one, other, wanted) in [
-            (ConfigKind::Long, "60000", "60000", true),
-            (ConfigKind::Long, "60000", " 060000", true),
-            (ConfigKind::Long, "60000", "60001", false),
-            (ConfigKind::Double, "0.5", "0.50", true),
-            (ConfigKind::Boolean, "true", "TRUE", true),
-            (ConfigKind::List, "compact,delete", "delete, compact", true),
-            (ConfigKind::List, "compact", "compact,delete", false),
-            (ConfigKind::String, "gzip", "GZIP", false),
-        ] {
-            assert_eq!(is_same(kind, one, other), wanted, "{one} {other}");
         }
     }
 }
