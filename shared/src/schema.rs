@@ -32,6 +32,7 @@ mod field;
 pub mod group_records;
 pub mod metadata;
 pub mod offsets;
+pub mod share_state;
 pub mod transaction;
 mod wire;
 

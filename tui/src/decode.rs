@@ -90,6 +90,7 @@ decoders! {
     Offsets "offsets" "a record of __consumer_offsets",
     Transactions "transactions" "a record of __transaction_state",
     Metadata "metadata" "a record of __cluster_metadata",
+    ShareState "share_state" "a record of __share_group_state",
 }
 
 impl std::str::FromStr for Decoder {
@@ -232,7 +233,7 @@ pub fn decode(
         Decoder::Auto => guess(message, part, bytes, book),
         Decoder::Registry => with_registry(bytes, &message.headers, part, book),
         Decoder::Json => as_json(bytes, &message.headers, part),
-        Decoder::Offsets | Decoder::Transactions | Decoder::Metadata => {
+        Decoder::Offsets | Decoder::Transactions | Decoder::Metadata | Decoder::ShareState => {
             internal::decode(chosen, message, part, bytes)
         }
         other => plain(other, bytes),

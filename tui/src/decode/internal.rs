@@ -6,6 +6,7 @@ use kafka_shared::schema::consumer_protocol::{
 use kafka_shared::schema::group_records::group_value_to_json;
 use kafka_shared::schema::metadata::MetadataRecord;
 use kafka_shared::schema::offsets::{GroupMetadataValue, OffsetsKey, OffsetsRecord, OffsetsValue};
+use kafka_shared::schema::share_state::{share_key_to_json, share_value_to_json};
 use kafka_shared::schema::transaction::{TransactionLogKey, TransactionLogRecord};
 use kafka_shared::schema::{Field as _, Schema as _, SchemaError};
 use kafka_shared::secret::HIDDEN;
@@ -36,6 +37,7 @@ pub(super) fn decoder_of(topic: &str) -> Option<Decoder> {
         "__consumer_offsets" => Some(Decoder::Offsets),
         "__transaction_state" => Some(Decoder::Transactions),
         "__cluster_metadata" => Some(Decoder::Metadata),
+        "__share_group_state" => Some(Decoder::ShareState),
         _ => None,
     }
 }
@@ -54,6 +56,17 @@ pub(super) fn decode(decoder: Decoder, message: &Message, part: Part, bytes: &[u
         (Decoder::Transactions, Part::Value) => {
             let record = TransactionLogRecord::decode(key, Some(bytes));
             record.map(transaction)
+        }
+        (Decoder::ShareState, Part::Key) => {
+            share_key_to_json(bytes).map(|(name, fields)| tagged(name, fields))
+        }
+        (Decoder::ShareState, Part::Value) => {
+            share_value_to_json(key, bytes).map(|(name, mut fields)| {
+                for name in ["create_timestamp", "write_timestamp"] {
+                    add_time(&mut fields, name);
+                }
+                tagged(name, fields)
+            })
         }
         (_, Part::Value) => MetadataRecord::decode(bytes).map(|(record, version)| {
             let mut fields = record.to_json();

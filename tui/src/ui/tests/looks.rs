@@ -113,7 +113,7 @@ fn topics() {
     clicks                3    2  1 under-repl.         6,000  ≥6.68 MiB     150/s    1       100%       0%       0%   100%       33%
     orders                2    3  ok                3,000,000  ≥5.72 MiB     100/s    1       100%       0%      33%    50%        0%
 
-    ? help  n new  m messages  c settings  a reassign  p produce  + partitions  e elect  D delete  enter open  / filter  > sort  : command  ctrl-p jump
+    ? help  n new  m messages  c settings  a reassign  p produce  + partitions  e elect  x export  D delete  enter open  / filter  > sort  : command  ctrl-p jump
     ");
 }
 
@@ -495,7 +495,7 @@ fn messages() {
     10:33:20.099     1   2,000,099      15 B  null              plain ·[31mtext
 
 
-    ? help  t tail  p pause  b start  e newest  o offset  w time  f find  m more  n new  enter open
+    ? help  t tail  p pause  b start  e newest  o offset  w time  f find  m more  n new  x export
     "#);
     driver.keys("g enter");
     assert_snapshot!(driver.screen(80, 24), @r#"
@@ -585,7 +585,7 @@ fn old_data_stays_with_its_age_and_the_failure_of_its_part() {
     orders                2    3  ok                3,000,000  ≥5.72 MiB     100/s    1       100%
 
 
-    ? help  n new  m messages  c settings  a reassign  p produce  + partitions  e elect  D delete
+    ? help  n new  m messages  c settings  a reassign  p produce  + partitions  e elect  x export
     ");
 }
 
@@ -623,6 +623,8 @@ fn start_page_help_palette_and_jump() {
     │   +            :partitions     add partitions                              │
     │   e            :elect          elect the preferred leaders of the marked   │
     │                                topics or the selected one                  │
+    │   x            :export         write the marked topics, or all, as a file  │
+    │                                that declares them                          │
     │   D            :delete         delete the marked topics or the selected    │
     │                                one                                         │
     │                                                                            │
@@ -630,8 +632,6 @@ fn start_page_help_palette_and_jump() {
     │   enter → l                    open the selected row                       │
     │   /            :filter         filter by name; !text for all others        │
     │   > s                          sort by the next column                     │
-    │   <                            sort by the previous column                 │
-    │   S                            reverse the order                           │
     esc close  j k scroll  y copy
     ");
     assert_snapshot!(look("3 :", 80, 18), @r"
@@ -647,9 +647,9 @@ fn start_page_help_palette_and_jump() {
     │  produce                write one message                                  │
     │  partitions             add partitions                                     │
     │  elect                  elect the preferred leaders of the marked topics … │
+    │  export                 write the marked topics, or all, as a file that d… │
     │  delete                 delete the marked topics or the selected one       │
     │  filter                 filter by name; !text for all others               │
-    │  copy                   copy the name to the clipboard                     │
     ╰────────────────────────────────────────────────────────────────────────────╯
 
     enter run  tab complete  ↑ ↓ choose  esc cancel
