@@ -156,7 +156,7 @@ pub struct ConnectorWish {
     pub set: Vec<(String, String)>,
     pub unset: Vec<String>,
     /// A JSON object with values to set before those.
-    pub file: Option<std::path::PathBuf>,
+    pub file: Option<PathBuf>,
 }
 
 /// What is to be done outside.
