@@ -16,6 +16,7 @@ pub mod frame;
 pub mod header;
 pub mod messages;
 pub mod shape;
+pub mod share_offsets;
 mod wire;
 
 pub use codec::{Body, DecodeError, EncodeError, Request, Response};

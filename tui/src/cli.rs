@@ -315,11 +315,14 @@ pub enum BrokersCommand {
 
 #[derive(Debug, Subcommand)]
 pub enum GroupsCommand {
-    /// List the groups of all kinds with members and lag
+    /// List the groups of all kinds with members, lag in records and in time, and Burrow's verdict
     List {
         /// Only names that contain this
         #[arg(long)]
         filter: Option<String>,
+        /// Leave out lag in time and verdict, for which more has to be read
+        #[arg(long)]
+        quick: bool,
     },
     /// Show one group with its members and its lag per partition
     Describe { id: String },

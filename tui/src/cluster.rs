@@ -11,6 +11,7 @@
 //!   by type, and only a session that may write gets the handle that sends the others.
 
 mod admin;
+mod commit_tail;
 mod configs;
 pub mod consumer_protocol;
 mod group_log;

@@ -10,6 +10,7 @@
 
 mod acl;
 mod balance;
+mod commit_history;
 mod condition;
 mod end_history;
 mod feed;
@@ -39,6 +40,7 @@ pub use balance::{
     BrokerBalance, ClusterBalance, CmakPercents, Spread, TopicBalance, broker_balances,
     cluster_balance, cmak, topic_balance,
 };
+pub use commit_history::CommitHistory;
 pub use condition::{Condition, Needs, Reading, Value};
 pub use end_history::EndHistory;
 pub use feed::Before;
@@ -64,7 +66,7 @@ pub use top::{
 };
 pub use total::Total;
 pub use transaction::{Blocked, MAX_TIMEOUT_MS, OpenTransaction, Openness, blocked, judged};
-pub use verdict::{ConsumerVerdict, Judged, WINDOW, WindowCommit, verdict};
+pub use verdict::{AT_END, ConsumerVerdict, Judged, WINDOW, WindowCommit, verdict};
 
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,11 @@
 //! The reference that `kafka-tui docs` writes: keys and commands of every screen, the command line,
-//! the configuration file. Made from what the program itself goes by, so that it can't fall behind.
+//! the configuration file, the exporter's metrics. Made from what the program itself goes by, so that it can't fall behind.
 
 mod configuration;
 
 use std::fmt::Write as _;
 
+use crate::output::METRICS;
 use crate::ui::command::{Argument, COMMANDS, Command, Scope};
 
 /// One page.
@@ -70,6 +71,10 @@ pub fn pages(command: &clap::Command) -> Vec<Page> {
         Page {
             file: "configuration.md",
             text: configuration::page(),
+        },
+        Page {
+            file: "metrics.md",
+            text: metrics(),
         },
     ];
     let mut index = "# kafka-tui\n\n".to_owned();
@@ -167,6 +172,17 @@ fn named(command: &Command) -> String {
     let mut text = code(&format!(":{}{argument}", command.name));
     for alias in command.aliases {
         let _ = write!(text, " {}", code(&format!(":{alias}")));
+    }
+    text
+}
+
+fn metrics() -> String {
+    let mut text = "# Metrics\n\nOf `kafka-tui exporter`, all of them gauges. What is not known has \
+                    no sample; it is never 0. Names stay.\n\n| name | labels | |\n| --- | --- | --- |\n"
+        .to_owned();
+    for metric in METRICS {
+        let (name, help) = (code(metric.name), cell(metric.help));
+        let _ = writeln!(text, "| {name} | {} | {help} |", metric.labels);
     }
     text
 }

@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use crate::cluster::{ClusterClient, Interest, PollIntervals, Poller};
 use crate::derive::{self, Verdict};
 use crate::model::{ClusterSnapshot, Taken, Update};
-use crate::output::{Detail, metrics};
+use crate::output::{Detail, Histories, metrics};
 
 use http::{Answer, Status};
 
@@ -30,6 +30,7 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 #[derive(Debug)]
 struct Shown {
     snapshot: RwLock<ClusterSnapshot>,
+    history: RwLock<Histories>,
     /// For the time: ages are told by the clock that the polling goes by.
     client: ClusterClient,
     detail: Detail,
@@ -41,12 +42,9 @@ impl Shown {
         match path {
             "/metrics" => {
                 let snapshot = self.snapshot.read().clone();
-                let now_ms = self.client.now().monotonic_ms;
-                Answer::new(
-                    Status::Ok,
-                    METRICS_TYPE,
-                    metrics(&snapshot, self.detail, now_ms),
-                )
+                let now = self.client.now();
+                let text = metrics(&snapshot, &self.history.read(), self.detail, now);
+                Answer::new(Status::Ok, METRICS_TYPE, text)
             }
             "/health" => {
                 let check = derive::cluster_check(&self.snapshot.read());
@@ -84,6 +82,7 @@ pub async fn run(
 ) {
     let shown = Arc::new(Shown {
         snapshot: RwLock::new(ClusterSnapshot::default()),
+        history: RwLock::new(Histories::default()),
         client: client.clone(),
         detail,
     });
@@ -98,7 +97,13 @@ pub async fn run(
     });
     while let Some((update, at)) = updates.recv().await {
         told(&update, at);
+        let read = match &update {
+            Update::Committed(read) => read.clone(),
+            _ => Vec::new(),
+        };
         shown.snapshot.write().apply(update, at);
+        let snapshot = shown.snapshot.read();
+        shown.history.write().note(&read, &snapshot, at);
     }
     server.abort();
 }

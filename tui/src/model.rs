@@ -36,7 +36,7 @@ pub use group::{
 };
 pub use group_log::{
     EndPoints, GroupFact, GroupLog, GroupLogReach, GroupLook, GroupRecord, LoggedGroup,
-    LoggedMember,
+    LoggedMember, LoggedStage, LoggedState,
 };
 pub use happening::{Absences, Feed, Happening, Subject, Weight};
 pub use history::{History, Moment};

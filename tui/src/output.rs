@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::model::{Fault, FaultKind};
 
-pub use prometheus::{Detail, metrics};
+pub use prometheus::{Detail, Histories, METRICS, metrics};
 pub use shapes::*;
 pub use table::Table;
 

@@ -110,6 +110,7 @@ mod tests {
             (ApiKey::InitProducerId, 0..=5),
             (ApiKey::DescribeLogDirs, 1..=5),
             (ApiKey::AddRaftVoter, 0..=1),
+            (ApiKey::DescribeShareGroupOffsets, 0..=1),
             (ApiKey::WriteTxnMarkers, 1..=1),
         ] {
             assert_eq!(codec_versions(key), versions, "{key:?}");

@@ -8,7 +8,8 @@
 //! padding that we don't. [`decode_request`] leaves them in the buffer.
 //!
 //! kafka-protocol 0.18 is generated from Kafka 4.1. What Kafka 4.3 has beyond it and is spoken
-//! here is coded in `codec/newer.rs` and [`messages`](super::messages); [`versions`] is the truth
+//! here is coded in `codec/newer.rs`, [`messages`](super::messages) and
+//! [`share_offsets`](super::share_offsets); [`versions`] is the truth
 //! about what works, and a test proves it.
 
 mod newer;
@@ -28,6 +29,7 @@ use super::frame::LENGTH_BYTES;
 use super::header;
 use super::messages::{AddRaftVoterRequest, DescribeLogDirsResponse};
 use super::shape::{self, Direction, ShapeError};
+use super::share_offsets::DescribeShareGroupOffsetsResponse;
 use super::wire::WireError;
 
 /// Why a body could not be decoded.
@@ -259,7 +261,6 @@ apis! {
         WriteShareGroupState: WriteShareGroupStateRequest, WriteShareGroupStateResponse;
         DeleteShareGroupState: DeleteShareGroupStateRequest, DeleteShareGroupStateResponse;
         ReadShareGroupStateSummary: ReadShareGroupStateSummaryRequest, ReadShareGroupStateSummaryResponse;
-        DescribeShareGroupOffsets: DescribeShareGroupOffsetsRequest, DescribeShareGroupOffsetsResponse;
         AlterShareGroupOffsets: AlterShareGroupOffsetsRequest, AlterShareGroupOffsetsResponse;
         DeleteShareGroupOffsets: DeleteShareGroupOffsetsRequest, DeleteShareGroupOffsetsResponse;
     }
@@ -272,6 +273,7 @@ apis! {
         BrokerHeartbeat: BrokerHeartbeatRequest, BrokerHeartbeatResponse;
         ListOffsets: ListOffsetsRequest, ListOffsetsResponse;
         DescribeLogDirs: DescribeLogDirsRequest, DescribeLogDirsResponse;
+        DescribeShareGroupOffsets: DescribeShareGroupOffsetsRequest, DescribeShareGroupOffsetsResponse;
     }
 }
 

@@ -1,15 +1,22 @@
 //! Commands for consumer groups.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::cluster::GroupLogLimits;
-use crate::model::{Fault, Group, Update};
+use crate::derive::{self, GroupDetail};
+use crate::model::{Committed, Fault, Group, GroupKind, Update};
 use crate::ops::Action;
 use crate::output;
 
 use super::change::execute;
 use super::{GlobalArgs, GroupsCommand, Io, Session, offsets, shared};
+
+/// What is read at most of the coordinators' logs for a list.
+const GLANCE: GroupLogLimits = GroupLogLimits {
+    bytes: 16 * 1024 * 1024,
+    time_ms: 3_000,
+};
 
 pub(super) async fn run(
     global: &GlobalArgs,
@@ -31,14 +38,18 @@ pub(super) async fn run(
     let listed: Vec<Arc<Group>> = groups.groups.values().cloned().collect();
     session.apply(Update::Groups(Ok(Arc::new(groups))));
     match command {
-        GroupsCommand::List { filter } => {
+        GroupsCommand::List { filter, quick } => {
             let part = filter.unwrap_or_default();
             let wanted: Vec<Arc<Group>> = listed
                 .into_iter()
                 .filter(|group| group.id.contains(&part))
                 .collect();
             read(&mut session, &wanted).await?;
-            let mut groups = output::groups(&session.snapshot);
+            let details = match quick {
+                true => HashMap::new(),
+                false => glance(&session, &wanted).await?,
+            };
+            let mut groups = output::groups(&session.snapshot, &details);
             groups.groups.retain(|group| group.id.contains(&part));
             io.print(global.output, &groups);
             Ok(0)
@@ -75,6 +86,35 @@ pub(super) async fn run(
         | GroupsCommand::Timeline { .. }
         | GroupsCommand::Lag { .. } => Ok(0),
     }
+}
+
+/// Lag in time and verdicts of the groups that are behind.
+async fn glance(
+    session: &Session,
+    groups: &[Arc<Group>],
+) -> Result<HashMap<Arc<str>, GroupDetail>, Fault> {
+    let metadata = session.metadata()?;
+    let snapshot = &session.snapshot;
+    let is_behind = |committed: &Committed| {
+        let lag = derive::lag_in(snapshot, committed, None);
+        lag.is_some_and(|lag| lag.total.partial().unwrap_or(0) > 0)
+    };
+    let behind = groups.iter().filter_map(|group| {
+        let committed = snapshot.committed.get(&group.id)?.value()?;
+        let is_wanted = group.kind != GroupKind::Share && is_behind(committed);
+        is_wanted.then(|| (Arc::clone(group), Arc::clone(committed)))
+    });
+    let behind: Vec<_> = behind.collect();
+    if behind.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let offsets = snapshot.offsets.value().cloned().unwrap_or_default();
+    let looks = session
+        .client
+        .glance_at_groups(&behind, &offsets, &metadata, GLANCE)
+        .await;
+    let detail = |(id, look)| (id, derive::group_detail(&look, &metadata));
+    Ok(looks.into_iter().map(detail).collect())
 }
 
 async fn timeline(

@@ -17,25 +17,29 @@ use kafka_shared::record::batch::{Batch, BatchError, batches};
 use kafka_shared::record::control::ControlRecordType;
 use kafka_shared::record::iter::records;
 use kafka_shared::schema::consumer_groups::{
-    ConsumerGroupCurrentMemberAssignmentValue, ConsumerGroupMemberMetadataValue,
-    ConsumerGroupMetadataValue, ConsumerGroupTargetAssignmentMemberValue,
-    ConsumerGroupTargetAssignmentMetadataValue,
+    ConsumerGroupMemberMetadataValue, ConsumerGroupMetadataValue,
+    ConsumerGroupTargetAssignmentMemberValue, ConsumerGroupTargetAssignmentMetadataValue,
 };
 use kafka_shared::schema::offsets::{
     GroupMetadataValue, GroupRecordType, OffsetsKey, OffsetsRecord, OffsetsValue,
 };
+use kafka_shared::schema::group_records::{
+    ShareGroupMemberMetadataValue, StreamsGroupMemberMetadataValue,
+    StreamsGroupTargetAssignmentMemberValue,
+};
+use kafka_shared::schema::{Reader, SchemaError};
 use kafka_shared::types::TopicPartition;
 use uuid::Uuid;
 
 use crate::model::{
     Cell, ClusterMetadata, Fault, FaultKind, GroupFact, GroupLog, GroupRecord, LoggedGroup,
-    LoggedMember, PartError, TopicAssignment,
+    LoggedMember, LoggedStage, LoggedState, PartError, TopicAssignment,
 };
 
 use super::consumer_protocol::{decode_assignment, decode_subscription};
 use super::wire::ClusterClient;
 
-const TOPIC: &str = "__consumer_offsets";
+pub(super) const TOPIC: &str = "__consumer_offsets";
 
 /// Newer versions name topics by id only.
 const FETCH_BY_NAME: i16 = 12;
@@ -47,7 +51,7 @@ const BYTES_AT_ONCE: i32 = 1024 * 1024;
 const PIECE: i64 = 2_000;
 
 /// A batch that grows beyond this is not read.
-const DECOMPRESSED_MAX: usize = 64 * 1024 * 1024;
+pub(super) const DECOMPRESSED_MAX: usize = 64 * 1024 * 1024;
 
 /// Records of the group that are kept at most, the newest.
 const RECORDS_MAX: usize = 200_000;
@@ -78,7 +82,7 @@ pub(super) fn partition_of(group: &str, partitions: i32) -> i32 {
 }
 
 /// Batches of one piece of the log.
-type Piece = Vec<bytes::Bytes>;
+pub(super) type Piece = Vec<bytes::Bytes>;
 
 impl ClusterClient {
     /// Reads what there is of a group, newest pieces first, within limits.
@@ -136,6 +140,8 @@ impl ClusterClient {
         }
         log.reach.from_offset = upper;
         log.reach.is_whole = upper <= start;
+        // Kafka's own log begins at 0; before a later start something was deleted.
+        log.reach.gapless_from = upper;
         let names = metadata.topics.iter();
         let names = names.filter_map(|topic| Some((topic.id?, Arc::clone(&topic.name))));
         let mut found = Decoder {
@@ -150,12 +156,21 @@ impl ClusterClient {
             found.take(bytes);
         }
         let surplus = log.records.len().saturating_sub(RECORDS_MAX);
-        log.records.drain(..surplus);
+        if let Some(last) = log.records.drain(..surplus).next_back() {
+            log.reach.is_whole = false;
+            log.reach.gapless_from = log.reach.gapless_from.max(last.offset + 1);
+        }
         Ok(log)
     }
 
     /// The batches from one offset to another, as they are.
-    async fn piece(&self, leader: i32, id: i32, from: i64, to: i64) -> Result<Piece, String> {
+    pub(super) async fn piece(
+        &self,
+        leader: i32,
+        id: i32,
+        from: i64,
+        to: i64,
+    ) -> Result<Piece, String> {
         let mut piece = Piece::new();
         let mut next = from;
         while next < to {
@@ -235,6 +250,11 @@ impl Decoder<'_> {
             return;
         }
         self.next = batch.next_offset();
+        let count = i64::from(batch.record_count());
+        let is_complete = batch.base_offset() + count == batch.next_offset();
+        if batch.base_offset() > first || !is_complete {
+            self.log.reach.gapless_from = batch.next_offset().min(self.end);
+        }
         let decoded = batch.check_crc().ok();
         let Some(Ok(records)) = decoded.map(|()| records(batch, DECOMPRESSED_MAX)) else {
             self.log.reach.unread += 1;
@@ -334,41 +354,35 @@ impl Decoder<'_> {
         use GroupRecordType as T;
         let id: Arc<str> = Arc::from(part.unwrap_or_default());
         Ok(match kind {
-            T::ConsumerGroupMetadata => GroupFact::Epoch(match value {
-                Some(bytes) => Some(read::<ConsumerGroupMetadataValue>(bytes)?.epoch),
-                None => None,
-            }),
-            // The first field of both is the epoch.
-            T::ShareGroupMetadata | T::StreamsGroupMetadata => {
-                let epoch = value.map(|bytes| bytes.get(2..6).and_then(|b| b.try_into().ok()));
-                match epoch {
-                    None => GroupFact::Epoch(None),
-                    Some(bytes) => GroupFact::Epoch(Some(i32::from_be_bytes(bytes.ok_or(())?))),
+            T::ConsumerGroupMetadata | T::ShareGroupMetadata | T::StreamsGroupMetadata => {
+                let (epoch, metadata_hash) = match value {
+                    Some(bytes) => epoch(kind, bytes)?,
+                    None => (None, 0),
+                };
+                GroupFact::Epoch {
+                    epoch,
+                    metadata_hash,
                 }
             }
-            T::ConsumerGroupMemberMetadata => {
+            T::ConsumerGroupMemberMetadata
+            | T::ShareGroupMemberMetadata
+            | T::StreamsGroupMemberMetadata => {
                 let member = match value {
-                    Some(bytes) => Some(member(&id, read(bytes)?)),
+                    Some(bytes) => Some(member(kind, &id, bytes)?),
                     None => None,
                 };
                 GroupFact::Member { id, member }
             }
-            T::ShareGroupMemberMetadata | T::StreamsGroupMemberMetadata => {
-                let named = || LoggedMember {
-                    id: Arc::clone(&id),
-                    ..LoggedMember::default()
-                };
-                let member = value.map(|_| named());
-                GroupFact::Member { id, member }
-            }
-            T::ConsumerGroupTargetAssignmentMetadata => match value {
+            T::ConsumerGroupTargetAssignmentMetadata
+            | T::ShareGroupTargetAssignmentMetadata
+            | T::StreamsGroupTargetAssignmentMetadata => match value {
                 Some(bytes) => {
                     let value: ConsumerGroupTargetAssignmentMetadataValue = read(bytes)?;
                     GroupFact::TargetEpoch(value.assignment_epoch)
                 }
                 None => GroupFact::Other(kind.name()),
             },
-            T::ConsumerGroupTargetAssignmentMember => {
+            T::ConsumerGroupTargetAssignmentMember | T::ShareGroupTargetAssignmentMember => {
                 let assignment = match value {
                     Some(bytes) => {
                         let value: ConsumerGroupTargetAssignmentMemberValue = read(bytes)?;
@@ -379,12 +393,18 @@ impl Decoder<'_> {
                 };
                 GroupFact::Target { id, assignment }
             }
-            T::ConsumerGroupCurrentMemberAssignment => {
+            T::StreamsGroupTargetAssignmentMember => {
+                let assignment = match value {
+                    Some(bytes) => Some(tasks(read(bytes)?)),
+                    None => None,
+                };
+                GroupFact::Target { id, assignment }
+            }
+            T::ConsumerGroupCurrentMemberAssignment
+            | T::ShareGroupCurrentMemberAssignment
+            | T::StreamsGroupCurrentMemberAssignment => {
                 let state = match value {
-                    Some(bytes) => {
-                        let value: ConsumerGroupCurrentMemberAssignmentValue = read(bytes)?;
-                        Some((value.member_epoch, value.state == 0))
-                    }
+                    Some(bytes) => Some(state(bytes)?),
                     None => None,
                 };
                 GroupFact::Current { id, state }
@@ -418,21 +438,109 @@ fn read<T: kafka_shared::schema::Schema>(bytes: &[u8]) -> Result<T, ()> {
         .map_err(drop)
 }
 
-fn member(id: &Arc<str>, value: ConsumerGroupMemberMetadataValue) -> LoggedMember {
-    let session = value.classic_member_metadata.as_ref();
-    LoggedMember {
-        id: Arc::clone(id),
-        instance_id: value.instance_id.map(Arc::from),
-        client_id: Arc::from(value.client_id),
-        host: Arc::from(value.client_host),
-        subscribed: value
-            .subscribed_topic_names
-            .into_iter()
-            .map(Arc::from)
-            .collect(),
-        session_timeout_ms: session.map(|classic| i64::from(classic.session_timeout_ms)),
-        assignment: Vec::new(),
+/// Epoch and hash of the metadata. Those of share and streams groups say more behind it, which is
+/// not needed here.
+fn epoch(kind: GroupRecordType, value: &[u8]) -> Result<(Option<i32>, i64), ()> {
+    if kind == GroupRecordType::ConsumerGroupMetadata {
+        let value: ConsumerGroupMetadataValue = read(value)?;
+        return Ok((Some(value.epoch), value.metadata_hash));
     }
+    let mut reader = Reader::new(value);
+    let read = |reader: &mut Reader<'_>| {
+        reader.i16()?;
+        Ok::<_, SchemaError>((Some(reader.i32()?), reader.i64()?))
+    };
+    read(&mut reader).map_err(drop)
+}
+
+/// A member of whatever kind of group.
+fn member(kind: GroupRecordType, id: &Arc<str>, value: &[u8]) -> Result<LoggedMember, ()> {
+    let id = Arc::clone(id);
+    match kind {
+        GroupRecordType::ShareGroupMemberMetadata => {
+            let value: ShareGroupMemberMetadataValue = read(value)?;
+            Ok(LoggedMember {
+                id,
+                client_id: Arc::from(value.client_id),
+                host: Arc::from(value.client_host),
+                subscribed: arcs(value.subscribed_topic_names),
+                ..LoggedMember::default()
+            })
+        }
+        GroupRecordType::StreamsGroupMemberMetadata => {
+            let value: StreamsGroupMemberMetadataValue = read(value)?;
+            Ok(LoggedMember {
+                id,
+                instance_id: value.instance_id.map(Arc::from),
+                client_id: Arc::from(value.client_id),
+                host: Arc::from(value.client_host),
+                rebalance_timeout_ms: some_ms(value.rebalance_timeout_ms),
+                ..LoggedMember::default()
+            })
+        }
+        _ => {
+            let value: ConsumerGroupMemberMetadataValue = read(value)?;
+            let session = value.classic_member_metadata.as_ref();
+            Ok(LoggedMember {
+                id,
+                session_timeout_ms: session.map(|classic| i64::from(classic.session_timeout_ms)),
+                instance_id: value.instance_id.map(Arc::from),
+                client_id: Arc::from(value.client_id),
+                host: Arc::from(value.client_host),
+                subscribed: arcs(value.subscribed_topic_names),
+                pattern: value
+                    .subscribed_topic_regex
+                    .filter(|pattern| !pattern.is_empty())
+                    .map(Arc::from),
+                assignor: value.server_assignor.map(Arc::from),
+                rebalance_timeout_ms: some_ms(value.rebalance_timeout_ms),
+                assignment: Vec::new(),
+            })
+        }
+    }
+}
+
+fn some_ms(ms: i32) -> Option<i64> {
+    (ms >= 0).then(|| i64::from(ms))
+}
+
+/// Sorted: in which order a client names its topics means nothing.
+fn arcs(mut names: Vec<String>) -> Vec<Arc<str>> {
+    names.sort_unstable();
+    names.into_iter().map(Arc::from).collect()
+}
+
+/// The values of all three kinds of groups begin with the same fields.
+fn state(value: &[u8]) -> Result<LoggedState, ()> {
+    let mut reader = Reader::new(value);
+    let read = |reader: &mut Reader<'_>| {
+        reader.i16()?;
+        let (epoch, previous_epoch) = (reader.i32()?, reader.i32()?);
+        let stage = match reader.i8()? {
+            0 => LoggedStage::Stable,
+            1 => LoggedStage::Revoking,
+            _ => LoggedStage::Waiting,
+        };
+        Ok::<_, SchemaError>(LoggedState {
+            epoch,
+            previous_epoch,
+            stage,
+        })
+    };
+    read(&mut reader).map_err(drop)
+}
+
+/// The tasks of a member of a streams group, named after their part of the topology.
+fn tasks(value: StreamsGroupTargetAssignmentMemberValue) -> Vec<TopicAssignment> {
+    let tasks = value.active_tasks.into_iter().map(|task| {
+        let mut partitions = task.partitions;
+        partitions.sort_unstable();
+        TopicAssignment {
+            topic: Arc::from(format!("subtopology {}", task.subtopology_id)),
+            partitions: partitions.into(),
+        }
+    });
+    tasks.collect()
 }
 
 fn classic(group: GroupMetadataValue) -> LoggedGroup {
@@ -446,6 +554,9 @@ fn classic(group: GroupMetadataValue) -> LoggedGroup {
             .unwrap_or_default()
             .topics,
         session_timeout_ms: Some(i64::from(member.session_timeout)),
+        pattern: None,
+        assignor: None,
+        rebalance_timeout_ms: None,
         assignment: decode_assignment(&member.assignment).unwrap_or_default(),
     });
     LoggedGroup {

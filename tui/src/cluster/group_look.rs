@@ -1,13 +1,14 @@
 //! A close look at one group: everything that its lag and its history are told from, read at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::future::join_all;
 use kafka_shared::types::TopicPartition;
 
 use crate::model::{
-    Cell, ClusterMetadata, Committed, ConfigResource, EndPoints, Fault, GroupKind, GroupLook, Topic,
+    Cell, ClusterMetadata, Committed, CommittedPartition, ConfigResource, EndPoints, Fault, Group,
+    GroupKind, GroupLook, Offsets, Topic,
 };
 
 use super::group_log::GroupLogLimits;
@@ -17,12 +18,10 @@ use super::wire::ClusterClient;
 const RECORDS_MAX: usize = 100;
 
 /// Topics that are asked about the past.
-const TOPICS_MAX: usize = 50;
+const TOPICS_MAX: usize = 1_000;
 
 /// How long ago the ends of logs are asked for, in milliseconds.
 const AGO_MS: [i64; 3] = [600_000, 120_000, 30_000];
-
-const AT_ONCE: usize = 4;
 
 impl ClusterClient {
     /// Reads a group closely. What can't be read is missing, with its reason where one is asked
@@ -144,23 +143,20 @@ impl ClusterClient {
     /// Where logs ended some time ago, by the times of their records.
     async fn ends_before(&self, topics: &[Arc<Topic>]) -> EndPoints {
         let now_ms = self.now().wall_ms;
-        let topics = topics.iter().take(TOPICS_MAX);
-        let asks = topics.flat_map(|topic| AGO_MS.map(|ago| (topic, now_ms - ago)));
-        let ask = async |(topic, at_ms): (&Arc<Topic>, i64)| {
-            let cells = self
-                .offsets_for_time(topic, at_ms)
-                .await
-                .unwrap_or_default();
-            (Arc::clone(&topic.name), at_ms, cells)
+        let topics = &topics[..topics.len().min(TOPICS_MAX)];
+        let ask = async |ago_ms| {
+            let at_ms = now_ms - ago_ms;
+            let found = self.offsets_for_time_of(topics, at_ms).await;
+            (at_ms, found.unwrap_or_default())
         };
-        let asks: Vec<_> = asks.map(ask).collect();
-        let answers: Vec<_> = stream::iter(asks).buffer_unordered(AT_ONCE).collect().await;
         let mut points = EndPoints::new();
-        for (topic, at_ms, cells) in answers {
-            for (id, cell) in cells {
-                if let Cell::Known(offset) = cell {
-                    let key = TopicPartition::new(&*topic, id);
-                    points.entry(key).or_default().push((offset, at_ms));
+        for (at_ms, found) in join_all(AGO_MS.map(ask)).await {
+            for (topic, cells) in found {
+                for (id, cell) in cells {
+                    if let Cell::Known(offset) = cell {
+                        let key = TopicPartition::new(&*topic, id);
+                        points.entry(key).or_default().push((offset, at_ms));
+                    }
                 }
             }
         }
@@ -168,6 +164,48 @@ impl ClusterClient {
             points.sort_unstable_by_key(|(_, at_ms)| *at_ms);
         }
         points
+    }
+
+    /// Looks at many groups that are behind, less closely: what they committed last, and where the
+    /// logs ended some minutes ago. `committed` and `offsets` were read before.
+    pub async fn glance_at_groups(
+        &self,
+        behind: &[(Arc<Group>, Arc<Committed>)],
+        offsets: &Offsets,
+        metadata: &ClusterMetadata,
+        limits: GroupLogLimits,
+    ) -> HashMap<Arc<str>, GroupLook> {
+        let names: BTreeSet<&Arc<str>> = behind.iter().flat_map(|(_, c)| c.topics.keys()).collect();
+        let topics = names.into_iter().filter_map(|name| metadata.topic(name));
+        let topics: Vec<Arc<Topic>> = topics.cloned().collect();
+        let ids: Vec<Arc<str>> = behind.iter().map(|(g, _)| Arc::clone(&g.id)).collect();
+        let (mut logs, ends) = tokio::join!(
+            self.commit_tails(&ids, metadata, limits),
+            self.ends_before(&topics)
+        );
+        let taken = self.now();
+        let look = |(group, committed): &(Arc<Group>, Arc<Committed>)| {
+            let of_it = committed.topics.iter().flat_map(|(topic, commits)| {
+                let key = |c: &CommittedPartition| TopicPartition::new(&**topic, c.partition);
+                commits.iter().map(key)
+            });
+            let own = of_it.filter_map(|key| Some((key.clone(), ends.get(&key)?.clone())));
+            let of_its_topics = committed
+                .topics
+                .keys()
+                .filter_map(|topic| Some((Arc::clone(topic), Arc::clone(offsets.get(topic)?))));
+            let look = GroupLook {
+                taken,
+                group: Some(Arc::clone(group)),
+                committed: Arc::clone(committed),
+                offsets: of_its_topics.collect(),
+                ends: own.collect(),
+                log: logs.remove(&group.id).map(|log| Ok(Arc::new(log))),
+                ..GroupLook::default()
+            };
+            (Arc::clone(&group.id), look)
+        };
+        behind.iter().map(look).collect()
     }
 
     /// The session time-out of members whose records don't say it, as their coordinator has it.

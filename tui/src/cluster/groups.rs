@@ -5,15 +5,19 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
+use kafka_protocol::messages::describe_share_group_offsets_request::DescribeShareGroupOffsetsRequestGroup;
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use kafka_protocol::messages::offset_fetch_response::OffsetFetchResponsePartitions;
 use kafka_protocol::messages::{
-    ConsumerGroupDescribeRequest, DescribeGroupsRequest, GroupId, ListGroupsRequest,
-    OffsetFetchRequest, OffsetFetchResponse, ShareGroupDescribeRequest,
+    ConsumerGroupDescribeRequest, DescribeGroupsRequest, DescribeShareGroupOffsetsRequest, GroupId,
+    ListGroupsRequest, OffsetFetchRequest, OffsetFetchResponse, ShareGroupDescribeRequest,
     consumer_group_describe_response as consumer, describe_groups_response as classic,
     share_group_describe_response as share,
 };
 use kafka_shared::protocol::StrBytes;
+use kafka_shared::protocol::share_offsets::{
+    DescribeShareGroupOffsetsResponse, ShareGroupOffsets, SharePartitionOffset, ShareTopicOffsets,
+};
 
 use crate::model::{
     ClusterMetadata, Committed, CommittedPartition, Fault, FaultKind, Group, GroupDescription,
@@ -135,7 +139,7 @@ impl ClusterClient {
             GroupKind::Streams => Err(Fault::new(
                 FaultKind::Unsupported,
                 "describe groups",
-                "groups of Kafka Streams can't be described yet",
+                "what describes groups of Kafka Streams is not spoken here; their timeline names members",
             )),
             GroupKind::Classic | GroupKind::Other(_) => self.describe_classic(node, &groups).await,
         };
@@ -194,31 +198,57 @@ impl ClusterClient {
         Ok(response.groups.iter().map(one).collect())
     }
 
-    /// The committed offsets of groups. Share groups commit none, and nobody is asked for them.
+    /// The committed offsets of groups. Share groups commit none: of them it is where they are,
+    /// and what they are behind, where the cluster says it.
     pub async fn committed(&self, groups: &[Arc<Group>]) -> PerGroup<Committed> {
-        let is_share = |group: &&Arc<Group>| group.kind == GroupKind::Share;
-        let none = |group: &Arc<Group>| {
-            let nothing = Committed {
-                taken: self.now(),
-                topics: BTreeMap::default(),
-            };
-            (Arc::clone(&group.id), Ok(Arc::new(nothing)))
-        };
-        let of_share_groups: PerGroup<Committed> =
-            groups.iter().filter(is_share).map(none).collect();
-        let mut batches: BTreeMap<i32, Vec<Arc<Group>>> = BTreeMap::new();
-        for group in groups.iter().filter(|group| !is_share(group)) {
-            batches
-                .entry(group.coordinator)
-                .or_default()
-                .push(Arc::clone(group));
+        let mut batches: BTreeMap<(i32, bool), Vec<Arc<Group>>> = BTreeMap::new();
+        for group in groups {
+            let is_share = group.kind == GroupKind::Share;
+            let batch = batches.entry((group.coordinator, is_share)).or_default();
+            batch.push(Arc::clone(group));
         }
-        let requests = batches
-            .into_iter()
-            .map(|(node, groups)| self.committed_on(node, groups));
-        let answers = join_all(requests.collect::<Vec<_>>()).await;
-        let answers = answers.into_iter().flatten();
-        answers.chain(of_share_groups).collect()
+        let ask = async |((node, is_share), groups): ((i32, bool), Vec<Arc<Group>>)| {
+            if is_share {
+                self.shared_on(node, groups).await
+            } else {
+                self.committed_on(node, groups).await
+            }
+        };
+        let answers = join_all(batches.into_iter().map(ask)).await;
+        answers.into_iter().flatten().collect()
+    }
+
+    /// Where share groups are.
+    async fn shared_on(&self, node: i32, groups: Vec<Arc<Group>>) -> PerGroup<Committed> {
+        let ask = async |groups: &[Arc<Group>]| {
+            let one = |id| DescribeShareGroupOffsetsRequestGroup::default().with_group_id(id);
+            let ids = group_ids(groups).into_iter();
+            let request = DescribeShareGroupOffsetsRequest::default()
+                .with_groups(ids.map(|id| one(id).with_topics(None)).collect());
+            let what = "read the offsets of share groups";
+            let answer = self.ask_part(what, node, request, None).await;
+            let taken = self.now();
+            match answer {
+                Ok(response) => per_group(groups, Ok(from_shares(&response, taken))),
+                // Then nothing is known of it, as little as of a group that has no lag.
+                Err(fault) if fault.kind == FaultKind::Unsupported => {
+                    let nothing = |group: &Arc<Group>| {
+                        let nothing = Committed {
+                            taken,
+                            topics: BTreeMap::default(),
+                        };
+                        (Arc::clone(&group.id), Ok(Arc::new(nothing)))
+                    };
+                    groups.iter().map(nothing).collect()
+                }
+                Err(fault) => per_group(groups, Err(fault)),
+            }
+        };
+        let mut all = PerGroup::new();
+        for chunk in groups.chunks(GROUPS_MAX) {
+            all.extend(ask(chunk).await);
+        }
+        all
     }
 
     async fn committed_on(&self, node: i32, groups: Vec<Arc<Group>>) -> PerGroup<Committed> {
@@ -455,7 +485,34 @@ fn commit(partition: &OffsetFetchResponsePartitions) -> CommittedPartition {
             .filter(|m| !m.is_empty())
             .map(Arc::from),
         error: (partition.error_code != 0).then_some(PartError(partition.error_code)),
+        lag: None,
     }
+}
+
+fn from_shares(response: &DescribeShareGroupOffsetsResponse, taken: Taken) -> Mentioned<Committed> {
+    let partition = |partition: &SharePartitionOffset| CommittedPartition {
+        partition: partition.partition_index,
+        offset: (partition.start_offset >= 0).then_some(partition.start_offset),
+        leader_epoch: None,
+        metadata: None,
+        error: (partition.error_code != 0).then_some(PartError(partition.error_code)),
+        lag: (partition.lag >= 0).then_some(partition.lag),
+    };
+    let topic = |topic: &ShareTopicOffsets| {
+        let mut partitions: Vec<_> = topic.partitions.iter().map(partition).collect();
+        partitions.sort_by_key(|partition| partition.partition);
+        (Arc::from(&*topic.topic_name), partitions)
+    };
+    let group = |group: &ShareGroupOffsets| {
+        let what = format!("read the offsets of group \"{}\"", &*group.group_id);
+        let told = check_code(&what, group.error_code, group.error_message.as_deref());
+        let found = told.map(|()| Committed {
+            taken,
+            topics: group.topics.iter().map(topic).collect(),
+        });
+        (group.group_id.to_string(), found)
+    };
+    response.groups.iter().map(group).collect()
 }
 
 fn from_offsets(

@@ -126,6 +126,29 @@ impl ClusterClient {
         Ok(found.into_iter().map(own).collect())
     }
 
+    /// Of many topics, the offset of the first record that is not older than a time; `Unknown`
+    /// where there is none.
+    ///
+    /// # Errors
+    /// When no leader answers.
+    pub(super) async fn offsets_for_time_of(
+        &self,
+        topics: &[Arc<Topic>],
+        timestamp_ms: i64,
+    ) -> Result<HashMap<Arc<str>, BTreeMap<i32, Cell<i64>>>, Fault> {
+        let topics: Vec<&Arc<Topic>> = topics.iter().collect();
+        let asked = self.offsets_at(&topics, timestamp_ms.max(0), Isolation::Uncommitted);
+        let found = asked.await?.into_iter().map(|(topic, mut cells)| {
+            for cell in cells.values_mut() {
+                if *cell == Cell::Known(-1) {
+                    *cell = Cell::Unknown;
+                }
+            }
+            (Arc::from(topic), cells)
+        });
+        Ok(found.collect())
+    }
+
     async fn offsets_at<'a>(
         &self,
         topics: &[&'a Arc<Topic>],

@@ -127,6 +127,7 @@ mod tests {
             leader_epoch: None,
             metadata: None,
             error: None,
+            lag: None,
         };
         Committed {
             taken: taken(0),

@@ -128,13 +128,19 @@ fn commit_lag(
     let (start, end) = found.map_or((Cell::Unknown, Cell::Unknown), |f| (f.start, f.end));
     let committed_first = offsets.is_some_and(|offsets| taken <= offsets.taken);
     let lag = match (commit.error, commit.offset) {
+        (None, Some(_)) if commit.lag.is_some() && !is_gone => {
+            Lag::Known(commit.lag.unwrap_or_default())
+        }
         (Some(error), _) => Lag::Unknown(LagUnknown::Committed(error)),
         (None, None) => Lag::NoCommit,
         (None, Some(_)) if is_gone => Lag::Unknown(LagUnknown::Deleted),
         (None, Some(committed)) => lag_of(committed, committed_first, end),
     };
     let lost = match (commit.offset, start.known()) {
-        (Some(committed), Some(start)) if committed < start => Some(start - committed),
+        // A share group's own start follows that of the log when it reads.
+        (Some(committed), Some(start)) if committed < start && commit.lag.is_none() => {
+            Some(start - committed)
+        }
         _ => None,
     };
     CommitLag {
@@ -158,6 +164,7 @@ fn partition_lag(
         leader_epoch: None,
         metadata: None,
         error: None,
+        lag: None,
     };
     let commit = commits.partition(topic, partition).unwrap_or(&nothing);
     let found = commit_lag(commit, commits.taken, offsets, topic_is_gone);

@@ -258,6 +258,7 @@ mod tests {
             leader_epoch: None,
             metadata: None,
             error: None,
+            lag: None,
         };
         let commits = [400, 500, 7, 40].iter().enumerate().map(commit);
         let commits = commits.collect();

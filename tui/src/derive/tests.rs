@@ -313,6 +313,7 @@ fn commits_at(ms: i64, commits: &[(i32, Option<i64>)]) -> Committed {
         leader_epoch: None,
         metadata: None,
         error: None,
+        lag: None,
     };
     Committed {
         taken: Taken {
@@ -555,6 +556,7 @@ proptest! {
             leader_epoch: None,
             metadata: None,
             error: None,
+            lag: None,
         };
         let commits: Vec<_> = commits.iter().enumerate().map(commit).collect();
         let committed = Committed {

@@ -36,6 +36,10 @@ pub enum Cause {
     Failed {
         members: Vec<String>,
     },
+    /// They did not give partitions up within their rebalance time-out.
+    Fenced {
+        members: Vec<String>,
+    },
     /// Gone, and nothing tells whether in order.
     Gone {
         members: Vec<String>,
@@ -52,6 +56,20 @@ pub enum Cause {
     /// A member asks for other topics than before.
     Subscription {
         members: Vec<String>,
+    },
+    /// The topics that the group reads are not as they were: partitions, racks, topics that came
+    /// or went.
+    Metadata,
+    /// The positions of a share group's partitions were made, so that they can be assigned.
+    Initialized,
+    /// Partitions are assigned in another way.
+    Assignor {
+        from: String,
+        to: String,
+    },
+    /// The group went over to the other protocol.
+    Converted {
+        to: String,
     },
     /// The second step of a cooperative rebalance.
     SecondStep,
@@ -77,6 +95,9 @@ impl fmt::Display for Cause {
             Self::Joined { members } => write!(f, "joined: {}", some(members)),
             Self::Left { members } => write!(f, "left: {}", some(members)),
             Self::Failed { members } => write!(f, "failed (session time-out): {}", some(members)),
+            Self::Fenced { members } => {
+                write!(f, "fenced (rebalance time-out): {}", some(members))
+            }
             Self::Gone { members } => write!(f, "left or failed: {}", some(members)),
             Self::StaticRestart { members } => {
                 write!(f, "static member restarted: {}", some(members))
@@ -85,6 +106,10 @@ impl fmt::Display for Cause {
                 write!(f, "topic {topic} grew from {from} to {to} partitions")
             }
             Self::Subscription { members } => write!(f, "other topics: {}", some(members)),
+            Self::Metadata => f.write_str("the topics that it reads changed"),
+            Self::Initialized => f.write_str("its partitions were made ready to be shared"),
+            Self::Assignor { from, to } => write!(f, "assignor {from} → {to}"),
+            Self::Converted { to } => write!(f, "went over to the {to} protocol"),
             Self::SecondStep => f.write_str("second step of a cooperative rebalance"),
             Self::GroupLeader { from, to } => write!(f, "group leader {from} → {to}"),
             Self::CoordinatorMoved { epoch } => {
@@ -308,19 +333,101 @@ fn grown(before: &Owners, now: &Owners) -> Vec<Cause> {
     grown.collect()
 }
 
+/// Whether the record says that the group is of the new protocols, or of the classic one; `None`
+/// for what groups of both kinds have, and for what only says that something is gone.
+fn is_modern(fact: &GroupFact) -> Option<bool> {
+    match fact {
+        GroupFact::Epoch { epoch: Some(_), .. }
+        | GroupFact::Member {
+            member: Some(_), ..
+        }
+        | GroupFact::TargetEpoch(_)
+        | GroupFact::Target {
+            assignment: Some(_),
+            ..
+        }
+        | GroupFact::Current { state: Some(_), .. } => Some(true),
+        GroupFact::Classic(Some(_)) => Some(false),
+        _ => None,
+    }
+}
+
+/// The log in parts in which the group speaks one protocol, and whether that is a new one.
+fn parts(log: &GroupLog) -> Vec<(bool, GroupLog)> {
+    let mut cuts = Vec::new();
+    let mut now = None;
+    for (at, record) in log.records.iter().enumerate() {
+        let said = is_modern(&record.fact);
+        if said.is_some() && said != now {
+            cuts.push((at, said == Some(true)));
+            now = said;
+        }
+    }
+    let ends = cuts.iter().skip(1).map(|(at, _)| *at);
+    let ends: Vec<usize> = ends.chain([log.records.len()]).collect();
+    let mut parts = Vec::new();
+    for (nth, ((_, is_modern), end)) in cuts.iter().zip(ends).enumerate() {
+        let start = if nth == 0 { 0 } else { cuts[nth].0 };
+        let records = log.records[start..end].to_vec();
+        let is_last = nth + 1 == cuts.len();
+        let last_epoch = records.last().map_or(0, |record| record.leader_epoch);
+        let mut reach = log.reach.clone();
+        if nth > 0 {
+            // It begins with the group's going over, so nothing is missing.
+            (reach.is_whole, reach.from_offset, reach.gapless_from) = (true, 0, 0);
+        }
+        let part = GroupLog {
+            reach,
+            records,
+            leader_epoch: if is_last {
+                log.leader_epoch
+            } else {
+                last_epoch
+            },
+        };
+        parts.push((*is_modern, part));
+    }
+    parts
+}
+
+/// Joins what happened under one protocol to what happened under the one before: who was there
+/// has not joined.
+fn go_over(told: &mut Timeline, mut next: Timeline, to: &str) {
+    if matches!(told.events.last(), Some(event) if event.causes == [Cause::Deleted]) {
+        told.events.pop();
+    }
+    if let Some(first) = next.events.first_mut() {
+        for cause in &mut first.causes {
+            if let Cause::Joined { members } = cause {
+                members.retain(|name| told.members.iter().all(|(known, _)| known != name));
+            }
+        }
+        let is_empty =
+            |cause: &Cause| matches!(cause, Cause::Joined { members } if members.is_empty());
+        first.causes.retain(|cause| !is_empty(cause));
+        let to = to.to_owned();
+        first.causes.insert(0, Cause::Converted { to });
+    }
+    told.events.append(&mut next.events);
+    (told.members, told.is_modern) = (next.members, next.is_modern);
+}
+
 /// What happened to a group. Compaction leaves of what is old only the end, so the further back,
 /// the less there is.
 pub fn timeline(log: &GroupLog, settings: &TimelineSettings) -> Timeline {
-    let is_modern = log
-        .records
-        .iter()
-        .any(|record| matches!(record.fact, GroupFact::Epoch(_) | GroupFact::Member { .. }));
-    let mut timeline = if is_modern {
-        modern::timeline(log, settings)
-    } else {
-        classic::timeline(log)
-    };
-    timeline.is_modern = is_modern;
+    let mut told: Option<Timeline> = None;
+    for (is_modern, part) in parts(log) {
+        let next = if is_modern {
+            modern::timeline(&part, settings)
+        } else {
+            classic::timeline(&part)
+        };
+        match &mut told {
+            Some(told) => go_over(told, next, if is_modern { "consumer" } else { "classic" }),
+            None => told = Some(next),
+        }
+    }
+    let mut timeline = told.unwrap_or_default();
     for event in &mut timeline.events {
         if event.causes.is_empty() {
             event.causes.push(Cause::Unknown);

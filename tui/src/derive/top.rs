@@ -326,6 +326,7 @@ mod tests {
                 leader_epoch: None,
                 metadata: None,
                 error: None,
+                lag: None,
             };
             let committed = Committed {
                 taken: at(1_000),

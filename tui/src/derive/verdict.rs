@@ -10,6 +10,9 @@ use serde::Serialize;
 /// Commits that a window holds.
 pub const WINDOW: usize = 10;
 
+/// The rule of whoever has nothing to read.
+pub const AT_END: &str = "it is at the end";
+
 /// One commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowCommit {
@@ -71,7 +74,7 @@ pub fn verdict(commits: &[WindowCommit], ends: &[i64], now_ms: i64, allowed_lag:
         return judged(ConsumerVerdict::Ok, "no commits or no end offset were seen");
     };
     if (end - last.offset).max(0) <= allowed_lag {
-        return judged(ConsumerVerdict::Ok, "it is at the end");
+        return judged(ConsumerVerdict::Ok, AT_END);
     }
     let is_silent = now_ms - last.at_ms > last.at_ms - first.at_ms;
     let was_at_end = ends.iter().any(|end| *end <= last.offset);

@@ -219,6 +219,10 @@ pub struct CommittedPartition {
     pub leader_epoch: Option<i32>,
     pub metadata: Option<Arc<str>>,
     pub error: Option<PartError>,
+    /// Of a share group, which commits nothing: what its coordinator says that it is behind. Its
+    /// offset is the one before which everything is done with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag: Option<i64>,
 }
 
 /// The committed offsets of one group, by topic; partitions are sorted.

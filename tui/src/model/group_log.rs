@@ -16,9 +16,35 @@ pub struct LoggedMember {
     pub client_id: Arc<str>,
     pub host: Arc<str>,
     pub subscribed: Vec<Arc<str>>,
+    /// A pattern of topics that the brokers resolve.
+    pub pattern: Option<Arc<str>>,
+    /// What it wants the brokers to assign with, of the new protocols only.
+    pub assignor: Option<Arc<str>>,
     /// Of classic members only.
     pub session_timeout_ms: Option<i64>,
+    /// Of the new protocols only.
+    pub rebalance_timeout_ms: Option<i64>,
     pub assignment: Vec<TopicAssignment>,
+}
+
+/// Where a member of the new protocols is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoggedState {
+    pub epoch: i32,
+    /// Before the last change of the epoch: 0 of a member that has only just joined.
+    pub previous_epoch: i32,
+    pub stage: LoggedStage,
+}
+
+/// What a member of the new protocols waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoggedStage {
+    /// It owns what it shall own.
+    Stable,
+    /// It has partitions to give up.
+    Revoking,
+    /// Others have not yet given up what it shall own.
+    Waiting,
 }
 
 /// A classic group after a rebalance, or empty.
@@ -44,7 +70,11 @@ pub enum GroupFact {
     /// A classic group; `None`: removed.
     Classic(Option<LoggedGroup>),
     /// The epoch of a group of the new protocols; `None`: removed.
-    Epoch(Option<i32>),
+    Epoch {
+        epoch: Option<i32>,
+        /// Of the topics that the group reads; 0 where the brokers do not say.
+        metadata_hash: i64,
+    },
     /// A member of the new protocols; `None`: gone.
     Member {
         id: Arc<str>,
@@ -58,8 +88,8 @@ pub enum GroupFact {
     },
     Current {
         id: Arc<str>,
-        /// Epoch, and whether it owns what it shall own; `None`: gone.
-        state: Option<(i32, bool)>,
+        /// `None`: gone.
+        state: Option<LoggedState>,
     },
     /// A record of share or streams groups that tells nothing more here.
     Other(&'static str),
@@ -87,10 +117,20 @@ pub struct GroupLogReach {
     pub bytes: u64,
     /// Whether it was read from its first record on; compaction may have removed some even so.
     pub is_whole: bool,
+    /// From here on compaction has removed nothing.
+    pub gapless_from: i64,
     /// The time of the oldest record that was read, of whatever group.
     pub oldest_ms: Option<i64>,
     /// Records that could not be understood.
     pub unread: u64,
+}
+
+impl GroupLogReach {
+    /// Whether it was read from the first record that there ever was: then what compaction has
+    /// left before [`Self::gapless_from`] is the whole state that the group had there.
+    pub fn is_from_the_first(&self) -> bool {
+        self.is_whole && self.from_offset == 0
+    }
 }
 
 /// Everything that was found, in the order of the log.

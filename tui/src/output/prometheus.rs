@@ -2,12 +2,15 @@
 //!
 //! Names end in their unit, as Prometheus wants it; a figure that is not known has no sample, and
 //! every part of the cluster's state has its age. Fields are added in later versions, never
-//! renamed or removed.
+//! renamed or removed; [`METRICS`] lists them.
+
+mod metrics;
 
 use std::fmt::Write as _;
 
-use crate::derive::{self, HealthCounts, Total};
-use crate::model::{ClusterSnapshot, Resource};
+pub use self::metrics::METRICS;
+use crate::derive::{self, CommitHistory, EndHistory, HealthCounts, Total};
+use crate::model::{ClusterSnapshot, Committed, PerGroup, Resource, Taken};
 
 /// How much is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,8 +19,26 @@ pub struct Detail {
     pub partitions: bool,
 }
 
-/// A family of samples: its name's end, its help, and the value of one thing.
-type Family<T, V> = (&'static str, &'static str, fn(&T) -> V);
+/// What was seen while the exporter ran: from it lag is told in time, and verdicts.
+#[derive(Debug, Default)]
+pub struct Histories {
+    pub ends: EndHistory,
+    pub commits: CommitHistory,
+}
+
+impl Histories {
+    /// Takes in what the snapshot holds since an update, and the commits that it read.
+    pub fn note(&mut self, read: &PerGroup<Committed>, snapshot: &ClusterSnapshot, at: Taken) {
+        self.ends.note(snapshot, at);
+        self.commits.note(read, snapshot);
+        if read.is_empty() {
+            self.commits.retain(snapshot);
+        }
+    }
+}
+
+/// A family of samples: its name's end, and the value of one thing.
+type Family<T, V> = (&'static str, fn(&T) -> V);
 
 /// A text under construction.
 struct Page {
@@ -26,8 +47,11 @@ struct Page {
 
 impl Page {
     /// Begins a family of samples.
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    fn family(&mut self, name: &str) {
+        let metric = METRICS.iter().find(|metric| metric.name == name);
+        debug_assert!(metric.is_some(), "{name} is not in the table");
+        let help = metric.map_or("", |metric| metric.help);
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} gauge");
     }
 
     /// One sample; none where the value is not known.
@@ -47,9 +71,9 @@ impl Page {
     }
 
     /// A family of one sample without labels.
-    fn gauge(&mut self, name: &str, help: &str, value: Option<f64>) {
+    fn gauge(&mut self, name: &str, value: Option<f64>) {
         if value.is_some() {
-            self.family(name, "gauge", help);
+            self.family(name);
             self.sample(name, &[], value);
         }
     }
@@ -79,8 +103,14 @@ fn size(n: usize) -> f64 {
     n as f64
 }
 
-/// Everything that is known, at `now_ms` of the clock that the snapshot was taken by.
-pub fn metrics(snapshot: &ClusterSnapshot, detail: Detail, now_ms: i64) -> String {
+/// Everything that is known, at a moment of the clocks that the snapshot was taken by.
+pub fn metrics(
+    snapshot: &ClusterSnapshot,
+    history: &Histories,
+    detail: Detail,
+    now: Taken,
+) -> String {
+    let now_ms = now.monotonic_ms;
     let mut page = Page {
         text: String::with_capacity(16 * 1024),
     };
@@ -88,7 +118,7 @@ pub fn metrics(snapshot: &ClusterSnapshot, detail: Detail, now_ms: i64) -> Strin
     cluster(&mut page, snapshot);
     brokers(&mut page, snapshot);
     topics(&mut page, snapshot);
-    groups(&mut page, snapshot, detail, now_ms);
+    groups(&mut page, snapshot, history, detail, now);
     page.text
 }
 
@@ -107,26 +137,14 @@ fn ages(page: &mut Page, snapshot: &ClusterSnapshot, now_ms: i64) {
         ("reassignments", part(&snapshot.reassignments, now_ms)),
     ];
     let is_up = snapshot.metadata.get().is_some() && snapshot.metadata.fault().is_none();
-    page.gauge(
-        "kafka_up",
-        "1 if the newest attempt to read the cluster's metadata succeeded.",
-        Some(f64::from(u8::from(is_up))),
-    );
+    page.gauge("kafka_up", Some(f64::from(u8::from(is_up))));
     let name = "kafka_age_seconds";
-    page.family(
-        name,
-        "gauge",
-        "Since when a part of these figures is as it was read.",
-    );
+    page.family(name);
     for (part, (age, _)) in &parts {
         page.sample(name, &[("part", part)], *age);
     }
     let name = "kafka_read_failed";
-    page.family(
-        name,
-        "gauge",
-        "1 if the newest attempt to read a part failed.",
-    );
+    page.family(name);
     for (part, (_, failed)) in &parts {
         page.sample(name, &[("part", part)], Some(f64::from(u8::from(*failed))));
     }
@@ -137,79 +155,43 @@ fn cluster(page: &mut Page, snapshot: &ClusterSnapshot) {
         return;
     };
     if let Some(id) = &metadata.cluster_id {
-        page.family("kafka_cluster_info", "gauge", "Which cluster it is.");
+        page.family("kafka_cluster_info");
         page.sample("kafka_cluster_info", &[("cluster_id", id)], Some(1.0));
     }
     let check = derive::cluster_check(snapshot);
     let is_healthy = check.verdict == derive::Verdict::Healthy;
     page.gauge(
         "kafka_cluster_healthy",
-        "1 if every partition is led and in sync and every broker and log directory serves.",
         Some(f64::from(u8::from(is_healthy))),
     );
     page.gauge(
         "kafka_controller_id",
-        "The active controller.",
         snapshot.controller_id().map(f64::from),
     );
-    page.gauge(
-        "kafka_brokers",
-        "Brokers.",
-        Some(size(metadata.brokers.len())),
-    );
+    page.gauge("kafka_brokers", Some(size(metadata.brokers.len())));
     let fenced = metadata.brokers.iter().map(|b| b.fenced.map(usize::from));
     let fenced: Option<usize> = fenced.sum();
-    page.gauge(
-        "kafka_brokers_fenced",
-        "Brokers that are fenced.",
-        fenced.map(size),
-    );
-    page.gauge("kafka_topics", "Topics.", Some(size(metadata.topics.len())));
+    page.gauge("kafka_brokers_fenced", fenced.map(size));
+    page.gauge("kafka_topics", Some(size(metadata.topics.len())));
     let counts = derive::cluster_health(snapshot).unwrap_or_default();
     let of = [
-        ("partitions", "Partitions.", Some(counts.partitions)),
-        (
-            "partitions_offline",
-            "Partitions without a leader.",
-            Some(counts.offline),
-        ),
-        (
-            "partitions_under_replicated",
-            "Partitions with fewer replicas in sync than wanted.",
-            Some(counts.under_replicated),
-        ),
-        (
-            "partitions_under_min_isr",
-            "Partitions that take no writes with acks=all.",
-            counts.under_min_isr.complete(),
-        ),
-        (
-            "partitions_at_min_isr",
-            "Partitions that take none after one more loss.",
-            counts.at_min_isr.complete(),
-        ),
-        (
-            "partitions_not_preferred",
-            "Partitions led by another replica than the preferred one.",
-            Some(counts.not_preferred),
-        ),
+        ("partitions", Some(counts.partitions)),
+        ("partitions_offline", Some(counts.offline)),
+        ("partitions_under_replicated", Some(counts.under_replicated)),
+        ("partitions_under_min_isr", counts.under_min_isr.complete()),
+        ("partitions_at_min_isr", counts.at_min_isr.complete()),
+        ("partitions_not_preferred", Some(counts.not_preferred)),
         (
             "partitions_reassigning",
-            "Partitions on the move.",
             snapshot.reassignments.get().map(|running| running.len()),
         ),
-        (
-            "replicas_offline",
-            "Replicas on brokers or log directories that are gone.",
-            Some(counts.offline_replicas),
-        ),
+        ("replicas_offline", Some(counts.offline_replicas)),
     ];
-    for (name, help, value) in of {
-        page.gauge(&format!("kafka_{name}"), help, value.map(size));
+    for (name, value) in of {
+        page.gauge(&format!("kafka_{name}"), value.map(size));
     }
     page.gauge(
         "kafka_records_per_second",
-        "Records written to all topics, between the two newest reads of all ends.",
         derive::cluster_rate(snapshot).complete(),
     );
 }
@@ -221,29 +203,21 @@ fn brokers(page: &mut Page, snapshot: &ClusterSnapshot) {
     let balances = derive::broker_balances(metadata);
     let sizes = snapshot.log_dirs.get().map(derive::broker_sizes);
     let of: [Family<derive::BrokerBalance, usize>; 4] = [
-        ("leaders", "Partitions that a broker leads.", |b| b.leaders),
-        ("replicas", "Replicas of a broker.", |b| b.replicas),
-        ("in_sync_replicas", "Its replicas that are in sync.", |b| {
-            b.in_sync
-        }),
-        ("out_of_sync_replicas", "Its replicas that are not.", |b| {
-            b.out_of_sync
-        }),
+        ("leaders", |b| b.leaders),
+        ("replicas", |b| b.replicas),
+        ("in_sync_replicas", |b| b.in_sync),
+        ("out_of_sync_replicas", |b| b.out_of_sync),
     ];
-    for (name, help, value) in of {
+    for (name, value) in of {
         let name = format!("kafka_broker_{name}");
-        page.family(&name, "gauge", help);
+        page.family(&name);
         for (id, balance) in &balances {
             let id = id.to_string();
             page.sample(&name, &[("broker", &id)], Some(size(value(balance))));
         }
     }
     let name = "kafka_broker_up";
-    page.family(
-        name,
-        "gauge",
-        "1 if a broker serves, 0 if it is fenced or only named by partitions.",
-    );
+    page.family(name);
     for id in balances.keys() {
         let broker = metadata.broker(*id);
         let is_up = broker.is_some_and(|broker| broker.fenced != Some(true));
@@ -252,7 +226,7 @@ fn brokers(page: &mut Page, snapshot: &ClusterSnapshot) {
     }
     if let Some(sizes) = sizes {
         let name = "kafka_broker_log_bytes";
-        page.family(name, "gauge", "Bytes of all partitions on a broker.");
+        page.family(name);
         for (id, bytes) in &sizes {
             let id = id.to_string();
             page.sample(name, &[("broker", &id)], Some(float(*bytes)));
@@ -271,48 +245,26 @@ fn topics(page: &mut Page, snapshot: &ClusterSnapshot) {
         .map(|topic| derive::topic_health(topic, min_isr(&topic.name)))
         .collect();
     let of: [Family<HealthCounts, Option<usize>>; 4] = [
-        ("partitions", "Partitions of a topic.", |c| {
-            Some(c.partitions)
-        }),
-        (
-            "partitions_offline",
-            "Its partitions without a leader.",
-            |c| Some(c.offline),
-        ),
-        (
-            "partitions_under_replicated",
-            "Its partitions with fewer replicas in sync than wanted.",
-            |c| Some(c.under_replicated),
-        ),
-        (
-            "partitions_under_min_isr",
-            "Its partitions that take no writes with acks=all.",
-            |c| c.under_min_isr.complete(),
-        ),
+        ("partitions", |c| Some(c.partitions)),
+        ("partitions_offline", |c| Some(c.offline)),
+        ("partitions_under_replicated", |c| Some(c.under_replicated)),
+        ("partitions_under_min_isr", |c| c.under_min_isr.complete()),
     ];
-    for (name, help, value) in of {
+    for (name, value) in of {
         let name = format!("kafka_topic_{name}");
-        page.family(&name, "gauge", help);
+        page.family(&name);
         for (topic, counts) in metadata.topics.iter().zip(&counts) {
             page.sample(&name, &[("topic", &topic.name)], value(counts).map(size));
         }
     }
     let name = "kafka_topic_records_per_second";
-    page.family(
-        name,
-        "gauge",
-        "Records written to a topic, between two reads of its ends.",
-    );
+    page.family(name);
     for topic in &metadata.topics {
         let rate = derive::topic_rate(snapshot, &topic.name).complete();
         page.sample(name, &[("topic", &topic.name)], rate);
     }
     let name = "kafka_topic_end_offset_sum";
-    page.family(
-        name,
-        "gauge",
-        "High watermarks of a topic's partitions, together.",
-    );
+    page.family(name);
     for topic in &metadata.topics {
         let offsets = snapshot.offsets.get().and_then(|all| all.get(&topic.name));
         let end = |partition: i32| offsets?.partition(partition)?.end.known();
@@ -321,7 +273,7 @@ fn topics(page: &mut Page, snapshot: &ClusterSnapshot) {
     }
     if let Some(dirs) = snapshot.log_dirs.get() {
         let name = "kafka_topic_log_bytes";
-        page.family(name, "gauge", "Bytes of all replicas of a topic.");
+        page.family(name);
         for topic in &metadata.topics {
             let bytes = derive::topic_size(dirs, topic).complete();
             page.sample(name, &[("topic", &topic.name)], bytes.map(float));
@@ -329,39 +281,37 @@ fn topics(page: &mut Page, snapshot: &ClusterSnapshot) {
     }
 }
 
-fn groups(page: &mut Page, snapshot: &ClusterSnapshot, detail: Detail, now_ms: i64) {
+fn groups(
+    page: &mut Page,
+    snapshot: &ClusterSnapshot,
+    history: &Histories,
+    detail: Detail,
+    now: Taken,
+) {
     let Some(listed) = snapshot.groups.get() else {
         return;
     };
-    page.gauge("kafka_groups", "Groups.", Some(size(listed.groups.len())));
+    page.gauge("kafka_groups", Some(size(listed.groups.len())));
     let all = derive::all_group_totals(snapshot);
     let of: [Family<derive::LaggingGroup, Option<f64>>; 4] = [
-        ("lag_records", "Records that a group is behind.", |group| {
+        ("lag_records", |group| {
             group.totals.total.complete().map(float)
         }),
-        (
-            "lag_records_max",
-            "Of its partition that is furthest behind.",
-            |group| group.totals.max.map(float),
-        ),
-        ("members", "Members of a group.", |group| {
-            group.members.map(size)
+        ("lag_records_max", |group| group.totals.max.map(float)),
+        ("members", |group| group.members.map(size)),
+        ("partitions_with_loss", |group| {
+            Some(size(group.totals.with_loss))
         }),
-        (
-            "partitions_with_loss",
-            "Its partitions with records that were removed unread.",
-            |group| Some(size(group.totals.with_loss)),
-        ),
     ];
-    for (name, help, value) in of {
+    for (name, value) in of {
         let name = format!("kafka_group_{name}");
-        page.family(&name, "gauge", help);
+        page.family(&name);
         for group in &all {
             page.sample(&name, &[("group", &group.id)], value(group));
         }
     }
     let name = "kafka_group_state";
-    page.family(name, "gauge", "The state that a group is in.");
+    page.family(name);
     for group in &all {
         if let Some(state) = &group.state {
             let labels = [("group", &*group.id), ("state", state.as_str())];
@@ -369,29 +319,78 @@ fn groups(page: &mut Page, snapshot: &ClusterSnapshot, detail: Detail, now_ms: i
         }
     }
     let name = "kafka_group_age_seconds";
-    page.family(
-        name,
-        "gauge",
-        "Since when a group's committed offsets are as they were read.",
-    );
+    page.family(name);
     for group in &all {
         let committed = snapshot.committed.get(&group.id);
-        let age = committed.and_then(|committed| committed.age_ms(now_ms));
+        let age = committed.and_then(|committed| committed.age_ms(now.monotonic_ms));
         let age = age.map(|ms| float(ms) / 1_000.0);
         page.sample(name, &[("group", &group.id)], age);
     }
+    in_time(page, snapshot, history, &all, now);
     if detail.partitions {
         partitions(page, snapshot, &all);
+        partitions_in_time(page, snapshot, history, &all, now);
+    }
+}
+
+/// What is told from the time that the exporter has been running.
+fn in_time(
+    page: &mut Page,
+    snapshot: &ClusterSnapshot,
+    history: &Histories,
+    all: &[derive::LaggingGroup],
+    now: Taken,
+) {
+    let name = "kafka_group_lag_seconds";
+    page.family(name);
+    for group in all {
+        let committed = snapshot.committed.get(&group.id).and_then(|c| c.get());
+        let ms = committed.and_then(|c| history.ends.group_lag_ms(c, now.wall_ms));
+        let seconds = ms.map(|ms| float(ms) / 1_000.0);
+        page.sample(name, &[("group", &group.id)], seconds);
+    }
+    let name = "kafka_group_verdict";
+    page.family(name);
+    for group in all {
+        let judged = history.commits.verdict(&group.id, snapshot, now.wall_ms);
+        if let Some(judged) = judged {
+            let labels = [("group", &*group.id), ("verdict", judged.verdict.as_str())];
+            page.sample(name, &labels, Some(1.0));
+        }
+    }
+}
+
+fn partitions_in_time(
+    page: &mut Page,
+    snapshot: &ClusterSnapshot,
+    history: &Histories,
+    all: &[derive::LaggingGroup],
+    now: Taken,
+) {
+    let name = "kafka_group_partition_lag_seconds";
+    page.family(name);
+    for group in all {
+        let committed = snapshot.committed.get(&group.id).and_then(|c| c.get());
+        for (topic, commits) in committed.iter().flat_map(|c| &c.topics) {
+            for commit in commits {
+                let Some(at) = commit.offset else { continue };
+                let ends = &history.ends;
+                let ms = ends.lag_ms(topic, commit.partition, at, now.wall_ms);
+                let partition = commit.partition.to_string();
+                let labels = [
+                    ("group", &*group.id),
+                    ("topic", &**topic),
+                    ("partition", &*partition),
+                ];
+                page.sample(name, &labels, ms.map(|ms| float(ms) / 1_000.0));
+            }
+        }
     }
 }
 
 fn partitions(page: &mut Page, snapshot: &ClusterSnapshot, all: &[derive::LaggingGroup]) {
     let name = "kafka_group_partition_lag_records";
-    page.family(
-        name,
-        "gauge",
-        "Records that a group is behind in a partition.",
-    );
+    page.family(name);
     for group in all {
         let committed = snapshot.committed.get(&group.id).and_then(|c| c.get());
         let described = snapshot.descriptions.get(&group.id).and_then(|d| d.get());

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::*;
@@ -140,6 +141,7 @@ fn add_group(snapshot: &mut ClusterSnapshot) {
         leader_epoch: None,
         metadata: None,
         error: None,
+        lag: None,
     };
     let committed = Committed {
         taken: taken(),
@@ -266,10 +268,42 @@ fn brokers_that_are_gone_are_listed_too() {
 #[test]
 fn groups_as_a_table_and_one_group_in_full() {
     let snapshot = snapshot();
-    insta::assert_snapshot!(groups(&snapshot).table(), @r"
-    GROUP    TYPE     STATE   COORDINATOR  MEMBERS  LAG
-    billing  classic  Stable            1        1   66
+    // Looked at: partition 1 was committed once, long ago, and the log went on.
+    let fact = GroupFact::Commit {
+        partition: TopicPartition::new("orders", 1),
+        offset: Some(4),
+        at_ms: 100,
+    };
+    let record = GroupRecord {
+        offset: 0,
+        batch: 0,
+        at_ms: 100,
+        leader_epoch: 0,
+        fact,
+    };
+    let log = GroupLog {
+        records: vec![record],
+        ..GroupLog::default()
+    };
+    let look = GroupLook {
+        taken: taken(),
+        committed: snapshot.committed["billing"].value().unwrap().clone(),
+        offsets: Offsets::clone(snapshot.offsets.value().unwrap()),
+        ends: EndPoints::from([(TopicPartition::new("orders", 1), vec![(30, 400)])]),
+        log: Some(Ok(Arc::new(log))),
+        ..GroupLook::default()
+    };
+    let detail = crate::derive::group_detail(&look, snapshot.metadata.get().unwrap());
+    let list = groups(&snapshot, &HashMap::from([("billing".into(), detail)]));
+    insta::assert_snapshot!(list.table(), @r"
+    GROUP    TYPE     STATE   COORDINATOR  MEMBERS  LAG   TIME  VERDICT
+    billing  classic  Stable            1        1   66  ~1.1s  stop
     ");
+    assert_eq!(list.groups[0].partitions_with_loss, Some(1));
+    let unseen = groups(&snapshot, &HashMap::new());
+    let unseen = &unseen.groups[0];
+    assert_eq!((unseen.lag, unseen.lag_ms), (Some(66), None));
+    assert_eq!(unseen.verdict, None);
     let group = group(&snapshot, &"billing".into()).unwrap();
     insta::assert_snapshot!(group.table(), @r"
     Group billing  type classic  state Stable  coordinator 1  assignor range  lag 66

@@ -154,6 +154,7 @@ fn committed(dice: &mut Dice, now: Taken) -> Committed {
         leader_epoch: Some(1),
         metadata: Some("m".into()),
         error: (dice.roll(5) == 0).then_some(PartError(16)),
+        lag: None,
     };
     Committed {
         taken: now,

@@ -24,7 +24,7 @@ use tui_input::Input;
 
 use crate::cluster::{Interest, PollIntervals};
 use crate::clusters::Target;
-use crate::derive::{self, EndHistory};
+use crate::derive::{self, CommitHistory, EndHistory};
 use crate::model::{ClusterSnapshot, Feed, History, Moment, Taken, Update};
 use crate::ops::execution::Run;
 use crate::recording::Tape;
@@ -57,6 +57,8 @@ pub struct World {
     pub history: History,
     /// Where logs ended while one looked.
     pub ends: EndHistory,
+    /// What groups committed while one looked.
+    pub commits: CommitHistory,
     /// The moment that is looked at instead of the present.
     pub past: Option<Arc<Moment>>,
     pub now: Taken,
@@ -80,6 +82,7 @@ impl World {
                 .map_or(&self.snapshot, |past| &past.snapshot),
             feed: &self.feed,
             ends: &self.ends,
+            commits: &self.commits,
             now: self.past.as_ref().map_or(self.now, |past| past.at),
             is_past: self.past.is_some(),
             theme: &self.theme,
@@ -152,6 +155,7 @@ impl App {
                 feed: Feed::default(),
                 history: History::default(),
                 ends: EndHistory::default(),
+                commits: CommitHistory::default(),
                 past: None,
                 now,
                 theme: options.theme,
@@ -326,7 +330,16 @@ impl App {
             self.changed = self.changed.and(Changed::of(&update));
         }
         let before = derive::Before::of(&self.world.snapshot, &update);
+        let (committed, is_groups) = match &update {
+            Update::Committed(read) => (Some(read.clone()), false),
+            update => (None, matches!(update, Update::Groups(Ok(_)))),
+        };
         self.world.snapshot.apply(update, at);
+        if let Some(read) = committed {
+            self.world.commits.note(&read, &self.world.snapshot);
+        } else if is_groups {
+            self.world.commits.retain(&self.world.snapshot);
+        }
         let (snapshot, feed) = (&self.world.snapshot, &mut self.world.feed);
         let told = before.happenings(snapshot, &mut feed.absences, at);
         feed.add(told);

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use crate::clusters::Target;
-use crate::derive::EndHistory;
+use crate::derive::{CommitHistory, EndHistory};
 use crate::model::{ClusterSnapshot, Feed, Taken};
 use crate::ops::execution::Run;
 use crate::ui::event::JobId;
@@ -17,6 +17,8 @@ pub struct Cx<'a> {
     pub feed: &'a Feed,
     /// Where logs ended while one looked.
     pub ends: &'a EndHistory,
+    /// What groups committed while one looked.
+    pub commits: &'a CommitHistory,
     pub now: Taken,
     pub theme: &'a Theme,
     pub read_only: bool,
@@ -65,10 +67,12 @@ pub mod tests {
             wall_ms: 0,
         };
         let (jobs, feed, ends) = (Cell::new(0), Feed::default(), EndHistory::default());
+        let commits = CommitHistory::default();
         call(&Cx {
             snapshot: &snapshot,
             feed: &feed,
             ends: &ends,
+            commits: &commits,
             now,
             theme: &theme,
             read_only: false,

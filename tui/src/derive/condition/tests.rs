@@ -56,6 +56,7 @@ fn snapshot() -> ClusterSnapshot {
         leader_epoch: None,
         metadata: None,
         error: None,
+        lag: None,
     };
     let committed = Committed {
         taken: at,

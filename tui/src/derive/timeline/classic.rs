@@ -13,6 +13,7 @@ pub(super) fn timeline(log: &GroupLog) -> Timeline {
     let mut watch = Watch::default();
     let mut seen = None;
     let mut before: Option<LoggedGroup> = None;
+    let mut removed: Option<LoggedGroup> = None;
     for record in &log.records {
         let moved = coordinator_moved(&mut seen, record.leader_epoch, record.at_ms, events.last());
         events.extend(moved);
@@ -23,12 +24,18 @@ pub(super) fn timeline(log: &GroupLog) -> Timeline {
                 at_ms,
             } => watch.commit(partition, *at_ms, &mut events),
             GroupFact::Classic(Some(now)) => {
-                let event = compare(before.as_ref(), now, record.at_ms, &mut watch);
+                // Where nothing is missing, what was not there before is new.
+                let is_new = before.is_none()
+                    && log.reach.is_from_the_first()
+                    && record.offset >= log.reach.gapless_from;
+                let nobody = is_new.then(LoggedGroup::default);
+                let before_it = before.as_ref().or(nobody.as_ref());
+                let event = compare(before_it, now, record.at_ms, &mut watch);
                 events.extend(event);
                 before = Some(now.clone());
             }
             GroupFact::Classic(None) if before.is_some() => {
-                before = None;
+                removed = before.take();
                 events.push(GroupEvent {
                     at_ms: record.at_ms,
                     causes: vec![Cause::Deleted],
@@ -44,7 +51,11 @@ pub(super) fn timeline(log: &GroupLog) -> Timeline {
         events.last().map_or(0, |event| event.at_ms),
         events.last(),
     ));
-    let members = before.into_iter().flat_map(|group| group.members);
+    // Only an empty group is deleted: one that has members goes over to a new protocol.
+    let members = before
+        .or(removed)
+        .into_iter()
+        .flat_map(|group| group.members);
     Timeline {
         members: members.map(|m| (name_of(&m), m.assignment)).collect(),
         events,
@@ -67,7 +78,10 @@ fn compare(
     watch: &mut Watch,
 ) -> Option<GroupEvent> {
     // A new group is written down before anybody has joined.
-    if before.is_none() && now.members.is_empty() && now.generation == 0 {
+    if before.is_none_or(|group| group.generation == 0)
+        && now.members.is_empty()
+        && now.generation == 0
+    {
         return None;
     }
     let owners_now = owned(now);
@@ -165,6 +179,13 @@ fn causes(before: &LoggedGroup, now: &LoggedGroup, event: &mut GroupEvent, watch
     add(gone, |members| Cause::Gone { members });
     add(restarted, |members| Cause::StaticRestart { members });
     add(other, |members| Cause::Subscription { members });
+    let protocols = [&before.protocol, &now.protocol];
+    if before.protocol != now.protocol && protocols.iter().all(|name| !name.is_empty()) {
+        event.causes.push(Cause::Assignor {
+            from: before.protocol.to_string(),
+            to: now.protocol.to_string(),
+        });
+    }
 }
 
 /// The member of a group with the same instance and another id.

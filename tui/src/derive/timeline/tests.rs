@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{GroupRecord, LoggedGroup};
+use crate::model::{GroupRecord, LoggedGroup, LoggedStage, LoggedState};
 
 /// A log that is written record by record, a batch each unless told otherwise.
 #[derive(Default)]
@@ -9,6 +9,27 @@ struct Script {
 }
 
 impl Script {
+    /// It was read from its first record, and nothing is missing.
+    fn whole() -> Self {
+        let mut script = Self::default();
+        script.log.reach.is_whole = true;
+        script
+    }
+
+    /// As Apache 4.3.1 writes a first heartbeat: the group's epoch begins at 2.
+    fn first_heartbeat(&mut self, at_ms: i64, member: &LoggedMember, number: i32) -> &mut Self {
+        let state = Some(stable(number, 0));
+        let id = Arc::clone(&member.id);
+        let facts = vec![
+            join(member.clone()),
+            epoch(number, 7),
+            target(member, &[0, 1]),
+            GroupFact::TargetEpoch(number),
+            GroupFact::Current { id, state },
+        ];
+        self.put(at_ms, facts)
+    }
+
     fn put(&mut self, at_ms: i64, facts: Vec<GroupFact>) -> &mut Self {
         self.batch = self.log.records.len() as i64;
         for fact in facts {
@@ -75,6 +96,7 @@ fn member(id: &str, owned: &[i32]) -> LoggedMember {
             topic: "orders".into(),
             partitions: owned.into(),
         }],
+        ..LoggedMember::default()
     }
 }
 
@@ -247,7 +269,22 @@ fn target(member: &LoggedMember, owned: &[i32]) -> GroupFact {
 fn current(member: &LoggedMember, epoch: i32) -> GroupFact {
     GroupFact::Current {
         id: Arc::clone(&member.id),
-        state: Some((epoch, true)),
+        state: Some(stable(epoch, 1)),
+    }
+}
+
+fn stable(epoch: i32, previous_epoch: i32) -> LoggedState {
+    LoggedState {
+        epoch,
+        previous_epoch,
+        stage: LoggedStage::Stable,
+    }
+}
+
+fn epoch(epoch: i32, metadata_hash: i64) -> GroupFact {
+    GroupFact::Epoch {
+        epoch: Some(epoch),
+        metadata_hash,
     }
 }
 
@@ -259,8 +296,8 @@ fn a_group_of_the_new_protocol_tells_the_same_from_epochs_and_assignments() {
         ..member(id, &[])
     };
     let (a, b, c) = (modern("a"), modern("b"), modern("c"));
-    let epoch = |n| GroupFact::Epoch(Some(n));
-    let mut script = Script::default();
+    let epoch = |n| epoch(n, 0);
+    let mut script = Script::whole();
     script
         .put(
             1_000,
@@ -339,21 +376,17 @@ fn a_group_of_the_new_protocol_tells_the_same_from_epochs_and_assignments() {
 fn a_static_member_of_the_new_protocol_comes_back_without_a_new_epoch() {
     let old = static_member("i1", "x", &[]);
     let new = static_member("i1", "y", &[]);
-    let mut script = Script::default();
+    let mut script = Script::whole();
     script
         .put(
             1_000,
-            vec![
-                join(old.clone()),
-                GroupFact::Epoch(Some(1)),
-                current(&old, 1),
-            ],
+            vec![join(old.clone()), epoch(1, 0), current(&old, 1)],
         )
         .put(
             2_000,
             vec![GroupFact::Current {
                 id: Arc::clone(&old.id),
-                state: Some((-2, true)),
+                state: Some(stable(-2, 1)),
             }],
         )
         .put(
@@ -371,5 +404,213 @@ fn a_log_without_the_group_tells_nothing() {
     assert_eq!(
         timeline(&GroupLog::default(), &TimelineSettings::default()),
         Timeline::default()
+    );
+}
+
+fn modern(id: &str) -> LoggedMember {
+    LoggedMember {
+        session_timeout_ms: None,
+        assignment: Vec::new(),
+        ..member(id, &[])
+    }
+}
+
+#[test]
+fn who_joins_a_group_of_the_new_protocol_is_told_where_it_can_be_known() {
+    let (a, b) = (modern("a"), modern("b"));
+    // The log is whole: whatever the first epoch is, whoever appears has joined.
+    let mut script = Script::whole();
+    script.first_heartbeat(1_000, &a, 2);
+    assert_eq!(script.causes(), ["2: joined: a@h…0000"]);
+    // Reading began in the middle: who comes from epoch 0 has joined all the same.
+    let mut script = Script::default();
+    script.first_heartbeat(1_000, &a, 40);
+    assert_eq!(script.causes(), ["40: joined: a@h…0000"]);
+    // Who was there before, has not; and its partitions did not move from nobody.
+    let mut script = Script::default();
+    script
+        .put(
+            1_000,
+            vec![
+                epoch(41, 7),
+                target(&a, &[0]),
+                GroupFact::TargetEpoch(41),
+                current(&a, 41),
+            ],
+        )
+        .put(
+            2_000,
+            vec![
+                join(b.clone()),
+                epoch(42, 7),
+                target(&a, &[]),
+                target(&b, &[0, 1]),
+                GroupFact::TargetEpoch(42),
+                GroupFact::Current {
+                    id: Arc::clone(&b.id),
+                    state: Some(stable(42, 0)),
+                },
+            ],
+        );
+    assert_eq!(
+        script.causes(),
+        ["41: as it was before", "42: joined: b@h…0000"]
+    );
+    let told = timeline(&script.log, &TimelineSettings::default());
+    let moved = &told.events[1].moved;
+    assert_eq!(moved.len(), 1, "{moved:?}");
+    assert_eq!(moved[0].from.as_deref(), Some("a-0000"));
+    // Compaction left a, its epoch and its assignment; b came afterwards.
+    let mut script = Script::whole();
+    script
+        .put(1_000, vec![join(a.clone())])
+        .put(1_100, vec![epoch(41, 7)])
+        .put(1_200, vec![target(&a, &[0, 1]), current(&a, 41)]);
+    script.log.reach.gapless_from = script.log.records.len() as i64;
+    script.put(
+        2_000,
+        vec![
+            join(b.clone()),
+            epoch(42, 7),
+            target(&a, &[0]),
+            target(&b, &[1]),
+            GroupFact::TargetEpoch(42),
+        ],
+    );
+    assert_eq!(
+        script.causes(),
+        ["41: as it was before", "42: joined: b@h…0000"]
+    );
+    let told = timeline(&script.log, &TimelineSettings::default());
+    assert_eq!(told.events[0].members, 1);
+    assert_eq!(told.events[1].moved.len(), 1, "{told:?}");
+}
+
+#[test]
+fn a_member_that_was_never_seen_goes_as_one_that_is_gone() {
+    let a = modern("a");
+    let mut script = Script::default();
+    script
+        .put(1_000, vec![epoch(41, 7)])
+        .put(2_000, [gone(&a), vec![epoch(42, 7)]].concat());
+    assert_eq!(
+        script.causes(),
+        ["41: as it was before", "42: left or failed: a-0000"]
+    );
+}
+
+#[test]
+fn a_static_member_that_stays_away_has_left_and_one_that_keeps_partitions_is_fenced() {
+    let a = static_member("i1", "x", &[]);
+    let mut b = modern("b");
+    b.rebalance_timeout_ms = Some(5_000);
+    let away = GroupFact::Current {
+        id: Arc::clone(&a.id),
+        state: Some(stable(-2, 2)),
+    };
+    let revoking = GroupFact::Current {
+        id: Arc::clone(&b.id),
+        state: Some(LoggedState {
+            stage: LoggedStage::Revoking,
+            ..stable(3, 2)
+        }),
+    };
+    let mut script = Script::whole();
+    script
+        .first_heartbeat(1_000, &a, 2)
+        .first_heartbeat(2_000, &b, 3)
+        .put(3_000, vec![away])
+        .put(48_000, [gone(&a), vec![epoch(4, 7)]].concat())
+        .put(49_000, vec![revoking])
+        .commits(0, 49_000, 54_000)
+        .put(54_100, [gone(&b), vec![epoch(5, 7)]].concat());
+    assert_eq!(
+        script.causes(),
+        [
+            "2: joined: i1",
+            "3: joined: b@h…0000",
+            "4: left: i1",
+            "5: fenced (rebalance time-out): b@h…0000",
+        ]
+    );
+    let told = timeline(&script.log, &TimelineSettings::default());
+    let evidence = &told.events[2].evidence[0];
+    assert!(evidence.contains("45.0 s before"), "{evidence}");
+}
+
+#[test]
+fn topics_assignors_and_subscriptions_are_named_as_causes() {
+    let a = modern("a");
+    let mut other = a.clone();
+    other.subscribed = vec!["audit".into()];
+    let mut choosy = other.clone();
+    choosy.assignor = Some("range".into());
+    let mut script = Script::whole();
+    script
+        .first_heartbeat(1_000, &a, 2)
+        // Other racks, say: nothing that the assignment shows.
+        .put(2_000, vec![epoch(3, 8), GroupFact::TargetEpoch(3)])
+        .put(3_000, vec![join(other), epoch(4, 9)])
+        .put(4_000, vec![join(choosy)])
+        .put(5_000, vec![epoch(5, 9)]);
+    assert_eq!(
+        script.causes(),
+        [
+            "2: joined: a@h…0000",
+            "3: the topics that it reads changed",
+            "4: other topics: a@h…0000",
+            "4: assignor the brokers' own → range",
+            "5: a member asked for it, or metadata changed",
+        ]
+    );
+    let mut script = Script::default();
+    script.classic(1_000, 1, vec![member("a", &[0])]);
+    let group = LoggedGroup {
+        generation: 2,
+        protocol: "sticky".into(),
+        leader: "a-0000".into(),
+        members: vec![member("a", &[0])],
+        joined_at_ms: None,
+    };
+    script.put(2_000, vec![GroupFact::Classic(Some(group))]);
+    assert_eq!(script.causes()[1], "2: assignor range → sticky");
+}
+
+#[test]
+fn a_group_that_goes_over_to_the_new_protocol_and_back_was_not_deleted() {
+    let (old, new) = (member("a", &[0, 1]), modern("a"));
+    let mut second = modern("b");
+    second.id = "b-0000".into();
+    let mut script = Script::whole();
+    script.classic(1_000, 1, vec![old.clone()]).put(
+        2_000,
+        vec![
+            GroupFact::Classic(None),
+            join(new.clone()),
+            epoch(1, 7),
+            target(&new, &[0, 1]),
+            GroupFact::TargetEpoch(1),
+            join(second.clone()),
+            epoch(2, 7),
+        ],
+    );
+    let deleted = GroupFact::Epoch {
+        epoch: None,
+        metadata_hash: 0,
+    };
+    let back = [gone(&new), gone(&second), vec![deleted]].concat();
+    script
+        .put(3_000, back)
+        .classic(3_001, 3, vec![old])
+        .put(4_000, vec![GroupFact::Classic(None)]);
+    assert_eq!(
+        script.causes(),
+        [
+            "1: joined: a@h…0000",
+            "1: went over to the consumer protocol",
+            "2: joined: b@h…0000",
+            "3: went over to the classic protocol",
+            "0: the group was deleted",
+        ]
     );
 }

@@ -57,6 +57,7 @@ fn commits(list: &[(&str, i32, i64)]) -> Committed {
             leader_epoch: Some(4),
             metadata: Some("kept".into()),
             error: None,
+            lag: None,
         };
         let topic = committed.topics.entry(Arc::from(*topic)).or_default();
         topic.push(commit);

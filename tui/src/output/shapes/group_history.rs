@@ -50,6 +50,8 @@ pub struct ReachRow {
     pub bytes: u64,
     /// Whether that is all there is; compaction may have removed older records even so.
     pub whole: bool,
+    /// From this offset on compaction has removed nothing: what is older is only known as it was.
+    pub gapless_from: i64,
     /// RFC 3339, of the oldest record that was read.
     pub oldest: Option<String>,
     /// Records that could not be understood.
@@ -115,6 +117,7 @@ pub fn group_timeline(look: &GroupLook, id: &str, max: usize) -> Result<Timeline
             to_offset: reach.to_offset,
             bytes: reach.bytes,
             whole: reach.is_whole,
+            gapless_from: reach.gapless_from,
             oldest: reach.oldest_ms.map(time),
             unread: reach.unread,
         },
@@ -155,8 +158,10 @@ impl Printable for TimelineJson {
             read.from_offset,
             read.to_offset,
             bytes_text(i64::try_from(read.bytes).unwrap_or(i64::MAX)),
-            if read.whole {
-                "; what is older, compaction removed"
+            if read.whole && read.gapless_from == 0 {
+                "; nothing is missing"
+            } else if read.whole {
+                "; of what is older, compaction left how it was"
             } else {
                 "; --bytes reads further back"
             },
@@ -169,7 +174,7 @@ impl Printable for TimelineJson {
 }
 
 /// A length of time with its unit.
-fn ms_text(ms: i64) -> String {
+pub(super) fn ms_text(ms: i64) -> String {
     match ms {
         ..1_000 => format!("{ms}ms"),
         1_000..60_000 => format!("{:.1}s", ms as f64 / 1e3),

@@ -1,12 +1,14 @@
 //! `groups`.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::derive::{self, Lag};
-use crate::model::{ClusterSnapshot, Fault};
+use super::group_history::ms_text;
+use crate::derive::{self, AT_END, ConsumerVerdict, GroupDetail, Lag};
+use crate::model::{ClusterSnapshot, Fault, GroupKind};
 use crate::output::{Printable, Table, or_dash};
 
 /// `groups list`.
@@ -34,6 +36,15 @@ pub struct GroupRow {
     pub members: Option<usize>,
     /// Records, over all partitions with a commit.
     pub lag: Option<i64>,
+    /// How long ago the log ended where the group is, in the partition that is furthest behind:
+    /// interpolated. 0 at the end.
+    pub lag_ms: Option<i64>,
+    /// Burrow's, of the worst partition: ok, warning, rewind, stall, stop.
+    pub verdict: Option<String>,
+    /// The rule that fired.
+    pub rule: Option<String>,
+    /// Partitions with records that were removed unread.
+    pub partitions_with_loss: Option<usize>,
     pub error: Option<String>,
 }
 
@@ -46,8 +57,8 @@ fn lag_of(snapshot: &ClusterSnapshot, id: &Arc<str>) -> Option<derive::GroupLag>
     derive::lag_in(snapshot, committed, description)
 }
 
-/// Every group that was listed.
-pub fn groups(snapshot: &ClusterSnapshot) -> GroupsJson {
+/// Every group that was listed; lag in time and verdict of those that were looked at.
+pub fn groups(snapshot: &ClusterSnapshot, details: &HashMap<Arc<str>, GroupDetail>) -> GroupsJson {
     let Some(listed) = snapshot.groups.get() else {
         return GroupsJson {
             groups: Vec::new(),
@@ -58,6 +69,18 @@ pub fn groups(snapshot: &ClusterSnapshot) -> GroupsJson {
         let described = snapshot.descriptions.get(&group.id);
         let description = described.and_then(|described| described.get());
         let state = description.map(|d| &d.state).or(group.state.as_ref());
+        let lag = lag_of(snapshot, &group.id);
+        let detail = details.get(&group.id);
+        let judged = detail.and_then(|detail| detail.worst()).map(|(_, j)| j);
+        let total = lag.as_ref().and_then(|lag| lag.total.complete());
+        // Burrow's first rule, for which nothing else has to be known.
+        let is_at_end = total == Some(0)
+            && group.kind != GroupKind::Share
+            && lag.as_ref().is_some_and(|lag| lag.total.n_parts() > 0);
+        let at_end = is_at_end.then_some((ConsumerVerdict::Ok, AT_END));
+        let judged = judged
+            .map(|judged| (judged.verdict, judged.rule))
+            .or(at_end);
         GroupRow {
             id: group.id.to_string(),
             kind: group.kind.to_string(),
@@ -65,7 +88,14 @@ pub fn groups(snapshot: &ClusterSnapshot) -> GroupsJson {
             protocol_type: group.protocol_type.to_string(),
             coordinator: group.coordinator,
             members: description.map(|description| description.members.len()),
-            lag: lag_of(snapshot, &group.id).and_then(|lag| lag.total.complete()),
+            lag: total,
+            lag_ms: match detail {
+                Some(detail) => detail.lag_ms().map(|(ms, _)| ms),
+                None => total.filter(|lag| *lag == 0),
+            },
+            verdict: judged.map(|(verdict, _)| verdict.as_str().to_owned()),
+            rule: judged.map(|(_, rule)| rule.to_owned()),
+            partitions_with_loss: lag.map(|lag| lag.with_loss),
             error: described
                 .and_then(|d| d.fault())
                 .map(|fault| fault.to_string()),
@@ -83,7 +113,16 @@ pub fn groups(snapshot: &ClusterSnapshot) -> GroupsJson {
 
 impl Printable for GroupsJson {
     fn table(&self) -> String {
-        let mut table = Table::new(&["GROUP", "TYPE", "STATE", ">COORDINATOR", ">MEMBERS", ">LAG"]);
+        let mut table = Table::new(&[
+            "GROUP",
+            "TYPE",
+            "STATE",
+            ">COORDINATOR",
+            ">MEMBERS",
+            ">LAG",
+            ">TIME",
+            "VERDICT",
+        ]);
         for group in &self.groups {
             table.row([
                 group.id.clone(),
@@ -92,6 +131,11 @@ impl Printable for GroupsJson {
                 group.coordinator.to_string(),
                 or_dash(group.members),
                 or_dash(group.lag),
+                or_dash(group.lag_ms.map(|ms| match ms {
+                    0 => "0s".to_owned(),
+                    ms => format!("~{}", ms_text(ms)),
+                })),
+                or_dash(group.verdict.clone()),
             ]);
         }
         let mut text = table.render();

@@ -3,6 +3,13 @@
 use super::*;
 use crate::derive::Verdict;
 
+fn at(ms: i64) -> Taken {
+    Taken {
+        monotonic_ms: ms,
+        wall_ms: ms,
+    }
+}
+
 #[test]
 fn a_glance_says_what_is_bad_what_is_not_known_and_where_to_look() {
     let top = top(&snapshot(), 2_000, 10);
@@ -57,7 +64,12 @@ fn sample<'a>(page: &'a str, name: &str) -> Option<&'a str> {
 
 #[test]
 fn every_known_figure_is_a_sample_and_what_is_not_known_is_none() {
-    let page = metrics(&snapshot(), Detail { partitions: true }, 4_500);
+    let page = metrics(
+        &snapshot(),
+        &Histories::default(),
+        Detail { partitions: true },
+        at(4_500),
+    );
     for (name, value) in [
         ("kafka_up", Some("1")),
         ("kafka_age_seconds{part=\"metadata\"}", Some("3.5")),
@@ -81,7 +93,12 @@ fn every_known_figure_is_a_sample_and_what_is_not_known_is_none() {
     ] {
         assert_eq!(sample(&page, name), value, "{name}\n{page}");
     }
-    let brief = metrics(&snapshot(), Detail::default(), 4_500);
+    let brief = metrics(
+        &snapshot(),
+        &Histories::default(),
+        Detail::default(),
+        at(4_500),
+    );
     let name = "kafka_group_partition_lag_records{group=\"billing\",topic=\"orders\"";
     assert!(page.contains(name) && !brief.contains(name), "{page}");
 }
@@ -98,7 +115,12 @@ fn the_page_is_what_prometheus_reads_also_with_a_group_named_to_hurt() {
     let committed = snapshot.committed["billing"].value().unwrap().clone();
     let commits = vec![(evil, Ok(committed))];
     snapshot.apply(Update::Committed(commits), taken());
-    let page = metrics(&snapshot, Detail::default(), 4_500);
+    let page = metrics(
+        &snapshot,
+        &Histories::default(),
+        Detail::default(),
+        at(4_500),
+    );
     assert!(page.contains(r#"{group="a\"} 1\nb\\"} "#), "{page}");
     let mut family = "";
     let mut families = Vec::new();
@@ -115,6 +137,15 @@ fn the_page_is_what_prometheus_reads_also_with_a_group_named_to_hurt() {
             assert!(value.parse::<f64>().is_ok(), "{line}");
         }
     }
+    let places: Vec<usize> = families
+        .iter()
+        .map(|family| {
+            let mut metrics = METRICS.iter();
+            let documented = metrics.position(|metric| metric.name == *family);
+            documented.unwrap_or_else(|| panic!("{family} is not documented"))
+        })
+        .collect();
+    assert!(places.len() > 20, "{families:?}");
     let n = families.len();
     families.sort_unstable();
     families.dedup();
@@ -123,7 +154,51 @@ fn the_page_is_what_prometheus_reads_also_with_a_group_named_to_hurt() {
 
 #[test]
 fn a_cluster_that_was_never_reached_is_down_and_nothing_else() {
-    let page = metrics(&ClusterSnapshot::default(), Detail::default(), 1);
+    let page = metrics(
+        &ClusterSnapshot::default(),
+        &Histories::default(),
+        Detail::default(),
+        at(1),
+    );
     assert_eq!(sample(&page, "kafka_up"), Some("0"));
     assert!(!page.contains("kafka_partitions"), "{page}");
+}
+
+#[test]
+fn lag_in_time_and_verdicts_are_told_from_what_was_seen_meanwhile() {
+    let mut snapshot = snapshot();
+    let mut history = Histories::default();
+    let commits = snapshot.committed["billing"].value().unwrap().clone();
+    let read = |commits: &Committed, seconds: i64| {
+        let mut commits = commits.clone();
+        commits.taken = at(seconds * 1_000);
+        vec![(Arc::from("billing"), Ok(Arc::new(commits)))]
+    };
+    let offsets = snapshot.offsets.value().unwrap().clone();
+    for seconds in (10..=70).step_by(5) {
+        let mut all = Offsets::clone(&offsets);
+        for topic in all.values_mut() {
+            let mut later = TopicOffsets::clone(topic);
+            later.taken = at(seconds * 1_000);
+            *topic = Arc::new(later);
+        }
+        let update = Update::Offsets {
+            result: Ok(Arc::new(all)),
+            complete: true,
+        };
+        snapshot.apply(update, at(seconds * 1_000));
+        let read = read(&commits, seconds);
+        snapshot.apply(Update::Committed(read.clone()), at(seconds * 1_000));
+        history.note(&read, &snapshot, at(seconds * 1_000));
+    }
+    let detail = Detail { partitions: true };
+    let page = metrics(&snapshot, &history, detail, at(70_000));
+    // It has a member, commits the same offset again and again, and the log does not grow.
+    let verdict = "kafka_group_verdict{group=\"billing\",verdict=\"stall\"}";
+    assert_eq!(sample(&page, verdict), Some("1"), "{page}");
+    // Where a log does not grow no time can be told from its ends.
+    let seconds = "kafka_group_lag_seconds{group=\"billing\"}";
+    assert_eq!(sample(&page, seconds), None, "{page}");
+    let name = "kafka_group_partition_lag_seconds";
+    assert!(page.contains(&format!("# TYPE {name} gauge")), "{page}");
 }

@@ -5,7 +5,7 @@ use kafka_shared::types::Endpoint;
 use super::{App, Session};
 use crate::cluster::ConnectOptions;
 use crate::clusters::Target;
-use crate::derive::EndHistory;
+use crate::derive::{CommitHistory, EndHistory};
 use crate::model::{ClusterSnapshot, Fault, Feed, History, Taken, Update};
 use crate::ui::event::{ClustersAction, Effect, SessionId};
 use crate::ui::screen::{Changed, Place};
@@ -21,6 +21,7 @@ impl App {
         self.world.snapshot = ClusterSnapshot::default();
         self.world.feed = Feed::default();
         self.world.ends = EndHistory::default();
+        self.world.commits = CommitHistory::default();
         self.world.history = History::default();
         self.world.past = None;
         self.world.tape = None;

@@ -84,3 +84,49 @@ pub fn should_be_zero(value: u32, cx: &Cx<'_>) -> Style {
         _ => cx.theme.bad,
     }
 }
+
+/// Partitions of a group that somebody owns: CMAK's red below all of them.
+pub fn should_be_all(value: u32, cx: &Cx<'_>) -> Style {
+    match value {
+        0..=99 => cx.theme.bad,
+        _ => cx.theme.text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::cx::tests::with_cx;
+    use crate::ui::theme::{Theme, ThemeName};
+
+    #[test]
+    fn the_colours_change_where_those_of_cmak_do() {
+        let colours = Theme::new(ThemeName::Dark);
+        with_cx(|cx| {
+            let theme = &colours;
+            let cx = &Cx { theme, ..*cx };
+            for (value, wanted) in [
+                (0, theme.bad),
+                (50, theme.bad),
+                (51, theme.warn),
+                (75, theme.warn),
+                (76, theme.text),
+                (100, theme.text),
+            ] {
+                assert_eq!(should_be_high(value, cx), wanted, "high: {value}");
+            }
+            for (value, wanted) in [
+                (0, theme.text),
+                (1, theme.warn),
+                (33, theme.warn),
+                (34, theme.bad),
+                (100, theme.bad),
+            ] {
+                assert_eq!(should_be_zero(value, cx), wanted, "zero: {value}");
+            }
+            for (value, wanted) in [(0, theme.bad), (99, theme.bad), (100, theme.text)] {
+                assert_eq!(should_be_all(value, cx), wanted, "all: {value}");
+            }
+        });
+    }
+}

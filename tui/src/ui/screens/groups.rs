@@ -12,7 +12,7 @@ use ratatui::text::Span;
 use super::group::time_text;
 use super::{ResetDialog, absent, cells, topics};
 use crate::cluster::Interest;
-use crate::derive::{GroupLag, GroupTotals, TimeBy, group_totals, lag_in};
+use crate::derive::{ConsumerVerdict, GroupLag, GroupTotals, TimeBy, group_totals, lag_in};
 use crate::model::{Committed, Fault, FaultKind, Group, GroupDescription, GroupKind, GroupState};
 use crate::ops::Action;
 use crate::ui::command::{Id, Scope};
@@ -127,6 +127,17 @@ impl Row {
         cx.ends.group_lag_ms(committed, cx.now.wall_ms)
     }
 
+    /// Burrow's, from what was committed while one looked; of the past nothing is kept.
+    fn verdict(&self, cx: &Cx<'_>) -> Option<ConsumerVerdict> {
+        if cx.is_past || self.group.kind == GroupKind::Share {
+            return None;
+        }
+        let judged = cx
+            .commits
+            .verdict(&self.group.id, cx.snapshot, cx.now.wall_ms);
+        judged.map(|judged| judged.verdict)
+    }
+
     fn state_style(&self, cx: &Cx<'_>) -> Style {
         state_style(self.state(), cx)
     }
@@ -139,6 +150,14 @@ pub fn lag(
     cx: &Cx<'_>,
 ) -> Option<GroupLag> {
     lag_in(cx.snapshot, committed?, description)
+}
+
+fn verdict_style(verdict: ConsumerVerdict, cx: &Cx<'_>) -> Style {
+    match verdict {
+        ConsumerVerdict::Ok => cx.theme.dim,
+        ConsumerVerdict::Warning => cx.theme.warn,
+        _ => cx.theme.bad,
+    }
 }
 
 pub fn state_style(state: Option<&GroupState>, cx: &Cx<'_>) -> Style {
@@ -200,6 +219,19 @@ pub const COLUMNS: &[Column<Row>] = &[
             None => cells::dim(format::NONE, cx),
         },
     ),
+    Column::text(
+        "VERDICT",
+        7,
+        3,
+        |row, cx| {
+            let verdict = row.verdict(cx);
+            verdict.map_or(Key::Unknown, |verdict| Key::Int(verdict as i64))
+        },
+        |row, cx| match row.verdict(cx) {
+            Some(verdict) => Span::styled(verdict.as_str(), verdict_style(verdict, cx)),
+            None => cells::dim(format::NONE, cx),
+        },
+    ),
     Column::number(
         "WORST",
         11,
@@ -248,12 +280,8 @@ pub const COLUMNS: &[Column<Row>] = &[
         |row, cx| Key::int(row.lag(cx).map(|lag| lag.owned_percent())),
         |row, cx| match row.lag(cx) {
             Some(lag) => {
-                let style = if lag.owned_percent() < 100 {
-                    cx.theme.warn
-                } else {
-                    cx.theme.text
-                };
-                cells::percent(lag.owned_percent(), style)
+                let percent = lag.owned_percent();
+                cells::percent(percent, cells::should_be_all(percent, cx))
             }
             None => cells::dim(format::UNKNOWN, cx),
         },

@@ -39,7 +39,12 @@ impl Named for Row {
 
 fn is_bad(event: &GroupEvent) -> bool {
     let mut causes = event.causes.iter();
-    causes.any(|cause| matches!(cause, Cause::Failed { .. } | Cause::CoordinatorMoved { .. }))
+    causes.any(|cause| {
+        matches!(
+            cause,
+            Cause::Failed { .. } | Cause::Fenced { .. } | Cause::CoordinatorMoved { .. }
+        )
+    })
 }
 
 const COLUMNS: &[Column<Row>] = &[
@@ -174,6 +179,7 @@ impl TimelineScreen {
         let bytes = i64::try_from(reach.bytes).unwrap_or(i64::MAX);
         let kind = look.group.as_ref().map_or("", |group| group.kind.as_str());
         let how = match reach.is_whole {
+            true if reach.gapless_from == 0 => "from its beginning".to_owned(),
             true => "all that compaction left".to_owned(),
             false => match reach.oldest_ms {
                 Some(ms) => format!("back to {}", format::timestamp_ms(ms)),

@@ -198,6 +198,7 @@ fn committed(id: &str, offsets: &[Option<i64>]) -> (Arc<str>, Result<Arc<Committ
         leader_epoch: None,
         metadata: None,
         error: None,
+        lag: None,
     };
     let commits = offsets.iter().enumerate().map(commit).collect();
     let committed = Committed {

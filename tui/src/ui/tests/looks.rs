@@ -178,9 +178,9 @@ fn topic() {
 
 
     groups of this topic (2) ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-    GROUP▲              STATE                  LAG    TIME        WORST  MEMBERS  TOPICS  TYPE      COORD  OWNED   LOST  ASSIGNOR
-    billing             stable               1,000       -        1,000        2       1  classic       2   100%      0  range
-    reports             empty            1,000,060       -    1,000,060        …       1  consumer      2     0%      1
+    GROUP▲              STATE                  LAG    TIME  VERDICT        WORST  MEMBERS  TOPICS  TYPE      COORD  OWNED   LOST  ASSIGNOR
+    billing             stable               1,000       -  -              1,000        2       1  classic       2   100%      0  range
+    reports             empty            1,000,060       -  -          1,000,060        …       1  consumer      2     0%      1
     ? help  tab next list  m messages  c settings  a reassign  p produce  + partitions  e elect  D delete  enter open  / filter  > sort  : command  ctrl-p jump
     ");
 }
@@ -217,9 +217,9 @@ fn groups() {
     assert_snapshot!(look("4", 160, 8), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1                                                                                       live
     overview › groups  2 ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-    GROUP▲              STATE                  LAG    TIME        WORST  MEMBERS  TOPICS  TYPE      COORD  OWNED   LOST  ASSIGNOR
-    billing             stable               1,000       -        1,000        2       1  classic       2   100%      0  range
-    reports             empty            1,000,060       -    1,000,060        …       1  consumer      2     0%      1
+    GROUP▲              STATE                  LAG    TIME  VERDICT        WORST  MEMBERS  TOPICS  TYPE      COORD  OWNED   LOST  ASSIGNOR
+    billing             stable               1,000       -  -              1,000        2       1  classic       2   100%      0  range
+    reports             empty            1,000,060       -  -          1,000,060        …       1  consumer      2     0%      1
 
 
     ? help  o offsets  D delete  enter open  / filter  > sort  : command  ctrl-p jump

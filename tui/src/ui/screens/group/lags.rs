@@ -37,7 +37,10 @@ pub fn note(row: &LagRow) -> Option<String> {
         .filter(|judged| is_bad(Some(judged)))
         .map(|judged| format!("{}: {}", judged.verdict.as_str(), judged.rule));
     match (row.lag.lost, row.lag.lag.reason()) {
-        _ if row.is_shared => Some("a share group commits no offsets".to_owned()),
+        _ if row.is_shared && row.lag.committed.is_none() => {
+            Some("a share group that has not begun here".to_owned())
+        }
+        _ if row.is_shared => Some("done with up to here; a share group commits none".to_owned()),
         (Some(lost), _) => Some(format!(
             "{} removed by retention before they were read",
             format::count(lost)
@@ -152,7 +155,8 @@ pub const LAG_COLUMNS: &[Column<LagRow>] = &[
         |row, _| row.owner.as_deref().map_or(Key::Unknown, Key::text),
         |row, cx| match &row.owner {
             Some(owner) => cells::foreign(owner, cx),
-            None => cells::dim("nobody", cx),
+            // As in CMAK.
+            None => Span::styled("nobody", cx.theme.warn),
         },
     ),
     Column::wide(
