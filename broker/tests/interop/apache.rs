@@ -40,6 +40,10 @@ const TOOLS: &[(&str, &str)] = &[
         "kafka-delete-records",
         "org.apache.kafka.tools.DeleteRecordsCommand",
     ),
+    (
+        "kafka-console-share-consumer",
+        "org.apache.kafka.tools.consumer.ConsoleShareConsumer",
+    ),
     ("kafka-dump-log", "org.apache.kafka.tools.DumpLogSegments"),
     ("kafka-features", "org.apache.kafka.tools.FeatureCommand"),
     ("kafka-get-offsets", "org.apache.kafka.tools.GetOffsetShell"),
@@ -60,6 +64,10 @@ const TOOLS: &[(&str, &str)] = &[
     (
         "kafka-reassign-partitions",
         "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
+    ),
+    (
+        "kafka-share-groups",
+        "org.apache.kafka.tools.consumer.group.ShareGroupCommand",
     ),
     ("kafka-storage", "kafka.tools.StorageTool"),
     ("kafka-topics", "org.apache.kafka.tools.TopicCommand"),
@@ -82,16 +90,28 @@ const ARCHIVE: &str = "classes.jsa";
 
 /// Copies the jars that `pom` lists into a cache folder, once; the folder.
 pub fn jars(pom: &str) -> anyhow::Result<PathBuf> {
+    jars_of(pom, None)
+}
+
+/// As [`jars`], of another version than that which `pom` asks for.
+pub fn jars_of(pom: &str, version: Option<&str>) -> anyhow::Result<PathBuf> {
     static COPYING: Mutex<()> = Mutex::new(());
     // Cases run at a time: one copies, the other finds the jars complete.
     let _guard = COPYING.lock().unwrap_or_else(PoisonError::into_inner);
-    let folder = shell::cache(pom.trim_end_matches(".xml"))?;
+    let name = pom.trim_end_matches(".xml");
+    let folder = match version {
+        Some(version) => shell::cache(&format!("{name}-{version}"))?,
+        None => shell::cache(name)?,
+    };
     let done = folder.join("complete");
     if !done.exists() {
         let mut maven = Command::new("mvn");
         maven
             .args(["-q", "-B", "-f"])
             .arg(shell::client_programs().join(pom));
+        if let Some(version) = version {
+            maven.arg(format!("-Dkafka.version={version}"));
+        }
         maven.args(["dependency:copy-dependencies", "-DincludeScope=runtime"]);
         maven.arg(format!("-DoutputDirectory={}", folder.display()));
         shell::run(&mut maven, None, Duration::from_secs(900))?.success()?;
@@ -130,6 +150,19 @@ pub fn java(pom: &str, classes: Option<&Path>) -> anyhow::Result<Command> {
         jars.join("log4j2.yaml").display()
     ));
     command.arg("-cp").arg(class_path);
+    Ok(command)
+}
+
+/// A `java` command over the jars of another version of Apache Kafka, for its brokers.
+pub fn java_of(version: &str) -> anyhow::Result<Command> {
+    let jars = jars_of("pom.xml", Some(version))?;
+    let mut command = Command::new("java");
+    command.args(["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+    command.arg(format!(
+        "-Dlog4j2.configurationFile={}",
+        jars.join("log4j2.yaml").display()
+    ));
+    command.arg("-cp").arg(format!("{}/*", jars.display()));
     Ok(command)
 }
 

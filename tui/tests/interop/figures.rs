@@ -171,7 +171,7 @@ pub fn groups(cluster: &mut Cluster) -> anyhow::Result<()> {
             },
         )?;
         let row = terminal.row(id).context("the group's row")?;
-        ensure!(number(&row[5])? == members && row[7] == kind, "{row:?}");
+        ensure!(number(&row[6])? == members && row[8] == kind, "{row:?}");
 
         let partitions = group(cluster, id)?;
         ensure!(!partitions.is_empty(), "kafka-consumer-groups lists {id}");

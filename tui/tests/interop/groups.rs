@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
-use crate::{apache, shell};
+use crate::{apache, manager, shell};
 
 /// A group is where it shall be by then, also on a machine that is busy.
 const DEADLINE: Duration = Duration::from_secs(90);
@@ -220,11 +220,30 @@ fn rebalances(cluster: &Cluster, group: &str, properties: &[&str]) -> anyhow::Re
     told(cluster, group, &causes)?;
     settled(cluster, group, 2, 2)?;
 
+    // The same on its screen, which is come to by keys; what happens meanwhile turns up there.
+    let mut terminal = manager(cluster, "groups")?;
+    terminal.keys(&format!(":group space {group} enter"))?;
+    terminal.wait_for("partitions 2")?;
+    terminal.keys("t")?;
+    terminal.wait_for(&format!("timeline of {group}"))?;
+    for text in [
+        "joined: console-consumer@127.0.0.1",
+        "left: console-consumer@127.0.0.1",
+        "failed (session time-out): console-consumer@127.0.0.1",
+        "joined: fixed",
+        "static member restarted: fixed",
+    ] {
+        terminal.wait_for(text)?;
+    }
     let grow = ["--alter", "--topic", &topic, "--partitions", "3"];
     cluster.tool("kafka-topics", &grow, None)?;
     settled(cluster, group, 2, 3)?;
     causes.push("topic_grew");
     told(cluster, group, &causes)?;
+    terminal.wait_for("grew from 2 to 3 partitions")?;
+    // The selected event says who owns what it moved.
+    terminal.keys("g")?;
+    terminal.wait_for(&format!("{topic}-2: nobody →"))?;
     shell::kill(&mut fixed);
     shell::kill(&mut first);
     Ok(())
@@ -242,12 +261,6 @@ pub fn classic_timeline(cluster: &mut Cluster) -> anyhow::Result<()> {
     )
 }
 
-/// Only when asked for: of a group of the new protocol the first join is still told as a member that
-/// was there already.
 pub fn consumer_timeline(cluster: &mut Cluster) -> anyhow::Result<()> {
-    if std::env::var_os("KAFKA_TUI_CONSUMER_TIMELINE").is_none() {
-        println!("     left out without KAFKA_TUI_CONSUMER_TIMELINE=1");
-        return Ok(());
-    }
     rebalances(cluster, "consumer-life", &["group.protocol=consumer"])
 }

@@ -21,13 +21,17 @@ mod figures;
 mod groups;
 mod health;
 mod lab;
+mod lags;
 mod messages;
 mod metrics;
 mod moves;
+mod old;
 mod quorum;
+mod resets;
 mod runs;
 mod secured;
 mod security;
+mod shares;
 #[allow(dead_code, reason = "the broker's tests use the rest")]
 #[path = "../../../broker/tests/interop/shell.rs"]
 mod shell;
@@ -85,12 +89,25 @@ const CASES: &[(&str, Case)] = &[
         groups::resets,
     ),
     (
+        "offsets are set by keys and by commands to whatever there is, and taken back",
+        resets::resets,
+    ),
+    (
         "a classic group's rebalances are told with their causes",
         groups::classic_timeline,
     ),
     (
         "a consumer group's rebalances are told with their causes",
         groups::consumer_timeline,
+    ),
+    ("a share group is shown as what it is", shares::share_group),
+    (
+        "everything works on this version of Kafka, and what it lacks says so",
+        old::newest,
+    ),
+    (
+        "everything works on older versions of Kafka, and what they lack says so",
+        old::versions,
     ),
     (
         "messages are read, chosen, copied and imported; transactions are told apart",
@@ -133,6 +150,10 @@ const CASES: &[(&str, Case)] = &[
     (
         "what happens is told as it happens, looked at again, recorded and replayed",
         feed::changes,
+    ),
+    (
+        "lag tells open transactions, loss and a partition without leader apart",
+        lags::lags,
     ),
     (
         "a broker that dies turns up, comes back and leads again",
@@ -192,9 +213,13 @@ fn run() -> anyhow::Result<usize> {
 
 /// The manager on the cluster, in a terminal in which every column has room.
 fn manager(cluster: &Cluster, open: &str) -> anyhow::Result<Terminal> {
+    manager_at(&cluster.bootstrap(), open)
+}
+
+/// As [`manager`], on whatever cluster.
+fn manager_at(bootstrap: &str, open: &str) -> anyhow::Result<Terminal> {
     let program = Path::new(env!("CARGO_BIN_EXE_kafka-tui"));
-    let bootstrap = cluster.bootstrap();
-    let args = ["--bootstrap", &bootstrap, "--refresh", "1", "--open", open];
+    let args = ["--bootstrap", bootstrap, "--refresh", "1", "--open", open];
     let mut terminal = Terminal::start(program, &args, &[], (200, 60))?;
     terminal.wait_for("live")?;
     Ok(terminal)

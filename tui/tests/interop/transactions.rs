@@ -46,7 +46,7 @@ fn check(what: &str, code: i16) -> anyhow::Result<()> {
 
 /// Writes a record in a transaction that nobody ends. The coordinator hears of the partition or
 /// not; the answer is the producer's id.
-async fn begin(
+pub async fn begin(
     bootstrap: &str,
     id: &str,
     topic: &str,

@@ -1,0 +1,95 @@
+//! Share groups: their kind, their members, and a lag that is none of committed offsets.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+
+use crate::cluster::Cluster;
+use crate::command::{document, run};
+use crate::{apache, manager, shell};
+
+const DEADLINE: Duration = Duration::from_secs(90);
+
+pub fn share_group(cluster: &mut Cluster) -> anyhow::Result<()> {
+    let create = ["--create", "--topic", "shared", "--partitions", "2"];
+    cluster.tool("kafka-topics", &create, None)?;
+    let bootstrap = cluster.bootstrap();
+    let args = ["--bootstrap-server", &bootstrap, "--topic", "shared"];
+    let args = [&args[..], &["--group", "sharers"]].concat();
+    let args: Vec<String> = args.into_iter().map(str::to_owned).collect();
+    let mut command = apache::tool_command("kafka-console-share-consumer", &args)?;
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let mut consumer = command.stderr(Stdio::null()).spawn()?;
+    let describe = ["groups", "describe", "sharers"];
+    let mut last = String::new();
+    let has_partitions = shell::wait_until(DEADLINE, || {
+        let Ok((0, group)) = run(cluster, &describe) else {
+            return false;
+        };
+        last = group.to_string();
+        let owned = group["members"][0]["partitions"].as_array().map(Vec::len);
+        group["type"] == "share" && group["state"] == "Stable" && owned == Some(2)
+    });
+    ensure!(has_partitions, "{last}");
+    // A share group begins at the end: records before it were none.
+    let records = "1\n2\n3\n4\n5\n6\n";
+    let mut all_read = String::new();
+    cluster.tool(
+        "kafka-console-producer",
+        &["--topic", "shared"],
+        Some(records),
+    )?;
+    let is_read = shell::wait_until(DEADLINE, || {
+        let args = ["--describe", "--group", "sharers"];
+        all_read = cluster
+            .tool("kafka-share-groups", &args, None)
+            .unwrap_or_default();
+        let rows = all_read.lines().filter(|line| line.contains("shared"));
+        let lag = |line: &str| line.split_whitespace().last().map(str::to_owned);
+        rows.filter_map(lag).any(|lag| lag == "0")
+    });
+    ensure!(is_read, "{all_read}");
+    shell::terminate(&mut consumer, DEADLINE)?;
+    // Nobody reads any more: what is written now is what it is behind.
+    cluster.tool(
+        "kafka-console-producer",
+        &["--topic", "shared"],
+        Some(records),
+    )?;
+    let args = ["--describe", "--group", "sharers"];
+    let text = cluster.tool("kafka-share-groups", &args, None)?;
+    let theirs = |row: &&str| row.split_whitespace().next() == Some("sharers");
+    let mut lags = 0;
+    for row in text.lines().filter(theirs) {
+        lags += row
+            .split_whitespace()
+            .last()
+            .and_then(|lag| lag.parse::<i64>().ok())
+            .unwrap_or(0);
+    }
+    let group = document(cluster, &describe)?;
+    ensure!(
+        lags > 0 && group["lag"] == lags && group["state"] == "Empty",
+        "{group}, not {lags} as in\n{text}"
+    );
+    let told = document(cluster, &["groups", "timeline", "sharers"])?;
+    let events = told["events"].as_array().context("events")?;
+    let causes: Vec<&str> = events
+        .iter()
+        .filter_map(|event| event["causes"][0]["cause"].as_str())
+        .collect();
+    ensure!(
+        causes.first() == Some(&"joined") && causes.last() == Some(&"gone"),
+        "{told}"
+    );
+    let mut terminal = manager(cluster, "group sharers")?;
+    terminal.wait_for("share")?;
+    terminal.wait_for("shared-0")?;
+    terminal.keys("t")?;
+    terminal.wait_for("share group  __consumer_offsets-")?;
+    terminal.wait_for("joined: console-share-consumer@127.0.0.1")?;
+    cluster
+        .tool("kafka-topics", &["--delete", "--topic", "shared"], None)
+        .map(drop)
+}
