@@ -96,7 +96,7 @@ const LAYERS: &[Layers] = &[
             ("transfer", &["cluster", "model"]),
             ("ops", &["cluster", "derive", "model", "state", "transfer"]),
             ("connect", &["model"]),
-            ("docs", &["ui"]),
+            ("docs", &["output", "ui"]),
             (
                 "clusters",
                 &["cluster", "connect", "metrics", "model", "ops"],
