@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 
-use crate::model::{ClusterMetadata, GroupFact, GroupLog, GroupLook, TopicPartition};
+use crate::model::{ClusterMetadata, GroupFact, GroupKind, GroupLog, GroupLook, TopicPartition};
 
 use super::lag::{GroupLag, PartitionLag, group_lag};
 use super::lag_time::{Drain, EndSamples, drain, overtaken_in_ms, rate};
@@ -53,10 +53,16 @@ impl GroupDetail {
             .max_by_key(|(at, judged)| (judged.verdict, std::cmp::Reverse(*at)))
     }
 
-    /// The oldest that waits.
+    /// The oldest that waits; `None` where that is nothing of what is known, but not all is.
     pub fn lag_ms(&self) -> Option<(i64, TimeBy)> {
         let known = self.partitions.iter().filter_map(|detail| detail.lag_ms);
-        known.max_by_key(|(ms, _)| *ms)
+        let oldest = known.max_by_key(|(ms, _)| *ms);
+        let is_behind = |d: &LagDetail| d.row.lag.records().is_none_or(|lag| lag > 0);
+        let is_whole = !self
+            .partitions
+            .iter()
+            .any(|d| d.row.committed.is_some() && is_behind(d) && d.lag_ms.is_none());
+        oldest.filter(|(ms, _)| is_whole || *ms > 0)
     }
 
     /// When the slowest partition is at the end; `None` while one that is behind is not known.
@@ -187,11 +193,17 @@ fn partition_detail(
         _ => None,
     };
     let rates = read_rate.zip(write_rate);
+    // A share group may be done with records behind its offset too.
+    let is_share = look
+        .group
+        .as_ref()
+        .is_some_and(|g| g.kind == GroupKind::Share);
     let retention_ms = look.retention_ms.get(&row.topic).copied();
     LagDetail {
         committed_lag: row
             .committed
             .zip(look.last_stable.get(key))
+            .filter(|_| !is_share)
             .map(|(at, stable)| (stable - at).max(0)),
         lag_ms,
         read_rate,
@@ -346,6 +358,16 @@ mod tests {
         assert_eq!(detail.lag_ms(), Some((260_000, TimeBy::Interpolated)));
         assert_eq!(detail.drain(), None, "nobody reads the last one");
         assert_eq!(detail.overtaken_in_ms(), Some(10_000));
+    }
+
+    #[test]
+    fn what_is_at_its_end_says_nothing_of_what_is_behind_and_not_known() {
+        let (mut look, metadata) = look();
+        look.next_ms.clear();
+        look.ends.clear();
+        let detail = group_detail(&look, &metadata);
+        assert_eq!(detail.partitions[1].lag_ms, Some((0, TimeBy::Record)));
+        assert_eq!(detail.lag_ms(), None, "the others are behind");
     }
 
     #[test]

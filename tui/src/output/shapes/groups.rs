@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::group_history::ms_text;
-use crate::derive::{self, AT_END, ConsumerVerdict, GroupDetail, Lag};
+use crate::derive::{self, AT_END, ConsumerVerdict, GroupDetail, Lag, TimeBy};
 use crate::model::{ClusterSnapshot, Fault, GroupKind};
 use crate::output::{Printable, Table, or_dash};
 
@@ -36,9 +36,10 @@ pub struct GroupRow {
     pub members: Option<usize>,
     /// Records, over all partitions with a commit.
     pub lag: Option<i64>,
-    /// How long ago the log ended where the group is, in the partition that is furthest behind:
-    /// interpolated. 0 at the end.
+    /// How old what waits is, in the partition that is furthest behind; 0 at the end.
     pub lag_ms: Option<i64>,
+    /// What `lag_ms` was told from: the record itself, or points in time around it.
+    pub lag_ms_by: Option<TimeBy>,
     /// Burrow's, of the worst partition: ok, warning, rewind, stall, stop.
     pub verdict: Option<String>,
     /// The rule that fired.
@@ -73,6 +74,10 @@ pub fn groups(snapshot: &ClusterSnapshot, details: &HashMap<Arc<str>, GroupDetai
         let detail = details.get(&group.id);
         let judged = detail.and_then(|detail| detail.worst()).map(|(_, j)| j);
         let total = lag.as_ref().and_then(|lag| lag.total.complete());
+        let lag_ms = match detail {
+            Some(detail) => detail.lag_ms(),
+            None => total.filter(|lag| *lag == 0).map(|_| (0, TimeBy::Record)),
+        };
         // Burrow's first rule, for which nothing else has to be known.
         let is_at_end = total == Some(0)
             && group.kind != GroupKind::Share
@@ -89,10 +94,8 @@ pub fn groups(snapshot: &ClusterSnapshot, details: &HashMap<Arc<str>, GroupDetai
             coordinator: group.coordinator,
             members: description.map(|description| description.members.len()),
             lag: total,
-            lag_ms: match detail {
-                Some(detail) => detail.lag_ms().map(|(ms, _)| ms),
-                None => total.filter(|lag| *lag == 0),
-            },
+            lag_ms: lag_ms.map(|(ms, _)| ms),
+            lag_ms_by: lag_ms.map(|(_, by)| by),
             verdict: judged.map(|(verdict, _)| verdict.as_str().to_owned()),
             rule: judged.map(|(_, rule)| rule.to_owned()),
             partitions_with_loss: lag.map(|lag| lag.with_loss),
@@ -131,9 +134,10 @@ impl Printable for GroupsJson {
                 group.coordinator.to_string(),
                 or_dash(group.members),
                 or_dash(group.lag),
-                or_dash(group.lag_ms.map(|ms| match ms {
-                    0 => "0s".to_owned(),
-                    ms => format!("~{}", ms_text(ms)),
+                or_dash(group.lag_ms.zip(group.lag_ms_by).map(|told| match told {
+                    (0, _) => "0s".to_owned(),
+                    (ms, TimeBy::Record) => ms_text(ms),
+                    (ms, TimeBy::Interpolated) => format!("~{}", ms_text(ms)),
                 })),
                 or_dash(group.verdict.clone()),
             ]);
