@@ -20,12 +20,12 @@ use kafka_shared::schema::consumer_groups::{
     ConsumerGroupMemberMetadataValue, ConsumerGroupMetadataValue,
     ConsumerGroupTargetAssignmentMemberValue, ConsumerGroupTargetAssignmentMetadataValue,
 };
-use kafka_shared::schema::offsets::{
-    GroupMetadataValue, GroupRecordType, OffsetsKey, OffsetsRecord, OffsetsValue,
-};
 use kafka_shared::schema::group_records::{
     ShareGroupMemberMetadataValue, StreamsGroupMemberMetadataValue,
     StreamsGroupTargetAssignmentMemberValue,
+};
+use kafka_shared::schema::offsets::{
+    GroupMetadataValue, GroupRecordType, OffsetsKey, OffsetsRecord, OffsetsValue,
 };
 use kafka_shared::schema::{Reader, SchemaError};
 use kafka_shared::types::TopicPartition;
