@@ -132,10 +132,13 @@ pub fn apply(cluster: &mut Cluster) -> anyhow::Result<()> {
         run(cluster, &check).is_ok_and(|(code, _)| code == 0)
     });
     ensure!(arrived, "{}", run(cluster, &check)?.1);
-    ensure!(described(cluster, "declared-a")?.1 == [3, 3, 3, 3]);
+    let n = described(cluster, "declared-a")?.1;
+    ensure!(n == [3, 3, 3, 3], "{n:?}");
     document(cluster, &["undo", "--execute"])?;
-    let (a, n) = described(cluster, "declared-a")?;
-    ensure!(n[..2] == [2, 2], "{a} {n:?}");
+    let went_back = crate::shell::wait_until(std::time::Duration::from_secs(60), || {
+        described(cluster, "declared-a").is_ok_and(|(_, n)| n == [2, 2, 2, 2])
+    });
+    ensure!(went_back, "{:?}", described(cluster, "declared-a")?);
 
     // Refused as a whole, with places.
     std::fs::write(

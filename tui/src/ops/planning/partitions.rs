@@ -96,17 +96,18 @@ pub(super) fn reassign(
     });
     let mut plan = Plan::new(action, title, Danger::Disruptive);
     let has_racks = metadata.brokers.iter().any(|broker| broker.rack.is_some());
+    let (mut racks, mut factors) = (Vec::new(), Vec::new());
     for row in &preview.rows {
         let after = Some(join(&row.proposed));
         plan.change(row.partition.to_string(), Some(join(&row.current)), after);
         if has_racks && row.racks_after < row.racks_before {
-            plan.warnings.push(format!(
+            racks.push(format!(
                 "{} will span {} racks instead of {}",
                 row.partition, row.racks_after, row.racks_before
             ));
         }
         if row.proposed.len() != row.current.len() {
-            plan.warnings.push(format!(
+            factors.push(format!(
                 "{} changes from {} to {} replicas",
                 row.partition,
                 row.current.len(),
@@ -116,6 +117,7 @@ pub(super) fn reassign(
         plan.warnings
             .extend(warn_of_state(metadata, &row.partition, &row.proposed));
     }
+    plan.warnings.extend(few(racks).chain(few(factors)));
     let untouched = wanted.target.len() - preview.rows.len();
     if untouched > 0 {
         let these = count(untouched, "partition");
@@ -134,6 +136,19 @@ pub(super) fn reassign(
     }
     plan.reassignment = Some(preview);
     Ok(plan)
+}
+
+/// Warnings of one kind that are told one by one.
+const ALIKE_MAX: usize = 3;
+
+/// The first of many warnings of one kind, and how many more there are.
+fn few(mut alike: Vec<String>) -> impl Iterator<Item = String> {
+    if alike.len() > ALIKE_MAX {
+        let more = alike.len() - ALIKE_MAX + 1;
+        alike.truncate(ALIKE_MAX - 1);
+        alike.push(format!("and {more} more partitions like these"));
+    }
+    alike.into_iter()
 }
 
 /// Compares the replicas that a proposal was made from with those of now. A partition that is on

@@ -141,11 +141,16 @@ const COLUMNS: &[Column<Drift>] = &[
     ),
     Column::text(
         "DECLARED AT",
-        20,
+        14,
         3,
         |row, _| Key::text(&row.at.as_ref().map(ToString::to_string).unwrap_or_default()),
         |row, cx| match &row.at {
-            Some(at) => cells::dim(format::clean(&at.to_string()).into_owned(), cx),
+            // The folder is in the line above, and in full where the row is opened.
+            Some(at) => {
+                let at = at.to_string();
+                let file = at.rsplit('/').next().unwrap_or_default();
+                cells::dim(format::clean(file).into_owned(), cx)
+            }
             None => cells::dim("not declared", cx),
         },
     ),

@@ -41,6 +41,7 @@ fn declared_topics_are_compared_made_so_and_exported() -> anyhow::Result<()> {
     session.see("", "it has 3 partitions, and 2 are declared")?;
     session.see("x", "mark the others")?;
     session.see("/ orders enter space x", "60000 → 70000")?;
+    session.see("", "accepts this")?;
     session.see("y", "✓ apply declared topics")?;
     std::fs::write(&file, "[topics.orders]\npartitons = 2\n")?;
     session.see("", "did you mean partitions?")?;

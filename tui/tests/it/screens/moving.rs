@@ -31,7 +31,10 @@ fn messages_are_exported_imported_and_copied() -> anyhow::Result<()> {
     session.see("none enter", "does not exist there")?;
     session.see("ctrl-u log enter", "can't be copied to itself")?;
     session.see("ctrl-u small enter", "2 partitions don't fit into 1")?;
-    session.see("ctrl-u copy tab tab soon enter", "\"soon\" is none of")?;
+    session.see(
+        "ctrl-u copy tab tab ctrl-u soon enter",
+        "\"soon\" is none of",
+    )?;
     session.see("ctrl-u start enter", "30 records")?;
     session.see("", "can't be taken back")?;
     session.see("y", "✓ copy topic \"log\" to topic \"copy\": 30 records")?;
@@ -44,7 +47,7 @@ fn messages_are_exported_imported_and_copied() -> anyhow::Result<()> {
     session.terminal.keys("ctrl-u")?;
     session.terminal.send(&path("log.jsonl"))?;
     session.see("enter", "30 records")?;
-    session.see("y", "30 records")?;
+    session.see("y", "✓ import")?;
     session.see("e", "60 · the newest")?;
     session.quit()
 }
