@@ -117,7 +117,9 @@ pub(super) fn reassign(
         plan.warnings
             .extend(warn_of_state(metadata, &row.partition, &row.proposed));
     }
-    plan.warnings.extend(few(racks).chain(few(factors)));
+    let racks = few(racks, "will span fewer racks than now");
+    let factors = few(factors, "change their number of replicas");
+    plan.warnings.extend(racks.chain(factors));
     let untouched = wanted.target.len() - preview.rows.len();
     if untouched > 0 {
         let these = count(untouched, "partition");
@@ -142,11 +144,11 @@ pub(super) fn reassign(
 const ALIKE_MAX: usize = 3;
 
 /// The first of many warnings of one kind, and how many more there are.
-fn few(mut alike: Vec<String>) -> impl Iterator<Item = String> {
+fn few(mut alike: Vec<String>, what: &str) -> impl Iterator<Item = String> {
     if alike.len() > ALIKE_MAX {
         let more = alike.len() - ALIKE_MAX + 1;
         alike.truncate(ALIKE_MAX - 1);
-        alike.push(format!("and {more} more partitions like these"));
+        alike.push(format!("and {more} more partitions {what}"));
     }
     alike.into_iter()
 }
