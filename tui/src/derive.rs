@@ -12,6 +12,7 @@ mod acl;
 mod balance;
 mod commit_history;
 mod condition;
+mod copy_rate;
 mod end_history;
 mod feed;
 mod flows;
@@ -42,6 +43,7 @@ pub use balance::{
 };
 pub use commit_history::CommitHistory;
 pub use condition::{Condition, Needs, Reading, Value};
+pub use copy_rate::CopyRate;
 pub use end_history::EndHistory;
 pub use feed::Before;
 pub use flows::{broker_flow, broker_topic_flow, flow_share_percent, leader_rates, topic_flow};

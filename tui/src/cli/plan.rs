@@ -8,7 +8,8 @@ use crate::model::Fault;
 use crate::ops::plan_file::SavedPlan;
 use crate::ops::{Action, undo};
 
-use super::change::make;
+use super::change::{confirm, make};
+use super::execution::carry_out;
 use super::{ChangeArgs, GlobalArgs, Io, Session};
 
 #[derive(Clone, Debug, Args)]
@@ -29,7 +30,7 @@ pub(super) async fn run(global: &GlobalArgs, args: PlanArgs, io: &mut Io<'_>) ->
     for update in undo::read(&session.client, &saved.action).await {
         session.apply(update);
     }
-    if let Action::Reassign(_) = saved.action {
+    if let Action::Reassign(_) | Action::RunReassign(_) = saved.action {
         super::reassign::read_moves(&mut session).await;
     }
     let plan = saved.plan(&session.snapshot)?;
@@ -37,5 +38,9 @@ pub(super) async fn run(global: &GlobalArgs, args: PlanArgs, io: &mut Io<'_>) ->
         dry_run: !args.execute,
         yes: args.yes,
     };
+    if let (Action::RunReassign(_), true, false) = (&plan.action, args.execute, plan.is_empty()) {
+        confirm(&session, &plan, change, io)?;
+        return carry_out(global, &session, &plan, io).await;
+    }
     make(global, &session, &plan, change, io).await
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::derive::{self, CopyRate};
 use crate::model::{Assignment, ClusterSnapshot, Fault, FaultKind, TopicPartition, Update};
-use crate::ops::execution::{NewOrders, Wish};
+use crate::ops::execution::{NewOrders, Run, Wish};
 use crate::ops::reassign::{self, Pace, PlanFile, Request, parse_assignment, print_assignment};
 use crate::ops::{self, Action, Plan, Reassign, Verification};
 use crate::output::{self, PlanJson, Printable, RunJson};
@@ -90,12 +91,26 @@ pub(super) async fn run(
             execution::clean(global, all, execute, io).await
         }
         ReassignCommand::Status => {
-            let session = open(global).await?;
+            let mut session = open(global).await?;
             if let Some(fault) = session.snapshot.reassignments.fault() {
                 return Err(Fault::clone(fault));
             }
+            let run = execution::unfinished(&session);
+            let mut rate = CopyRate::default();
             let mut moves = output::moves(&session.snapshot);
-            moves.run = execution::unfinished(&session).as_ref().map(RunJson::from);
+            if !moves.reassignments.is_empty() {
+                note(&session, &mut rate);
+                tokio::time::sleep(Duration::from_millis(RATE_MS)).await;
+                read_moves(&mut session).await;
+                note(&session, &mut rate);
+                moves = output::moves(&session.snapshot);
+                moves.bytes_per_second = rate.bytes_per_second();
+                let waiting = run.as_ref().map_or(Some(0), Run::waiting_bytes);
+                let left = |row: &output::MoveRow| Some(row.bytes_total? - row.bytes_done?);
+                let running: Option<i64> = moves.reassignments.iter().map(left).sum();
+                moves.left_ms = waiting.zip(running).and_then(|(a, b)| rate.left_ms(a + b));
+            }
+            moves.run = run.as_ref().map(RunJson::from);
             io.print(global.output, &moves);
             Ok(0)
         }
@@ -129,6 +144,16 @@ pub(super) async fn run(
             )
             .await
         }
+    }
+}
+
+/// Takes in how far the moves are.
+fn note(session: &Session, rate: &mut CopyRate) {
+    let snapshot = &session.snapshot;
+    if let (Some(running), Some(metadata)) = (snapshot.reassignments.get(), snapshot.metadata.get())
+    {
+        let moves = derive::moves(running, metadata, snapshot.log_dirs.get());
+        rate.note(session.client.now().monotonic_ms, &moves);
     }
 }
 

@@ -280,6 +280,17 @@ impl Run {
         counts
     }
 
+    /// What is to be copied before the end by moves that have not begun; 0 where none will begin,
+    /// `None` where a size is not known.
+    pub fn waiting_bytes(&self) -> Option<i64> {
+        if self.is_over || self.orders.wish != Wish::Run {
+            return Some(0);
+        }
+        let waiting = self.moves.iter();
+        let waiting = waiting.filter(|one| one.state == MoveState::Waiting);
+        waiting.map(|one| one.bytes).sum()
+    }
+
     /// Where it stands, in a line.
     pub fn line(&self) -> String {
         let counts = self.counts();

@@ -19,7 +19,7 @@ mod plan_file;
 mod planner;
 mod preview;
 
-pub use estimate::{Estimate, Pace, estimate, inflow, never_ends};
+pub use estimate::{Estimate, Pace, estimate, inflow, never_ends, time_text};
 pub use json::{parse_assignment, print_assignment};
 pub use plan_file::{PlanFile, print_plan};
 pub use planner::{Request, place, propose, propose_while, settled};

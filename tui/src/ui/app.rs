@@ -30,7 +30,7 @@ use crate::ops::execution::Run;
 use crate::recording::Tape;
 use crate::ui::command::{self, Scope};
 use crate::ui::cx::Cx;
-use crate::ui::event::{Answer, Effect, Event};
+use crate::ui::event::{Answer, Effect, Event, JobId};
 use crate::ui::screen::{Changed, Dialog, Place, Screen, Step, Toast, Tone};
 use crate::ui::theme::Theme;
 
@@ -142,6 +142,8 @@ pub struct App {
     /// What the rows of the screen on top don't know yet.
     changed: Changed,
     dirty: bool,
+    /// Plans what names too much to be planned at once.
+    planning: Option<JobId>,
     start: Option<AppOptions>,
     /// Every cluster is read-only.
     forced_read_only: bool,
@@ -174,6 +176,7 @@ impl App {
             interest: Interest::default(),
             changed: Changed::ALL,
             dirty: true,
+            planning: None,
             forced_read_only: options.read_only,
             start: Some(options.clone()),
         };
@@ -281,6 +284,10 @@ impl App {
                     Some(Answer::Executed(result)) => {
                         steps.extend(stepping::told_without_dialog(result))
                     }
+                    Some(Answer::Planned(plan)) if self.planning == Some(job) => {
+                        self.planning = None;
+                        self.show_plan(plan.map(|plan| *plan), &mut effects);
+                    }
                     Some(Answer::LeftOver(found)) => steps.extend(undoing::clear(found)),
                     Some(Answer::LastChange(found, updates)) => {
                         self.undo(found, updates, &mut effects);
@@ -306,6 +313,9 @@ impl App {
             }
             Event::Terminate => effects.push(Effect::Quit),
         }
+        let cx = self.world.cx();
+        let wanted = self.screens.last_mut().map(|screen| screen.wants(&cx));
+        self.follow(wanted.unwrap_or_default(), &mut effects);
         self.say_interest(&mut effects);
         effects
     }

@@ -11,14 +11,14 @@ use crate::clusters::{ClustersFile, Entry, Target};
 use crate::connect::{Change, Connector, Proposal, Workers};
 use crate::decode::SchemaBook;
 use crate::local::{LocalBroker, Outcomes};
-use crate::model::{Fault, GroupLook, Message, ReadReport, Taken, Update};
+use crate::model::{ClusterSnapshot, Fault, GroupLook, Message, ReadReport, Taken, Update};
 use crate::ops::declared::{Prepared, Wanted};
 use crate::ops::execution::Run;
 use crate::ops::execution::janitor::LeftOver;
 use crate::ops::undo;
-use crate::ops::{AlterOffsets, Plan, Report, Verification};
+use crate::ops::{Action, AlterOffsets, Plan, Report, Verification};
 use crate::transfer::Transfer;
-use crate::ui::screens::ResetWish;
+use crate::ui::screens::{ProposeWish, Proposed, ResetWish};
 
 /// Names one job among all of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,6 +64,10 @@ pub enum Event {
 pub enum Answer {
     Checked(Result<Report, Fault>),
     Executed(Result<Report, Fault>),
+    /// The plan of a change that names much.
+    Planned(Result<Box<Plan>, Fault>),
+    /// What a reassignment of a large cluster could be.
+    Proposed(Result<Box<Proposed>, Fault>),
     Verified(Result<Verification, Fault>),
     /// Throttles that nothing needs.
     LeftOver(Result<Vec<LeftOver>, Fault>),
@@ -183,6 +187,17 @@ pub enum Effect {
     SetInterest(Interest),
     /// Reads everything now.
     Refresh,
+    /// Plans a change that names so much that the screens would wait for it.
+    Plan {
+        job: JobId,
+        action: Box<Action>,
+        snapshot: Box<ClusterSnapshot>,
+    },
+    /// Makes a proposal of new replicas.
+    Propose {
+        job: JobId,
+        wish: Box<ProposeWish>,
+    },
     /// Lets the broker validate a plan.
     Check {
         job: JobId,

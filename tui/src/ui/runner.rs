@@ -11,6 +11,7 @@ mod connectors;
 mod declared;
 mod groups;
 mod moving;
+mod planning;
 mod saved;
 
 use std::collections::HashMap;
@@ -131,6 +132,14 @@ impl Runner {
                     // A person may have changed what could not be read.
                     self.connect(session, target, interest);
                 }
+            }
+            Effect::Plan {
+                job,
+                action,
+                snapshot,
+            } => self.spawn(job, "ui-plan", planning::plan(action, snapshot)),
+            Effect::Propose { job, wish } => {
+                self.spawn(job, "ui-propose", planning::propose(wish));
             }
             Effect::Check { job, plan } => self.start(job, "ui-check", move |client| async move {
                 let result = within("check the plan", ops::check(&client, &plan)).await;
@@ -579,10 +588,7 @@ async fn within<T>(what: &str, work: impl Future<Output = Result<T, Fault>>) -> 
 
 /// Reads the cluster until it is as planned; a reassignment takes its time and is not waited for.
 async fn verify(client: &ClusterClient, plan: &Plan) -> Result<Verification, Fault> {
-    let may_wait = !matches!(
-        plan.action,
-        ops::Action::Reassign(_) | ops::Action::RunReassign(_)
-    );
+    let may_wait = !matches!(plan.action, ops::Action::Reassign(_));
     let attempts = if may_wait {
         VERIFY_MS / VERIFY_PAUSE_MS
     } else {

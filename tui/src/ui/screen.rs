@@ -269,6 +269,11 @@ pub trait Screen: fmt::Debug {
     /// as new.
     fn on_data(&mut self, _cx: &Cx<'_>, _changed: Changed) {}
 
+    /// What it wants to be started by itself; asked for after every event.
+    fn wants(&mut self, _cx: &Cx<'_>) -> Vec<Step> {
+        Vec::new()
+    }
+
     /// One of its jobs says something.
     fn on_answer(&mut self, _job: JobId, _answer: &mut Option<Answer>, _cx: &Cx<'_>) -> Vec<Step> {
         Vec::new()

@@ -32,6 +32,7 @@ mod transactions;
 
 pub use declared::apply_form;
 pub use forms::{connect_form, create_topic_form};
+pub use reassign::{ProposeWish, Proposed};
 pub use reset::{ResetDialog, ResetWish};
 
 use crate::ui::cx::Cx;

@@ -6,6 +6,7 @@ mod clusters;
 mod fixture;
 mod looks;
 mod past;
+mod planning;
 mod security;
 mod sizes;
 mod transactions;

@@ -26,8 +26,10 @@ mod messages;
 mod metrics;
 mod moves;
 mod old;
+mod plans;
 mod quorum;
 mod resets;
+mod running;
 mod runs;
 mod secured;
 mod security;
@@ -35,6 +37,7 @@ mod shares;
 #[allow(dead_code, reason = "the broker's tests use the rest")]
 #[path = "../../../broker/tests/interop/shell.rs"]
 mod shell;
+mod stopping;
 #[allow(dead_code, reason = "the tests of the screens use the rest")]
 #[path = "../it/terminal.rs"]
 mod terminal;
@@ -137,6 +140,44 @@ const CASES: &[(&str, Case)] = &[
     (
         "a throttled run keeps to its estimate, survives kill -9, and is undone",
         runs::throttled,
+    ),
+    (
+        "a run goes by keys: paused, paced anew, left, taken up, cancelled, undone",
+        running::by_keys,
+    ),
+    (
+        "throttles of others are merged with, and found when nothing needs them",
+        running::throttles_of_others,
+    ),
+    (
+        "a throttle that may not be set ends the run before anything moves",
+        running::refused,
+    ),
+    ("a plan is refused where reality has moved", plans::moved_on),
+    (
+        "a plan whose throttle is below what is written says that it never ends",
+        plans::never_ends,
+    ),
+    (
+        "the lines of Kafka's tools that are shown do what was planned",
+        plans::same_as,
+    ),
+    (
+        "proposals by commands end as they say, and Kafka's tool agrees",
+        plans::proposals,
+    ),
+    (
+        "proposals by keys, for two topics at once and by hand",
+        plans::proposals_by_keys,
+    ),
+    ("elections by a schedule and by a key", plans::elections),
+    (
+        "partitions for many topics, and settings with what there is to know of them",
+        plans::many_topics_and_settings,
+    ),
+    (
+        "what a stop would do is what a stop does",
+        stopping::may_stop,
     ),
     (
         "a lab of both kinds of nodes is started, held, killed, restarted and deleted",

@@ -12,17 +12,17 @@ use serde_json::Value;
 use super::{DEADLINE, client, eventually};
 
 /// The program with a state folder of its own; what still runs at the end is killed.
-struct Local {
+pub(super) struct Local {
     state: tempfile::TempDir,
 }
 
 impl Local {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let state = tempfile::tempdir().expect("a temporary folder");
         Self { state }
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.state.path()
     }
 
@@ -36,7 +36,7 @@ impl Local {
     }
 
     /// The brokers that a command told of; it must have ended with this exit code.
-    fn brokers(&self, args: &[&str], code: i32) -> Vec<Value> {
+    pub(super) fn brokers(&self, args: &[&str], code: i32) -> Vec<Value> {
         let output = self.run(args);
         let errors = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{args:?}: {errors}");
@@ -59,17 +59,21 @@ impl Drop for Local {
 }
 
 /// Where the ports of a test begin; tests that run at the same time keep clear of each other.
-fn port_of(test: u32) -> String {
+pub(super) fn port_of(test: u32) -> String {
     (20_000 + std::process::id() % 500 * 20 + test * 10).to_string()
 }
 
-fn of(brokers: &[Value], field: &str) -> Vec<String> {
+pub(super) fn of(brokers: &[Value], field: &str) -> Vec<String> {
     let text = |value: &Value| value.as_str().map_or(value.to_string(), str::to_owned);
     brokers.iter().map(|broker| text(&broker[field])).collect()
 }
 
 /// The topic once it is as wanted.
-async fn wait_for_topic(client: &ClusterClient, what: &str, is_so: impl Fn(&Topic) -> bool) {
+pub(super) async fn wait_for_topic(
+    client: &ClusterClient,
+    what: &str,
+    is_so: impl Fn(&Topic) -> bool,
+) {
     eventually(what, || async {
         let metadata = client.metadata().await;
         metadata.is_ok_and(|metadata| metadata.topic("t").is_some_and(|topic| is_so(topic)))
@@ -77,7 +81,7 @@ async fn wait_for_topic(client: &ClusterClient, what: &str, is_so: impl Fn(&Topi
     .await;
 }
 
-fn are_in_sync(topic: &Topic, n: usize) -> bool {
+pub(super) fn are_in_sync(topic: &Topic, n: usize) -> bool {
     let mut partitions = topic.partitions.iter();
     partitions.all(|partition| partition.has_leader() && partition.isr.len() == n)
 }

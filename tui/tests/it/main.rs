@@ -14,6 +14,7 @@ mod offsets;
 mod produce;
 mod quorum;
 mod recording;
+mod rolling;
 mod screens;
 mod security;
 #[allow(dead_code, reason = "the interoperability tests use the rest")]

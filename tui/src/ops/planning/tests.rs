@@ -443,6 +443,67 @@ fn a_reassignment_is_planned_against_the_present_with_the_way_back() {
 }
 
 #[test]
+fn what_a_run_copies_goes_back_as_a_run_and_a_plain_move_is_told_to_be_unlimited() {
+    let reassign = Reassign {
+        target: [(key(0), vec![3, 2])].into(),
+        ..Reassign::default()
+    };
+    let run = RunReassign {
+        reassign: reassign.clone(),
+        throttle: Some(5_000),
+        batch: 3,
+    };
+    let planned = plan(Action::RunReassign(run), &snapshot()).unwrap();
+    assert!(
+        planned.equivalent[0].ends_with("--throttle 5000"),
+        "{planned:?}"
+    );
+    let Some(Action::RunReassign(back)) = &planned.inverse else {
+        panic!("{planned:?}")
+    };
+    assert_eq!((back.throttle, back.batch), (Some(5_000), 3));
+    assert_eq!(back.reassign.target, [(key(0), vec![1, 2])].into());
+    assert_eq!(back.reassign.based_on, [(key(0), vec![3, 2])].into());
+
+    // Where the change has arrived, undoing it is planned with that pace or another one.
+    let mut after = snapshot();
+    let topics: [(&[i32], &[i32], i32); 2] = [(&[3, 2], &[3, 2], 3), (&[2, 3], &[2], 2)];
+    let metadata = ClusterMetadata {
+        topics: vec![Arc::new(test_topic("orders", &topics))],
+        ..ClusterMetadata::clone(after.metadata.get().unwrap())
+    };
+    apply(&mut after, Update::Metadata(Ok(Arc::new(metadata))));
+    let mut inverse = undo::Inverse::of(&planned, 0).unwrap();
+    let undoing = |inverse: &undo::Inverse| inverse.plan(None, &after).unwrap();
+    assert!(
+        undoing(&inverse)
+            .warnings
+            .iter()
+            .all(|line| !line.contains("nothing limits"))
+    );
+    inverse.set_pace(Some(9_000), None).unwrap();
+    let Action::RunReassign(run) = undoing(&inverse).action else {
+        panic!("a run")
+    };
+    assert_eq!((run.throttle, run.batch), (Some(9_000), 3));
+
+    let planned = plan(Action::Reassign(reassign), &snapshot()).unwrap();
+    let mut inverse = undo::Inverse::of(&planned, 0).unwrap();
+    let warned = undoing(&inverse).warnings;
+    assert!(
+        warned.iter().any(|line| line.contains("undo --throttle")),
+        "{warned:?}"
+    );
+    inverse.set_pace(Some(9_000), None).unwrap();
+    assert!(matches!(undoing(&inverse).action, Action::RunReassign(_)));
+    let create = plan(Action::CreateTopic(create()), &snapshot()).unwrap();
+    let mut inverse = undo::Inverse::of(&create, 0).unwrap();
+    assert!(inverse.set_pace(None, None).is_ok());
+    let refused = inverse.set_pace(Some(1), None).unwrap_err();
+    assert!(refused.why.contains("moves nothing"), "{refused}");
+}
+
+#[test]
 fn a_cancel_that_would_lose_records_is_not_done() {
     let mut snapshot = snapshot();
     let running = |replicas: &[i32], adding: &[i32], removing: &[i32]| OngoingReassignment {

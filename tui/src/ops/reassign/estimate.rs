@@ -72,7 +72,7 @@ impl fmt::Display for Estimate {
 }
 
 /// A length of time in two units at most.
-fn time_text(ms: i64) -> String {
+pub fn time_text(ms: i64) -> String {
     let s = (ms + 500) / 1_000;
     match s {
         0..60 => format!("{s} s"),

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::derive;
 use crate::model::ClusterSnapshot;
-use crate::ops::reassign::{BrokerLoad, Estimate, Preview};
+use crate::ops::reassign::{BrokerLoad, Estimate, Preview, time_text};
 use crate::ops::{Change, Danger, Plan, Report, Verification};
 use crate::output::{Printable, Table, bytes_text, or_dash};
 
@@ -224,6 +224,11 @@ impl Printable for DoneJson {
 #[derive(Clone, Debug, Serialize)]
 pub struct MovesJson {
     pub reassignments: Vec<MoveRow>,
+    /// How fast they go, and how long they take still with what waits in the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_per_second: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_ms: Option<i64>,
     /// The run from here that has not ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<RunJson>,
@@ -248,6 +253,8 @@ pub fn moves(snapshot: &ClusterSnapshot) -> MovesJson {
     else {
         return MovesJson {
             reassignments: Vec::new(),
+            bytes_per_second: None,
+            left_ms: None,
             run: None,
         };
     };
@@ -264,6 +271,8 @@ pub fn moves(snapshot: &ClusterSnapshot) -> MovesJson {
     let moves = derive::moves(running, metadata, snapshot.log_dirs.get());
     MovesJson {
         reassignments: moves.into_iter().map(row).collect(),
+        bytes_per_second: None,
+        left_ms: None,
         run: None,
     }
 }
@@ -296,6 +305,14 @@ impl Printable for MovesJson {
                 or_dash(row.progress.map(|done| format!("{:.0}%", done * 100.0))),
             ]);
         }
-        format!("{run}{}", table.render())
+        let mut text = format!("{run}{}", table.render());
+        if let Some(rate) = self.bytes_per_second {
+            let _ = write!(text, "{}/s", bytes_text(rate as i64));
+            if let Some(ms) = self.left_ms {
+                let _ = write!(text, ", {} left", time_text(ms));
+            }
+            text.push('\n');
+        }
+        text
     }
 }

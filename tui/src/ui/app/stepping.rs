@@ -291,6 +291,16 @@ impl App {
     }
 
     fn plan(&mut self, action: Action, effects: &mut Vec<Effect>) {
+        if n_named(&action) > PLANNED_AT_ONCE && self.world.past.is_none() {
+            let job = self.world.cx().new_job();
+            effects.extend(self.planning.replace(job).map(Effect::Cancel));
+            effects.push(Effect::Plan {
+                job,
+                action: Box::new(action),
+                snapshot: Box::new(self.world.snapshot.clone()),
+            });
+            return self.say(Toast::info("planning …"));
+        }
         let plan = ops::plan(action, &self.world.snapshot);
         self.show_plan(plan, effects);
     }
@@ -334,6 +344,17 @@ impl App {
             }
             Err(fault) => self.say(Toast::fault(&fault)),
         }
+    }
+}
+
+/// Partitions that a change may name to be planned between two keys.
+const PLANNED_AT_ONCE: usize = 1_000;
+
+fn n_named(action: &Action) -> usize {
+    match action {
+        Action::Reassign(reassign) => reassign.target.len(),
+        Action::RunReassign(run) => run.reassign.target.len(),
+        _ => 0,
     }
 }
 

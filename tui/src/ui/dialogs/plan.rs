@@ -77,6 +77,7 @@ fn can_be_checked(action: &Action) -> bool {
         action,
         Action::CreateTopic(_)
             | Action::AddPartitions(_)
+            | Action::AddPartitionsToMany(_)
             | Action::AlterConfigs(_)
             | Action::Apply(_)
     ) || matches!(action, Action::Security(action) if action.can_be_checked())

@@ -3,6 +3,8 @@
 //! The proposal is made from what is known when it is asked for and does not change under the
 //! reader's eyes; executing refuses when the cluster has moved on since.
 
+mod proposal;
+
 use std::collections::BTreeSet;
 
 use kafka_shared::types::TopicPartition;
@@ -11,65 +13,25 @@ use ratatui::layout::Rect;
 use ratatui::text::Span;
 
 use super::{cells, forms, topics};
+use crate::cluster::Interest;
 use crate::derive::Total;
 use crate::model::{Assignment, ClusterMetadata, Fault};
 use crate::ops::execution::BATCH;
-use crate::ops::reassign::{Preview, Request, preview, print_assignment, propose};
+use crate::ops::reassign::{Preview, Request, print_assignment};
 use crate::ops::{Action, Reassign, RunReassign};
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::dialogs::TextDialog;
+use crate::ui::event::{Answer, Effect, JobId};
 use crate::ui::format;
 use crate::ui::screen::{Changed, Moving, Part, Place, Screen, Step, Toast, focused_list};
 use crate::ui::widgets::form::{Field, Form, Wrong};
 use crate::ui::widgets::frame;
-use crate::ui::widgets::list::{Column, Key, List, Named};
+use crate::ui::widgets::list::{Column, Key, List};
 
-/// One partition that may change.
-pub struct Row {
-    name: String,
-    key: TopicPartition,
-    current: Vec<i32>,
-    proposed: Vec<i32>,
-    bytes: Option<i64>,
-    racks: Option<(usize, usize)>,
-}
+use proposal::Row;
 
-impl Named for Row {
-    fn name(&self) -> &str {
-        &self.name
-    }
-}
-
-impl Row {
-    fn changes(&self) -> bool {
-        self.current != self.proposed
-    }
-
-    fn what(&self) -> String {
-        let new: Vec<i32> = self
-            .proposed
-            .iter()
-            .copied()
-            .filter(|id| !self.current.contains(id))
-            .collect();
-        let gone: Vec<i32> = self
-            .current
-            .iter()
-            .copied()
-            .filter(|id| !self.proposed.contains(id))
-            .collect();
-        match (new.is_empty(), gone.is_empty()) {
-            (true, true) if self.changes() => "other order".to_owned(),
-            (true, true) => "stays".to_owned(),
-            _ => {
-                let plus = new.iter().map(|id| format!("+{id}"));
-                let minus = gone.iter().map(|id| format!("-{id}"));
-                plus.chain(minus).collect::<Vec<_>>().join(" ")
-            }
-        }
-    }
-}
+pub use proposal::{ProposeWish, Proposed};
 
 const COLUMNS: &[Column<Row>] = &[
     Column::name(
@@ -162,6 +124,9 @@ enum How {
 /// The choices of the form, in its order.
 const PROPOSALS: &[&str] = &["computed", "leaders only", "from scratch", "by hand"];
 
+/// Topics whose rates are read while one looks at the proposal.
+const RATES_MAX: usize = 200;
+
 /// The parts of the cluster that are shown.
 const SHOWN: Changed = Changed::METADATA.and(Changed::LOG_DIRS);
 
@@ -176,6 +141,10 @@ pub struct Wizard {
     target: Assignment,
     preview: Preview,
     fault: Option<Fault>,
+    /// Makes the proposal, where that takes its time.
+    job: Option<JobId>,
+    /// Whether sizes were known when it was made.
+    has_sizes: bool,
 }
 
 fn live_brokers(metadata: &ClusterMetadata) -> Vec<i32> {
@@ -197,14 +166,8 @@ impl Wizard {
             target: Assignment::new(),
             preview: Preview::default(),
             fault: None,
-        }
-    }
-
-    fn is_in_scope(&self, key: &TopicPartition, replicas: &[i32]) -> bool {
-        match &self.moving {
-            Moving::Topics(topics) => topics.iter().any(|topic| **topic == *key.topic),
-            Moving::Partitions(partitions) => partitions.contains(key),
-            Moving::Drain(broker) => replicas.contains(broker),
+            job: None,
+            has_sizes: false,
         }
     }
 
@@ -219,11 +182,24 @@ impl Wizard {
         }
     }
 
-    /// Makes the proposal anew from the present.
-    fn propose(&mut self, how: How, cx: &Cx<'_>) {
+    /// The first proposal.
+    fn begin(&mut self, cx: &Cx<'_>) -> Vec<Step> {
         let Some(metadata) = cx.snapshot.metadata.get() else {
-            return;
+            return Vec::new();
         };
+        let live = live_brokers(metadata);
+        let how = match &self.moving {
+            Moving::Drain(broker) => {
+                let others = live.into_iter().filter(|id| id != broker);
+                How::Drain(*broker, others.collect())
+            }
+            _ => How::Balance(live),
+        };
+        self.propose(how, cx)
+    }
+
+    /// Makes the proposal anew from the present.
+    fn propose(&mut self, how: How, cx: &Cx<'_>) -> Vec<Step> {
         let request = match &how {
             How::Balance(brokers) => Some(Request::Balance {
                 brokers: Some(brokers.clone()),
@@ -253,57 +229,48 @@ impl Wizard {
         };
         self.how = Some(how);
         self.fault = None;
-        self.target.clear();
-        if let Some(request) = request {
-            match propose(metadata, cx.snapshot.log_dirs.get(), &request) {
-                Ok(target) => self.target = target,
-                Err(fault) => self.fault = Some(fault),
-            }
+        if request.is_none() {
+            self.target.clear();
+            self.based_on.clear();
         }
-        if let Moving::Partitions(partitions) = &self.moving {
-            self.target.retain(|key, _| partitions.contains(key));
-        }
-        self.based_on.clear();
-        self.rebuild(cx);
+        self.ask(request, cx)
     }
 
-    /// Compares the proposal with the present.
-    fn rebuild(&mut self, cx: &Cx<'_>) {
-        let Some(metadata) = cx.snapshot.metadata.get() else {
-            return;
+    /// Makes a proposal, or compares the one there is with the present.
+    fn ask(&mut self, request: Option<Request>, cx: &Cx<'_>) -> Vec<Step> {
+        let Some(metadata) = cx.snapshot.metadata.value() else {
+            return Vec::new();
         };
-        self.preview = preview(metadata, cx.snapshot.log_dirs.get(), &self.target);
-        let has_racks = metadata.brokers.iter().any(|broker| broker.rack.is_some());
-        let mut rows = Vec::new();
-        let mut changes = self.preview.rows.iter().peekable();
-        for topic in &metadata.topics {
-            for partition in &topic.partitions {
-                let key = TopicPartition {
-                    topic: topic.name.clone(),
-                    partition: partition.id,
-                };
-                // The preview is in the order of the metadata too.
-                let change = changes.next_if(|change| change.partition == key);
-                if change.is_none() && !self.is_in_scope(&key, &partition.replicas) {
-                    continue;
-                }
-                let current = partition.replicas.to_vec();
-                self.based_on
-                    .entry(key.clone())
-                    .or_insert_with(|| current.clone());
-                rows.push(Row {
-                    name: key.to_string(),
-                    proposed: change.map_or_else(|| current.clone(), |c| c.proposed.clone()),
-                    bytes: change.map_or(Some(0), |change| change.bytes),
-                    racks: change
-                        .filter(|_| has_racks)
-                        .map(|change| (change.racks_before, change.racks_after)),
-                    current,
-                    key,
-                });
-            }
+        let dirs = cx.snapshot.log_dirs.value().cloned();
+        self.has_sizes = dirs.is_some();
+        let is_quick = ProposeWish::is_quick(metadata);
+        let wish = ProposeWish {
+            metadata: metadata.clone(),
+            dirs,
+            moving: self.moving.clone(),
+            target: self.target.clone(),
+            based_on: self.based_on.clone(),
+            request,
+        };
+        if is_quick {
+            self.take(wish.make(&|| true), cx);
+            return Vec::new();
         }
-        self.list.set_rows(rows, cx);
+        let earlier = self.job.replace(cx.new_job());
+        let wish = Box::new(wish);
+        let start = self.job.map(|job| Effect::Propose { job, wish });
+        let effects = earlier.map(Effect::Cancel).into_iter().chain(start);
+        effects.map(Step::Effect).collect()
+    }
+
+    fn take(&mut self, made: Proposed, cx: &Cx<'_>) {
+        self.fault = made
+            .fault
+            .or(self.fault.take().filter(|_| made.target.is_empty()));
+        self.target = made.target;
+        self.based_on = made.based_on;
+        self.preview = made.preview;
+        self.list.set_rows(made.rows, cx);
     }
 
     fn chosen(&self) -> Vec<TopicPartition> {
@@ -401,8 +368,7 @@ impl Wizard {
                 _ => How::Balance(ids),
             },
         };
-        self.propose(how, cx);
-        Vec::new()
+        self.propose(how, cx)
     }
 
     fn set_replicas(&mut self, ids: &str, cx: &Cx<'_>) -> Vec<Step> {
@@ -413,8 +379,7 @@ impl Wizard {
         for key in self.chosen() {
             self.target.insert(key, ids.clone());
         }
-        self.rebuild(cx);
-        Vec::new()
+        self.ask(None, cx)
     }
 
     fn proposal(&self) -> Reassign {
@@ -446,6 +411,16 @@ impl Wizard {
             None => String::new(),
         };
         let n = self.preview.rows.len();
+        if self.job.is_some() {
+            let spans = vec![
+                Span::styled(how, theme.accent),
+                Span::styled("   planning …", theme.warn),
+            ];
+            frame::line(spans, area.x + 1, area.y, area.width - 1, buffer);
+            let text = "the cluster is large: esc stops it";
+            let y = area.y + 1;
+            return frame::text(text, theme.dim, area.x + 1, y, area.width - 1, buffer);
+        }
         let spans = vec![
             Span::styled(how, theme.accent),
             Span::styled(
@@ -549,6 +524,16 @@ impl Screen for Wizard {
         &[Scope::Reassign, Scope::List]
     }
 
+    /// What is written meanwhile decides whether a throttle is enough.
+    fn interest(&self, _cx: &Cx<'_>) -> Interest {
+        let topics = self.topics_in_scope().unwrap_or_default();
+        let topics = topics.iter().take(RATES_MAX);
+        Interest {
+            topics: topics.map(|topic| topic.as_str().into()).collect(),
+            ..Interest::default()
+        }
+    }
+
     fn parts(&self, cx: &Cx<'_>) -> Vec<Part> {
         vec![
             Part::of("metadata", &cx.snapshot.metadata),
@@ -563,26 +548,58 @@ impl Screen for Wizard {
     }
 
     fn on_data(&mut self, cx: &Cx<'_>, _changed: Changed) {
-        let Some(metadata) = cx.snapshot.metadata.get() else {
-            return;
-        };
-        if self.how.is_none() {
-            let live = live_brokers(metadata);
-            let how = match &self.moving {
-                Moving::Drain(broker) => How::Drain(
-                    *broker,
-                    live.into_iter().filter(|id| id != broker).collect(),
-                ),
-                _ => How::Balance(live),
-            };
-            self.propose(how, cx);
-        } else {
-            self.rebuild(cx);
+        // What takes its time is asked for in `wants`, and stays as it was made.
+        if cx
+            .snapshot
+            .metadata
+            .get()
+            .is_some_and(ProposeWish::is_quick)
+        {
+            // Both are done at once: they leave nothing to be started.
+            match &self.how {
+                None => drop(self.begin(cx)),
+                Some(_) => drop(self.ask(None, cx)),
+            }
         }
+    }
+
+    fn wants(&mut self, cx: &Cx<'_>) -> Vec<Step> {
+        let metadata = cx.snapshot.metadata.get();
+        if metadata.is_none_or(ProposeWish::is_quick) || self.job.is_some() {
+            return Vec::new();
+        }
+        let sizes_came = !self.has_sizes && cx.snapshot.log_dirs.get().is_some();
+        match &self.how {
+            None => self.begin(cx),
+            Some(_) if sizes_came => self.ask(None, cx),
+            Some(_) => Vec::new(),
+        }
+    }
+
+    fn on_answer(&mut self, job: JobId, answer: &mut Option<Answer>, cx: &Cx<'_>) -> Vec<Step> {
+        if self.job != Some(job) {
+            return Vec::new();
+        }
+        self.job = None;
+        match answer.take() {
+            Some(Answer::Proposed(Ok(made))) => self.take(*made, cx),
+            Some(Answer::Proposed(Err(fault))) => self.fault = Some(fault),
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn on_close(&mut self) -> Vec<JobId> {
+        self.job.take().into_iter().collect()
     }
 
     fn refusal(&self, command: Id, _cx: &Cx<'_>) -> Option<String> {
         match command {
+            Id::Execute | Id::RunBatches | Id::EditReplicas | Id::KeepReplicas | Id::ShowJson
+                if self.job.is_some() =>
+            {
+                Some("it is still being planned".to_owned())
+            }
             Id::Execute | Id::RunBatches if self.preview.rows.is_empty() => {
                 Some("nothing changes in this proposal".to_owned())
             }
@@ -606,8 +623,7 @@ impl Screen for Wizard {
                 for key in self.chosen() {
                     self.target.remove(&key);
                 }
-                self.rebuild(cx);
-                Vec::new()
+                self.ask(None, cx)
             }
             Id::ShowJson => {
                 let text = print_assignment(&self.preview.proposed());

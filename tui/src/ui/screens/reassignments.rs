@@ -6,9 +6,10 @@ use ratatui::layout::Rect;
 use ratatui::text::Span;
 
 use super::{absent, cells, topics};
-use crate::derive::{self, MoveProgress, Total};
+use crate::derive::{self, CopyRate, MoveProgress, Total};
 use crate::ops::Action;
-use crate::ops::execution::{Brake, NewOrders, Wish};
+use crate::ops::execution::{Brake, NewOrders, Run, Wish};
+use crate::ops::reassign;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::event::Effect;
@@ -121,6 +122,7 @@ pub struct ReassignmentsScreen {
     list: List<Row>,
     done: Total<i64>,
     total: Total<i64>,
+    rate: CopyRate,
 }
 
 impl ReassignmentsScreen {
@@ -129,7 +131,22 @@ impl ReassignmentsScreen {
             list: List::new(COLUMNS),
             done: Total::new(),
             total: Total::new(),
+            rate: CopyRate::default(),
         }
+    }
+
+    /// How fast it goes, and how long it takes still; what waits in the run is still to be copied.
+    fn pace(&self, cx: &Cx<'_>) -> Option<String> {
+        let rate = self.rate.bytes_per_second()?;
+        let mut text = format!("{}/s", format::bytes(rate as i64));
+        let waiting = cx.run.map_or(Some(0), Run::waiting_bytes);
+        let left = self.total.complete().zip(self.done.complete());
+        if let (Some((total, done)), Some(waiting)) = (left, waiting)
+            && let Some(ms) = self.rate.left_ms(total - done + waiting)
+        {
+            text.push_str(&format!(", {} left", reassign::time_text(ms)));
+        }
+        Some(text)
     }
 
     fn chosen(&self) -> Vec<TopicPartition> {
@@ -230,6 +247,9 @@ impl Screen for ReassignmentsScreen {
             return;
         };
         let moves = derive::moves(running, metadata, cx.snapshot.log_dirs.get());
+        if let Some(taken) = cx.snapshot.log_dirs.taken() {
+            self.rate.note(taken.monotonic_ms, &moves);
+        }
         (self.done, self.total) = (Total::new(), Total::new());
         let mut rows = Vec::new();
         for progress in moves {
@@ -310,10 +330,12 @@ impl Screen for ReassignmentsScreen {
             Span::styled(format::total(&self.total, format::bytes), theme.text),
             Span::styled(" copied  ", theme.dim),
         ];
+        let pace = self.pace(cx).map(|pace| format!("{pace}  "));
+        spans.extend(pace.map(|pace| Span::styled(pace, theme.text)));
         if let (Some(done), Some(total)) = (self.done.complete(), self.total.complete())
             && total > 0
         {
-            let width = usize::from(area.width).saturating_sub(40).min(60);
+            let width = usize::from(area.width).saturating_sub(60).min(60);
             spans.push(Span::styled(
                 frame::bar(done as f64 / total as f64, width),
                 theme.accent,
