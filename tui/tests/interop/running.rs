@@ -197,40 +197,54 @@ pub fn by_keys(cluster: &mut Cluster) -> anyhow::Result<()> {
     topic(cluster, "run-keys", "1,1,1,1", true)?;
     let place = Place::of(cluster)?;
     let mut terminal = place.screens("topics")?;
-    // One at a time at 400 kB a second: 7 seconds each.
-    begin(&mut terminal, "run-keys", "3", "400K tab ctrl-u 1")?;
-    terminal.wait_for("1 on the way, 3 waiting, at most 0.4 MB/s")?;
+    // One at a time at 100 kB a second: half a minute each.
+    begin(&mut terminal, "run-keys", "3", "100K tab ctrl-u 1")?;
+    terminal.wait_for("1 on the way, 3 waiting, at most 0.1 MB/s")?;
     terminal.wait_for("%")?;
     // How fast it goes and how long it takes, from what was read.
     terminal.wait_until("a rate and the time that is left", |terminal| {
         let line = terminal.line(" copied ").unwrap_or_default();
         line.contains("/s, ") && line.contains(" left")
     })?;
+    let order = |terminal: &mut Terminal, keys: &str, asked: &str, then: &str| {
+        terminal.keys(keys)?;
+        terminal.wait_for(asked)?;
+        terminal.wait_for("press y to execute")?;
+        terminal.keys("y")?;
+        terminal.wait_for(then)
+    };
+    order(&mut terminal, "p", "pause the run", "paused")?;
     let set = throttles(cluster, "run-keys")?;
     ensure!(
         set.iter()
-            .any(|line| line.ends_with("throttled.rate=400000")),
+            .any(|line| line.ends_with("throttled.rate=100000")),
         "{set:?}"
     );
     let status = place.document(&["reassign", "status"])?;
-    ensure!(status["run"]["throttle"] == 400_000, "{status}");
-
-    terminal.keys("p")?;
-    terminal.wait_for("pause the run")?;
-    terminal.keys("y")?;
-    terminal.wait_for("paused")?;
-    // What is on its way arrives, and nothing begins.
-    terminal.wait_for("1 of 4 moved, 3 waiting, paused")?;
-    terminal.keys("t")?;
-    terminal.wait_for("pace of the run")?;
-    terminal.keys("ctrl-u 200K tab ctrl-u 2 enter")?;
-    terminal.wait_for("press y to execute")?;
-    terminal.keys("y")?;
-    terminal.wait_for("at most 0.2 MB/s")?;
-    terminal.keys("p")?;
-    terminal.wait_for("go on with the run")?;
-    terminal.keys("y")?;
-    terminal.wait_for("1 of 4 moved, 2 on the way, 1 waiting, at most 0.2 MB/s")?;
+    ensure!(status["run"]["wish"] == "pause", "{status}");
+    ensure!(status["run"]["throttle"] == 100_000, "{status}");
+    // What is on its way arrives, faster now, and nothing begins.
+    let pace = |keys: &str| format!("t ctrl-u {keys} enter");
+    let title = "change the pace of the run";
+    order(
+        &mut terminal,
+        &pace("5M tab ctrl-u 1"),
+        title,
+        "at most 5.0 MB/s",
+    )?;
+    terminal.wait_until("what was on its way is there", |terminal| {
+        let line = terminal.line("paused").unwrap_or_default();
+        !line.contains("on the way") && line.contains("waiting")
+    })?;
+    let moved = moved(&terminal).context("how many have moved")?;
+    ensure!((1..=2).contains(&moved), "{}", terminal.text());
+    order(
+        &mut terminal,
+        &pace("100K tab ctrl-u 2"),
+        title,
+        "at most 0.1 MB/s",
+    )?;
+    order(&mut terminal, "p", "go on with the run", "2 on the way")?;
 
     // Left in the middle: what is on its way stays throttled.
     terminal.keys("ctrl-c")?;
@@ -241,27 +255,37 @@ pub fn by_keys(cluster: &mut Cluster) -> anyhow::Result<()> {
     );
     let mut terminal = place.screens("reassignments")?;
     terminal.wait_for("run:")?;
-    terminal.wait_for("1 of 4 moved, 2 on the way, 1 waiting")?;
-    terminal.keys("X")?;
-    terminal.wait_for("cancel the run")?;
-    terminal.wait_for("undo moves it back")?;
-    terminal.keys("y")?;
-    terminal.wait_for("1 of 4 moved, 3 cancelled, over")?;
+    terminal.wait_for("on the way")?;
+    order(&mut terminal, "X", "cancel the run", "cancelled, over")?;
     terminal.wait_for("nothing is being reassigned")?;
-    let mut now = placed(cluster, "run-keys")?;
-    now.sort();
-    ensure!(now == ["1", "1", "1", "3"], "{now:?}");
+    let moved = self::moved(&terminal).context("how many have moved")?;
+    let now = placed(cluster, "run-keys")?;
+    let there = now.iter().filter(|list| *list == "3").count();
+    ensure!(
+        there == moved && now.iter().all(|list| list == "1" || list == "3"),
+        "{now:?}"
+    );
     ensure!(throttles(cluster, "run-keys")?.is_empty());
 
-    // What was moved goes back as a run with the throttle of the first one.
+    // What was moved goes back as a run with the throttle of the first one, or another one.
     terminal.keys("u")?;
     terminal.wait_for("undo: reassign partitions")?;
-    terminal.wait_for("--throttle 400000")?;
-    terminal.keys("y")?;
-    terminal.wait_for("1 of 1 moved, over")?;
+    terminal.wait_for("--throttle 100000")?;
+    terminal.keys("esc")?;
+    let done = place.document(&["undo", "--throttle", "5M", "--execute"])?;
+    ensure!(
+        done["throttle"] == 5_000_000 && done["counts"]["done"] == moved,
+        "{done}"
+    );
     ensure!(placed(cluster, "run-keys")? == ["1", "1", "1", "1"]);
     ensure!(throttles(cluster, "run-keys")?.is_empty());
     Ok(())
+}
+
+/// Partitions that have arrived, as the line of the run says.
+fn moved(terminal: &Terminal) -> Option<usize> {
+    let line = terminal.line(" of 4 moved")?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// What an operator has set by kafka-configs is used and added to, and is there afterwards; what

@@ -6,7 +6,9 @@ use kafka_shared::types::uuid_to_base64;
 use serde::Serialize;
 
 use crate::derive;
-use crate::model::{ClusterSnapshot, ConfigEntry, Configs, LogDirs, Offsets, Partition, Topic};
+use crate::model::{
+    ClusterSnapshot, ConfigEntry, ConfigSource, Configs, LogDirs, Offsets, Partition, Topic,
+};
 use crate::output::{Printable, Table, bytes_text, or_dash};
 
 use super::{join, yes};
@@ -142,9 +144,16 @@ pub struct ConfigRow {
     pub read_only: bool,
     #[serde(rename = "type")]
     pub kind: &'static str,
+    /// The value where nobody sets one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub documentation: Option<String>,
 }
 
 fn config_row(entry: &ConfigEntry) -> ConfigRow {
+    let mut synonyms = entry.synonyms.iter();
+    let default = synonyms.find(|synonym| synonym.source == ConfigSource::Default);
     ConfigRow {
         name: entry.name.clone(),
         value: entry.value.clone(),
@@ -152,6 +161,8 @@ fn config_row(entry: &ConfigEntry) -> ConfigRow {
         sensitive: entry.is_sensitive,
         read_only: entry.is_read_only,
         kind: entry.kind.as_str(),
+        default: default.and_then(|synonym| synonym.value.clone()),
+        documentation: entry.documentation.clone(),
     }
 }
 
