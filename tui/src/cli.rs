@@ -629,7 +629,7 @@ async fn dispatch(global: &GlobalArgs, command: Scripted, io: &mut Io<'_>) -> Re
         Scripted::Changes(args) => changes::run(global, &args, io).await,
         Scripted::Exporter(args) => exporter::run(global, &args, io).await,
         Scripted::Connect(args) => connectors::run(global, args, io).await,
-        Scripted::Docs(args) => docs::run(&args, io),
+        Scripted::Docs(args) => docs::run(global, &args, io),
         Scripted::Clusters(command) => clusters::run(global, command, io).await,
         Scripted::Local(command) => local::run(global, command, io).await,
         Scripted::Completions { shell } => {

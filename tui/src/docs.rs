@@ -76,6 +76,10 @@ pub fn pages(command: &clap::Command) -> Vec<Page> {
             file: "metrics.md",
             text: metrics(),
         },
+        Page {
+            file: "output.md",
+            text: include_str!("docs/output.md").to_owned(),
+        },
     ];
     let mut index = "# kafka-tui\n\n".to_owned();
     for page in &pages {

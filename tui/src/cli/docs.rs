@@ -6,8 +6,9 @@ use clap::CommandFactory as _;
 
 use crate::docs;
 use crate::model::{Fault, FaultKind};
+use crate::output::{DocsJson, DocsPage};
 
-use super::{Cli, Io};
+use super::{Cli, GlobalArgs, Io};
 
 /// Where it is written.
 #[derive(Clone, Debug, clap::Args)]
@@ -17,13 +18,15 @@ pub struct DocsArgs {
     pub out: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &DocsArgs, io: &mut Io<'_>) -> Result<u8, Fault> {
+pub(super) fn run(global: &GlobalArgs, args: &DocsArgs, io: &mut Io<'_>) -> Result<u8, Fault> {
     let pages = docs::pages(&Cli::command());
+    let mut told = DocsJson { pages: Vec::new() };
     let Some(folder) = &args.out else {
-        for page in &pages {
-            io.write(&page.text);
-            io.write("\n");
-        }
+        told.pages.extend(pages.into_iter().map(|page| DocsPage {
+            file: page.file.to_owned(),
+            text: Some(page.text),
+        }));
+        io.print(global.output, &told);
         return Ok(0);
     };
     let failed = |path: &std::path::Path, error: std::io::Error| {
@@ -34,7 +37,11 @@ pub(super) fn run(args: &DocsArgs, io: &mut Io<'_>) -> Result<u8, Fault> {
     for page in &pages {
         let path = folder.join(page.file);
         std::fs::write(&path, &page.text).map_err(|error| failed(&path, error))?;
-        io.write(&format!("{}\n", path.display()));
+        told.pages.push(DocsPage {
+            file: path.display().to_string(),
+            text: None,
+        });
     }
+    io.print(global.output, &told);
     Ok(0)
 }

@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 
 use crate::exporter;
 use crate::model::{Fault, FaultKind, Update};
-use crate::output::Detail;
+use crate::output::{Detail, ExporterJson, Format};
 
 use super::{GlobalArgs, Io, RecordArgs, screens};
 
@@ -38,7 +38,12 @@ pub(super) async fn run(
     let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let recorder = args.record.start(Some(&target))?;
-    io.write(&format!("serving http://{address}/metrics and /health\n"));
+    // It goes on after that: a document in one line can be read while it does.
+    let format = match global.output {
+        Format::Table => Format::Table,
+        Format::Json | Format::Jsonl => Format::Jsonl,
+    };
+    io.print(format, &ExporterJson::at(address));
     if !address.ip().is_loopback() {
         io.tell("note: whoever reaches this address can read the figures\n");
     }

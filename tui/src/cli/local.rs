@@ -5,7 +5,7 @@ use crate::local::{
     StartOptions,
 };
 use crate::model::Fault;
-use crate::output::{LocalJson, error_text, exit_code};
+use crate::output::{Format, LocalJson, LocalLog, LocalLogsJson, error_text, exit_code};
 
 use super::{GlobalArgs, Io, LocalCommand};
 
@@ -89,24 +89,27 @@ pub(super) async fn run(
             lines,
             filter,
         } => {
-            let members = brokers.members(&name)?;
-            for member in &members {
-                if members.len() > 1 {
-                    io.write(&format!("==> {member} <==\n"));
-                }
-                for line in brokers.log_tail(member, lines, &filter)? {
-                    io.write(&format!("{line}\n"));
-                }
+            let mut logs = Vec::new();
+            for name in brokers.members(&name)? {
+                let lines = brokers.log_tail(&name, lines, &filter)?;
+                logs.push(LocalLog { name, lines });
             }
+            io.print(global.output, &LocalLogsJson { logs });
             Ok(0)
         }
         LocalCommand::Delete { name, yes } => {
-            brokers.members(&name)?;
+            let members = brokers.members(&name)?;
+            let members: Result<Vec<LocalBroker>, Fault> =
+                members.iter().map(|name| brokers.get(name)).collect();
+            let members = members?;
             if !yes {
                 confirm(&name, io)?;
             }
             brokers.delete(&name)?;
             io.tell(&format!("deleted {name}\n"));
+            if global.output != Format::Table {
+                io.print(global.output, &LocalJson { brokers: members });
+            }
             Ok(0)
         }
     }

@@ -11,6 +11,7 @@ mod groups;
 mod happenings;
 mod messages;
 mod offsets;
+mod program;
 mod quorum;
 mod runs;
 mod security;
@@ -23,7 +24,7 @@ mod wait;
 
 pub use apply::{ApplyJson, DriftRow, ExportedJson};
 pub use broker_metrics::{BrokerMetricsJson, BrokerMetricsRow, TopicFlowRow, broker_metrics};
-pub use brokers::{BrokerRow, BrokersJson, LocalJson, brokers};
+pub use brokers::{BrokerRow, BrokersJson, LocalJson, LocalLog, LocalLogsJson, brokers};
 pub use changes::{DoneJson, LoadRow, MoveRow, MovesJson, PlanJson, moves};
 pub use clusters::{ClusterDoneJson, ClusterRow, ClusterTestJson, ClusterTestRow, ClustersJson};
 pub use connect::{ConnectChangeJson, ConnectorJson, ConnectorsJson, connector, connectors};
@@ -37,6 +38,7 @@ pub use messages::{
     HeaderRow, MessageRow, MessagesJson, MovedJson, PartitionPlace, ReadJson, message_row, read,
 };
 pub use offsets::{OffsetRow, OffsetsJson};
+pub use program::{DocsJson, DocsPage, ExporterJson};
 pub use quorum::{FeatureRow, FeaturesJson, QuorumJson};
 pub use runs::{JanitorJson, LeftOverRow, RunJson};
 pub use security::{AclAnswerJson, AclsJson, IdleAclsJson, QuotasJson, UsersJson, WhichQuotasJson};

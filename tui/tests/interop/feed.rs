@@ -235,9 +235,10 @@ fn again_by_keys(terminal: &mut Terminal) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// "What changed since …?", by keys, for the moment at which the group came.
+/// "What changed since …?", by keys, for the moment at which broker 3 was back.
 fn since(terminal: &mut Terminal, follower: &Follower) -> anyhow::Result<()> {
-    let at = follower.at("group eaters is new").context("it was told")?;
+    // Moments are ten seconds apart: long after the topic was made, and before it was deleted.
+    let at = follower.at("is back in sync").context("it was told")?;
     terminal.send(&format!(":diff {at}\r"))?;
     terminal.wait_for("topic fed was deleted")?;
     terminal.keys("esc").map(drop)
@@ -321,12 +322,13 @@ fn replayed(of_screens: &str, of_command: &str, live: &[String]) -> anyhow::Resu
     terminal.keys("9")?;
     terminal.wait_for("topic fed was deleted")?;
     terminal.wait_for("replica 3 fell out of sync")?;
-    terminal.send(&format!(":at {from}\r"))?;
+    let back = at("is back in sync").context("it is told")?;
+    terminal.send(&format!(":at {back}\r"))?;
     terminal.keys("3")?;
     terminal.wait_until("the topic is there", |terminal| {
         terminal.row("fed").is_some()
     })?;
-    terminal.send(&format!(":diff {from}\r"))?;
+    terminal.send(&format!(":diff {back}\r"))?;
     terminal.wait_for("topic fed was deleted")?;
     terminal.keys("esc ctrl-c")?;
     ensure!(terminal.wait_for_end()?.success());

@@ -67,20 +67,19 @@ impl Said {
 
     /// As the overview has it.
     fn of_screen(terminal: &Terminal) -> Option<Self> {
-        let of = |label: &str| -> Option<usize> {
-            let line = terminal.line(label)?;
-            let (_, rest) = line.split_once(label)?;
+        // The lines of the two blocks of the screen stand beside each other.
+        let of = |beside: &str, label: &str| -> Option<usize> {
+            let line = terminal.line(beside)?;
+            let (_, rest) = line.rsplit_once(label)?;
             let word = rest.split_whitespace().next()?;
             usize::try_from(number(word).ok()?).ok()
         };
         Some(Self {
-            // The lines of the two blocks stand beside each other.
-            topics: of("topics  ")?,
-            partitions: of("partitions  ")
-                .filter(|_| terminal.line("offline partitions").is_some())?,
-            under_replicated: of("under-replicated ")?,
-            offline: of("offline partitions")?,
-            groups: of("groups  ")?,
+            topics: of("under min ISR", "topics")?,
+            partitions: of("at min ISR", "partitions")?,
+            under_replicated: of("under-replicated", "under-replicated")?,
+            offline: of("offline partitions", "offline partitions")?,
+            groups: of("unreplicated", "groups")?,
         })
     }
 

@@ -77,6 +77,15 @@ impl Lab {
         Ok(String::from_utf8(output.stdout)?)
     }
 
+    /// The lines of a log.
+    fn log(&self, args: &[&str]) -> anyhow::Result<Vec<Value>> {
+        let document: Value = serde_json::from_str(&self.done(&[&["logs"], args].concat())?)?;
+        document["logs"][0]["lines"]
+            .as_array()
+            .cloned()
+            .context("lines")
+    }
+
     fn brokers(&self, args: &[&str]) -> anyhow::Result<Vec<Value>> {
         let document: Value = serde_json::from_str(&self.done(args)?)?;
         document["brokers"].as_array().cloned().context("brokers")

@@ -16,6 +16,7 @@ mod cluster;
 mod command;
 mod connectors;
 mod declared;
+mod documents;
 mod feed;
 mod figures;
 mod groups;
@@ -119,6 +120,10 @@ const CASES: &[(&str, Case)] = &[
     (
         "metrics of a broker are what it counts, and log ends say the same",
         metrics::brokers,
+    ),
+    (
+        "every command prints the document that the reference tells of",
+        documents::documents,
     ),
     (
         "connectors of a real worker are made, changed, restarted and deleted",

@@ -118,7 +118,36 @@ impl Printable for BrokersJson {
     }
 }
 
-/// `local status`.
+/// `local logs`.
+#[derive(Clone, Debug, Serialize)]
+pub struct LocalLogsJson {
+    pub logs: Vec<LocalLog>,
+}
+
+/// The last lines of a broker's log, of those that were asked for.
+#[derive(Clone, Debug, Serialize)]
+pub struct LocalLog {
+    pub name: String,
+    pub lines: Vec<String>,
+}
+
+impl Printable for LocalLogsJson {
+    fn table(&self) -> String {
+        let mut text = String::new();
+        for log in &self.logs {
+            if self.logs.len() > 1 {
+                text.push_str(&format!("==> {} <==\n", log.name));
+            }
+            for line in &log.lines {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+        text
+    }
+}
+
+/// `local status`, and what became of each broker that something was done with.
 #[derive(Clone, Debug, Serialize)]
 pub struct LocalJson {
     pub brokers: Vec<LocalBroker>,
