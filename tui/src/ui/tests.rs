@@ -5,6 +5,7 @@ mod actions;
 mod clusters;
 mod fixture;
 mod looks;
+mod metrics;
 mod past;
 mod planning;
 mod security;

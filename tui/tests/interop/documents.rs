@@ -186,7 +186,7 @@ fn asked(cluster: &Cluster) -> Vec<Vec<String>> {
         "messages produce documents --key k --value v",
         "messages read documents",
         "messages read __consumer_offsets --limit 3",
-        "messages copy documents documents --dry-run",
+        "messages copy documents solo --dry-run",
         "configs describe --topic orders --all",
         "configs describe --broker 1",
         "configs alter --topic documents --set retention.ms=3000000 --dry-run",

@@ -171,12 +171,10 @@ fn by_commands(lab: &Lab, servers: &str) -> anyhow::Result<()> {
     let status = lab.brokers(&["status", "mix"])?;
     let has_size = |broker: &Value| broker["data_bytes"].as_u64().is_some_and(|n| n > 0);
     ensure!(status.iter().all(has_size), "{status:?}");
-    let log = lab.done(&["logs", "mix/2", "--filter", "KAFKA SERVER STARTED"])?;
-    ensure!(log.contains("Kafka Server started"), "{log}");
-    ensure!(
-        lab.done(&["logs", "mix/2", "--filter", "no such text"])?
-            .is_empty()
-    );
+    let log = lab.log(&["mix/2", "--filter", "KAFKA SERVER STARTED"])?;
+    let has = |log: &[Value], part: &str| log.iter().any(|line| line.to_string().contains(part));
+    ensure!(has(&log, "Kafka Server started"), "{log:?}");
+    ensure!(lab.log(&["mix/2", "--filter", "no such text"])?.is_empty());
     for (verb, way_back) in [("pause", "resume"), ("kill", "start"), ("stop", "start")] {
         lab.done(&[verb, "mix/3"])?;
         lab.wait(servers, "brokers == 2 and urp > 0")?;
@@ -191,15 +189,8 @@ fn by_commands(lab: &Lab, servers: &str) -> anyhow::Result<()> {
         stopped.iter().all(|broker| broker["status"] == "stopped"),
         "{stopped:?}"
     );
-    let log = lab.done(&[
-        "logs",
-        "mix/2",
-        "--filter",
-        "controlled shutdown",
-        "--lines",
-        "500",
-    ])?;
-    ensure!(!log.contains("Timed out"), "{log}");
+    let log = lab.log(&["mix/2", "--filter", "controlled shutdown", "--lines", "500"])?;
+    ensure!(!has(&log, "Timed out"), "{log:?}");
     lab.brokers(&["start", "mix"])?;
     lab.wait(
         servers,
@@ -249,23 +240,28 @@ fn by_keys(lab: &Lab) -> anyhow::Result<()> {
     terminal.wait_for("accepts this")?;
     terminal.keys("y")?;
     terminal.wait_for("✓ create topic \"t\"")?;
-    terminal.keys("7 g down down p")?;
+    on_node(&mut terminal, 3)?;
+    terminal.keys("p")?;
     terminal.wait_for("mix/3: paused")?;
     terminal.wait_until("paused", |terminal| is(terminal, "mix/3", "paused"))?;
     screens_of_loss(&mut terminal)?;
-    terminal.keys("7 g down down p")?;
+    on_node(&mut terminal, 3)?;
+    terminal.keys("p")?;
     terminal.wait_for("mix/3: resumed")?;
     whole_again(&mut terminal)?;
-    terminal.keys("7 g down down K")?;
+    on_node(&mut terminal, 3)?;
+    terminal.keys("K")?;
     terminal.wait_for("mix/3: killed")?;
     terminal.wait_until("stopped", |terminal| is(terminal, "mix/3", "stopped"))?;
     screens_of_loss(&mut terminal)?;
-    terminal.keys("7 g down down n")?;
+    on_node(&mut terminal, 3)?;
+    terminal.keys("n")?;
     terminal.wait_for("mix/3: runs at")?;
     whole_again(&mut terminal)?;
-    terminal.keys("7 g down r")?;
+    on_node(&mut terminal, 2)?;
+    terminal.keys("r")?;
     terminal.wait_for("mix/2: runs at")?;
-    terminal.keys("g down")?;
+    on_node(&mut terminal, 2)?;
     terminal.send(":log started\r")?;
     terminal.wait_for("log of mix/2")?;
     terminal.wait_for("Kafka Server started")?;
@@ -287,6 +283,13 @@ fn by_keys(lab: &Lab) -> anyhow::Result<()> {
     terminal.keys("ctrl-c")?;
     ensure!(terminal.wait_for_end()?.success());
     Ok(())
+}
+
+/// Selects a node on the screen of local brokers, once it is read.
+fn on_node(terminal: &mut Terminal, id: usize) -> anyhow::Result<()> {
+    terminal.keys("7")?;
+    terminal.wait_until("the nodes", |terminal| terminal.row("mix/3").is_some())?;
+    terminal.keys(["g", "g down", "g down down"][id - 1])
 }
 
 /// What stands on each screen when broker 3 does not answer any more.

@@ -162,15 +162,17 @@ fn nodes_are_restarted_one_after_the_other_while_the_others_serve() -> anyhow::R
     terminal.wait_for("log of trio/1")?;
     terminal.keys("esc ctrl-c")?;
     assert!(terminal.wait_for_end()?.success());
-    let lines = local(&["logs", "trio/1", "--filter", "READY"])?;
-    assert!(!lines.is_empty());
-    assert!(
-        lines
-            .lines()
-            .all(|line| line.to_lowercase().contains("ready")),
-        "{lines}"
-    );
-    assert_eq!(local(&["logs", "trio/1", "--filter", "no such text"])?, "");
+    let lines = |filter: &str| -> anyhow::Result<Vec<serde_json::Value>> {
+        let told = local(&["logs", "trio/1", "--filter", filter])?;
+        let told: serde_json::Value = serde_json::from_str(&told)?;
+        let lines = told["logs"][0]["lines"].as_array();
+        Ok(lines.context("lines")?.clone())
+    };
+    let ready = lines("READY")?;
+    assert!(!ready.is_empty());
+    let is_ready = |line: &serde_json::Value| line.to_string().to_lowercase().contains("ready");
+    assert!(ready.iter().all(is_ready), "{ready:?}");
+    assert!(lines("no such text")?.is_empty());
     local(&["kill", "trio/2"])?;
     let refused = local(&["rolling-restart", "trio"]).unwrap_err();
     assert!(
