@@ -21,6 +21,8 @@ const DOCUMENTS: &[(&str, &[&str])] = &[
     ("topics create", &[DONE]),
     ("topics delete", &[DONE]),
     ("topics alter", &[DONE]),
+    ("topics export", &["ExportedJson"]),
+    ("apply", &["ApplyJson"]),
     ("partitions add", &[DONE]),
     ("brokers list", &["BrokersJson"]),
     ("brokers metrics", &["BrokerMetricsJson"]),
@@ -393,7 +395,11 @@ fn told(kind: &str, file: &Path, all: &Declared, used: &mut Vec<Item>) -> Result
     let kind = kind
         .trim()
         .trim_start_matches("&'static ")
-        .trim_start_matches("crate::model::");
+        .trim();
+    let kind = match kind.strip_prefix("crate::") {
+        Some(path) if !path.contains('<') => path.rsplit("::").next().unwrap_or(path),
+        _ => kind,
+    };
     let inner = |of: &str| -> Option<String> {
         let rest = kind.strip_prefix(of)?.strip_prefix('<')?;
         Some(rest.strip_suffix('>')?.to_owned())
