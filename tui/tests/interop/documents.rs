@@ -164,6 +164,9 @@ fn check_variant(value: &Value, of: &Declared, at: &str) -> anyhow::Result<()> {
 fn asked(cluster: &Cluster) -> Vec<Vec<String>> {
     let endpoint = format!("2=http://127.0.0.1:{}/metrics", cluster.metrics_port());
     let metrics = format!("--metrics {endpoint} brokers metrics --interval 1s");
+    let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/documents.toml");
+    let export = format!("topics export documents --force --out {file}");
+    let apply = format!("apply --file {file}");
     let lines = [
         "topics create documents --partitions 2 --config retention.ms=1000000",
         "topics list --internal",
@@ -216,6 +219,8 @@ fn asked(cluster: &Cluster) -> Vec<Vec<String>> {
         "top --interval 1s",
         "docs",
         "local status",
+        &export,
+        &apply,
         "topics delete documents --yes",
     ];
     let words = |line: &&str| line.split(' ').map(str::to_owned).collect();

@@ -392,10 +392,7 @@ impl Declared {
 
 /// What a type is in JSON, and the declarations that it names.
 fn told(kind: &str, file: &Path, all: &Declared, used: &mut Vec<Item>) -> Result<String, String> {
-    let kind = kind
-        .trim()
-        .trim_start_matches("&'static ")
-        .trim();
+    let kind = kind.trim().trim_start_matches("&'static ").trim();
     let kind = match kind.strip_prefix("crate::") {
         Some(path) if !path.contains('<') => path.rsplit("::").next().unwrap_or(path),
         _ => kind,
@@ -572,7 +569,8 @@ fn page() -> String {
                     `--output jsonl` prints it in one line, and messages and changes in a line each. \
                     Fields are added in later versions, never renamed or removed. A number that is \
                     not known is null, never 0. Times that end in `_ms` are milliseconds since the \
-                    epoch, or of a duration. An error is no document: it goes to stderr, and the \
+                    epoch, or of a duration. `topics export`, `messages export` and `groups reset --export` \
+                    without a file print what they export instead. An error is no document: it goes to stderr, and the \
                     exit code tells its kind.\n\n| command | prints |\n| --- | --- |\n"
         .to_owned();
     let mut queue: Vec<Item> = Vec::new();
