@@ -267,11 +267,13 @@ fn by_keys(lab: &Lab) -> anyhow::Result<()> {
     terminal.wait_for("Kafka Server started")?;
     terminal.keys("esc g space space space x")?;
     terminal.wait_for("mix/1, mix/2, mix/3: stopped")?;
+    // Marks stand before the names.
+    terminal.keys("esc")?;
     for name in ["mix/1", "mix/2", "mix/3"] {
         terminal.wait_until(name, |terminal| is(terminal, name, "stopped"))?;
     }
     terminal.keys("D")?;
-    terminal.wait_for("mix")?;
+    terminal.wait_for("type mix to confirm")?;
     terminal.send("mix\r")?;
     terminal.wait_for("mix is deleted")?;
     terminal.wait_for("there is no local broker")?;
