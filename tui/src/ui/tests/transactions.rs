@@ -165,10 +165,10 @@ fn quorum_with_features() {
     assert_snapshot!(look("6", 40, 12), @r#"
     kafka-tui  b1:9092  controller 1  live
     … › quorum  leader 1 · epoch 7 · high …
-     NODE▲  ROLE             LOG END BEHIND
-         1  leader               500
-         2  voter                500
-         3  voter                488
+     NODE▲  ROLE           LOG END  BEHIND
+         1  leader             500       0
+         2  voter              500       0
+         3  voter              488      12
     feature levels: in effect, and what th…
     FEATURE▲                    LEVEL
     metadata.version               29

@@ -72,6 +72,10 @@ impl Key {
     }
 }
 
+/// How short a name and another text may become.
+const NAME_LEAST: u16 = 8;
+const TEXT_LEAST: u16 = 7;
+
 /// What a column does with room that is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Growth {
@@ -247,5 +251,30 @@ pub(super) fn layout<R>(columns: &[Column<R>], name_width: u16, width: u16) -> V
     grow(Growth::Name, &|i| wanted(i).saturating_sub(least(i)));
     grow(Growth::Share, &|i| columns[i].width * 2);
     grow(Growth::Rest, &|_| u16::MAX);
+    shrink(&mut widths, columns, width);
     widths
+}
+
+/// A name is cut before a number is: what has to stay where there is no room takes it from the
+/// name, then from the other texts, from the last to the first.
+fn shrink<R>(widths: &mut [(usize, u16)], columns: &[Column<R>], width: u16) {
+    let gaps = u16::try_from(widths.len().saturating_sub(1) * 2).unwrap_or(u16::MAX);
+    let all: u16 = widths.iter().map(|(_, width)| *width).sum();
+    let mut over = all.saturating_add(gaps).saturating_sub(width);
+    let is_name = |i: usize| columns[i].grows == Growth::Name;
+    let is_text = |i: usize| columns[i].align == Align::Left;
+    let kinds: [(&dyn Fn(usize) -> bool, u16); 3] = [
+        (&is_name, NAME_LEAST),
+        (&is_text, TEXT_LEAST),
+        (&|_| true, 0),
+    ];
+    for (is_kind, least) in kinds {
+        for (i, width) in widths.iter_mut().rev() {
+            if is_kind(*i) {
+                let taken = over.min(width.saturating_sub(least));
+                *width -= taken;
+                over -= taken;
+            }
+        }
+    }
 }

@@ -143,3 +143,32 @@ fn paging_keeps_the_selection_on_screen() {
     with_cx(|cx| list.set_filter("00", cx));
     assert!(painted(&list, 20, 11)[1].starts_with(" 000"));
 }
+
+#[test]
+fn where_there_is_no_room_a_name_is_cut_before_a_number_is() {
+    const NARROW: &[Column<Row>] = &[
+        Column {
+            width: 18,
+            ..COLUMNS[0]
+        },
+        Column {
+            width: 11,
+            grows: Growth::None,
+            ..COLUMNS[0]
+        },
+        Column {
+            width: 13,
+            priority: 0,
+            ..COLUMNS[1]
+        },
+    ];
+    let widths = |width| {
+        let widths = layout(NARROW, 18, width);
+        widths.iter().map(|(_, width)| *width).collect::<Vec<u16>>()
+    };
+    assert_eq!(widths(80), [18, 11, 13]);
+    assert_eq!(widths(40), [10, 11, 13]);
+    assert_eq!(widths(36), [8, 9, 13]);
+    assert_eq!(widths(30), [7, 7, 10], "nothing is left out of the window");
+    assert_eq!(widths(3).iter().sum::<u16>(), 0);
+}
