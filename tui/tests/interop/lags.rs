@@ -92,7 +92,6 @@ pub fn lags(cluster: &mut Cluster) -> anyhow::Result<()> {
     // Retention is a week: so long the records that wait are kept.
     let kept_ms = found[2]["overtaken_in_ms"].as_i64().unwrap_or(0);
     ensure!(kept_ms > 6 * 86_400_000, "{lag}");
-    ensure!(found[2]["drain"]["drain"] == "never", "{lag}");
     let listed = document(cluster, &["groups", "list", "--filter", GROUP])?;
     let row = &listed["groups"][0];
     ensure!(
