@@ -37,7 +37,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    /// `with_racks`: all brokers name one, else none does.
+    /// Either all brokers name a rack, or none does; some are empty.
     fn random(seed: u64) -> Self {
         let mut dice = Dice(seed);
         let n_racks = [0, 0, 2, 3][dice.below(4)];
