@@ -113,6 +113,35 @@ fn is_plain(c: char) -> bool {
     !c.is_control() && !hidden
 }
 
+/// A description as brokers send it, which may be a piece of a web page, as plain text.
+pub fn without_tags(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('<') {
+        plain.push_str(before);
+        let is_tag = after.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/');
+        match after.split_once('>').filter(|_| is_tag) {
+            Some((tag, after)) => {
+                // What stood below each other stays apart.
+                if !matches!(tag.trim_start_matches('/'), "code" | "b" | "i" | "em") {
+                    let is_link = tag.starts_with("a ") || tag == "/a";
+                    plain.push_str(if is_link { "" } else { " " });
+                }
+                rest = after;
+            }
+            None => {
+                plain.push('<');
+                rest = after;
+            }
+        }
+    }
+    plain.push_str(rest);
+    plain
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&amp;", "&")
+}
+
 /// Bytes as text where they are UTF-8, else as hexadecimal; at most `max` characters.
 pub fn payload(bytes: &[u8], max: usize) -> String {
     // A character has at most four bytes: no more of a large value is looked at.
@@ -222,6 +251,23 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn descriptions_lose_their_tags_and_nothing_else() {
+        for (text, plain) in [
+            (
+                "enable <a href=\"#compaction\">log compaction</a>, which",
+                "enable log compaction, which",
+            ),
+            ("set <code>a&lt;b</code> here", "set a<b here"),
+            ("one<ul><li>two</li></ul>three", "one  two  three"),
+            ("a < b and c > d", "a < b and c > d"),
+            ("cut <a", "cut <a"),
+            ("", ""),
+        ] {
+            assert_eq!(without_tags(text), plain);
+        }
+    }
 
     #[test]
     fn numbers_keep_their_magnitude_readable() {

@@ -256,9 +256,14 @@ impl PlanDialog {
             theme.accent
         };
         let prompt = format!("type {} to confirm: ", format::clean(wanted));
-        let shown = format::cut(&prompt, usize::from(inside.width).saturating_sub(12));
-        let shift = u16::try_from(unicode_width::UnicodeWidthStr::width(&*shown)).unwrap_or(0);
-        frame::text(&shown, style, inside.x, y, inside.width, buffer);
+        let room = usize::from(inside.width).saturating_sub(12);
+        let width = unicode_width::UnicodeWidthStr::width(&*prompt);
+        // What has to be typed must be seen: a long name gets the line above for itself.
+        let (line, shift) = match u16::try_from(width) {
+            Ok(shift) if width <= room => (y, shift),
+            _ => (y.saturating_sub(1), 0),
+        };
+        frame::text(&prompt, style, inside.x, line, inside.width, buffer);
         let area = Rect {
             x: inside.x + shift,
             y,

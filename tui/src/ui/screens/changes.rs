@@ -7,7 +7,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Span;
 
-use super::{cells, topics};
+use super::{absent, cells, topics};
 use crate::model::{Happening, Subject};
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
@@ -176,15 +176,7 @@ impl Screen for Changes {
                 Some(_) => "nothing has changed since this cluster is looked at",
                 None => "reading …",
             };
-            frame::text(
-                text,
-                cx.theme.dim,
-                area.x + 1,
-                area.y + 1,
-                area.width - 2,
-                buffer,
-            );
-            return;
+            return absent::say(&[(text, cx.theme.dim)], area, buffer);
         }
         // The partitions of the selected one, where it names more than the line does.
         let named = self

@@ -153,7 +153,8 @@ impl ConfigsScreen {
             .documentation
             .as_deref()
             .unwrap_or("the broker sent no description");
-        for line in format::wrap(&format::clean(doc), usize::from(width))
+        let doc = format::without_tags(doc);
+        for line in format::wrap(&format::clean(&doc), usize::from(width))
             .into_iter()
             .take(3)
         {

@@ -450,7 +450,6 @@ impl Screen for TransactionsScreen {
     fn draw(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
         let theme = cx.theme;
         let transactions = &cx.snapshot.transactions;
-        let (x, width) = (area.x + 1, area.width.saturating_sub(2));
         if transactions.get().is_none() {
             return absent::draw(transactions, "", cx, area, buffer);
         }
@@ -470,7 +469,7 @@ impl Screen for TransactionsScreen {
                 ),
                 true => (absent::PARTIAL, theme.warn),
             };
-            frame::text(text, style, x, top.y, width, buffer);
+            absent::say(&[(text, style)], top, buffer);
         } else {
             self.open.draw(cx, !self.ids_focused, top, buffer);
         }

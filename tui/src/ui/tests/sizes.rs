@@ -106,6 +106,47 @@ fn no_size_and_no_state_breaks_a_screen() {
 }
 
 #[test]
+fn a_form_shows_the_field_that_is_filled_in_whatever_the_size() {
+    for (width, height) in [(40, 8), (40, 10), (80, 24)] {
+        let mut driver = Driver::with(fixture::all());
+        driver.keys(":clusters enter n");
+        for label in [
+            "name",
+            "brokers",
+            "properties",
+            "login",
+            "user",
+            "password",
+            "TLS",
+        ] {
+            let screen = driver.screen(width, height);
+            let fields = screen.lines().filter(|line| line.contains("│ "));
+            let shown = fields
+                .filter(|line| line.contains(&format!("│ {label}")))
+                .count();
+            assert_eq!(shown, 1, "{label} {width}x{height}:\n{screen}");
+            let last = screen.lines().last().unwrap_or_default();
+            assert!(
+                last.starts_with(" enter go on"),
+                "{width}x{height}:\n{screen}"
+            );
+            driver.keys("tab");
+        }
+        // The chosen one of many is seen where there is room for one.
+        driver.keys("esc n tab tab tab space space space");
+        let screen = driver.screen(width, height);
+        assert!(
+            screen.contains("(•) SCRAM-SHA-512"),
+            "{width}x{height}:\n{screen}"
+        );
+    }
+    let mut driver = Driver::with(fixture::all());
+    driver.keys(":topics enter G D");
+    let screen = driver.screen(40, 10);
+    assert!(screen.contains("type orders to confirm:"), "{screen}");
+}
+
+#[test]
 fn who_may_see_nothing_reads_on_every_screen_why_it_is_empty_and_what_to_do() {
     for keys in SCREENS {
         // What these show is asked for when they are opened.

@@ -12,6 +12,10 @@ use crate::ui::widgets::frame;
 /// After so long it is worth saying how long it has been tried.
 const PATIENCE_MS: i64 = 2_000;
 
+/// Lines of a reason that stay where there is little room, and how soon the others go.
+const REASON_LINES: usize = 3;
+const TAIL: u8 = 3;
+
 /// A part of the page, and how soon it goes where there is no room: the highest first.
 struct Line {
     text: String,
@@ -40,11 +44,16 @@ fn lines(app: &App, width: usize) -> Vec<Line> {
     let theme = &app.world.theme;
     let mut lines = Vec::new();
     let mut add = |text: &str, style: Style, dispensable: u8| {
-        for text in format::wrap(&format::clean(text), width) {
+        for (at, text) in format::wrap(&format::clean(text), width)
+            .into_iter()
+            .enumerate()
+        {
+            // What to do is worth more than the end of a long reason.
+            let is_tail = dispensable == 0 && at >= REASON_LINES;
             lines.push(Line {
                 text,
                 style,
-                dispensable,
+                dispensable: if is_tail { TAIL } else { dispensable },
             });
         }
     };

@@ -17,6 +17,9 @@ use crate::ui::widgets::frame;
 /// Longer pastes are cut: a field is for a name, a number or a short text.
 const TEXT_CHARS_MAX: usize = 64 * 1024;
 
+/// Lines below the fields for what is to be said of the focused one.
+const NOTE_LINES: usize = 2;
+
 /// Changes a line of text by a key; whether the key meant anything.
 pub fn edit(input: &mut Input, key: KeyEvent) -> bool {
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
@@ -230,6 +233,51 @@ impl fmt::Debug for Form {
     }
 }
 
+impl Field {
+    /// Draws what is filled in; the answer is where the cursor stands while it has the focus.
+    fn draw(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) -> Position {
+        let theme = cx.theme;
+        let underline = theme
+            .text
+            .add_modifier(ratatui::style::Modifier::UNDERLINED);
+        match &self.kind {
+            Kind::Text(input) => {
+                buffer.set_style(area.intersection(*buffer.area()), underline);
+                draw_input(input, underline, area, buffer)
+            }
+            Kind::Secret(input) => {
+                buffer.set_style(area.intersection(*buffer.area()), underline);
+                let dots = "•".repeat(input.value().chars().count());
+                let shown = Input::new(dots).with_cursor(input.cursor());
+                draw_input(&shown, underline, area, buffer)
+            }
+            Kind::Choice { options, at } => {
+                let mut spans = Vec::new();
+                for (i, option) in options.iter().enumerate() {
+                    let chosen = if i == *at { theme.accent } else { theme.dim };
+                    let mark = if i == *at { "(•) " } else { "( ) " };
+                    spans.push(Span::styled(format!("{mark}{option}  "), chosen));
+                }
+                let width: usize = spans.iter().map(|span| span.content.width()).sum();
+                // The chosen one must be seen, whatever stands before it.
+                if width > usize::from(area.width) + 2 {
+                    let chosen = options.get(*at).copied().unwrap_or_default();
+                    let place = format!("  {} of {}", at + 1, options.len());
+                    spans = vec![
+                        Span::styled(format!("(•) {chosen}"), theme.accent),
+                        Span::styled(place, theme.dim),
+                    ];
+                }
+                frame::line(spans, area.x, area.y, area.width, buffer);
+                Position {
+                    x: area.x,
+                    y: area.y,
+                }
+            }
+        }
+    }
+}
+
 impl Form {
     pub fn new(
         title: impl Into<String>,
@@ -327,76 +375,71 @@ impl Dialog for Form {
             .wrong
             .as_ref()
             .map(|wrong| format::wrap(&format::clean(&wrong.why), inner));
-        let n_wrong = wrong.as_ref().map_or(0, |lines| lines.len() + 1);
-        let notes = 2;
-        let height = intro.len() + self.fields.len() + n_wrong + notes + 3;
+        let mut notes = match (wrong, self.fields.get(self.focus)) {
+            (Some(lines), _) => lines,
+            (None, Some(field)) => {
+                let mut lines = format::wrap(&field.note, inner);
+                lines.truncate(NOTE_LINES);
+                lines
+            }
+            (None, None) => Vec::new(),
+        };
+        // The box keeps its size from field to field.
+        notes.resize(notes.len().max(NOTE_LINES), String::new());
+        let style = match self.wrong {
+            Some(_) => theme.bad,
+            None => theme.dim,
+        };
+        let height = intro.len() + self.fields.len() + notes.len() + 3;
         let height = u16::try_from(height).unwrap_or(area.height);
         let inside = frame::dialog_box(&self.title, width, height, theme, area, buffer);
-        let mut y = inside.y;
-        for text in &intro {
-            frame::text(text, theme.dim, inside.x, y, inside.width, buffer);
-            y += 1;
+        let room = usize::from(inside.height);
+        let n_rows = intro.len() + self.fields.len();
+        // Where not all of it has room the focused field has it, with its note.
+        let n_notes = notes.iter().filter(|line| !line.is_empty()).count();
+        let shown = match room.checked_sub(n_rows + notes.len() + 1) {
+            Some(_) => n_rows,
+            None => room.saturating_sub(n_notes).clamp(1, n_rows.max(1)),
+        };
+        let focused_row = intro.len() + self.focus;
+        let first = (focused_row + 1).saturating_sub(shown);
+        let line = |at: usize| {
+            let row = at.checked_sub(first).filter(|row| *row < shown)?;
+            Some(inside.y + u16::try_from(row).ok()?)
+        };
+        for (at, text) in intro.iter().enumerate() {
+            if let Some(y) = line(at) {
+                frame::text(text, theme.dim, inside.x, y, inside.width, buffer);
+            }
         }
         let label_width = u16::try_from(labels + 2).unwrap_or(0);
         let mut cursor = None;
         for (at, field) in self.fields.iter().enumerate() {
+            let Some(y) = line(intro.len() + at) else {
+                continue;
+            };
             let focused = at == self.focus;
             let style = if focused { theme.accent } else { theme.text };
             frame::text(field.label, style, inside.x, y, label_width, buffer);
-            let x = inside.x + label_width;
             let area = Rect {
-                x,
+                x: inside.x + label_width,
                 y,
                 width: inside.width.saturating_sub(label_width),
                 height: 1,
             };
-            match &field.kind {
-                Kind::Text(input) => {
-                    let underline = theme
-                        .text
-                        .add_modifier(ratatui::style::Modifier::UNDERLINED);
-                    buffer.set_style(area.intersection(*buffer.area()), underline);
-                    let at = draw_input(input, underline, area, buffer);
-                    cursor = focused.then_some(at).or(cursor);
-                }
-                Kind::Secret(input) => {
-                    let underline = theme
-                        .text
-                        .add_modifier(ratatui::style::Modifier::UNDERLINED);
-                    buffer.set_style(area.intersection(*buffer.area()), underline);
-                    let dots = "•".repeat(input.value().chars().count());
-                    let shown = Input::new(dots).with_cursor(input.cursor());
-                    let at = draw_input(&shown, underline, area, buffer);
-                    cursor = focused.then_some(at).or(cursor);
-                }
-                Kind::Choice { options, at } => {
-                    let mut spans = Vec::new();
-                    for (i, option) in options.iter().enumerate() {
-                        let chosen = if i == *at { theme.accent } else { theme.dim };
-                        let mark = if i == *at { "(•) " } else { "( ) " };
-                        spans.push(Span::styled(format!("{mark}{option}  "), chosen));
-                    }
-                    frame::line(spans, area.x, area.y, area.width, buffer);
-                    cursor = if focused {
-                        Some(Position { x: area.x, y })
-                    } else {
-                        cursor
-                    };
-                }
-            }
-            y += 1;
+            let place = field.draw(cx, area, buffer);
+            cursor = Some(place).filter(|_| focused).or(cursor);
         }
-        y += 1;
-        if let Some(lines) = wrong {
-            for text in lines {
-                frame::text(&text, theme.bad, inside.x, y, inside.width, buffer);
-                y += 1;
-            }
-        } else if let Some(field) = self.fields.get(self.focus) {
-            for text in format::wrap(&field.note, inner).iter().take(notes) {
-                frame::text(text, theme.dim, inside.x, y, inside.width, buffer);
-                y += 1;
-            }
+        let mut y = inside.y + u16::try_from(shown).unwrap_or(0);
+        y += u16::from(shown == n_rows && room > n_rows + n_notes);
+        for (text, y) in notes.iter().zip(y..inside.bottom()) {
+            frame::text(text, style, inside.x, y, inside.width, buffer);
+        }
+        if shown < n_rows {
+            let place = format!(" {} of {} ", self.focus + 1, self.fields.len());
+            let width = u16::try_from(place.len()).unwrap_or(0);
+            let x = inside.right().saturating_sub(width);
+            frame::text(&place, theme.dim, x, inside.bottom(), width, buffer);
         }
         cursor
     }
