@@ -4,7 +4,9 @@
 //! DescribeLogDirs. A replica that joined the in-sync set is done whatever its size says, because
 //! segments roll and are cleaned at different times on different brokers.
 
-use crate::model::{ClusterMetadata, LogDirs, OngoingReassignment, Reassignments, TopicPartition};
+use crate::model::{
+    ClusterMetadata, FaultKind, LogDirs, OngoingReassignment, Reassignments, TopicPartition,
+};
 
 use super::Total;
 
@@ -19,6 +21,11 @@ pub struct MoveProgress {
     pub bytes_done: Total<i64>,
     /// Bytes that they will have, a part per replica.
     pub bytes_total: Total<i64>,
+    /// Brokers that are to get a replica and are down: the move waits for them, for ever if they
+    /// don't come back.
+    pub waits_for: Vec<i32>,
+    /// Whether nobody leads the partition, so that there is nothing to copy from.
+    pub is_leaderless: bool,
 }
 
 impl MoveProgress {
@@ -89,5 +96,21 @@ fn progress(
             .count(),
         bytes_done,
         bytes_total: ongoing.adding.iter().map(|_| leader_size).collect(),
+        waits_for: ongoing
+            .adding
+            .iter()
+            .copied()
+            .filter(|broker| !in_sync(broker) && is_down(*broker, metadata, dirs))
+            .collect(),
+        is_leaderless: now.is_some_and(|partition| !partition.has_leader()),
     }
+}
+
+/// Whether a broker is gone, fenced, or does not answer.
+fn is_down(broker: i32, metadata: &ClusterMetadata, dirs: Option<&LogDirs>) -> bool {
+    let fault = dirs.and_then(|dirs| dirs.faults.get(&broker));
+    metadata
+        .broker(broker)
+        .is_none_or(|broker| broker.fenced == Some(true))
+        || fault.is_some_and(|fault| fault.kind == FaultKind::Unreachable)
 }

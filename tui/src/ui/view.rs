@@ -333,10 +333,10 @@ fn notices(app: &App, parts: &[Part]) -> Vec<Notice> {
     for part in parts {
         let Some(fault) = &part.fault else { continue };
         let age = match part.taken {
-            Some(taken) => {
-                let age = format::duration_ms((now - taken.monotonic_ms).max(0) / 1000 * 1000);
-                format!("from {age} ago")
-            }
+            Some(taken) => match (now - taken.monotonic_ms).max(0) / 1000 * 1000 {
+                0 => "from just now".to_owned(),
+                age => format!("from {} ago", format::duration_ms(age)),
+            },
             None => "not read".to_owned(),
         };
         let why = format::clean(&fault.why).into_owned();

@@ -39,6 +39,43 @@ fn rows<'d>(document: &'d Value, names: &[&str]) -> anyhow::Result<Vec<Vec<&'d V
         .collect())
 }
 
+/// What of the three transactions is left by isolation and filter, and what Kafka's own topic says.
+fn isolation(cluster: &Cluster) -> anyhow::Result<()> {
+    let read = |args: &[&str]| {
+        let from = ["messages", "read", "browse", "--start", "0:3"];
+        run(
+            cluster,
+            &[&from[..], &["--from", "beginning"], args].concat(),
+            None,
+        )
+    };
+    for (args, values) in [
+        (&["--isolation", "read_committed"][..], &["committed"][..]),
+        (&["--filter", "aborted"], &["aborted"]),
+        (&[], &["committed", "aborted", "open"]),
+    ] {
+        let read = read(args)?;
+        let seen: Vec<&str> = rows(&read, &["value"])?
+            .iter()
+            .filter_map(|row| row[0].as_str())
+            .collect();
+        ensure!(seen == values, "{args:?}: {seen:?}");
+    }
+    let args = [
+        "messages",
+        "read",
+        "__transaction_state",
+        "--from",
+        "beginning",
+    ];
+    let args = [&args[..], &["--filter", "key ~ browse-c"]].concat();
+    let internal = run(cluster, &args, None)?;
+    let rows = rows(&internal, &["value"])?;
+    let is_ongoing = |row: &Vec<&Value>| row[0]["transaction_status"] == "Ongoing";
+    ensure!(rows.iter().any(is_ongoing), "{internal}");
+    Ok(())
+}
+
 pub fn messages(cluster: &mut Cluster) -> anyhow::Result<()> {
     let create = |topic: &str, partitions: &str| {
         let args = ["--create", "--topic", topic, "--partitions", partitions];
@@ -134,6 +171,9 @@ pub fn messages(cluster: &mut Cluster) -> anyhow::Result<()> {
             .zip(kinds)
             .all(|(seen, (value, kind))| seen.starts_with(value) && seen.ends_with(kind));
     ensure!(fits, "{seen:?}");
+    let counts = (&all["read"]["control"], &all["read"]["aborted"]);
+    ensure!(counts == (&json!(2), &json!(1)), "{}", all["read"]);
+    isolation(cluster)?;
 
     // Only what is committed is copied; Kafka's consumer reads the same.
     let copied = run(

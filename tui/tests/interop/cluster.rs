@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
+use crate::oauth::Identity;
 use crate::secured::Secured;
 use crate::{apache, metrics, shell};
 
@@ -65,6 +66,8 @@ pub struct Cluster {
     secured: Secured,
     /// Where the second node tells its figures.
     metrics_port: u16,
+    /// Who gives the tokens that the last node takes.
+    identity: Identity,
 }
 
 impl Drop for Cluster {
@@ -83,13 +86,15 @@ impl Cluster {
             consumers: Vec::new(),
             secured: Secured::new()?,
             metrics_port: shell::free_port()?,
+            identity: Identity::start()?,
         };
         for id in 1..=n {
-            cluster.nodes.push(Node::format(id, controller)?);
+            let option = cluster.identity.java_option();
+            cluster.nodes.push(Node::format(id, controller, &option)?);
         }
         let last = cluster.nodes.last().context("there are nodes")?;
         let properties = last.folder.path().join("server.properties");
-        cluster.secured.add_to(&properties)?;
+        cluster.secured.add_to(&properties, &cluster.identity)?;
         if let Some(second) = cluster.nodes.get_mut(1) {
             let folder = second.folder.path();
             metrics::add_to(&mut second.command, folder, cluster.metrics_port)?;
@@ -131,6 +136,10 @@ impl Cluster {
 
     pub fn secured(&self) -> &Secured {
         &self.secured
+    }
+
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// Starts a node that does not run, and does not wait.
@@ -259,7 +268,7 @@ impl Cluster {
 }
 
 impl Node {
-    fn format(id: usize, controller: u16) -> anyhow::Result<Self> {
+    fn format(id: usize, controller: u16, java_option: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let (port, sasl) = (shell::free_port()?, shell::free_port()?);
         let properties = folder.path().join("server.properties");
@@ -276,6 +285,7 @@ impl Node {
         }
         apache::tool("kafka-storage", &format, None)?.success()?;
         let mut command = apache::java("pom.xml", None)?;
+        command.arg(java_option);
         command.arg("kafka.Kafka").arg(&properties);
         Ok(Self {
             port,

@@ -11,12 +11,15 @@
 #[allow(dead_code, reason = "the broker's tests use the rest")]
 #[path = "../../../broker/tests/interop/apache.rs"]
 mod apache;
+mod blind;
 mod browse;
+mod by_keys;
 mod cluster;
 mod command;
 mod connectors;
 mod declared;
 mod documents;
+mod dying;
 mod feed;
 mod figures;
 mod groups;
@@ -26,12 +29,14 @@ mod lags;
 mod messages;
 mod metrics;
 mod moves;
+mod oauth;
 mod old;
 mod plans;
 mod quorum;
 mod resets;
 mod running;
 mod runs;
+mod secrets;
 mod secured;
 mod security;
 mod shares;
@@ -39,6 +44,7 @@ mod shares;
 #[path = "../../../broker/tests/interop/shell.rs"]
 mod shell;
 mod stopping;
+mod stores;
 #[allow(dead_code, reason = "the tests of the screens use the rest")]
 #[path = "../it/terminal.rs"]
 mod terminal;
@@ -56,6 +62,12 @@ use anyhow::Context as _;
 use cluster::Cluster;
 use shell::Stopwatch;
 use terminal::Terminal;
+
+/// What a narrow split of a terminal leaves.
+const TINY: (u16, u16) = (40, 10);
+
+/// Every column of every table has room.
+const WIDE: (u16, u16) = (200, 60);
 
 type Case = fn(&mut Cluster) -> anyhow::Result<()>;
 
@@ -79,6 +91,31 @@ const CASES: &[(&str, Case)] = &[
     (
         "TLS, certificates and passwords let in who has them, and say which step failed",
         secured::connect,
+    ),
+    (
+        "stores of Java open a connection as they are, and say which password is wrong",
+        stores::connect,
+    ),
+    (
+        "tokens of a token endpoint let in who has the client's secret",
+        oauth::tokens,
+    ),
+    (
+        "who may see nothing reads on every screen why, in any size",
+        blind::look,
+    ),
+    (
+        "clusters are switched by keys, changes go to the one that is meant, and no secret is told",
+        secrets::kept,
+    ),
+    ("rules come and go by keys", by_keys::rules),
+    (
+        "users and limits come and go by keys",
+        by_keys::users_and_limits,
+    ),
+    (
+        "a voter comes and goes by keys, and a feature goes down and up",
+        by_keys::voters_and_features,
     ),
     (
         "transactions are as kafka-transactions says, and one that hangs is aborted",
@@ -202,6 +239,14 @@ const CASES: &[(&str, Case)] = &[
         lags::lags,
     ),
     (
+        "a broker that dies in the middle of a move is what the move waits for",
+        dying::in_a_move,
+    ),
+    (
+        "a broker that is gone is unregistered by keys, and comes back",
+        dying::unregistered,
+    ),
+    (
         "a broker that dies turns up, comes back and leads again",
         moves::kill,
     ),
@@ -257,6 +302,10 @@ fn run() -> anyhow::Result<usize> {
     Ok(failed)
 }
 
+fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_kafka-tui"))
+}
+
 /// The manager on the cluster, in a terminal in which every column has room.
 fn manager(cluster: &Cluster, open: &str) -> anyhow::Result<Terminal> {
     manager_at(&cluster.bootstrap(), open)
@@ -264,9 +313,8 @@ fn manager(cluster: &Cluster, open: &str) -> anyhow::Result<Terminal> {
 
 /// As [`manager`], on whatever cluster.
 fn manager_at(bootstrap: &str, open: &str) -> anyhow::Result<Terminal> {
-    let program = Path::new(env!("CARGO_BIN_EXE_kafka-tui"));
     let args = ["--bootstrap", bootstrap, "--refresh", "1", "--open", open];
-    let mut terminal = Terminal::start(program, &args, &[], (200, 60))?;
+    let mut terminal = Terminal::start(program(), &args, &[], WIDE)?;
     terminal.wait_for("live")?;
     Ok(terminal)
 }

@@ -28,7 +28,12 @@ pub fn slow_topic(cluster: &Cluster, name: &str) -> anyhow::Result<()> {
 }
 
 /// Sets or deletes the throttle of every broker and of every replica of the topic.
-fn throttle(cluster: &Cluster, topic: &str, change: &str, values: [&str; 2]) -> anyhow::Result<()> {
+pub fn throttle(
+    cluster: &Cluster,
+    topic: &str,
+    change: &str,
+    values: [&str; 2],
+) -> anyhow::Result<()> {
     let settings = |what: &str, value: &str| {
         let setting = |who| format!("{who}.replication.throttled.{what}{value}");
         ["leader", "follower"].map(setting).join(",")
@@ -50,7 +55,7 @@ pub fn unthrottle(cluster: &Cluster, topic: &str) -> anyhow::Result<()> {
 }
 
 /// Plans and executes, by keys: both partitions onto broker 3.
-fn move_to_3(terminal: &mut Terminal, topic: &str) -> anyhow::Result<()> {
+pub fn move_to_3(terminal: &mut Terminal, topic: &str) -> anyhow::Result<()> {
     terminal.keys(&format!(":topic space {topic} enter"))?;
     terminal.wait_for(&format!("topics › {topic}"))?;
     terminal.wait_for("MiB")?;
@@ -83,7 +88,7 @@ fn replicas(cluster: &Cluster, topic: &str) -> anyhow::Result<Vec<String>> {
 }
 
 /// Per cent of the first reassignment on the screen.
-fn percent(terminal: &Terminal) -> Option<u32> {
+pub fn percent(terminal: &Terminal) -> Option<u32> {
     let line = terminal.line("%")?;
     let (before, _) = line.split_once('%')?;
     before.split_whitespace().next_back()?.parse().ok()

@@ -7,7 +7,9 @@ use anyhow::Context as _;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 use crate::cluster::Cluster;
+use crate::oauth::{self, Identity};
 use crate::shell;
+use crate::stores;
 use crate::terminal::Terminal;
 
 const USER: &str = "me";
@@ -42,6 +44,10 @@ impl Secured {
             let text = key.serialize_pem() + &certificate.pem();
             std::fs::write(folder.path().join(file), text)?;
         }
+        // The broker trusts a certificate that Java's own tool made, too.
+        let of_java = stores::make_key(folder.path())?;
+        let authority = std::fs::read_to_string(folder.path().join("ca.pem"))?;
+        std::fs::write(folder.path().join("trusted.pem"), authority + &of_java)?;
         Ok(Self {
             password_port: shell::free_port()?,
             certificate_port: shell::free_port()?,
@@ -49,23 +55,25 @@ impl Secured {
         })
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Makes a node that was not started yet listen for secured clients too; `properties` is its
     /// file. A later line of a key counts.
-    pub fn add_to(&self, properties: &Path) -> anyhow::Result<()> {
+    pub fn add_to(&self, properties: &Path, identity: &Identity) -> anyhow::Result<()> {
         let text = std::fs::read_to_string(properties)?;
         let listeners = text
             .lines()
             .find_map(|line| line.strip_prefix("listeners="));
         let listeners = listeners.context("a node has listeners")?;
         let added = format!(
-            "listeners={listeners},SASL_SSL://127.0.0.1:{},SSL://127.0.0.1:{}\n\
+            "listeners={listeners},SASL_SSL://127.0.0.1:{},SSL://127.0.0.1:{},\
+             OAUTH://127.0.0.1:{}\n\
              listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,\
-             SASL:SASL_PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL\n\
-             super.users=User:ANONYMOUS;User:{USER};User:CN=rcgen self signed cert\n\
+             SASL:SASL_PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,OAUTH:SASL_PLAINTEXT\n\
+             super.users=User:ANONYMOUS;User:{USER};User:CN=rcgen self signed cert;\
+             User:{};User:{}\n{}\
              ssl.keystore.type=PEM\nssl.keystore.location={}\n\
              ssl.truststore.type=PEM\nssl.truststore.location={}\n\
              listener.name.ssl.ssl.client.auth=required\n\
@@ -74,8 +82,12 @@ impl Secured {
              security.scram.ScramLoginModule required;\n",
             self.password_port,
             self.certificate_port,
+            identity.broker_port,
+            stores::PRINCIPAL,
+            oauth::CLIENT,
+            identity.settings(),
             self.file("server.pem").display(),
-            self.file("ca.pem").display()
+            self.file("trusted.pem").display()
         );
         Ok(std::fs::write(properties, text + &added)?)
     }
@@ -117,7 +129,7 @@ impl Secured {
         self.write(&format!("certificate-{has_one}.properties"), &text)
     }
 
-    fn write(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+    pub fn write(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
         let path = self.file(name);
         std::fs::write(&path, text)?;
         Ok(path)
@@ -125,7 +137,7 @@ impl Secured {
 }
 
 /// The screens on these properties, in a terminal as it opens.
-fn open(properties: &Path) -> anyhow::Result<Terminal> {
+pub fn open(properties: &Path) -> anyhow::Result<Terminal> {
     let program = Path::new(env!("CARGO_BIN_EXE_kafka-tui"));
     let properties = properties.to_str().context("a path in UTF-8")?;
     let args = ["--properties", properties, "--refresh", "1"];

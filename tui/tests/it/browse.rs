@@ -4,7 +4,7 @@ use kafka_tui::ops::CreateTopic;
 use serde_json::{Value, json};
 
 use super::asking::{document, run};
-use super::transaction::{registry, transaction};
+use super::transaction::registry;
 use super::*;
 
 async fn topic(client: &ClusterClient, partitions: i32) -> String {
@@ -224,90 +224,6 @@ fn messages_are_chosen_by_filter_place_and_partition_and_the_read_says_how_much_
             lines.iter().all(|line| line["value_decoder"] == "hex"),
             "{text}"
         );
-    });
-}
-
-#[test]
-fn transactions_are_marked_and_left_out_by_isolation() {
-    if std::env::var("KAFKA_BOOTSTRAP").is_err() {
-        // The broker in this process coordinates no transactions; the interoperability run has
-        // the same on Apache Kafka.
-        return;
-    }
-    with_cluster(|bootstrap| async move {
-        let client = client(&bootstrap);
-        let topic = topic(&client, 1).await;
-        let at = (topic.as_str(), 0);
-        let write = async |id: &str, values: &[&str], commits| {
-            let id = format!("{topic}-{id}");
-            transaction(&bootstrap, &id, at, values, commits)
-                .await
-                .expect("a transaction");
-        };
-        write("a", &["one", "two"], Some(true)).await;
-        write("b", &["gone"], Some(false)).await;
-        write("c", &["waiting"], None).await;
-        let read = async |args: &[&str]| {
-            let all = [&["messages", "read", &topic, "--from", "beginning"], args].concat();
-            document(&run(&bootstrap, &all).await, 0)
-        };
-        let wanted = [
-            [json!("one"), json!("committed")],
-            [json!("two"), json!("committed")],
-            [json!("gone"), json!("aborted")],
-            [json!("waiting"), json!("open")],
-        ];
-        // The markers of a transaction may come after its end was answered.
-        let deadline = tokio::time::Instant::now() + DEADLINE;
-        let all = loop {
-            let all = read(&["--control"]).await;
-            let n = all["messages"].as_array().expect("messages").len();
-            if n == 6 || tokio::time::Instant::now() > deadline {
-                break all;
-            }
-        };
-        let seen = fields(&all, &["value", "transaction", "control"]);
-        let data: Vec<_> = seen
-            .iter()
-            .filter(|row| row[2].is_null())
-            .map(|row| row[..2].to_vec())
-            .collect();
-        assert_eq!(data, wanted);
-        let markers: Vec<String> = seen
-            .iter()
-            .filter_map(|row| Some(row[2].as_str()?.to_owned()))
-            .collect();
-        assert!(markers[0].starts_with("commit marker") && markers[1].starts_with("abort marker"));
-        assert_eq!(
-            (&all["read"]["control"], &all["read"]["aborted"]),
-            (&json!(2), &json!(1))
-        );
-        let committed = read(&["--isolation", "read_committed"]).await;
-        assert_eq!(
-            fields(&committed, &["value"]),
-            [[json!("one")], [json!("two")]]
-        );
-        let filtered = read(&["--filter", "aborted"]).await;
-        assert_eq!(fields(&filtered, &["value"]), [[json!("gone")]]);
-        let internal = run(
-            &bootstrap,
-            &[
-                "messages",
-                "read",
-                "__transaction_state",
-                "--filter",
-                &format!("key ~ {topic}-c"),
-            ],
-        )
-        .await;
-        let internal = document(&internal, 0);
-        let states: Vec<_> = internal["messages"]
-            .as_array()
-            .expect("messages")
-            .iter()
-            .map(|m| m["value"]["transaction_status"].clone())
-            .collect();
-        assert!(states.contains(&json!("Ongoing")), "{internal}");
     });
 }
 

@@ -20,6 +20,7 @@ mod security;
 #[allow(dead_code, reason = "the interoperability tests use the rest")]
 mod terminal;
 mod top;
+#[allow(dead_code, reason = "the interoperability tests use the rest")]
 mod transaction;
 
 use std::future::Future;

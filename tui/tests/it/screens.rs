@@ -5,6 +5,7 @@ mod actions;
 mod browse;
 mod clusters;
 mod declared;
+mod failing;
 mod groups;
 mod leaving;
 mod local;

@@ -243,6 +243,8 @@ pub struct MoveRow {
     pub removing: Vec<i32>,
     pub bytes_done: Option<i64>,
     pub bytes_total: Option<i64>,
+    /// Brokers that are to get a replica and are down.
+    pub waits_for: Vec<i32>,
     /// Between 0 and 1.
     pub progress: Option<f64>,
 }
@@ -259,6 +261,7 @@ pub fn moves(snapshot: &ClusterSnapshot) -> MovesJson {
         };
     };
     let row = |progress: derive::MoveProgress| MoveRow {
+        waits_for: progress.waits_for.clone(),
         topic: progress.partition.topic.to_string(),
         partition: progress.partition.partition,
         bytes_done: progress.bytes_done.complete(),
@@ -302,7 +305,10 @@ impl Printable for MovesJson {
                 join(&row.removing),
                 or_dash(row.bytes_done.map(bytes_text)),
                 or_dash(row.bytes_total.map(bytes_text)),
-                or_dash(row.progress.map(|done| format!("{:.0}%", done * 100.0))),
+                match &row.waits_for[..] {
+                    [] => or_dash(row.progress.map(|done| format!("{:.0}%", done * 100.0))),
+                    down => format!("waits for {}, which is down", join(down)),
+                },
             ]);
         }
         let mut text = format!("{run}{}", table.render());

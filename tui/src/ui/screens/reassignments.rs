@@ -62,6 +62,11 @@ const COLUMNS: &[Column<Row>] = &[
         0,
         |row, _| row.progress.fraction().map_or(Key::Unknown, Key::Float),
         |row, cx| match row.progress.fraction() {
+            _ if !row.progress.waits_for.is_empty() => {
+                let brokers = format::ids(&row.progress.waits_for);
+                Span::styled(format!("waits for {brokers}"), cx.theme.bad)
+            }
+            _ if row.progress.is_leaderless => Span::styled("no leader", cx.theme.bad),
             Some(share) => {
                 let percent = (share * 100.0).floor();
                 Span::styled(
@@ -111,6 +116,9 @@ const COLUMNS: &[Column<Row>] = &[
     ),
 ];
 
+/// With fewer lines nothing is left blank.
+const LOW: u16 = 10;
+
 /// The parts of the cluster that are shown.
 const SHOWN: Changed = Changed::METADATA
     .and(Changed::REASSIGNMENTS)
@@ -147,6 +155,24 @@ impl ReassignmentsScreen {
             text.push_str(&format!(", {} left", reassign::time_text(ms)));
         }
         Some(text)
+    }
+
+    /// What will not end by itself, and what to do.
+    fn waiting(&self) -> Option<String> {
+        let waiting = || self.list.rows().iter().map(|row| &row.progress.waits_for);
+        let n = waiting().filter(|brokers| !brokers.is_empty()).count();
+        let mut brokers: Vec<i32> = waiting().flatten().copied().collect();
+        brokers.sort_unstable();
+        brokers.dedup();
+        let brokers = match &brokers[..] {
+            [] => return None,
+            [broker] => format!("broker {broker}, which is down"),
+            brokers => format!("brokers {}, which are down", format::ids(brokers)),
+        };
+        let moves = if n == 1 { "move waits" } else { "moves wait" };
+        Some(format!(
+            "! {n} {moves} for {brokers}: start what is down, or cancel with x"
+        ))
     }
 
     fn chosen(&self) -> Vec<TopicPartition> {
@@ -202,11 +228,16 @@ fn draw_run(cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) -> Rect {
     frame::text(&title, theme.accent, x, area.y, width, buffer);
     let line = run.line();
     let lines = format::wrap(&format::clean(&line), usize::from(width));
-    let shown = lines.iter().take(2);
+    // In a low terminal the moves below are worth more than all of it.
+    let (most, gap) = match area.height {
+        ..LOW => (1, 0),
+        _ => (2, 1),
+    };
+    let shown = lines.iter().take(most);
     for (y, line) in (area.y + 1..area.bottom()).zip(shown) {
         frame::text(line, style, x, y, width, buffer);
     }
-    let used = u16::try_from(lines.len().min(2)).unwrap_or(1) + 2;
+    let used = u16::try_from(lines.len().min(most)).unwrap_or(1) + 1 + gap;
     Rect {
         y: area.y.saturating_add(used).min(area.bottom()),
         height: area.height.saturating_sub(used),
@@ -342,9 +373,20 @@ impl Screen for ReassignmentsScreen {
             ));
         }
         frame::line(spans, area.x + 1, area.y, area.width - 1, buffer);
+        let mut used = 1;
+        if let Some(text) = self.waiting() {
+            let width = usize::from(area.width.saturating_sub(2));
+            for line in format::wrap(&text, width).iter().take(2) {
+                let y = area.y + used;
+                frame::text(line, theme.bad, area.x + 1, y, area.width - 2, buffer);
+                used += 1;
+            }
+        }
+        used += u16::from(area.height >= LOW);
+        let used = used.min(area.height);
         let rest = Rect {
-            y: area.y + 2,
-            height: area.height.saturating_sub(2),
+            y: area.y + used,
+            height: area.height - used,
             ..area
         };
         self.list.draw(cx, true, rest, buffer);

@@ -178,3 +178,69 @@ fn who_may_see_nothing_reads_on_every_screen_why_it_is_empty_and_what_to_do() {
         }
     }
 }
+
+/// Twenty topics and twenty groups.
+fn twenty() -> Vec<Update> {
+    let topic = |n: usize| {
+        let partition = fixture::partition(0, 1, &[1, 2], &[1, 2]);
+        fixture::topic(&format!("a-topic-of-some-length-{n:02}"), vec![partition])
+    };
+    let metadata = ClusterMetadata {
+        topics: (0..20).map(topic).collect(),
+        ..fixture::metadata()
+    };
+    vec![Update::Metadata(Ok(Arc::new(metadata)))]
+}
+
+#[test]
+fn twenty_rows_fit_into_a_terminal_of_eighty_by_twenty_four_and_none_is_broken() {
+    let mut driver = Driver::with(twenty());
+    driver.keys("3");
+    let screen = driver.screen(80, 24);
+    let rows = screen
+        .lines()
+        .filter(|line| line.contains("a-topic-of-some"));
+    let rows: Vec<&str> = rows.collect();
+    assert_eq!(rows.len(), 20, "{screen}");
+    assert!(rows.iter().all(|row| row.contains("  ok")), "{screen}");
+    let hints = screen.lines().last().unwrap_or_default();
+    assert!(
+        hints.starts_with(" ? help") && !hints.contains('…'),
+        "{screen}"
+    );
+}
+
+#[test]
+fn no_number_is_cut_while_a_name_has_blanks_beside_it() {
+    for width in [80, 100, 160, 200] {
+        let mut driver = Driver::with(fixture::all());
+        driver.keys("3");
+        let screen = driver.screen(width, 24);
+        let row = screen.lines().find(|line| line.contains("orders"));
+        assert!(row.is_some_and(|row| row.contains("3,000,000")), "{screen}");
+        driver.keys("4");
+        let screen = driver.screen(width, 24);
+        assert!(!screen.contains("1…"), "{screen}");
+    }
+}
+
+#[test]
+fn what_is_drawn_has_one_width_everywhere_and_needs_no_special_font() {
+    let is_plain = |c: char| {
+        c.is_ascii() && !c.is_ascii_control()
+            || ('\u{2500}'..='\u{259f}').contains(&c)
+            || "…›≥≤▲▼●•·→←↑↓✓✗█░▐".contains(c)
+    };
+    for (state, updates) in states() {
+        for keys in SCREENS.iter().chain(&DIALOGS) {
+            let mut driver = Driver::with(updates.clone());
+            driver.keys(keys);
+            let screen = driver.screen(120, 40);
+            let odd: String = screen
+                .chars()
+                .filter(|c| *c != '\n' && !is_plain(*c))
+                .collect();
+            assert_eq!(odd, "", "{state}, {keys}:\n{screen}");
+        }
+    }
+}

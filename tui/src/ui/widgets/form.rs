@@ -8,6 +8,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 use ratatui::text::Span;
 use tui_input::{Input, InputRequest};
+use unicode_width::UnicodeWidthStr;
 
 use crate::ui::cx::Cx;
 use crate::ui::format;

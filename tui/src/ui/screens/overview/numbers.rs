@@ -137,7 +137,13 @@ fn broker_problems(snapshot: &ClusterSnapshot, metadata: &ClusterMetadata) -> Ve
             place: Place::Broker(id),
         });
     };
-    for (id, fault) in snapshot.broker_faults() {
+    let is_fenced = |id: &i32| {
+        let broker = metadata.broker(*id);
+        broker.is_some_and(|broker| broker.fenced == Some(true))
+    };
+    // Below it is told why that one does not answer.
+    let faults = snapshot.broker_faults();
+    for (id, fault) in faults.into_iter().filter(|(id, _)| !is_fenced(id)) {
         problem(id, "no answer", "", fault.why.clone());
     }
     for broker in metadata

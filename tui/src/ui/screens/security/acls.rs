@@ -19,6 +19,7 @@ use crate::ui::cx::Cx;
 use crate::ui::dialogs::TextDialog;
 use crate::ui::format;
 use crate::ui::screen::{Changed, Part, Place, Screen, Step, Toast, focused_list};
+use crate::ui::screens::absent;
 use crate::ui::screens::{cells, topics};
 use crate::ui::widgets::form::{Field, Form, Values, Wrong};
 use crate::ui::widgets::frame;
@@ -378,6 +379,10 @@ impl Screen for Acls {
         let acls = &cx.snapshot.security.acls;
         if draw_empty(acls, "there are no rules: n creates one", cx, area, buffer) {
             return;
+        }
+        if self.list.rows().is_empty() {
+            let text = "no rule does nothing: o shows all of them";
+            return absent::say(&[(text, cx.theme.good)], area, buffer);
         }
         let below = if area.height > 12 { 3 } else { 0 };
         let list = Rect {
