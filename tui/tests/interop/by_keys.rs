@@ -34,7 +34,7 @@ pub fn rules(cluster: &mut Cluster) -> anyhow::Result<()> {
     confirm(&mut terminal, "✓ create 2 rules")?;
     terminal.wait_until("both rules", |terminal| {
         let text = terminal.text();
-        text.matches("User:carol").count() >= 2 && text.contains("prefixed")
+        text.matches("User:carol").count() >= 2 && text.contains("topics that begin with")
     })?;
     let rule = "principal=User:carol, host=*, operation=READ, permissionType=ALLOW";
     ensure!(listed(rule), "kafka-acls sees it");

@@ -43,7 +43,7 @@ pub fn in_a_move(cluster: &mut Cluster) -> anyhow::Result<()> {
     cluster.wait_for(3)?;
     terminal.keys(":reassignments enter")?;
     terminal.wait_while("waits for")?;
-    throttle(cluster, "--delete-config", "")?;
+    throttle(cluster, "stranded", "--delete-config", ["", ""])?;
     terminal.wait_for("nothing is being reassigned")?;
     terminal.keys("q")?;
     ensure!(terminal.wait_for_end()?.success(), "it ends");
@@ -52,8 +52,10 @@ pub fn in_a_move(cluster: &mut Cluster) -> anyhow::Result<()> {
 
 pub fn unregistered(cluster: &mut Cluster) -> anyhow::Result<()> {
     let is_known = |cluster: &Cluster| {
+        // Who still has replicas there is listed, without an address.
         let listed = document(cluster, &["brokers", "list"]);
-        listed.is_ok_and(|all| all["brokers"].to_string().contains("\"id\":3"))
+        listed
+            .is_ok_and(|all| all["brokers"][2]["id"] == 3 && all["brokers"][2]["host"].is_string())
     };
     let mut terminal = manager(cluster, "brokers")?;
     terminal.wait_until("broker 3 is up", |terminal| {
@@ -72,6 +74,9 @@ pub fn unregistered(cluster: &mut Cluster) -> anyhow::Result<()> {
         shell::wait_until(DEADLINE, || !is_known(cluster)),
         "nobody knows broker 3 any more"
     );
+    terminal.wait_until("replicas are on a broker that is gone", |terminal| {
+        terminal.row("3").is_some_and(|row| row[1] == "gone")
+    })?;
     cluster.spawn(3)?;
     cluster.wait_for(3)?;
     ensure!(

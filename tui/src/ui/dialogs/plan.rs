@@ -504,9 +504,10 @@ impl Dialog for PlanDialog {
             KeyCode::PageDown => self.scroll(page),
             KeyCode::PageUp => self.scroll(-page),
             KeyCode::Enter if typing => return self.confirm(cx),
-            _ if typing && !control => {
-                form::edit(&mut self.typed, key);
-                self.asked_without_typing = false;
+            _ if typing => {
+                if form::edit(&mut self.typed, key) {
+                    self.asked_without_typing = false;
+                }
             }
             KeyCode::Char('y') if asking => return self.confirm(cx),
             KeyCode::Enter if asking && self.plan.danger == Danger::Safe => {

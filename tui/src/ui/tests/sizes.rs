@@ -120,11 +120,8 @@ fn a_form_shows_the_field_that_is_filled_in_whatever_the_size() {
             "TLS",
         ] {
             let screen = driver.screen(width, height);
-            let fields = screen.lines().filter(|line| line.contains("│ "));
-            let shown = fields
-                .filter(|line| line.contains(&format!("│ {label}")))
-                .count();
-            assert_eq!(shown, 1, "{label} {width}x{height}:\n{screen}");
+            let is_shown = screen.contains(&format!("│ {label} "));
+            assert!(is_shown, "{label} {width}x{height}:\n{screen}");
             let last = screen.lines().last().unwrap_or_default();
             assert!(
                 last.starts_with(" enter go on"),
