@@ -649,6 +649,17 @@ struct Session {
 }
 
 impl Session {
+    /// Says it where this user sees no more than a part of the cluster, lest a short list pass for
+    /// a whole one.
+    fn warn_of_rights(&self, io: &mut Io<'_>) {
+        let metadata = self.snapshot.metadata.get();
+        if metadata.is_some_and(|metadata| metadata.may_describe == Some(false)) {
+            io.tell(
+                "warning: this user may not describe the cluster: what it may not see is missing\n",
+            );
+        }
+    }
+
     /// Connects and reads the metadata, without which no command makes sense.
     async fn open(global: &GlobalArgs) -> Result<Self, Fault> {
         let (client, target) = global.client_and_target().await?;

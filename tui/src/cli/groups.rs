@@ -33,6 +33,7 @@ pub(super) async fn run(
         command => command,
     };
     let mut session = Session::open(global).await?;
+    session.warn_of_rights(io);
     let metadata = session.metadata()?;
     let groups = session.client.groups_in(&metadata).await?;
     let listed: Vec<Arc<Group>> = groups.groups.values().cloned().collect();

@@ -15,6 +15,7 @@ pub(super) async fn list_topics(
     io: &mut Io<'_>,
 ) -> Result<u8, Fault> {
     let mut session = Session::open(global).await?;
+    session.warn_of_rights(io);
     let metadata = session.metadata()?;
     let (offsets, dirs, running) = tokio::join!(
         session.client.offsets(&metadata, None),
@@ -40,6 +41,7 @@ pub(super) async fn describe_topic(
     io: &mut Io<'_>,
 ) -> Result<u8, Fault> {
     let mut session = Session::open(global).await?;
+    session.warn_of_rights(io);
     let metadata = session.metadata()?;
     let missing = || {
         Fault::not_found(
@@ -72,6 +74,7 @@ pub(super) async fn describe_topic(
 
 pub(super) async fn list_brokers(global: &GlobalArgs, io: &mut Io<'_>) -> Result<u8, Fault> {
     let mut session = Session::open(global).await?;
+    session.warn_of_rights(io);
     let metadata = session.metadata()?;
     let (dirs, quorum) = tokio::join!(session.client.log_dirs(&metadata), session.client.quorum());
     session.apply(Update::LogDirs(shared(dirs)));
@@ -116,6 +119,7 @@ pub(super) async fn may_stop(
     io: &mut Io<'_>,
 ) -> Result<u8, Fault> {
     let mut session = Session::open(global).await?;
+    session.warn_of_rights(io);
     let metadata = session.metadata()?;
     let (settings, quorum, groups, running) = tokio::join!(
         session.client.topic_settings(&metadata),

@@ -83,6 +83,7 @@ pub(super) async fn run(
     io: &mut Io<'_>,
 ) -> Result<u8, Fault> {
     let mut session = Session::open(global).await?;
+    session.warn_of_rights(io);
     let metadata = session.metadata()?;
     match command {
         TransactionsCommand::List {

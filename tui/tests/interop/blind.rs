@@ -112,6 +112,22 @@ fn look_at_all(cluster: &Cluster) -> anyhow::Result<()> {
     terminal.keys("ctrl-c")?;
     ensure!(terminal.wait_for_end()?.success(), "it ends at once");
 
+    // An empty list says on the other stream why it may be empty.
+    for args in [
+        &["topics", "list"][..],
+        &["groups", "list"],
+        &["brokers", "list"],
+        &["transactions", "open"],
+    ] {
+        let mut command = std::process::Command::new(program());
+        let output = command.args(["--properties", path]).args(args).output()?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success() && errors.contains("may not describe the cluster"),
+            "{args:?}: {errors}"
+        );
+    }
+
     for (args, code, told) in [
         (&["acls", "list"][..], 4, "CLUSTER_AUTHORIZATION_FAILED"),
         (&["users", "list"], 4, "CLUSTER_AUTHORIZATION_FAILED"),

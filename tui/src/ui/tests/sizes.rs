@@ -31,7 +31,7 @@ const SCREENS: [&str; 18] = [
 ];
 
 /// What is drawn over screens.
-const DIALOGS: [&str; 8] = [
+const DIALOGS: [&str; 15] = [
     ":topics enter ?",
     ":topics enter n",
     ":topics enter a",
@@ -40,6 +40,13 @@ const DIALOGS: [&str; 8] = [
     ":groups enter o",
     ":acls enter n",
     ":quotas enter n",
+    ":brokers enter w",
+    ":local enter",
+    ":local enter n",
+    ":clusters enter n",
+    ":connectors enter",
+    ":topics enter D",
+    ":quorum enter tab +",
 ];
 
 fn refused() -> Arc<Fault> {
