@@ -335,8 +335,8 @@ fn running_moves_show_their_progress() {
     let metadata = snapshot.metadata.get().unwrap();
     assert_eq!(*metadata.topic("orders").unwrap().partitions[0].adding, [3]);
     insta::assert_snapshot!(moves(&snapshot).table(), @r"
-    TOPIC   PARTITION  REPLICAS  ADDING  REMOVING  COPIED       OF  DONE
-    orders          0  1,2,3     3       2              -  2.0 KiB     -
+    TOPIC   PARTITION  REPLICAS  ADDING  REMOVING  COPIED       OF                        DONE
+    orders          0  1,2,3     3       2              -  2.0 KiB  waits for 3, which is down
     ");
     snapshot.apply(Update::Reassignments(Ok(Arc::default())), taken());
     let metadata = snapshot.metadata.get().unwrap();

@@ -52,6 +52,7 @@ fn a_cluster_that_is_not_there_is_told_on_every_screen_and_found_when_it_comes()
     runtime.block_on(create(&address, "kept", 1))?;
     runtime.block_on(cluster.kill_node(1))?;
     let mut terminal = Terminal::start(program(), &["--bootstrap", &address], &[], SMALL)?;
+    terminal.wait_for("refused")?;
     for keys in [
         ":overview enter",
         ":topics enter",
