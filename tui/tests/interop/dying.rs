@@ -7,6 +7,7 @@ use crate::blind::words;
 use crate::cluster::Cluster;
 use crate::command::document;
 use crate::moves::{move_to_3, percent, slow_topic, throttle};
+use crate::terminal::Terminal;
 use crate::{TINY, WIDE, manager, shell};
 
 const DEADLINE: std::time::Duration = std::time::Duration::from_secs(60);
@@ -19,7 +20,22 @@ pub fn in_a_move(cluster: &mut Cluster) -> anyhow::Result<()> {
         percent(terminal).is_some_and(|percent| (1..100).contains(&percent))
     })?;
     cluster.kill(3);
-    let told = "2 moves wait for broker 3, which is down: start what is down, or cancel with x";
+    let looked = look(cluster, &mut terminal);
+    cluster.spawn(3)?;
+    cluster.wait_for(3)?;
+    looked?;
+    terminal.keys(":reassignments enter")?;
+    terminal.wait_while("waits for")?;
+    throttle(cluster, "stranded", "--delete-config", ["", ""])?;
+    terminal.wait_for("nothing is being reassigned")?;
+    terminal.keys("q")?;
+    ensure!(terminal.wait_for_end()?.success(), "it ends");
+    Ok(())
+}
+
+/// What every screen says while broker 3 is dead.
+fn look(cluster: &Cluster, terminal: &mut Terminal) -> anyhow::Result<()> {
+    let told = "2 moves wait for broker 3, which is down: start it, or cancel with x";
     for size in [WIDE, (80, 24), TINY] {
         terminal.resize(size.0, size.1)?;
         terminal.wait_until(told, |terminal| words(terminal).contains(told))?;
@@ -39,14 +55,6 @@ pub fn in_a_move(cluster: &mut Cluster) -> anyhow::Result<()> {
     }
     let status = document(cluster, &["reassign", "status"])?;
     ensure!(status["reassignments"][0]["waits_for"][0] == 3, "{status}");
-    cluster.spawn(3)?;
-    cluster.wait_for(3)?;
-    terminal.keys(":reassignments enter")?;
-    terminal.wait_while("waits for")?;
-    throttle(cluster, "stranded", "--delete-config", ["", ""])?;
-    terminal.wait_for("nothing is being reassigned")?;
-    terminal.keys("q")?;
-    ensure!(terminal.wait_for_end()?.success(), "it ends");
     Ok(())
 }
 

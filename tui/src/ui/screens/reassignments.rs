@@ -164,14 +164,17 @@ impl ReassignmentsScreen {
         let mut brokers: Vec<i32> = waiting().flatten().copied().collect();
         brokers.sort_unstable();
         brokers.dedup();
-        let brokers = match &brokers[..] {
+        let (brokers, start) = match &brokers[..] {
             [] => return None,
-            [broker] => format!("broker {broker}, which is down"),
-            brokers => format!("brokers {}, which are down", format::ids(brokers)),
+            [broker] => (format!("broker {broker}, which is down"), "start it"),
+            brokers => {
+                let ids = format::ids(brokers);
+                (format!("brokers {ids}, which are down"), "start them")
+            }
         };
         let moves = if n == 1 { "move waits" } else { "moves wait" };
         Some(format!(
-            "! {n} {moves} for {brokers}: start what is down, or cancel with x"
+            "! {n} {moves} for {brokers}: {start}, or cancel with x"
         ))
     }
 

@@ -354,7 +354,7 @@ fn reassignments() {
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1                                               live
     overview › reassignments  1 ───────────────────────────────────────────────────────────────────────────────────────────
     … of 977 KiB copied
-    ! 1 move waits for broker 3, which is down: start what is down, or cancel with x
+    ! 1 move waits for broker 3, which is down: start it, or cancel with x
     PARTITION▲          FROM        TO          PROGRESS                COPIED         OF  IN SYNC    CANCEL
     clicks-0            1,2         3,2         waits for 3                  …    977 KiB  0 of 1     clean
 
