@@ -46,7 +46,7 @@ fn look(cluster: &Cluster, terminal: &mut Terminal) -> anyhow::Result<()> {
     for (keys, shown) in [
         (":brokers enter", "fenced"),
         (":broker space 3 enter", "fenced"),
-        (":overview enter", "needs a look"),
+        (":overview enter", "needs attention now"),
         (":changes enter", "broker 3 is fenced"),
         (":topic space stranded enter", "moving"),
     ] {
