@@ -83,6 +83,8 @@ mod tests {
             n_added: 0,
             bytes_done: [Some(done)].into_iter().collect(),
             bytes_total: [Some(total)].into_iter().collect(),
+            waits_for: Vec::new(),
+            is_leaderless: false,
         }
     }
 
