@@ -1,12 +1,15 @@
 //! Messages by keys: read from a time, followed, chosen by filter and partition, markers seen,
 //! written with headers, exported, imported and copied; as Kafka's tools see them.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, ensure};
 use kafka_shared::types::Endpoint;
 
 use crate::cluster::Cluster;
 use crate::command::run_with;
 use crate::manager;
+use crate::shell;
 use crate::transaction::transaction;
 
 /// What kafka-console-consumer prints of a topic, line by line.
@@ -95,6 +98,17 @@ pub fn by_keys(cluster: &mut Cluster) -> anyhow::Result<()> {
         transaction(&servers, "shown-a", at, &["kept"], Some(true)).await?;
         transaction(&servers, "shown-b", at, &["dropped"], Some(false)).await
     })?;
+    // A transaction is ended a moment after its producer was told so.
+    let read = ["--bootstrap", &bootstrap, "messages", "read", "shown"];
+    let read = [&read[..], &["--filter", "value == dropped"]].concat();
+    let is_aborted = || {
+        let read = run_with(&read, None);
+        read.is_ok_and(|(_, read)| read["messages"][0]["transaction"] == "aborted")
+    };
+    ensure!(
+        shell::wait_until(Duration::from_secs(60), is_aborted),
+        "it is not aborted"
+    );
     terminal.keys("b")?;
     terminal.wait_for("[aborted] dropped")?;
     ensure!(

@@ -335,9 +335,9 @@ struct Fates {
     aborted: Vec<(i64, i64)>,
     /// Producers whose transaction around the present batch was aborted.
     aborting: BTreeSet<i64>,
-    /// Below it every transaction is decided.
-    stable: i64,
-    /// Of producers from there on: offset, and whether it commits.
+    /// Whether the answer ends at the last stable offset and names what was aborted before it.
+    is_committed: bool,
+    /// Of producers in an answer without isolation: offset, and whether it commits.
     markers: Vec<(i64, i64, bool)>,
 }
 
@@ -351,10 +351,7 @@ impl Fates {
         Self {
             aborted,
             aborting: BTreeSet::new(),
-            stable: match is_committed {
-                true => i64::MAX,
-                false => data.last_stable_offset,
-            },
+            is_committed,
             markers: match is_committed {
                 true => Vec::new(),
                 false => markers(data.records.as_deref().unwrap_or_default()),
@@ -362,7 +359,9 @@ impl Fates {
         }
     }
 
-    /// What became of a transaction beyond the last stable offset, as far as this answer knows.
+    /// What became of a transaction that was open when the answer before this one came, as far as
+    /// this answer knows. Its last stable offset says nothing: a transaction that was ended since
+    /// lies below it, and an answer without isolation does not name those that were aborted.
     fn decided(&self, batch: &Batch<'_>) -> Fate {
         let mut markers = self.markers.iter();
         let own = markers.find(|(producer, offset, _)| {
@@ -385,7 +384,7 @@ impl Fates {
         match () {
             () if !batch.is_transactional() || batch.is_control() => Fate::None,
             () if self.aborting.contains(&batch.producer_id()) => Fate::Aborted,
-            () if batch.base_offset() >= self.stable => self.decided(batch),
+            () if !self.is_committed => self.decided(batch),
             () => Fate::Committed,
         }
     }

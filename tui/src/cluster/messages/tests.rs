@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::fetch::read;
 use super::merge::Merge;
-use crate::model::Message;
+use crate::model::{Fate, Message};
 
 fn message(partition: i32, offset: i64, timestamp_ms: i64) -> Message {
     Message {
@@ -247,6 +247,17 @@ fn aborted_and_open_transactions_are_told_apart_and_markers_say_what_they_are() 
         commit,
     ];
     assert_eq!(seen, expected);
+    // One that was aborted between two answers, the second of which names none.
+    let log = [
+        transactional(6, 1, &["dropped"], false),
+        transactional(7, 1, &[], false),
+    ];
+    let parts: Vec<&[u8]> = log.iter().map(|batch| &batch[..]).collect();
+    let answer = data(&parts)
+        .with_high_watermark(8)
+        .with_last_stable_offset(8);
+    let fetched = read(&Arc::from("t"), 6, &answer, false).unwrap();
+    assert_eq!(fetched.messages[0].facts.transaction, Fate::Aborted);
     let waiting = data(&[]).with_high_watermark(8).with_last_stable_offset(6);
     let at = |offset| read(&Arc::from("t"), offset, &waiting, true).unwrap();
     assert!(at(6).is_at_open_transaction && !at(8).is_at_open_transaction);
