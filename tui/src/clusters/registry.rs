@@ -29,11 +29,13 @@ pub(super) async fn options(
     let url = take("url");
     let user = take("basic.auth.user.info");
     let token = take("bearer.auth.token");
-    let truststore = take("ssl.truststore.location");
-    let kind = take("ssl.truststore.type");
-    take("ssl.truststore.password");
     take("basic.auth.credentials.source");
     take("bearer.auth.credentials.source");
+    // Without the prefix these are the brokers', and stay.
+    let mut take_own = |key: &str| all.remove(&format!("schema.registry.{key}"));
+    let truststore = take_own("ssl.truststore.location");
+    let kind = take_own("ssl.truststore.type");
+    take_own("ssl.truststore.password");
     let Some(url) = named.map(str::to_owned).or(url) else {
         return Ok(None);
     };

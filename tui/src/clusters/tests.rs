@@ -229,3 +229,16 @@ fn the_danger_of_a_cluster_decides_what_is_typed() {
         "it has no name to type"
     );
 }
+
+#[tokio::test]
+async fn the_truststore_of_the_brokers_is_not_taken_for_the_registry_s() {
+    let (folder, file) = file(
+        "[clusters.a]\nbootstrap = \"k:1\"\n[clusters.a.settings]\n\"security.protocol\" = \"SSL\"\n\
+         \"ssl.truststore.location\" = \"missing.pem\"\n\
+         \"schema.registry.ssl.truststore.location\" = \"other.pem\"",
+    );
+    let target = Target::of(&file.entries()[0], file.path()).unwrap();
+    let fault = target.options().await.unwrap_err();
+    let read = folder.path().join("missing.pem").display().to_string();
+    assert!(fault.why.contains(&read), "{fault}");
+}
