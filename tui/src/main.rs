@@ -45,8 +45,10 @@ fn main() -> ExitCode {
     if let Some(Command::DaemonFormat(args)) = &cli.command {
         return finish(daemon::format(args));
     }
+    // One thread draws and one talks to the cluster: more of them are memory, for each has its own
+    // part of the heap.
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(1)
         .enable_all()
         .build();
     let runtime = match runtime {

@@ -2,7 +2,7 @@
 //! numbers, with offsets that grow.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
@@ -41,9 +41,31 @@ use tokio::net::{TcpListener, TcpStream};
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
     pub topics: usize,
-    pub partitions_per_topic: usize,
+    /// Spread evenly; what is left over has the last topic.
+    pub partitions: usize,
     pub groups: usize,
 }
+
+impl Size {
+    /// How many a topic has.
+    pub fn partitions_of(&self, topic: usize) -> usize {
+        let each = self.partitions / self.topics;
+        if topic + 1 == self.topics {
+            each + self.partitions % self.topics
+        } else {
+            each
+        }
+    }
+}
+
+/// The first offset of every partition.
+const LOG_START_OFFSET: i64 = 100;
+
+/// The end of every partition before anybody writes.
+const LOG_END_OFFSET: i64 = 10_000;
+
+/// Records of a partition to which nobody writes.
+pub const STILL_RECORDS: i64 = LOG_END_OFFSET - LOG_START_OFFSET;
 
 /// Topics that each group reads.
 const TOPICS_PER_GROUP: usize = 5;
@@ -72,12 +94,15 @@ const APIS: [ApiKey; 13] = [
 
 struct Cluster {
     size: Size,
+    /// Nobody writes to it.
+    is_still: bool,
     ports: Vec<u16>,
     clock: SystemClock,
+    n_requests: AtomicU64,
 }
 
-/// Starts the nodes and returns their ports; they answer until the process ends.
-pub async fn serve(size: Size) -> anyhow::Result<Vec<u16>> {
+/// Starts the nodes; they answer until the process ends.
+async fn serve(size: Size, is_still: bool) -> anyhow::Result<Arc<Cluster>> {
     let mut listeners = Vec::new();
     for _ in 0..NODES {
         listeners.push(TcpListener::bind("127.0.0.1:0").await.context("listen")?);
@@ -88,8 +113,10 @@ pub async fn serve(size: Size) -> anyhow::Result<Vec<u16>> {
         .collect::<anyhow::Result<Vec<u16>>>()?;
     let cluster = Arc::new(Cluster {
         size,
-        ports: ports.clone(),
+        is_still,
+        ports,
         clock: SystemClock::new(),
+        n_requests: AtomicU64::new(0),
     });
     for (at, listener) in listeners.into_iter().enumerate() {
         let cluster = Arc::clone(&cluster);
@@ -103,7 +130,7 @@ pub async fn serve(size: Size) -> anyhow::Result<Vec<u16>> {
             }
         }));
     }
-    Ok(ports)
+    Ok(cluster)
 }
 
 async fn connection(cluster: &Cluster, node: i32, mut socket: TcpStream) -> anyhow::Result<()> {
@@ -112,6 +139,7 @@ async fn connection(cluster: &Cluster, node: i32, mut socket: TcpStream) -> anyh
     loop {
         while let Some(mut frame) = frames.next_frame()? {
             let header = header::parse_request_header(&mut frame)?;
+            cluster.n_requests.fetch_add(1, Ordering::Relaxed);
             let answer = cluster.answer(node, &header, frame)?;
             socket.write_all(&answer).await?;
         }
@@ -139,6 +167,11 @@ fn group_name(at: usize) -> String {
 
 fn group_of_name(name: &str) -> Option<usize> {
     name.rsplit_once('-')?.1.parse().ok()
+}
+
+/// Records that a group is behind in a partition.
+fn behind(topic: usize, partition: usize) -> i64 {
+    ((topic + partition) % 50) as i64
 }
 
 /// Replicas of a partition, the leader first.
@@ -234,7 +267,7 @@ impl Cluster {
         MetadataResponseTopic::default()
             .with_name(Some(TopicName::from(text(topic_name(topic)))))
             .with_topic_id(Uuid::from_u128(1_000 + topic as u128))
-            .with_partitions((0..self.size.partitions_per_topic).map(partition).collect())
+            .with_partitions((0..self.size.partitions_of(topic)).map(partition).collect())
     }
 
     fn describe(&self) -> DescribeClusterResponse {
@@ -253,9 +286,12 @@ impl Cluster {
 
     /// The end of a partition: it grows at a rate of its own.
     fn end(&self, topic: usize, partition: usize) -> i64 {
+        if self.is_still {
+            return LOG_END_OFFSET;
+        }
         let seconds = self.clock.monotonic().as_secs_f64();
         let rate = ((topic * 31 + partition * 7) % 200) as f64;
-        10_000 + (rate * seconds) as i64
+        LOG_END_OFFSET + (rate * seconds) as i64
     }
 
     fn list_offsets(&self, request: &ListOffsetsRequest) -> ListOffsetsResponse {
@@ -264,7 +300,7 @@ impl Cluster {
             let partitions = topic.partitions.iter().map(|partition| {
                 let id = usize::try_from(partition.partition_index).unwrap_or(0);
                 let offset = if partition.timestamp == -2 {
-                    100
+                    LOG_START_OFFSET
                 } else {
                     self.end(at, id)
                 };
@@ -290,7 +326,7 @@ impl Cluster {
             };
             DescribeLogDirsTopic::default()
                 .with_name(TopicName::from(text(topic_name(topic))))
-                .with_partitions((0..self.size.partitions_per_topic).map(partition).collect())
+                .with_partitions((0..self.size.partitions_of(topic)).map(partition).collect())
         });
         let dir = DescribeLogDirsResult {
             log_dir: text(format!("/data/{node}")),
@@ -326,13 +362,11 @@ impl Cluster {
         let group = |id: &GroupId| {
             let at = group_of_name(id.as_str()).unwrap_or(0);
             let topics: Vec<String> = self.topics_of(at).map(topic_name).collect();
-            let owned: Vec<TopicAssignment> = topics
-                .iter()
-                .map(|topic| TopicAssignment {
-                    topic: Arc::from(topic.as_str()),
-                    partitions: (0..self.size.partitions_per_topic as i32).collect(),
-                })
-                .collect();
+            let owned = self.topics_of(at).map(|topic| TopicAssignment {
+                topic: Arc::from(topic_name(topic)),
+                partitions: (0..self.size.partitions_of(topic) as i32).collect(),
+            });
+            let owned: Vec<TopicAssignment> = owned.collect();
             let member = DescribedGroupMember::default()
                 .with_member_id(text(format!(
                     "app-{at}-0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -356,14 +390,14 @@ impl Cluster {
             let at = group_of_name(asked.group_id.as_str()).unwrap_or(0);
             let topics = self.topics_of(at).map(|topic| {
                 let partition = |id: usize| {
-                    let behind = ((topic + id) % 50) as i64;
+                    let behind = behind(topic, id);
                     OffsetFetchResponsePartitions::default()
                         .with_partition_index(id as i32)
                         .with_committed_offset(self.end(topic, id) - behind)
                 };
                 OffsetFetchResponseTopics::default()
                     .with_name(TopicName::from(text(topic_name(topic))))
-                    .with_partitions((0..self.size.partitions_per_topic).map(partition).collect())
+                    .with_partitions((0..self.size.partitions_of(topic)).map(partition).collect())
             });
             OffsetFetchResponseGroup::default()
                 .with_group_id(asked.group_id.clone())
@@ -428,17 +462,15 @@ fn reply<R: Request>(
     )?)
 }
 
-/// Serves until standard input ends.
-pub async fn serve_until_parent_is_gone(size: Size) -> anyhow::Result<()> {
-    let ports = serve(size).await?;
-    let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
-    println!("{}", ports.join(","));
-    let mut byte = [0];
-    let ended = task::spawn_blocking("stdin", move || {
-        use std::io::Read as _;
-        while matches!(std::io::stdin().read(&mut byte), Ok(1..)) {}
+/// Serves until standard input ends, and answers each line there with the number of requests that
+/// were served so far.
+pub async fn serve_until_parent_is_gone(size: Size, is_still: bool) -> anyhow::Result<()> {
+    let cluster = serve(size, is_still).await?;
+    println!("{}", cluster.ports[0]);
+    let told = task::spawn_blocking("stdin", move || {
+        for _ in std::io::stdin().lines().map_while(Result::ok) {
+            println!("{}", cluster.n_requests.load(Ordering::Relaxed));
+        }
     });
-    let _ = ended.await;
-    tokio::time::sleep(Duration::ZERO).await;
-    Ok(())
+    told.await.context("the questions")
 }

@@ -8,19 +8,25 @@
 //! Invariants:
 //! - The queue to the reader is bounded; a reader that does not read stops the polling.
 //! - Committed offsets are read before end offsets.
-//! - A part's pause is at least [`REST_FACTOR`] times as long as reading it took, so that a large
-//!   cluster is not asked for more than a small share of the time.
+//! - A part's pause is at least [`REST_FACTOR`] times as long as reading it took, and
+//!   [`QUIET_REST_FACTOR`] times while nothing changes, so that a large cluster is not asked for
+//!   more than a small share of the time.
 //! - Everything ends when the [`PollerHandle`] is dropped.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kafka_shared::task;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::model::{ClusterMetadata, ConfigResource, Fault, Group, Groups, Taken, Update};
+use crate::model::{
+    ClusterMetadata, Committed, CommittedPartition, ConfigResource, Fault, Group, GroupDescription,
+    Groups, Offsets, PerGroup, Taken, Update,
+};
 
 use super::wire::ClusterClient;
 
@@ -31,6 +37,13 @@ const UPDATES_MAX: usize = 64;
 
 /// A part rests this many times as long as reading it took.
 const REST_FACTOR: u32 = 20;
+
+/// The same where what was read is what was known.
+const QUIET_REST_FACTOR: u32 = 200;
+
+/// Numbers of a cluster on which nothing happens are read this many times more seldom. What tells
+/// that something happens (names, leaders, moves, what is on the screen) is not.
+const QUIET_FACTOR: u64 = 3;
 
 /// The longest pause after failures.
 const BACKOFF_MAX_MS: u64 = 15_000;
@@ -164,16 +177,22 @@ impl Poller {
             metadata,
             moving,
             moving_ms: intervals.visible_ms,
+            quiet_factor: 1,
+            seen: Arc::default(),
             stop: stop.clone(),
         };
         let ms = intervals;
+        let numbers = Part {
+            quiet_factor: QUIET_FACTOR,
+            ..part.clone()
+        };
         part.start("poll-metadata", ms.metadata_ms, Wake::Refresh, {
             move |part| read_metadata(part, known.clone())
         });
-        part.start("poll-offsets", ms.offsets_ms, Wake::Refresh, read_offsets);
+        numbers.start("poll-offsets", ms.offsets_ms, Wake::Refresh, read_offsets);
         part.start("poll-visible", ms.visible_ms, Wake::Interest, read_visible);
-        part.start("poll-groups", ms.groups_ms, Wake::Interest, read_groups);
-        part.start("poll-log-dirs", ms.log_dirs_ms, Wake::Moves, read_log_dirs);
+        numbers.start("poll-groups", ms.groups_ms, Wake::Interest, read_groups);
+        numbers.start("poll-log-dirs", ms.log_dirs_ms, Wake::Moves, read_log_dirs);
         part.start("poll-quorum", ms.controller_ms, Wake::Refresh, read_quorum);
         part.start("poll-moves", ms.controller_ms, Wake::Refresh, move |part| {
             read_reassignments(part, moves.clone())
@@ -227,6 +246,8 @@ enum Wake {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Good,
+    /// What was read is what was known.
+    Same,
     Failed,
     /// The reader is gone.
     Over,
@@ -242,6 +263,10 @@ struct Part {
     /// Whether replicas are being moved, and how often their sizes are read then.
     moving: watch::Receiver<bool>,
     moving_ms: u64,
+    /// How much more seldom it is read while nothing changes.
+    quiet_factor: u64,
+    /// The fingerprint of what was read last.
+    seen: Arc<AtomicU64>,
     stop: CancellationToken,
 }
 
@@ -255,7 +280,10 @@ impl Part {
     ) where
         F: Future<Output = Outcome> + Send,
     {
-        let part = self.clone();
+        let part = Part {
+            seen: Arc::default(),
+            ..self.clone()
+        };
         let stop = self.stop.clone();
         drop(task::spawn(name, async move {
             tokio::select! {
@@ -276,24 +304,25 @@ impl Part {
             let topics = n_topics(&self.metadata);
             let is_moving = wake == Wake::Moves && *self.moving.borrow_and_update();
             let started = self.client.now().monotonic_ms;
-            n_failures = match read(self.clone()).await {
-                Outcome::Good => 0,
+            let outcome = read(self.clone()).await;
+            n_failures = match outcome {
+                Outcome::Good | Outcome::Same => 0,
                 Outcome::Failed => n_failures.saturating_add(1),
                 Outcome::Over => return,
             };
             let took_ms = self.client.now().monotonic_ms.saturating_sub(started);
             let took = Duration::from_millis(u64::try_from(took_ms).unwrap_or(0));
-            let usual_ms = if is_moving {
-                interval_ms.min(self.moving_ms)
-            } else {
-                interval_ms
+            let usual_ms = match outcome {
+                _ if is_moving => interval_ms.min(self.moving_ms),
+                Outcome::Same => interval_ms.saturating_mul(self.quiet_factor),
+                _ => interval_ms,
             };
             let pause = Duration::from_millis(pause_ms(usual_ms, n_failures));
-            // A long wait for a broker that is not there was no burden on anybody.
-            let rest = if n_failures == 0 {
-                took * REST_FACTOR
-            } else {
-                Duration::ZERO
+            let rest = match outcome {
+                Outcome::Same if !is_moving => took * QUIET_REST_FACTOR,
+                Outcome::Good | Outcome::Same => took * REST_FACTOR,
+                // A long wait for a broker that is not there was no burden on anybody.
+                Outcome::Failed | Outcome::Over => Duration::ZERO,
             };
             self.rest(pause.max(rest), wake, &before, topics).await;
         }
@@ -328,6 +357,15 @@ impl Part {
             Ok(()) if is_failure => Outcome::Failed,
             Ok(()) => Outcome::Good,
             Err(_) => Outcome::Over,
+        }
+    }
+
+    /// A good outcome: the same as before where the fingerprint of what was read is.
+    fn compared(&self, fingerprint: u64) -> Outcome {
+        if self.seen.swap(fingerprint, Ordering::Relaxed) == fingerprint {
+            Outcome::Same
+        } else {
+            Outcome::Good
         }
     }
 
@@ -390,15 +428,20 @@ fn shared<T>(result: Result<T, Fault>) -> Result<Arc<T>, Arc<Fault>> {
 }
 
 async fn read_metadata(part: Part, known: watch::Sender<Option<Arc<ClusterMetadata>>>) -> Outcome {
+    let mut is_same = false;
     let result = part.client.metadata().await.map(|mut metadata| {
         if let Some(old) = known.borrow().as_ref() {
             metadata.share_unchanged(old);
+            is_same = metadata.has_same_topics(old) && metadata.brokers == old.brokers;
         }
         metadata
     });
     let result = shared(result);
     let found = result.clone();
-    let outcome = part.send(Update::Metadata(result)).await;
+    let outcome = match part.send(Update::Metadata(result)).await {
+        Outcome::Good if is_same => Outcome::Same,
+        outcome => outcome,
+    };
     // Told to the other parts only now, so that names are the first thing the reader gets.
     if let Ok(metadata) = found {
         known.send_replace(Some(metadata));
@@ -411,11 +454,33 @@ async fn read_offsets(mut part: Part) -> Outcome {
         return Outcome::Over;
     };
     let result = shared(part.client.offsets(&metadata, None).await);
-    part.send(Update::Offsets {
+    let found = result.clone().ok();
+    let update = Update::Offsets {
         result,
         complete: true,
-    })
-    .await
+    };
+    match (part.send(update).await, found) {
+        (Outcome::Good, Some(offsets)) => part.compared(offsets_fingerprint(&offsets)),
+        (outcome, _) => outcome,
+    }
+}
+
+/// A number that is another one where what was read is, whatever the order of its parts.
+fn fingerprint<T: Hash>(parts: impl Iterator<Item = T>) -> u64 {
+    let of = |part: T| {
+        let mut hasher = DefaultHasher::new();
+        part.hash(&mut hasher);
+        hasher.finish()
+    };
+    parts.map(of).fold(0, u64::wrapping_add)
+}
+
+fn offsets_fingerprint(offsets: &Offsets) -> u64 {
+    fingerprint(
+        offsets
+            .iter()
+            .map(|(name, topic)| (name, &topic.partitions)),
+    )
 }
 
 async fn read_visible(mut part: Part) -> Outcome {
@@ -442,13 +507,17 @@ async fn read_groups(mut part: Part) -> Outcome {
     let groups = result.clone();
     let outcome = part.send(Update::Groups(result)).await;
     let Ok(groups) = groups else { return outcome };
+    let mut read = fingerprint(groups.groups.keys());
     for batch in wanted_groups(&part.interest(), &groups) {
-        let read = read_group_batch(&part, &metadata, &batch).await;
-        if read == Outcome::Over {
-            return read;
+        match read_group_batch(&part, &metadata, &batch).await {
+            Some(batch) => read = read.wrapping_add(batch),
+            None => return Outcome::Over,
         }
     }
-    outcome
+    match outcome {
+        Outcome::Good => part.compared(read),
+        outcome => outcome,
+    }
 }
 
 /// The groups to read, those on the screen in the first batch.
@@ -477,12 +546,13 @@ fn wanted_groups(interest: &Interest, groups: &Groups) -> Vec<Vec<Arc<Group>>> {
     batches
 }
 
-/// Committed offsets first, then the ends of the topics that they are of.
+/// Committed offsets first, then the ends of the topics that they are of. The fingerprint of what
+/// was read; `None` when the reader is gone.
 async fn read_group_batch(
     part: &Part,
     metadata: &ClusterMetadata,
     groups: &[Arc<Group>],
-) -> Outcome {
+) -> Option<u64> {
     let (descriptions, committed) = tokio::join!(
         part.client.describe_groups(groups),
         part.client.committed(groups)
@@ -493,23 +563,47 @@ async fn read_group_batch(
         .flat_map(|committed| committed.topics.keys().cloned())
         .collect();
     let topics: Vec<Arc<str>> = topics.into_iter().collect();
+    let mut read = groups_fingerprint(&descriptions, &committed);
     for update in [
         Update::Descriptions(descriptions),
         Update::Committed(committed),
     ] {
         if part.send(update).await == Outcome::Over {
-            return Outcome::Over;
+            return None;
         }
     }
     if topics.is_empty() {
-        return Outcome::Good;
+        return Some(read);
     }
     let result = shared(part.client.offsets(metadata, Some(&topics)).await);
-    part.send(Update::Offsets {
+    if let Ok(ends) = &result {
+        read = read.wrapping_add(offsets_fingerprint(ends));
+    }
+    let update = Update::Offsets {
         result,
         complete: false,
-    })
-    .await
+    };
+    let is_over = part.send(update).await == Outcome::Over;
+    (!is_over).then_some(read)
+}
+
+/// Of members and committed offsets.
+fn groups_fingerprint(
+    descriptions: &PerGroup<GroupDescription>,
+    committed: &PerGroup<Committed>,
+) -> u64 {
+    let members = descriptions.iter().map(|(id, result)| {
+        let group = result.as_ref().ok();
+        group.map(|group| (id, group.state.as_str(), group.members.len()))
+    });
+    let commits = committed.iter().flat_map(|(id, result)| {
+        let topics = result.iter().flat_map(|committed| committed.topics.iter());
+        topics.flat_map(move |(topic, partitions)| {
+            let one = move |part: &CommittedPartition| (id, topic, part.partition, part.offset);
+            partitions.iter().map(one)
+        })
+    });
+    fingerprint(members).wrapping_add(fingerprint(commits))
 }
 
 async fn read_log_dirs(mut part: Part) -> Outcome {
@@ -517,7 +611,15 @@ async fn read_log_dirs(mut part: Part) -> Outcome {
         return Outcome::Over;
     };
     let result = shared(part.client.log_dirs(&metadata).await);
-    part.send(Update::LogDirs(result)).await
+    let size = result.as_ref().ok().map(|found| {
+        let dirs = found.dirs.iter();
+        let dirs = dirs.flat_map(|(broker, dirs)| dirs.iter().map(move |dir| (broker, dir)));
+        fingerprint(dirs.map(|(broker, dir)| (broker, &dir.path, dir.replicas, dir.size_bytes)))
+    });
+    match (part.send(Update::LogDirs(result)).await, size) {
+        (Outcome::Good, Some(size)) => part.compared(size),
+        (outcome, _) => outcome,
+    }
 }
 
 async fn read_quorum(part: Part) -> Outcome {
@@ -559,7 +661,7 @@ async fn read_configs(part: Part) -> Outcome {
         match part.send(Update::Configs(resource, result)).await {
             Outcome::Over => return Outcome::Over,
             Outcome::Failed => outcome = Outcome::Failed,
-            Outcome::Good => {}
+            Outcome::Good | Outcome::Same => {}
         }
     }
     outcome

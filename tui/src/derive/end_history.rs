@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::model::{ClusterSnapshot, Committed, Taken};
+use crate::model::{ClusterSnapshot, Committed, Taken, TopicOffsets};
 
 use super::lag_time::{EndSamples, POINTS_MAX};
 
@@ -20,24 +20,46 @@ const PARTITIONS_MAX: usize = 50_000;
 const MANY: usize = 2_000;
 const FEW_POINTS: usize = 12;
 
+/// Partitions that are noted in one go, so that a frame has to wait for none of the others.
+const AT_ONCE: usize = 4_000;
+
 /// The points of all partitions, by topic.
 #[derive(Debug, Default)]
 pub struct EndHistory {
     topics: HashMap<Arc<str>, Vec<(i32, EndSamples)>>,
     noted_ms: Option<i64>,
+    /// Topics of this round that are not noted yet.
+    waiting: Vec<Arc<str>>,
     partitions: usize,
 }
 
 impl EndHistory {
-    /// Keeps where the logs end now, if the last time is long enough ago.
+    /// Keeps where the logs end now, if the last round began long enough ago. A round of many
+    /// partitions takes several calls.
     pub fn note(&mut self, snapshot: &ClusterSnapshot, at: Taken) {
-        let is_soon = |noted| at.monotonic_ms - noted < SPACING_MS;
         let Some(offsets) = snapshot.offsets.get() else {
             return;
         };
-        if self.noted_ms.is_some_and(is_soon) {
-            return;
+        if self.waiting.is_empty() {
+            let is_soon = |noted| at.monotonic_ms - noted < SPACING_MS;
+            if self.noted_ms.is_some_and(is_soon) {
+                return;
+            }
+            self.begin_round(snapshot, at);
         }
+        let mut n_noted = 0;
+        while n_noted < AT_ONCE
+            && let Some(topic) = self.waiting.pop()
+        {
+            if let Some(found) = offsets.get(&topic) {
+                n_noted += found.partitions.len();
+                self.note_topic(topic, found);
+            }
+        }
+    }
+
+    /// Lists what somebody consumes, and forgets what nobody does any more.
+    fn begin_round(&mut self, snapshot: &ClusterSnapshot, at: Taken) {
         let commits = snapshot.committed.values().filter_map(|part| part.get());
         let consumed: HashSet<&Arc<str>> = commits.flat_map(|c| c.topics.keys()).collect();
         if consumed.is_empty() {
@@ -46,39 +68,38 @@ impl EndHistory {
         self.noted_ms = Some(at.monotonic_ms);
         self.topics.retain(|topic, _| consumed.contains(topic));
         self.partitions = self.topics.values().map(Vec::len).sum();
+        self.waiting = consumed.into_iter().cloned().collect();
+    }
+
+    fn note_topic(&mut self, topic: Arc<str>, found: &TopicOffsets) {
+        let is_new = !self.topics.contains_key(&topic);
+        if is_new && self.partitions + found.partitions.len() > PARTITIONS_MAX {
+            return;
+        }
         let max = if self.partitions > MANY {
             FEW_POINTS
         } else {
             POINTS_MAX
         };
-        for topic in consumed {
-            let Some(found) = offsets.get(topic) else {
+        let kept = self.topics.entry(topic).or_default();
+        for (at_place, partition) in found.partitions.iter().enumerate() {
+            let Some(end) = partition.end.known() else {
                 continue;
             };
-            let is_new = !self.topics.contains_key(topic);
-            if is_new && self.partitions + found.partitions.len() > PARTITIONS_MAX {
-                continue;
-            }
-            let kept = self.topics.entry(Arc::clone(topic)).or_default();
-            for (at_place, partition) in found.partitions.iter().enumerate() {
-                let Some(end) = partition.end.known() else {
-                    continue;
-                };
-                // Both are in the order of ids, mostly at the same places.
-                let place = match kept.get(at_place) {
-                    Some((id, _)) if *id == partition.partition => at_place,
-                    _ => match kept.binary_search_by_key(&partition.partition, |(id, _)| *id) {
-                        Ok(place) => place,
-                        Err(place) => {
-                            kept.insert(place, (partition.partition, EndSamples::default()));
-                            self.partitions += 1;
-                            place
-                        }
-                    },
-                };
-                if let Some((_, samples)) = kept.get_mut(place) {
-                    samples.add_within(end, found.taken.wall_ms, max);
-                }
+            // Both are in the order of ids, mostly at the same places.
+            let place = match kept.get(at_place) {
+                Some((id, _)) if *id == partition.partition => at_place,
+                _ => match kept.binary_search_by_key(&partition.partition, |(id, _)| *id) {
+                    Ok(place) => place,
+                    Err(place) => {
+                        kept.insert(place, (partition.partition, EndSamples::default()));
+                        self.partitions += 1;
+                        place
+                    }
+                },
+            };
+            if let Some((_, samples)) = kept.get_mut(place) {
+                samples.add_within(end, found.taken.wall_ms, max);
             }
         }
     }
@@ -167,5 +188,38 @@ mod tests {
         assert_eq!(history.group_lag_ms(&commits(300), 20_000), Some(0));
         assert_eq!(history.partitions, 1, "only what somebody consumes");
         assert_eq!(history.lag_ms("nobody's", 0, 1, 20_000), None);
+    }
+    #[test]
+    fn many_partitions_are_noted_in_several_calls_and_all_of_them_in_the_end() {
+        let n = i32::try_from(AT_ONCE).unwrap() / 2 + 1;
+        let mut snapshot = ClusterSnapshot::default();
+        let mut all = Offsets::default();
+        let mut commits = commits(5);
+        for topic in ["a", "b", "c"] {
+            let partition = |partition| PartitionOffsets {
+                partition,
+                start: Cell::Known(0),
+                end: Cell::Known(10),
+            };
+            let offsets = TopicOffsets {
+                taken: taken(0),
+                topic_id: None,
+                partitions: (0..n).map(partition).collect(),
+            };
+            all.insert(Arc::from(topic), Arc::new(offsets));
+            commits.topics.insert(Arc::from(topic), Vec::new());
+        }
+        let group = (Arc::from("g"), Ok(Arc::new(commits)));
+        snapshot.apply(Update::Committed(vec![group]), taken(0));
+        let update = Update::Offsets {
+            result: Ok(Arc::new(all)),
+            complete: true,
+        };
+        snapshot.apply(update, taken(0));
+        let mut history = EndHistory::default();
+        history.note(&snapshot, taken(0));
+        assert_eq!(history.topics.len(), 2, "a part of them at once");
+        history.note(&snapshot, taken(1));
+        assert_eq!(history.partitions, 3 * usize::try_from(n).unwrap());
     }
 }

@@ -147,7 +147,7 @@ pub struct Group {
 }
 
 /// All groups of all brokers, by id, and the brokers whose list is missing.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Groups {
     pub groups: BTreeMap<Arc<str>, Arc<Group>>,
     pub faults: BTreeMap<i32, Arc<Fault>>,

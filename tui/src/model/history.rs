@@ -1,12 +1,13 @@
 //! The cluster as it was: snapshots of the last day, the older the rarer.
 //!
 //! What did not change between two moments is the same allocation, so a moment of a quiet cluster
-//! costs little. Offsets do change; a moment of a large cluster is kept without them.
+//! costs little. Offsets, members and sizes do change; a moment of a large cluster is kept without
+//! them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::resource::Taken;
+use super::resource::{Resource, Taken};
 use super::snapshot::ClusterSnapshot;
 
 /// How far moments are apart, by their age: every 10 s for 10 minutes, every minute for two hours,
@@ -17,7 +18,8 @@ const SPACING_MS: [(i64, i64); 3] = [
     (24 * 3_600_000, 10 * 60_000),
 ];
 
-/// Offsets that one moment may hold, committed ones among them.
+/// Offsets that one moment may hold, committed ones among them; a larger cluster is kept without
+/// what fills memory: offsets, members and sizes.
 const OFFSETS_MAX: usize = 5_000;
 
 /// The cluster at one time.
@@ -25,7 +27,7 @@ const OFFSETS_MAX: usize = 5_000;
 pub struct Moment {
     pub at: Taken,
     pub snapshot: ClusterSnapshot,
-    /// Whether offsets, and so lags and rates, were left out.
+    /// Whether offsets, and so lags and rates, members and sizes were left out.
     pub is_without_offsets: bool,
 }
 
@@ -49,21 +51,20 @@ impl History {
 
     /// Keeps the cluster as it is now, however close the last moment is: the end of a recording.
     pub fn keep(&mut self, snapshot: &ClusterSnapshot, at: Taken) {
-        let last = self.moments.back();
-        let mut snapshot = snapshot.clone();
-        let is_without_offsets = n_offsets(&snapshot) > OFFSETS_MAX;
-        snapshot.offsets_before = Arc::default();
-        snapshot.rates = VecDeque::new();
-        if is_without_offsets {
-            snapshot.offsets = super::Resource::default();
-            snapshot.committed = HashMap::new();
+        let is_without_offsets = n_offsets(snapshot) > OFFSETS_MAX;
+        let mut kept = snapshot.without_numbers();
+        if !is_without_offsets {
+            kept.offsets = snapshot.offsets.clone();
+            kept.committed = snapshot.committed.clone();
+            kept.descriptions = snapshot.descriptions.clone();
+            kept.log_dirs = snapshot.log_dirs.clone();
         }
-        if let Some(last) = last {
-            share_metadata(&mut snapshot, &last.snapshot);
+        if let Some(last) = self.moments.back() {
+            share_unchanged(&mut kept, &last.snapshot);
         }
         self.moments.push_back(Arc::new(Moment {
             at,
-            snapshot,
+            snapshot: kept,
             is_without_offsets,
         }));
     }
@@ -124,8 +125,8 @@ fn n_offsets(snapshot: &ClusterSnapshot) -> usize {
     partitions + committed.map(Vec::len).sum::<usize>()
 }
 
-/// A list of topics that did not change is kept once.
-fn share_metadata(new: &mut ClusterSnapshot, old: &ClusterSnapshot) {
+/// What did not change is kept once.
+fn share_unchanged(new: &mut ClusterSnapshot, old: &ClusterSnapshot) {
     if let (Some(now), Some(before)) = (new.metadata.get(), old.metadata.value())
         && now.has_same_topics(before)
         && now.brokers == before.brokers
@@ -134,6 +135,17 @@ fn share_metadata(new: &mut ClusterSnapshot, old: &ClusterSnapshot) {
     {
         let before = Arc::clone(before);
         new.metadata.replace_value(before);
+    }
+    share(&mut new.settings, &old.settings);
+    share(&mut new.groups, &old.groups);
+}
+
+fn share<T: PartialEq>(new: &mut Resource<T>, old: &Resource<T>) {
+    if let (Some(now), Some(before)) = (new.value(), old.value())
+        && now == before
+    {
+        let before = Arc::clone(before);
+        new.replace_value(before);
     }
 }
 

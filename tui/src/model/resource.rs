@@ -118,7 +118,7 @@ impl Serialize for PartError {
 }
 
 /// One value of a table: unknown until read, known, or failed on its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Cell<T> {
     #[default]
     Unknown,

@@ -152,6 +152,22 @@ pub enum Update {
 }
 
 impl ClusterSnapshot {
+    /// The same without offsets, rates, members of groups and sizes.
+    pub(super) fn without_numbers(&self) -> Self {
+        Self {
+            metadata: self.metadata.clone(),
+            settings: self.settings.clone(),
+            groups: self.groups.clone(),
+            configs: self.configs.clone(),
+            quorum: self.quorum.clone(),
+            reassignments: self.reassignments.clone(),
+            features: self.features.clone(),
+            security: self.security.clone(),
+            transactions: self.transactions.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Takes one result in. Failures stand beside the old values.
     pub fn apply(&mut self, update: Update, at: Taken) {
         match update {

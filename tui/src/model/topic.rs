@@ -90,7 +90,7 @@ impl Partition {
 }
 
 /// Start and end of one partition's log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PartitionOffsets {
     pub partition: i32,
     /// First offset that can be read.

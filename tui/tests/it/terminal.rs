@@ -114,6 +114,11 @@ impl Terminal {
         Some(row.into_iter().map(str::to_owned).collect())
     }
 
+    /// Bytes that the program has written since it started.
+    pub fn n_bytes(&self) -> usize {
+        self.n_bytes
+    }
+
     pub fn process_id(&self) -> Option<u32> {
         self.child.process_id()
     }
