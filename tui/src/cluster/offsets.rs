@@ -1,7 +1,7 @@
 //! Start and end offsets of many partitions, and offsets by time: ListOffsets to every leader at
 //! once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -39,8 +39,8 @@ const WHAT: &str = "read offsets";
 /// One partition's answer to a question about a time.
 type Found = BTreeMap<i32, Cell<i64>>;
 
-/// What one leader is asked: partitions by topic.
-type Ask<'a> = BTreeMap<&'a str, Vec<&'a Partition>>;
+/// What one leader is asked: partitions by topic, in the order of the topics.
+type Ask<'a> = Vec<(&'a str, Vec<&'a Partition>)>;
 
 impl ClusterClient {
     /// The start and end offsets of the topics named, or of all of `metadata`. A partition that
@@ -199,7 +199,10 @@ fn by_leader<'a>(topics: &[&'a Arc<Topic>]) -> BTreeMap<i32, Ask<'a>> {
     for topic in topics {
         for partition in &topic.partitions {
             let ask = asks.entry(partition.leader).or_default();
-            ask.entry(&topic.name).or_default().push(partition);
+            match ask.last_mut() {
+                Some((name, partitions)) if *name == &*topic.name => partitions.push(partition),
+                _ => ask.push((&topic.name, vec![partition])),
+            }
         }
     }
     asks
@@ -216,7 +219,7 @@ fn chunks(ask: Ask<'_>) -> Vec<Ask<'_>> {
         }
         n_partitions += partitions.len();
         if let Some(chunk) = chunks.last_mut() {
-            chunk.insert(topic, partitions);
+            chunk.push((topic, partitions));
         }
     }
     chunks
@@ -249,9 +252,20 @@ fn fill<'a>(found: &mut HashMap<&'a str, Found>, ask: &Ask<'a>, cell: Cell<i64>)
 
 /// Takes an answer in; what it does not mention stays unknown, what was not asked is ignored.
 fn take<'a>(found: &mut HashMap<&'a str, Found>, ask: &Ask<'a>, response: &ListOffsetsResponse) {
+    let mut expected = ask.iter().map(|(name, _)| *name);
+    let mut by_name: Option<HashSet<&'a str>> = None;
     for topic in &response.topics {
-        let Some((name, _)) = ask.get_key_value(topic.name.as_str()) else {
-            continue;
+        // Mostly they are answered in the order in which they were asked for.
+        let name = topic.name.as_str();
+        let name = match expected.next() {
+            Some(next) if next == name => next,
+            _ => {
+                let names = || ask.iter().map(|(name, _)| *name).collect();
+                match by_name.get_or_insert_with(names).get(name) {
+                    Some(name) => *name,
+                    None => continue,
+                }
+            }
         };
         let cells = found.entry(name).or_default();
         for partition in &topic.partitions {

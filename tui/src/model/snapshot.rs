@@ -174,7 +174,10 @@ impl ClusterSnapshot {
             Update::Metadata(result) => {
                 self.metadata.apply(result, at);
                 self.forget_deleted_topics();
-                self.mark_moving_partitions();
+                // What was just read has no marks.
+                if self.is_moving() {
+                    self.mark_moving_partitions();
+                }
             }
             Update::Offsets { result, complete } => self.apply_offsets(result, complete, at),
             Update::Settings(result) => self.settings.apply(result, at),
@@ -201,8 +204,11 @@ impl ClusterSnapshot {
             }
             Update::Quorum(result) => self.quorum.apply(result, at),
             Update::Reassignments(result) => {
+                let was_moving = self.is_moving();
                 self.reassignments.apply(result, at);
-                self.mark_moving_partitions();
+                if was_moving || self.is_moving() {
+                    self.mark_moving_partitions();
+                }
             }
             Update::Features(result) => self.features.apply(result, at),
             Update::Security(update) => self.security.apply(update, at),
@@ -311,6 +317,11 @@ impl ClusterSnapshot {
             ConfigResource::Topic(name) => metadata.topic(name).is_some(),
             _ => true,
         });
+    }
+
+    fn is_moving(&self) -> bool {
+        let running = self.reassignments.value();
+        running.is_some_and(|running| !running.is_empty())
     }
 
     /// A Metadata answer does not tell which replicas are being added or removed, so what the
