@@ -339,7 +339,7 @@ async fn records_of(
         return Err(Fault::not_found("copy messages", why));
     };
     let offsets = client
-        .offsets(&metadata, Some(&[topic.name.clone()]))
+        .offsets(&metadata, Some(std::slice::from_ref(&topic.name)))
         .await?;
     let offsets = offsets.get(&topic.name);
     let is_meant = |id: i32| read.partitions.as_ref().is_none_or(|ids| ids.contains(&id));

@@ -504,11 +504,7 @@ impl Dialog for PlanDialog {
             KeyCode::PageDown => self.scroll(page),
             KeyCode::PageUp => self.scroll(-page),
             KeyCode::Enter if typing => return self.confirm(cx),
-            _ if typing => {
-                if form::edit(&mut self.typed, key) {
-                    self.asked_without_typing = false;
-                }
-            }
+            _ if typing => self.asked_without_typing &= !form::edit(&mut self.typed, key),
             KeyCode::Char('y') if asking => return self.confirm(cx),
             KeyCode::Enter if asking && self.plan.danger == Danger::Safe => {
                 return self.confirm(cx);

@@ -7,6 +7,9 @@ use super::{DeclaredTopic, Work, differs, join};
 use crate::model::{Assignment, ClusterMetadata, Fault, Partition, Topic, TopicPartition};
 use crate::ops::reassign::{self, Request};
 
+/// How many replicas, and on which brokers, where that is declared.
+type Wish<'a> = (Option<usize>, Option<&'a [i32]>);
+
 impl Work<'_> {
     /// Where new partitions are made. They have as many replicas as the first one has; where that
     /// is not what is declared, or the brokers are named, they have to be known to be moved on.
@@ -44,8 +47,7 @@ impl Work<'_> {
 
     /// Places the replicas of topics that are there, all together, so that what moves is spread.
     pub(super) fn place(&mut self, topics: &[DeclaredTopic]) {
-        let mut groups: BTreeMap<(Option<usize>, Option<&[i32]>), Vec<&DeclaredTopic>> =
-            BTreeMap::new();
+        let mut groups: BTreeMap<Wish<'_>, Vec<&DeclaredTopic>> = BTreeMap::new();
         let mut meant = Vec::new();
         for (at, topic) in topics.iter().enumerate() {
             let factor = topic
