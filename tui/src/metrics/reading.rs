@@ -59,7 +59,7 @@ pub fn reading(
             let head = name.as_bytes().get(..prefix.len());
             head.is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes()))
         };
-        PREFIXES.iter().any(|prefix| begins(prefix))
+        PREFIXES.iter().any(begins)
     };
     let mut building = Building {
         reading: BrokerReading::new(taken),

@@ -87,7 +87,7 @@ impl Home {
                     bytes.windows(text.len()).any(|part| part == text)
                         || bytes.windows(encoded.len()).any(|part| part == encoded)
                 };
-                if secrets.iter().any(|secret| holds(&secret)) {
+                if secrets.iter().any(holds) {
                     leaks.push(path.display().to_string());
                 }
             }
