@@ -2,13 +2,15 @@
 //!
 //! Draining replaces exactly the replicas on the drained brokers. Balancing first replaces those
 //! outside the wanted brokers, then moves one replica at a time from the fullest to the emptiest
-//! broker until counts differ by at most one or nothing may move, and at last hands on the first
-//! places, which copies nothing, until the preferred leaders are as even. Adding brokers is the
+//! broker until counts differ by at most one or nothing may move, exchanges replicas while that
+//! copies fewer bytes, and at last hands on the first places, which copies nothing, until the
+//! preferred leaders are as even. Adding brokers is the
 //! same with only the new ones receiving. Another number of replicas adds or drops just those.
 //!
 //! It may take seconds where there are a hundred thousand partitions, so whoever asks can say that
 //! the answer is not wanted any more.
 
+mod cheaper;
 mod even;
 mod generate;
 mod leaders;
@@ -125,6 +127,7 @@ pub fn propose_while(
             planner.allow_fewer_racks = *allow_fewer_racks;
             planner.replace(|id| !keep.contains(&id))?;
             planner.even_out_replicas(&keep, usize::MAX)?;
+            planner.cheapen(&keep)?;
             planner.even_out_leaders()?;
             Ok(planner.changes())
         }
@@ -141,6 +144,7 @@ pub fn propose_while(
             let all: usize = planner.loads.values().map(|load| load.replicas).sum();
             let share = all.div_ceil(planner.receivers.len().max(1));
             planner.even_out_replicas(&new, share)?;
+            planner.cheapen(&new)?;
             planner.even_out_leaders()?;
             Ok(planner.changes())
         }
