@@ -1,72 +1,232 @@
-//! Paints screenshots/*.png from the real program in a pseudo-terminal, on the demo cluster.
+//! Paints screenshots/*.png from the real program in a pseudo-terminal.
 //!
-//! `cargo run --release --package kafka-tui --example screenshots`
+//! `cargo run --package kafka-tui --example screenshots [-- PART-OF-A-NAME…]` paints the demo's
+//! cluster. `… -- apache HOST:PORT` paints what the demo's brokers have not, on brokers of Apache
+//! Kafka with an authorizer; what is on the pictures is put there first.
 
 mod paint;
+mod scenes;
 #[allow(dead_code, reason = "the tests use the rest")]
 #[path = "../../tests/it/terminal.rs"]
 mod terminal;
+#[allow(dead_code, reason = "the tests use the rest")]
+#[path = "../../tests/it/transaction.rs"]
+mod transaction;
+#[allow(dead_code, reason = "the tests use the rest")]
+#[path = "../../tests/it/worker.rs"]
+mod worker;
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
+use scenes::Scene;
 use terminal::Terminal;
-
-/// One picture: its file, the terminal's size, the keys that lead there from the overview, and the
-/// text that shows that it is there.
-struct Scene {
-    file: &'static str,
-    columns: u16,
-    rows: u16,
-    keys: &'static [&'static str],
-    shows: &'static str,
-}
-
-#[rustfmt::skip]
-const SCENES: &[Scene] = &[
-    Scene { file: "overview", columns: 120, rows: 34, keys: &["1"], shows: "HEALTH" },
-    Scene { file: "topics", columns: 120, rows: 34, keys: &["3"], shows: "orders" },
-    Scene { file: "topic", columns: 120, rows: 34, keys: &["3", "jjj\r"], shows: "LEADER" },
-    Scene { file: "groups", columns: 120, rows: 34, keys: &["4"], shows: "stable" },
-    Scene { file: "help", columns: 80, rows: 24, keys: &["3", "?"], shows: "filter" },
-];
+use worker::Worker;
 
 /// How long the demo's load runs before the first picture, so that rates and lags are there.
-const WARM_UP: Duration = Duration::from_secs(12);
+const WARM_UP: Duration = Duration::from_secs(30);
+
+/// Topics as a team would declare them, a little different from the demo's.
+const DECLARED: &str = r#"
+[[topics]]
+name = "orders"
+partitions = 12
+replication_factor = 3
+[topics.configs]
+"retention.ms" = 259200000
+
+[[topics]]
+name = "refunds"
+partitions = 6
+replication_factor = 3
+"#;
 
 fn main() -> anyhow::Result<()> {
-    let program = build_program()?;
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../screenshots");
-    std::fs::create_dir_all(&folder)?;
-    let mut terminal = Terminal::start(&program, &["demo"], &[], (120, 34))?;
-    terminal
-        .wait_for("ctrl-p jump")
-        .context("the demo did not start")?;
-    terminal.read_for(WARM_UP);
-    for scene in SCENES {
-        terminal.resize(scene.columns, scene.rows)?;
-        for keys in scene.keys {
-            terminal.send(keys)?;
-            terminal.read_for(Duration::from_millis(400));
-        }
-        terminal.wait_for(scene.shows).context(scene.file)?;
-        terminal.read_for(Duration::from_millis(600));
-        let path = folder.join(format!("{}.png", scene.file));
-        paint::paint(terminal.screen(), &path)?;
-        println!("{}", path.display());
-        // Back to where every scene starts.
-        for _ in 0..3 {
-            terminal.send("\x1b")?;
-            terminal.read_for(Duration::from_millis(200));
-        }
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let stage = Stage::new(build_program()?)?;
+    if let [word, address] = &args[..]
+        && word == "apache"
+    {
+        return stage.apache(address);
     }
-    terminal.send("q")?;
-    let status = terminal.wait_for_end()?;
-    anyhow::ensure!(status.success(), "the demo ended with {status}");
-    Ok(())
+    stage.demo(&args)
+}
+
+/// The program, and a folder for all that it keeps.
+struct Stage {
+    program: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+/// A demo that ends with this program: with its standard input.
+struct Demo(Child);
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let id = rustix::process::Pid::from_child(&self.0);
+        // Interrupted it removes what it has made.
+        let _ = rustix::process::kill_process(id, rustix::process::Signal::INT);
+        let _ = self.0.wait();
+    }
+}
+
+impl Stage {
+    fn new(program: PathBuf) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        Ok(Self { program, folder })
+    }
+
+    fn file(&self, name: &str, text: &str) -> anyhow::Result<String> {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text)?;
+        Ok(path.display().to_string())
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .args(args)
+            .env("XDG_STATE_HOME", self.folder.path())
+            .env("PASSWORD", "a secret")
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> anyhow::Result<()> {
+        let output = self.command(args).output()?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{args:?}: {error}");
+        Ok(())
+    }
+
+    fn demo(&self, wanted: &[String]) -> anyhow::Result<()> {
+        let mut demo = self.command(&["demo", "--headless"]);
+        let demo = demo.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut demo = Demo(demo.spawn()?);
+        let said = demo.0.stdout.take().context("what the demo says")?;
+        let mut lines = BufReader::new(said).lines().map_while(Result::ok);
+        let address = lines.find_map(|line| {
+            let mut words = line.split([' ', ',']).map(str::to_owned);
+            words.find(|word| word.starts_with("127.0.0.1:"))
+        });
+        let address = address.context("the demo did not start")?;
+        let password = ["--password-from", "env:PASSWORD", "--yes"];
+        let alice = [&["users", "set-password", "alice"][..], &password].concat();
+        let billing = [&["users", "set-password", "billing"][..], &password].concat();
+        let limit = ["quotas", "alter", "--user", "alice", "--set"];
+        let writes = [&limit[..], &["producer_byte_rate=10485760"]].concat();
+        let limit = ["quotas", "alter", "--client-id", "reports", "--set"];
+        let reads = [&limit[..], &["consumer_byte_rate=2097152"]].concat();
+        for args in [alice, billing, writes, reads] {
+            self.run(&[&["--bootstrap", &address][..], &args].concat())?;
+        }
+        let local = ["local", "start", "dev", "--brokers", "3"];
+        self.run(&[&local[..], &["--racks", "a,b,c"]].concat())?;
+        let worker = Worker::start()?;
+        let config = self.file("config.toml", &config(&address, &worker.url))?;
+        let declared = self.file("topics.toml", DECLARED)?;
+        let is_wanted = |scene: &&Scene| {
+            wanted.is_empty() || wanted.iter().any(|part| scene.file.contains(&**part))
+        };
+        let scenes = scenes::DEMO.iter().filter(is_wanted);
+        let args = ["--config-file", &config, "--cluster", "demo"];
+        let painted = self.paint(&args, scenes, WARM_UP, &declared);
+        self.run(&["local", "stop", "dev"])?;
+        painted
+    }
+
+    fn apache(&self, address: &str) -> anyhow::Result<()> {
+        let at = ["--bootstrap", address];
+        let topic = ["topics", "create", "orders", "--partitions", "6"];
+        // What is there from the last time is as good.
+        let _ = self.command(&[&at[..], &topic].concat()).output()?;
+        for (how, who, operation, on) in [
+            ("--allow", "User:billing", "read", ["--topic", "orders"]),
+            ("--allow", "User:billing", "read", ["--group", "billing"]),
+            ("--allow", "User:shop", "write", ["--topic", "orders"]),
+            ("--allow", "User:ops", "describe", ["--topic", "*"]),
+            ("--deny", "User:guest", "all", ["--topic", "*"]),
+            ("--allow", "User:guest", "read", ["--topic", "orders"]),
+        ] {
+            let rule = ["acls", "create", how, who, "--operation", operation];
+            let _ = self.command(&[&at[..], &rule, &on].concat()).output()?;
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let bootstrap = [address.parse()?];
+        for (id, partition, commits) in [("shop-1", 0, Some(true)), ("shop-2", 1, None)] {
+            let at = ("orders", partition);
+            let written = transaction::transaction(&bootstrap, id, at, &["an order"], commits);
+            runtime.block_on(written)?;
+        }
+        self.paint(&at, scenes::APACHE.iter(), Duration::from_secs(4), "")
+    }
+
+    /// Paints one picture after the other. `DECLARED` in keys is a file.
+    fn paint<'a>(
+        &self,
+        args: &[&str],
+        scenes: impl Iterator<Item = &'a Scene>,
+        warm_up: Duration,
+        declared: &str,
+    ) -> anyhow::Result<()> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../screenshots");
+        std::fs::create_dir_all(&folder)?;
+        let state = self.folder.path().display().to_string();
+        let variables = [
+            ("XDG_STATE_HOME", &*state),
+            ("CONNECT_PASSWORD", worker::PASSWORD),
+        ];
+        let mut terminal = Terminal::start(&self.program, args, &variables, (120, 34))?;
+        terminal
+            .wait_for("ctrl-p jump")
+            .context("the screens did not come")?;
+        terminal.read_for(warm_up);
+        for scene in scenes {
+            terminal.resize(scene.columns, scene.rows)?;
+            for keys in scene.keys {
+                terminal.send(&keys.replace("DECLARED", declared))?;
+                terminal.read_for(Duration::from_millis(700));
+            }
+            terminal.wait_for(scene.shows).context(scene.file)?;
+            // Rates, verdicts and what is read last.
+            terminal.read_for(Duration::from_millis(2_500));
+            let path = folder.join(format!("{}.png", scene.file));
+            paint::paint(terminal.screen(), &path)?;
+            println!("{}", path.display());
+            // Back to where every scene starts.
+            for _ in 0..4 {
+                terminal.send("\x1b[27u")?;
+                terminal.read_for(Duration::from_millis(150));
+            }
+        }
+        terminal.send("q")?;
+        let status = terminal.wait_for_end()?;
+        ensure!(status.success(), "the program ended with {status}");
+        Ok(())
+    }
+}
+
+/// A configuration with three clusters, of which one is there.
+fn config(address: &str, worker: &str) -> String {
+    format!(
+        "[clusters.demo]\n\
+         bootstrap = \"{address}\"\n\
+         connect = \"{worker}\"\n\
+         connect_login = \"me:${{env:CONNECT_PASSWORD}}\"\n\
+         [clusters.staging]\n\
+         bootstrap = \"kafka.staging.example:9092\"\n\
+         [clusters.prod]\n\
+         bootstrap = \"kafka.prod.example:9093\"\n\
+         danger = \"high\"\n\
+         read_only = true\n"
+    )
 }
 
 /// Builds the program in this example's own profile, and says where it is.

@@ -22,6 +22,7 @@ mod terminal;
 mod top;
 #[allow(dead_code, reason = "the interoperability tests use the rest")]
 mod transaction;
+mod worker;
 
 use std::future::Future;
 use std::sync::Arc;
