@@ -48,6 +48,8 @@ replication_factor = 3
 fn main() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let stage = Stage::new(build_program()?)?;
+    // Where the program is at home, so that no path of this machine is on a picture.
+    std::env::set_current_dir(stage.folder.path())?;
     if let [word, address] = &args[..]
         && word == "apache"
     {
@@ -129,15 +131,17 @@ impl Stage {
         self.run(&[&local[..], &["--racks", "a,b,c"]].concat())?;
         let worker = Worker::start()?;
         let config = self.file("config.toml", &config(&address, &worker.url))?;
-        let declared = self.file("topics.toml", DECLARED)?;
+        self.file("topics.toml", DECLARED)?;
         let is_wanted = |scene: &&Scene| {
             wanted.is_empty() || wanted.iter().any(|part| scene.file.contains(&**part))
         };
         let scenes = scenes::DEMO.iter().filter(is_wanted);
         let args = ["--config-file", &config, "--cluster", "demo"];
-        let painted = self.paint(&args, scenes, WARM_UP, &declared);
+        let painted = self.paint(&args, scenes, WARM_UP);
         self.run(&["local", "stop", "dev"])?;
-        painted
+        painted?;
+        let none = ["--config-file", "none.toml"];
+        self.paint(&none, scenes::START.iter(), Duration::ZERO)
     }
 
     fn apache(&self, address: &str) -> anyhow::Result<()> {
@@ -165,16 +169,15 @@ impl Stage {
             let written = transaction::transaction(&bootstrap, id, at, &["an order"], commits);
             runtime.block_on(written)?;
         }
-        self.paint(&at, scenes::APACHE.iter(), Duration::from_secs(4), "")
+        self.paint(&at, scenes::APACHE.iter(), Duration::from_secs(4))
     }
 
-    /// Paints one picture after the other. `DECLARED` in keys is a file.
+    /// Paints one picture after the other.
     fn paint<'a>(
         &self,
         args: &[&str],
         scenes: impl Iterator<Item = &'a Scene>,
         warm_up: Duration,
-        declared: &str,
     ) -> anyhow::Result<()> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../screenshots");
         std::fs::create_dir_all(&folder)?;
@@ -185,13 +188,13 @@ impl Stage {
         ];
         let mut terminal = Terminal::start(&self.program, args, &variables, (120, 34))?;
         terminal
-            .wait_for("ctrl-p jump")
+            .wait_for(": command")
             .context("the screens did not come")?;
         terminal.read_for(warm_up);
         for scene in scenes {
             terminal.resize(scene.columns, scene.rows)?;
             for keys in scene.keys {
-                terminal.send(&keys.replace("DECLARED", declared))?;
+                terminal.send(keys)?;
                 terminal.read_for(Duration::from_millis(700));
             }
             terminal.wait_for(scene.shows).context(scene.file)?;
@@ -218,7 +221,7 @@ fn config(address: &str, worker: &str) -> String {
     format!(
         "[clusters.demo]\n\
          bootstrap = \"{address}\"\n\
-         connect = \"{worker}\"\n\
+         connect = [\"{worker}\"]\n\
          connect_login = \"me:${{env:CONNECT_PASSWORD}}\"\n\
          [clusters.staging]\n\
          bootstrap = \"kafka.staging.example:9092\"\n\

@@ -24,7 +24,7 @@ const fn scene(file: &'static str, keys: &'static [&'static str], shows: &'stati
 /// Of the demo.
 pub const DEMO: &[Scene] = &[
     scene("overview", &["1"], "HEALTH"),
-    scene("brokers", &["2"], "BROKER"),
+    scene("brokers", &["2"], "ADDRESS"),
     scene("broker", &["2", "\r"], "broker"),
     scene("may-stop", &["2", "w"], "broker"),
     scene("topics", &["3"], "orders"),
@@ -33,22 +33,23 @@ pub const DEMO: &[Scene] = &[
     scene("messages", &[":messages orders\r"], "OFFSET"),
     scene(
         "reassign",
-        &[":topic orders\r", "a", "g"],
-        "reassign orders",
+        &[":topic orders\r", "a", "e", "\x15", "3,2\r"],
+        "1 of 6 partitions change",
     ),
     scene("plan", &[":topic orders\r", "+", "12\r"], "kafka-topics"),
+    scene("reassignments", &["5"], "being reassigned"),
     scene("groups", &["4"], "stable"),
-    scene("group", &["4", "\r"], "MEMBER"),
+    scene("group", &["4", "\r"], "COMMITTED"),
     scene("timeline", &["4", "\r", "t"], "timeline"),
     scene("reset", &["4", "o"], "offset"),
-    scene("quorum", &["6"], "VOTER"),
-    scene("changes", &["9"], "WHAT"),
-    scene("users", &[":users\r"], "USER"),
-    scene("quotas", &[":quotas\r"], "LIMIT"),
-    scene("declared", &[":apply DECLARED\r"], "orders"),
+    scene("quorum", &["6"], "quorum"),
+    scene("changes", &["9"], "changes"),
+    scene("users", &[":users\r"], "alice"),
+    scene("quotas", &[":quotas\r"], "alice"),
+    scene("declared", &[":apply topics.toml\r"], "orders"),
     scene("connectors", &[":connectors\r"], "files"),
     scene("clusters", &["8"], "prod"),
-    scene("local", &["7"], "local"),
+    scene("local", &["7"], "dev"),
     Scene {
         columns: 80,
         rows: 24,
@@ -61,3 +62,6 @@ pub const APACHE: &[Scene] = &[
     scene("rules", &[":acls\r"], "User:"),
     scene("transactions", &[":transactions\r"], "open"),
 ];
+
+/// Without a cluster.
+pub const START: &[Scene] = &[scene("start", &[], "start a broker")];

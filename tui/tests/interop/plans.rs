@@ -657,6 +657,8 @@ pub fn many_topics_and_settings(cluster: &mut Cluster) -> anyhow::Result<()> {
     ];
     let text = cluster.tool("kafka-configs", &args, None)?;
     ensure!(text.contains("min.insync.replicas=2"), "{text}");
+    let back = ["--alter", "--delete-config", "min.insync.replicas"];
+    cluster.tool("kafka-configs", &[&back[..], &args[1..]].concat(), None)?;
     // One broker's own, by its screen, and back again.
     terminal.keys("esc :broker space 2 enter c")?;
     terminal.wait_for("advertised.listeners")?;

@@ -50,8 +50,18 @@ pub fn voters_and_features(cluster: &mut Cluster) -> anyhow::Result<()> {
         crate::shell::wait_until(deadline, is_ready),
         "the new controller follows"
     );
-    let done = document(cluster, &add)?;
-    ensure!(done["verification"]["state"] == "done", "{done}");
+    // The leader gives up when the new one does not answer it just then.
+    let mut said = Vec::new();
+    let is_added = || {
+        let done = run(cluster, &add);
+        let is_done = |(code, done): &(i32, serde_json::Value)| {
+            *code == 0 && done["verification"]["state"] == "done"
+        };
+        let is_added = done.as_ref().is_ok_and(is_done);
+        said.push(done);
+        is_added
+    };
+    ensure!(crate::shell::wait_until(deadline, is_added), "{said:?}");
     let text = cluster.tool(
         "kafka-metadata-quorum",
         &["describe", "--replication"],

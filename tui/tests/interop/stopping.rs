@@ -38,10 +38,11 @@ fn said(answer: &Value, what: &str) -> anyhow::Result<BTreeSet<String>> {
     Ok(names.map(str::to_owned).collect())
 }
 
-/// Groups by their coordinator, as kafka-consumer-groups says.
+/// Groups by their coordinator, as kafka-consumer-groups and kafka-share-groups say.
 fn groups_at(cluster: &Cluster, broker: i32) -> anyhow::Result<usize> {
     let args = ["--all-groups", "--describe", "--state"];
-    let text = cluster.tool("kafka-consumer-groups", &args, None)?;
+    let mut text = cluster.tool("kafka-consumer-groups", &args, None)?;
+    text.push_str(&cluster.tool("kafka-share-groups", &args, None)?);
     let at = format!("({broker})");
     Ok(text
         .lines()

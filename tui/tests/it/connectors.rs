@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 use anyhow::Context as _;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::terminal::Terminal;
 use crate::worker::{PASSWORD, Worker};
