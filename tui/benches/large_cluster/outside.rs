@@ -320,7 +320,7 @@ fn idle(fixture: &mut Fixture, limits: &Limits) -> anyhow::Result<Vec<Line>> {
         let mut session = Session::start(fixture.port, open)?;
         session.until("numbers", |terminal| is_known(terminal, key))?;
         // Rates need two looks, verdicts some more, and what is read seldom its first one.
-        session.terminal.read_for(Duration::from_secs(45));
+        session.terminal.read_for(Duration::from_secs(80));
         session.terminal.wait_for_silence(Duration::from_secs(6))?;
         let bytes = session.terminal.n_bytes();
         let (cpu, requests) = (session.cpu_seconds()?, fixture.requests()?);

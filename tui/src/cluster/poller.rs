@@ -8,9 +8,8 @@
 //! Invariants:
 //! - The queue to the reader is bounded; a reader that does not read stops the polling.
 //! - Committed offsets are read before end offsets.
-//! - A part's pause is at least [`REST_FACTOR`] times as long as reading it took, and
-//!   [`QUIET_REST_FACTOR`] times while nothing changes, so that a large cluster is not asked for
-//!   more than a small share of the time.
+//! - A part's pause is at least [`REST_FACTOR`] times as long as reading it took, and more while
+//!   nothing changes, so that a large cluster is not asked for more than a small share of the time.
 //! - Everything ends when the [`PollerHandle`] is dropped.
 
 use std::collections::BTreeSet;
@@ -41,9 +40,11 @@ const REST_FACTOR: u32 = 20;
 /// The same where what was read is what was known.
 const QUIET_REST_FACTOR: u32 = 200;
 
-/// Numbers of a cluster on which nothing happens are read this many times more seldom. What tells
-/// that something happens (names, leaders, moves, what is on the screen) is not.
-const QUIET_FACTOR: u64 = 3;
+/// Numbers of a cluster on which nothing happens rest this many times as long as reading them took,
+/// up to [`QUIET_FACTOR`] times their interval. What tells that something happens (names, leaders,
+/// moves, what is on the screen) does not.
+const QUIET_PATIENCE: u32 = 1_000;
+const QUIET_FACTOR: u64 = 5;
 
 /// The longest pause after failures.
 const BACKOFF_MAX_MS: u64 = 15_000;
@@ -263,7 +264,7 @@ struct Part {
     /// Whether replicas are being moved, and how often their sizes are read then.
     moving: watch::Receiver<bool>,
     moving_ms: u64,
-    /// How much more seldom it is read while nothing changes.
+    /// How many times its interval it may rest while nothing changes.
     quiet_factor: u64,
     /// The fingerprint of what was read last.
     seen: Arc<AtomicU64>,
@@ -312,14 +313,17 @@ impl Part {
             };
             let took_ms = self.client.now().monotonic_ms.saturating_sub(started);
             let took = Duration::from_millis(u64::try_from(took_ms).unwrap_or(0));
-            let usual_ms = match outcome {
-                _ if is_moving => interval_ms.min(self.moving_ms),
-                Outcome::Same => interval_ms.saturating_mul(self.quiet_factor),
-                _ => interval_ms,
+            let usual_ms = if is_moving {
+                interval_ms.min(self.moving_ms)
+            } else {
+                interval_ms
             };
             let pause = Duration::from_millis(pause_ms(usual_ms, n_failures));
+            let longest = Duration::from_millis(interval_ms.saturating_mul(self.quiet_factor));
             let rest = match outcome {
-                Outcome::Same if !is_moving => took * QUIET_REST_FACTOR,
+                Outcome::Same if !is_moving => {
+                    (took * QUIET_REST_FACTOR).max((took * QUIET_PATIENCE).min(longest))
+                }
                 Outcome::Good | Outcome::Same => took * REST_FACTOR,
                 // A long wait for a broker that is not there was no burden on anybody.
                 Outcome::Failed | Outcome::Over => Duration::ZERO,

@@ -68,8 +68,10 @@ impl ClusterMetadata {
 
     /// Takes over the allocation of every topic that did not change since `old`.
     pub fn share_unchanged(&mut self, old: &Self) {
-        for topic in &mut self.topics {
-            if let Some(before) = old.topic(&topic.name)
+        for (at, topic) in self.topics.iter_mut().enumerate() {
+            // Both are sorted, mostly of the same names.
+            let there = old.topics.get(at).filter(|old| old.name == topic.name);
+            if let Some(before) = there.or_else(|| old.topic(&topic.name))
                 && **before == **topic
             {
                 *topic = Arc::clone(before);
