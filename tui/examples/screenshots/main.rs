@@ -48,8 +48,6 @@ replication_factor = 3
 fn main() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let stage = Stage::new(build_program()?)?;
-    // Where the program is at home, so that no path of this machine is on a picture.
-    std::env::set_current_dir(stage.folder.path())?;
     if let [word, address] = &args[..]
         && word == "apache"
     {
@@ -183,6 +181,8 @@ impl Stage {
         std::fs::create_dir_all(&folder)?;
         let state = self.folder.path().display().to_string();
         let variables = [
+            // Where it starts, so that no path of this machine is on a picture.
+            ("HOME", &*state),
             ("XDG_STATE_HOME", &*state),
             ("CONNECT_PASSWORD", worker::PASSWORD),
         ];

@@ -37,12 +37,12 @@ const UPDATES_MAX: usize = 64;
 /// A part rests this many times as long as reading it took.
 const REST_FACTOR: u32 = 20;
 
-/// The same where what was read is what was known.
+/// The same for numbers that were read before as they are now. What tells that something happens
+/// (names, leaders, moves, what is on the screen) is not left alone so long: it would be told as old.
 const QUIET_REST_FACTOR: u32 = 200;
 
-/// Numbers of a cluster on which nothing happens rest this many times as long as reading them took,
-/// up to [`QUIET_FACTOR`] times their interval. What tells that something happens (names, leaders,
-/// moves, what is on the screen) does not.
+/// Such numbers rest this many times as long as reading them took, up to [`QUIET_FACTOR`] times
+/// their interval.
 const QUIET_PATIENCE: u32 = 1_000;
 const QUIET_FACTOR: u64 = 5;
 
@@ -321,7 +321,7 @@ impl Part {
             let pause = Duration::from_millis(pause_ms(usual_ms, n_failures));
             let longest = Duration::from_millis(interval_ms.saturating_mul(self.quiet_factor));
             let rest = match outcome {
-                Outcome::Same if !is_moving => {
+                Outcome::Same if !is_moving && self.quiet_factor > 1 => {
                     (took * QUIET_REST_FACTOR).max((took * QUIET_PATIENCE).min(longest))
                 }
                 Outcome::Good | Outcome::Same => took * REST_FACTOR,

@@ -50,16 +50,24 @@ pub fn voters_and_features(cluster: &mut Cluster) -> anyhow::Result<()> {
         crate::shell::wait_until(deadline, is_ready),
         "the new controller follows"
     );
-    // The leader gives up when the new one does not answer it just then.
+    // The leader gives up when the new one does not answer it just then; and one that was told to
+    // have taken too long may be a voter all the same.
     let mut said = Vec::new();
     let is_added = || {
         let done = run(cluster, &add);
-        let is_done = |(code, done): &(i32, serde_json::Value)| {
-            *code == 0 && done["verification"]["state"] == "done"
-        };
-        let is_added = done.as_ref().is_ok_and(is_done);
+        let is_done = done
+            .as_ref()
+            .is_ok_and(|(code, done)| *code == 0 && done["verification"]["state"] == "done");
         said.push(done);
-        is_added
+        let args = ["describe", "--replication"];
+        let replicas = || cluster.tool("kafka-metadata-quorum", &args, None);
+        is_done
+            || replicas().is_ok_and(|text| {
+                let mut lines = text.lines().map(|line| line.split_whitespace());
+                lines.any(|mut words| {
+                    words.next() == Some(&*id) && words.any(|word| word == "Follower")
+                })
+            })
     };
     ensure!(crate::shell::wait_until(deadline, is_added), "{said:?}");
     let text = cluster.tool(
