@@ -55,7 +55,7 @@ pub use lag::{
 pub use lag_detail::{GroupDetail, LagDetail, TimeBy, group_detail, is_bad, verdict_word};
 pub use lag_time::{Drain, EndSamples, drain, overtaken_in_ms, rate};
 pub use progress::{MoveProgress, moves};
-pub use quorum::{Survival, feature_level, feature_level_name, survival};
+pub use quorum::{Survival, feature_level, feature_level_name, is_following, survival};
 pub use quota::{AppliedQuota, client_quotas, ip_quotas, limit_text};
 pub use returning::still_lacks;
 pub use size::{broker_sizes, leader_size, partition_sizes, topic_size};

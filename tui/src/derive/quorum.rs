@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::model::Quorum;
+use crate::model::{Quorum, QuorumReplica};
 
 /// A voter that has not fetched for longer than this behind the newest fetch is silent: Kafka's
 /// followers give their leader up after 2 s (`controller.quorum.fetch.timeout.ms`).
@@ -19,30 +19,31 @@ pub struct Survival {
     pub spare: usize,
 }
 
-/// The voters with one more or one less.
-pub fn survival(quorum: &Quorum, added: Option<i32>, removed: Option<i32>) -> Survival {
+/// Whether a voter or observer has fetched lately; the leader always has.
+pub fn is_following(quorum: &Quorum, replica: &QuorumReplica) -> bool {
     let everybody = quorum.voters.iter().chain(&quorum.observers);
-    let newest = everybody
-        .clone()
-        .filter_map(|replica| replica.last_fetch_ms)
-        .max();
-    let is_live = |id: i32| {
-        let mut known = everybody.clone().filter(|replica| replica.id == id);
-        let fetched = known.next().and_then(|replica| replica.last_fetch_ms);
-        // An old cluster does not tell when: then nobody is called silent.
-        let is_recent = match (fetched, newest) {
-            (Some(fetched), Some(newest)) => newest.saturating_sub(fetched) <= SILENT_MS,
-            (None, Some(_)) => false,
-            (_, None) => true,
-        };
-        id == quorum.leader_id || is_recent
-    };
-    let voters = quorum.voters.iter().map(|voter| voter.id);
-    let voters: Vec<i32> = voters
-        .chain(added)
-        .filter(|id| Some(*id) != removed)
-        .collect();
-    let n_live = voters.iter().filter(|id| is_live(**id)).count();
+    let newest = everybody.filter_map(|replica| replica.last_fetch_ms).max();
+    // An old cluster does not tell when: then nobody is called silent.
+    let Some(newest) = newest else { return true };
+    let is_leader = quorum.leader_id == replica.id && quorum.voters.contains(replica);
+    is_leader
+        || replica
+            .last_fetch_ms
+            .is_some_and(|fetched| newest.saturating_sub(fetched) <= SILENT_MS)
+}
+
+/// The voters with one more or one less.
+pub fn survival(
+    quorum: &Quorum,
+    added: Option<&QuorumReplica>,
+    removed: Option<&QuorumReplica>,
+) -> Survival {
+    let voters = quorum.voters.iter().chain(added);
+    let voters: Vec<&QuorumReplica> = voters.filter(|replica| Some(*replica) != removed).collect();
+    let live = voters
+        .iter()
+        .filter(|replica| is_following(quorum, replica));
+    let n_live = live.count();
     let majority = voters.len() / 2 + 1;
     Survival {
         n_voters: voters.len(),
@@ -89,7 +90,6 @@ pub fn feature_level(feature: &str, text: &str) -> Option<i16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::QuorumReplica;
 
     /// Voters and observers by id, with how many seconds ago they have fetched.
     fn quorum(voters: &[(i32, i64)], observers: &[(i32, i64)]) -> Quorum {
@@ -113,14 +113,16 @@ mod tests {
     fn silent_voters_count_for_the_majority_and_not_for_those_that_answer() {
         let told = |s: Survival| (s.n_voters, s.n_live, s.majority, s.spare);
         let all = quorum(&[(1, 0), (2, 1), (3, 1)], &[(4, 1)]);
+        let with = |of: &Quorum| told(survival(of, of.observers.first(), None));
+        let without = |of: &Quorum, index: usize| told(survival(of, None, of.voters.get(index)));
         assert_eq!(told(survival(&all, None, None)), (3, 3, 2, 1));
-        assert_eq!(told(survival(&all, Some(4), None)), (4, 4, 3, 1));
-        assert_eq!(told(survival(&all, None, Some(3))), (2, 2, 2, 0));
+        assert_eq!(with(&all), (4, 4, 3, 1));
+        assert_eq!(without(&all, 2), (2, 2, 2, 0));
         let one_silent = quorum(&[(1, 0), (2, 1), (3, 60)], &[(4, 60)]);
         assert_eq!(told(survival(&one_silent, None, None)), (3, 2, 2, 0));
-        assert_eq!(told(survival(&one_silent, None, Some(3))), (2, 2, 2, 0));
-        assert_eq!(told(survival(&one_silent, None, Some(2))), (2, 1, 2, 0));
-        assert_eq!(told(survival(&one_silent, Some(4), None)), (4, 2, 3, 0));
+        assert_eq!(without(&one_silent, 2), (2, 2, 2, 0));
+        assert_eq!(without(&one_silent, 1), (2, 1, 2, 0));
+        assert_eq!(with(&one_silent), (4, 2, 3, 0));
         let old_cluster = quorum(&[(1, -1), (2, -1)], &[]);
         assert_eq!(told(survival(&old_cluster, None, None)), (2, 2, 2, 0));
     }

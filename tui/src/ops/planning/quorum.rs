@@ -69,43 +69,24 @@ fn add_voter(
         let why = "it is a broker that does not follow the metadata log";
         return Err(Fault::refused(title, why));
     }
-    let Some(observer) = quorum
-        .observers
-        .iter()
-        .find(|observer| observer.id == add.id)
-    else {
-        let ids: Vec<i32> = quorum
-            .observers
-            .iter()
-            .map(|observer| observer.id)
-            .collect();
-        let why = format!("node {} does not follow the metadata log", add.id);
-        return Err(Fault::not_found(title, why).with_hint(format!(
-            "start the controller with controller.quorum.bootstrap.servers first; now {} follow",
-            super::join(&ids)
-        )));
-    };
-    let Some(directory) = add
-        .directory_id
-        .clone()
-        .or_else(|| observer.directory_id.clone())
-    else {
+    if let Some(named) = &add.directory_id
+        && kafka_shared::types::uuid_from_base64(named).is_none()
+    {
+        let why = format!("\"{named}\" is no directory id");
+        return Err(Fault::refused(title, why));
+    }
+    let observer = follower(&add, quorum, &title)?;
+    let Some(directory) = observer.directory_id.clone().or(add.directory_id.clone()) else {
         let why = "its directory is not known";
         return Err(
             Fault::refused(title, why).with_hint("name it: meta.properties has directory.id")
         );
     };
-    if kafka_shared::types::uuid_from_base64(&directory).is_none() {
-        return Err(Fault::refused(
-            title,
-            format!("\"{directory}\" is no directory id"),
-        ));
-    }
     if add.listeners.is_empty() {
         return Err(Fault::refused(title, "no listener is named")
             .with_hint("the others have to reach it: CONTROLLER://host:9093"));
     }
-    let after = derive::survival(quorum, Some(add.id), None);
+    let after = derive::survival(quorum, Some(observer), None);
     let listeners: Vec<String> = add.listeners.iter().map(ToString::to_string).collect();
     let meant = AddVoter {
         directory_id: Some(directory.clone()),
@@ -146,6 +127,60 @@ fn add_voter(
         directory_id: Some(directory),
     }));
     Ok(plan)
+}
+
+/// The observer that is meant: one that answers, and the only one of its id and directory.
+///
+/// A node that came back with an empty disk leaves its former self among the observers for some
+/// minutes, which had caught up not long ago, so that the leader would take it: a voter that never
+/// votes, and with two voters a quorum that stands still for good.
+fn follower<'a>(
+    add: &AddVoter,
+    quorum: &'a Quorum,
+    title: &str,
+) -> Result<&'a QuorumReplica, Fault> {
+    let AddVoter {
+        id, directory_id, ..
+    } = add;
+    let of_id: Vec<&QuorumReplica> = quorum.observers.iter().filter(|o| o.id == *id).collect();
+    if of_id.is_empty() {
+        let ids: Vec<i32> = quorum.observers.iter().map(|o| o.id).collect();
+        let why = format!("node {id} does not follow the metadata log");
+        return Err(Fault::not_found(title, why).with_hint(format!(
+            "start the controller with controller.quorum.bootstrap.servers first; now {} follow",
+            super::join(&ids)
+        )));
+    }
+    let is_meant = |observer: &QuorumReplica| match (directory_id, &observer.directory_id) {
+        (Some(named), Some(its)) => named == its,
+        _ => true,
+    };
+    let meant: Vec<&QuorumReplica> = of_id.into_iter().filter(|o| is_meant(o)).collect();
+    if meant.is_empty() {
+        let named = directory_id.as_deref().unwrap_or_default();
+        let why = format!("node {id} does not follow with the directory {named}");
+        return Err(Fault::refused(title, why)
+            .with_hint("leave the directory out to take the one that it follows with"));
+    }
+    let live = meant.iter().filter(|o| derive::is_following(quorum, o));
+    match *live.copied().collect::<Vec<_>>() {
+        [one] => Ok(one),
+        [] => Err(Fault::refused(
+            title,
+            format!("node {id} no longer follows the metadata log: it could never vote"),
+        )
+        .with_hint("start it, and wait until it has caught up")),
+        _ => {
+            let directories = meant.iter().filter_map(|o| o.directory_id.as_deref());
+            let directories: Vec<&str> = directories.collect();
+            let why = format!(
+                "node {id} follows with the directories {}",
+                directories.join(", ")
+            );
+            Err(Fault::refused(title, why)
+                .with_hint("name the one that is meant, or wait until only one of them follows"))
+        }
+    }
 }
 
 fn voters_text(survival: &derive::Survival) -> String {
@@ -204,7 +239,7 @@ fn remove_voter(
     };
     let (before, after) = (
         derive::survival(quorum, None, None),
-        derive::survival(quorum, None, Some(id)),
+        derive::survival(quorum, None, Some(voter)),
     );
     if after.n_voters == 0 {
         return Err(Fault::refused(title, "it is the last voter"));

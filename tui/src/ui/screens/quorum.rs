@@ -22,6 +22,8 @@ pub struct Node {
     name: String,
     replica: QuorumReplica,
     role: &'static str,
+    /// Whether it has fetched lately.
+    follows: bool,
 }
 
 impl Named for Node {
@@ -30,9 +32,9 @@ impl Named for Node {
     }
 }
 
-fn age(at_ms: Option<i64>, cx: &Cx<'_>) -> Span<'static> {
+/// A moment: ages change by themselves, and then the screen would never be still.
+fn moment(at_ms: Option<i64>, cx: &Cx<'_>) -> Span<'static> {
     match at_ms.filter(|at| *at >= 0) {
-        // Ages on the screen change by themselves, moments do not.
         Some(at) => cells::plain(format::clock_ms(at), cx),
         None => cells::dim(format::NONE, cx),
     }
@@ -95,14 +97,21 @@ const NODES: &[Column<Node>] = &[
         10,
         2,
         |row, _| Key::int(row.replica.last_fetch_ms),
-        |row, cx| age(row.replica.last_fetch_ms, cx),
+        |row, cx| {
+            let fetched = moment(row.replica.last_fetch_ms, cx);
+            if row.follows {
+                fetched
+            } else {
+                fetched.style(cx.theme.warn)
+            }
+        },
     ),
     Column::text(
         "CAUGHT UP",
         10,
         3,
         |row, _| Key::int(row.replica.last_caught_up_ms),
-        |row, cx| age(row.replica.last_caught_up_ms, cx),
+        |row, cx| moment(row.replica.last_caught_up_ms, cx),
     ),
     Column::wide(
         "DIRECTORY",
@@ -269,21 +278,25 @@ impl Screen for QuorumScreen {
 
     fn on_data(&mut self, cx: &Cx<'_>, _changed: Changed) {
         if let Some(quorum) = cx.snapshot.quorum.get() {
-            let node = |replica: &QuorumReplica, role| Node {
-                name: replica.id.to_string(),
-                replica: replica.clone(),
-                role: if replica.id == quorum.leader_id {
-                    "leader"
-                } else {
-                    role
-                },
-            };
-            let voters = quorum.voters.iter().map(|replica| node(replica, "voter"));
-            let observers = quorum
-                .observers
-                .iter()
-                .map(|replica| node(replica, "observer"));
-            self.nodes.set_rows(voters.chain(observers).collect(), cx);
+            let voters = quorum.voters.iter().map(|replica| {
+                let leads = replica.id == quorum.leader_id;
+                (replica, if leads { "leader" } else { "voter" })
+            });
+            let observers = quorum.observers.iter().map(|replica| (replica, "observer"));
+            let mut nodes: Vec<Node> = Vec::new();
+            for (replica, role) in voters.chain(observers) {
+                let id = replica.id.to_string();
+                // With a new disk, a node stands beside what it was before.
+                let is_known = nodes.iter().any(|node| node.replica.id == replica.id);
+                let directory = replica.directory_id.as_deref().filter(|_| is_known);
+                nodes.push(Node {
+                    name: directory.map_or(id.clone(), |directory| format!("{id} {directory}")),
+                    replica: replica.clone(),
+                    role,
+                    follows: derive::is_following(quorum, replica),
+                });
+            }
+            self.nodes.set_rows(nodes, cx);
         }
         if let Some(features) = cx.snapshot.features.get() {
             self.features.set_rows(features.levels.clone(), cx);

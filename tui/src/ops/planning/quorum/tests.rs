@@ -4,6 +4,7 @@ use super::*;
 use crate::model::{Broker, FaultKind, FeatureLevel, NodeLevels, Taken, Update, VoterListener};
 
 const DIRECTORY: &str = "4L6g3nShT-eMCtK--X86sw";
+const OTHER: &str = "0YOukVJ5yuL-Y_IhslAFpg";
 
 fn replica(id: i32, ago_s: i64, lag: i64) -> QuorumReplica {
     QuorumReplica {
@@ -183,6 +184,7 @@ fn an_observer_becomes_a_voter_with_its_own_directory() {
             }),
             "no directory id",
         ),
+        (named(OTHER), "does not follow with the directory"),
     ] {
         let why = planned(action, &snapshot(ALL, 1)).unwrap_err().why;
         assert!(why.contains(reason), "{why}");
@@ -190,6 +192,44 @@ fn an_observer_becomes_a_voter_with_its_own_directory() {
     for text in ["CONTROLLER", "://h:1", "C://:1", "C://h", "C://h:99999"] {
         assert!(text.parse::<VoterListener>().is_err(), "{text}");
     }
+}
+
+fn named(directory: &str) -> QuorumAction {
+    QuorumAction::AddVoter(AddVoter {
+        id: 4,
+        directory_id: Some(directory.to_owned()),
+        listeners: vec!["C://d:1".parse().unwrap()],
+    })
+}
+
+#[test]
+fn what_a_node_left_behind_when_its_disk_was_replaced_never_becomes_a_voter() {
+    let with = |observers: Vec<QuorumReplica>| {
+        let mut of = snapshot(ALL, 1);
+        let mut quorum = Quorum::clone(of.quorum.get().unwrap());
+        quorum.observers = observers;
+        of.apply(Update::Quorum(Ok(Arc::new(quorum))), Taken::default());
+        of
+    };
+    let ghost = |ago_s| QuorumReplica {
+        directory_id: Some(OTHER.to_owned()),
+        ..replica(4, ago_s, 0)
+    };
+    let of = with(vec![ghost(60), replica(4, 0, 0)]);
+    let plan = planned(add(4), &of).unwrap();
+    let Action::Quorum(QuorumAction::AddVoter(meant)) = &plan.action else {
+        panic!()
+    };
+    assert_eq!(meant.directory_id.as_deref(), Some(DIRECTORY));
+    let why = planned(named(OTHER), &of).unwrap_err().why;
+    assert!(why.contains("no longer follows"), "{why}");
+    let why = planned(add(4), &with(vec![ghost(60)])).unwrap_err().why;
+    assert!(why.contains("no longer follows"), "{why}");
+
+    let just_now = with(vec![ghost(3), replica(4, 0, 0)]);
+    let why = planned(add(4), &just_now).unwrap_err().why;
+    assert!(why.contains(OTHER) && why.contains(DIRECTORY), "{why}");
+    assert!(planned(named(DIRECTORY), &just_now).is_ok());
 }
 
 fn set(name: &str, level: i16, direction: Direction) -> QuorumAction {
