@@ -264,9 +264,14 @@ fn groups(manager: &Manager<'_>) -> anyhow::Result<()> {
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let mut consumer = command.stderr(Stdio::null()).spawn()?;
     let describe = ["groups", "describe", GROUP];
+    // A consumer commits what it knows its place in, which may not be each partition at first.
     manager.until(&describe, |group| {
         let members = group["members"].as_array().map_or(0, Vec::len);
-        group["state"] == "Stable" && members == 1 && group["lag"] == 0
+        let partitions = group["partitions"].as_array();
+        let is_committed = |row: &serde_json::Value| row["committed"].is_i64();
+        let n_committed =
+            partitions.map_or(0, |rows| rows.iter().filter(|r| is_committed(r)).count());
+        group["state"] == "Stable" && members == 1 && group["lag"] == 0 && n_committed == 3
     })?;
     let told = manager.document(&["groups", "timeline", GROUP])?;
     ensure!(

@@ -12,7 +12,8 @@ use crate::{apache, manager, shell};
 const DEADLINE: Duration = Duration::from_secs(90);
 
 pub fn share_group(cluster: &mut Cluster) -> anyhow::Result<()> {
-    let create = ["--create", "--topic", "shared", "--partitions", "2"];
+    // One partition: one that nobody has read from yet has no place to be behind of.
+    let create = ["--create", "--topic", "shared", "--partitions", "1"];
     cluster.tool("kafka-topics", &create, None)?;
     let bootstrap = cluster.bootstrap();
     let args = ["--bootstrap-server", &bootstrap, "--topic", "shared"];
@@ -29,7 +30,7 @@ pub fn share_group(cluster: &mut Cluster) -> anyhow::Result<()> {
         };
         last = group.to_string();
         let owned = group["members"][0]["partitions"].as_array().map(Vec::len);
-        group["type"] == "share" && group["state"] == "Stable" && owned == Some(2)
+        group["type"] == "share" && group["state"] == "Stable" && owned == Some(1)
     });
     ensure!(has_partitions, "{last}");
     // A share group begins at the end: records before it were none.
