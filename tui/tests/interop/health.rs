@@ -50,7 +50,8 @@ impl Said {
             partitions: described(&[])?,
             under_replicated: described(&["--under-replicated-partitions"])?,
             offline: described(&["--unavailable-partitions"])?,
-            groups: lines("kafka-consumer-groups", &["--list"], "")?,
+            // Of every kind, below a line of headers.
+            groups: lines("kafka-groups", &["--list"], "")?.saturating_sub(1),
         })
     }
 
