@@ -1,5 +1,7 @@
 //! Reads the cluster again and compares it with a plan that was executed.
 
+use std::time::Duration;
+
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
@@ -13,12 +15,33 @@ use super::plan::{Plan, Verification};
 /// Steps of one change that are looked at together.
 const AT_ONCE: usize = 8;
 
-/// Says whether the cluster is as planned.
+/// How often a cluster that is not as planned is looked at again, and how long before each look:
+/// a change is acknowledged by the controller, and each broker hears of it in its own time.
+const N_LOOKS: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Says whether the cluster is as planned. What differs is looked at for some seconds before it is
+/// told; replicas that are being copied are on their way, and not waited for.
 ///
 /// # Errors
 /// When the cluster could not be read.
 pub async fn verify(client: &ClusterClient, plan: &Plan) -> Result<Verification, Fault> {
-    match &plan.action {
+    let moves = |step: &Action| matches!(step, Action::Reassign(_));
+    let moves = plan.action.steps().iter().any(moves);
+    let mut last = verify_now(client, &plan.action).await;
+    for _ in 0..N_LOOKS {
+        match &last {
+            Ok(Verification::Done) => break,
+            Ok(Verification::InProgress { .. }) if moves => break,
+            _ => tokio::time::sleep(PAUSE).await,
+        }
+        last = verify_now(client, &plan.action).await;
+    }
+    last
+}
+
+async fn verify_now(client: &ClusterClient, action: &Action) -> Result<Verification, Fault> {
+    match action {
         Action::Apply(apply) => verify_steps(client, &apply.steps).await,
         action => verify_one(client, action).await,
     }

@@ -31,8 +31,8 @@ use crate::local::{
     ClusterOptions, LocalBroker, LocalBrokers, Outcomes, RollingOptions, StartOptions,
 };
 use crate::model::{Fault, FaultKind, Taken};
+use crate::ops;
 use crate::ops::undo::{self, Journal};
-use crate::ops::{self, Plan, Verification};
 use crate::recording::Recorder;
 use crate::transfer::Transfer;
 use crate::ui::event::{Answer, Effect, Event, JobId, LocalAction, SessionId};
@@ -41,9 +41,6 @@ pub use saved::SavedClusters;
 
 /// The longest that anything but following messages may take.
 const JOB_TIMEOUT_MS: u64 = 120_000;
-/// How long a plan is given to become true before its state is told as it is.
-const VERIFY_MS: u64 = 5_000;
-const VERIFY_PAUSE_MS: u64 = 250;
 /// Messages of a tail that are handed over together, and how often.
 const TAIL_BATCH: usize = 512;
 const TAIL_PAUSE_MS: u64 = 50;
@@ -173,7 +170,7 @@ impl Runner {
             }
             Effect::Verify { job, plan } => {
                 self.start(job, "ui-verify", move |client| async move {
-                    Answer::Verified(verify(&client, &plan).await)
+                    Answer::Verified(within("verify the plan", ops::verify(&client, &plan)).await)
                 });
             }
             Effect::FindLeftOver { job } => {
@@ -584,23 +581,4 @@ async fn within<T>(what: &str, work: impl Future<Output = Result<T, Fault>>) -> 
             Err(Fault::new(FaultKind::Unreachable, what, why))
         }
     }
-}
-
-/// Reads the cluster until it is as planned; a reassignment takes its time and is not waited for.
-async fn verify(client: &ClusterClient, plan: &Plan) -> Result<Verification, Fault> {
-    let may_wait = !matches!(plan.action, ops::Action::Reassign(_));
-    let attempts = if may_wait {
-        VERIFY_MS / VERIFY_PAUSE_MS
-    } else {
-        2
-    };
-    let mut last = within("verify the plan", ops::verify(client, plan)).await;
-    for _ in 0..attempts {
-        if matches!(last, Ok(Verification::Done)) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(VERIFY_PAUSE_MS)).await;
-        last = within("verify the plan", ops::verify(client, plan)).await;
-    }
-    last
 }

@@ -138,7 +138,16 @@ pub fn apply(cluster: &mut Cluster) -> anyhow::Result<()> {
     let went_back = crate::shell::wait_until(std::time::Duration::from_secs(60), || {
         described(cluster, "declared-a").is_ok_and(|(_, n)| n == [2, 2, 2, 2])
     });
-    ensure!(went_back, "{:?}", described(cluster, "declared-a")?);
+    ensure!(
+        went_back,
+        "{}\n{}",
+        cluster.tool(
+            "kafka-topics",
+            &["--describe", "--topic", "declared-a"],
+            None
+        )?,
+        cluster.tool("kafka-reassign-partitions", &["--list"], None)?
+    );
 
     // Refused as a whole, with places.
     std::fs::write(

@@ -268,7 +268,7 @@ fn groups(manager: &Manager<'_>) -> anyhow::Result<()> {
     manager.until(&describe, |group| {
         let members = group["members"].as_array().map_or(0, Vec::len);
         let partitions = group["partitions"].as_array();
-        let is_committed = |row: &serde_json::Value| row["committed"].is_i64();
+        let is_committed = |row: &Value| row["committed"].is_i64();
         let n_committed =
             partitions.map_or(0, |rows| rows.iter().filter(|r| is_committed(r)).count());
         group["state"] == "Stable" && members == 1 && group["lag"] == 0 && n_committed == 3
