@@ -16,7 +16,7 @@ mod registry;
 mod target;
 
 pub use crate::metrics::Endpoints;
-pub use entry::{Colour, Entry, Level, Login, SecretFrom, legal_name};
+pub use entry::{Colour, Entry, Level, Login, SecretFrom, legal_name, login_reference};
 pub use file::ClustersFile;
 pub use target::{Target, confirmation, connect_confirmation};
 

@@ -2,11 +2,13 @@
 //! the configuration file, the exporter's metrics. Made from what the program itself goes by, so that it can't fall behind.
 
 mod configuration;
+mod twins;
 
 use std::fmt::Write as _;
 
 use crate::output::METRICS;
 use crate::ui::command::{Argument, COMMANDS, Command, Scope};
+use twins::Twin;
 
 /// One page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,17 +170,27 @@ fn scope(text: &mut String, scope: Scope, title: &str, picture: Option<&str>) {
     if let Some(picture) = picture {
         let _ = writeln!(text, "![{title}](../screenshots/{picture})\n");
     }
-    text.push_str("| key | command | |\n| --- | --- | --- |\n");
+    text.push_str("| key | command | | for scripts |\n| --- | --- | --- | --- |\n");
     for command in commands {
         let keys: Vec<String> = command.keys.iter().map(|key| code(&key.label())).collect();
         let sign = if command.writes { "✎ " } else { "" };
         let _ = writeln!(
             text,
-            "| {} | {} | {sign}{} |",
+            "| {} | {} | {sign}{} | {} |",
             keys.join(" "),
             named(command),
-            cell(command.doc)
+            cell(command.doc),
+            scripted(command)
         );
+    }
+}
+
+/// What does the same in a script.
+fn scripted(command: &Command) -> String {
+    match twins::twin(command) {
+        Twin::Command(words) => code(&format!("kafka-tui {words}")),
+        Twin::Option(option) => code(&format!("kafka-tui {option}")),
+        Twin::Screen => String::new(),
     }
 }
 

@@ -88,6 +88,8 @@ pub async fn run(
     });
     let interest = Interest {
         all_groups: true,
+        // Brokers are asked only where endpoints are named.
+        metrics: true,
         ..Interest::default()
     };
     let (_poller, mut updates) = Poller::start(client, intervals, interest);

@@ -56,8 +56,8 @@ pub use snapshot::{
 };
 pub use topic::{NO_LEADER, Partition, PartitionOffsets, Topic, TopicOffsets};
 pub use transaction::{
-    BlockedPartition, PartitionProducer, Producers, Transaction, TransactionDetail,
-    TransactionFilter, Transactions,
+    BlockedPartition, PartitionProducer, Producers, TopicProducers, Transaction, TransactionDetail,
+    TransactionFilter, Transactions, WrittenPartition,
 };
 
 pub use kafka_shared::types::TopicPartition;

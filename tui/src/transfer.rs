@@ -215,8 +215,8 @@ pub async fn copy(
 /// Where records come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransferFrom {
-    /// An export.
-    File(PathBuf),
+    /// An export, or values as a producer takes them.
+    File(PathBuf, Shape),
     Topic(Box<ReadMessages>),
 }
 
@@ -240,7 +240,7 @@ impl Transfer {
             Some(cluster) => format!("topic \"{}\" of {cluster}", self.to_topic),
         };
         match &self.from {
-            TransferFrom::File(path) => format!("import {} into {to}", path.display()),
+            TransferFrom::File(path, _) => format!("import {} into {to}", path.display()),
             TransferFrom::Topic(read) => format!("copy topic \"{}\" to {to}", read.topic),
         }
     }
@@ -265,8 +265,8 @@ impl Transfer {
         };
         let n_there = topic.partitions.len();
         let n_wanted = match &self.from {
-            TransferFrom::File(path) => {
-                let mut source = Source::open(Some(path), Shape::Jsonl)?;
+            TransferFrom::File(path, shape) => {
+                let mut source = Source::open(Some(path), shape.clone())?;
                 let (mut n, mut partitions) = (0, 0);
                 while let Some(records) = source.next().await? {
                     n += records.len() as u64;
@@ -306,8 +306,8 @@ impl Transfer {
         tell: impl FnMut(u64),
     ) -> Result<String, Fault> {
         let n = match &self.from {
-            TransferFrom::File(path) => {
-                let source = Source::open(Some(path), Shape::Jsonl)?;
+            TransferFrom::File(path, shape) => {
+                let source = Source::open(Some(path), shape.clone())?;
                 import(
                     there,
                     &self.to_topic,

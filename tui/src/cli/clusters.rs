@@ -8,7 +8,9 @@ use kafka_shared::types::Endpoint;
 
 use super::connect::GlobalArgs;
 use super::{Io, key_value};
-use crate::clusters::{ClustersFile, Colour, Entry, Level, Login, SecretFrom, Target, legal_name};
+use crate::clusters::{
+    ClustersFile, Colour, Entry, Level, Login, SecretFrom, Target, legal_name, login_reference,
+};
 use crate::model::{Fault, Probe};
 use crate::output::{
     ClusterDoneJson, ClusterRow, ClusterTestJson, ClustersJson, error_text, exit_code,
@@ -230,20 +232,12 @@ fn entry(global: &GlobalArgs, args: &AddArgs) -> Result<Entry, Fault> {
         registry_ca: global.registry_ca.as_ref().map(absolute),
         cluster_id: None,
         connect: args.connect.clone(),
-        connect_login: args.connect_login.as_deref().map(reference),
+        connect_login: args.connect_login.as_deref().map(login_reference),
         connect_ca: args.connect_ca.as_ref().map(absolute),
         metrics: global.endpoints()?,
-        metrics_login: args.metrics_login.as_deref().map(reference),
+        metrics_login: args.metrics_login.as_deref().map(login_reference),
         metrics_ca: args.metrics_ca.as_ref().map(absolute),
     })
-}
-
-/// `user:env:NAME` as it is saved: `user:${env:NAME}`.
-fn reference(login: &str) -> String {
-    match login.split_once(':') {
-        Some((user, place)) => format!("{user}:${{{place}}}"),
-        None => login.to_owned(),
-    }
 }
 
 /// The exit code is that of the first cluster that fails.

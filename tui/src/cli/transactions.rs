@@ -104,17 +104,9 @@ pub(super) async fn run(
         }
         TransactionsCommand::Describe { id } => describe(global, &session, &id, io).await,
         TransactionsCommand::Producers { topic, partition } => {
-            let found = metadata.topic(&topic).ok_or_else(|| no_topic(&topic))?;
-            let ids = found.partitions.iter().map(|known| known.id);
-            let ids = ids.filter(|id| partition.is_none_or(|wanted| wanted == *id));
-            let keys: Vec<TopicPartition> =
-                ids.map(|id| TopicPartition::new(&*topic, id)).collect();
-            if keys.is_empty() {
-                let why = format!("topic \"{topic}\" has no such partition");
-                return Err(Fault::not_found("describe the producers", why));
-            }
-            let producers = session.client.producers(&metadata, &keys).await;
-            io.print(global.output, &ProducersJson::from(producers));
+            let client = &session.client;
+            let look = client.topic_producers(&metadata, &topic, partition).await?;
+            io.print(global.output, &ProducersJson::from(look));
             Ok(0)
         }
         TransactionsCommand::Open { topic, max_timeout } => {

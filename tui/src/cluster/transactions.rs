@@ -22,7 +22,8 @@ use kafka_shared::protocol::StrBytes;
 
 use crate::model::{
     BlockedPartition, Cell, ClusterMetadata, Fault, FaultKind, PartError, PartitionProducer,
-    Producers, TopicPartition, Transaction, TransactionDetail, TransactionFilter, Transactions,
+    Producers, TopicPartition, TopicProducers, Transaction, TransactionDetail, TransactionFilter,
+    Transactions, WrittenPartition,
 };
 use crate::ops::{AbortTransaction, Verification};
 
@@ -247,6 +248,92 @@ impl ClusterClient {
             found.extend(part);
         }
         found
+    }
+
+    /// Who has written to a topic's partitions lately, or to one of them, and how far readers of
+    /// committed records get there.
+    ///
+    /// # Errors
+    /// There is no such topic or partition, or no leader tells offsets.
+    pub async fn topic_producers(
+        &self,
+        metadata: &ClusterMetadata,
+        topic: &str,
+        only: Option<i32>,
+    ) -> Result<TopicProducers, Fault> {
+        let what = "describe the producers";
+        let found = metadata.topic(topic).ok_or_else(|| {
+            Fault::not_found(what, format!("topic \"{topic}\" does not exist"))
+                .with_hint("`kafka-tui topics list` shows their names")
+        })?;
+        let ids = found.partitions.iter().map(|known| known.id);
+        let ids: Vec<i32> = ids
+            .filter(|id| only.is_none_or(|wanted| wanted == *id))
+            .collect();
+        if ids.is_empty() {
+            let why = format!("topic \"{topic}\" has no such partition");
+            return Err(Fault::not_found(what, why));
+        }
+        let keys: Vec<TopicPartition> = ids
+            .iter()
+            .map(|id| TopicPartition::new(topic, *id))
+            .collect();
+        let names = [Arc::clone(&found.name)];
+        // Before the ends, so that no reader seems to be ahead of them.
+        let stable = self.last_stable_offsets(metadata, Some(&names)).await?;
+        let (ends, mut producers) = tokio::join!(
+            self.offsets(metadata, Some(&names)),
+            self.producers(metadata, &keys)
+        );
+        let ends = ends?;
+        let (stable, ends) = (stable.get(&found.name), ends.get(&found.name));
+        let partitions: Vec<WrittenPartition> = keys
+            .iter()
+            .map(|key| WrittenPartition {
+                partition: key.partition,
+                last_stable_offset: stable
+                    .and_then(|cells| cells.get(&key.partition).copied())
+                    .unwrap_or(Cell::Unknown),
+                high_watermark: ends
+                    .and_then(|ends| ends.partition(key.partition))
+                    .map_or(Cell::Unknown, |offsets| offsets.end),
+                producers: producers.remove(key).unwrap_or(Ok(Vec::new())),
+            })
+            .collect();
+        let all = partitions
+            .iter()
+            .flat_map(|partition| partition.producers.iter().flatten());
+        let all: BTreeSet<i64> = all.map(|producer| producer.producer_id).collect();
+        let (transactional_ids, ids_missing) = self.ids_of(metadata, &all).await;
+        Ok(TopicProducers {
+            topic: Arc::clone(&found.name),
+            partitions,
+            transactional_ids,
+            ids_missing,
+        })
+    }
+
+    /// The transactional ids of producers, and whether some are missing.
+    async fn ids_of(
+        &self,
+        metadata: &ClusterMetadata,
+        producers: &BTreeSet<i64>,
+    ) -> (BTreeMap<i64, Arc<str>>, bool) {
+        if producers.is_empty() {
+            return (BTreeMap::new(), false);
+        }
+        let filter = TransactionFilter {
+            producer_ids: producers.iter().copied().collect(),
+            ..TransactionFilter::default()
+        };
+        match self.list_transactions(metadata, &filter).await {
+            Ok(listed) => {
+                let ids = listed.transactions.into_iter();
+                let ids = ids.map(|known| (known.producer_id, known.id)).collect();
+                (ids, !listed.faults.is_empty())
+            }
+            Err(_) => (BTreeMap::new(), true),
+        }
     }
 
     /// Everything about transactions: where readers of committed records are held up and by whom,

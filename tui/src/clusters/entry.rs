@@ -143,6 +143,14 @@ pub fn legal_name(name: &str) -> Result<(), Fault> {
         .with_hint("letters, digits, '-', '_' and '.' can be in a name"))
 }
 
+/// `user:env:NAME` as it is saved: `user:${env:NAME}`.
+pub fn login_reference(login: &str) -> String {
+    match login.split_once(':') {
+        Some((user, place)) => format!("{user}:${{{place}}}"),
+        None => login.to_owned(),
+    }
+}
+
 /// Where a password comes from: what a person types into a form or gives as an option, as
 /// `env:NAME`, `file:PATH` or `command:LINE`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -37,13 +37,26 @@ pub struct OpenTransaction {
     pub producer_epoch: i32,
     pub coordinator_epoch: i32,
     pub start_offset: i64,
+    /// Of its last record, as its producer wrote it: -1 where it wrote none.
     pub last_timestamp_ms: i64,
-    /// Since its last record.
+    /// Since its last record, by the time that its producer gave it; whether it hangs is judged by
+    /// this, as Kafka's tool does.
     pub age_ms: i64,
+    /// Since it began, by its coordinator's clock; null where no coordinator has this partition in
+    /// a transaction.
+    pub running_ms: Option<i64>,
     pub transactional_id: Option<Arc<str>>,
     pub openness: Openness,
     /// Why it is taken for that.
     pub why: String,
+}
+
+impl OpenTransaction {
+    /// How old it is, as well as it is known: by its coordinator, else by its last record.
+    pub fn known_age_ms(&self) -> Option<i64> {
+        let by_record = (self.last_timestamp_ms >= 0).then_some(self.age_ms);
+        self.running_ms.or(by_record)
+    }
 }
 
 /// A partition that readers of committed records can't read to its end.
@@ -105,6 +118,9 @@ pub fn judged(
     let age_ms = now_ms.saturating_sub(producer.last_timestamp_ms).max(0);
     let known = transactions.of_producer(producer.producer_id);
     let is_late = age_ms > max_timeout_ms;
+    let detail = known.and_then(|transaction| transaction.detail.as_ref());
+    let here = detail.filter(|detail| detail.partitions.contains(key));
+    let started_ms = here.and_then(|detail| detail.started_ms);
     let (openness, why) = match known {
         None if !transactions.faults.is_empty() => {
             let who: Vec<String> = transactions.faults.keys().map(i32::to_string).collect();
@@ -143,6 +159,7 @@ pub fn judged(
         start_offset,
         last_timestamp_ms: producer.last_timestamp_ms,
         age_ms,
+        running_ms: started_ms.map(|started| now_ms.saturating_sub(started).max(0)),
         transactional_id: known.map(|transaction| Arc::clone(&transaction.id)),
         openness,
         why,
@@ -264,6 +281,29 @@ mod tests {
         let mut all = transactions();
         all.undescribed = BTreeMap::from([("c".into(), PartError(15))]);
         assert_eq!(openness(0, 3, 60, &all), Openness::Unknown);
+    }
+
+    /// Producers give records any time they like: how long a transaction has been running, its
+    /// coordinator knows.
+    #[test]
+    fn a_transaction_is_as_old_as_its_coordinator_says_where_one_knows_it() {
+        let mut all = transactions();
+        let detail = all.transactions[0].detail.as_mut().unwrap();
+        detail.started_ms = Some(NOW_MS - 7_000);
+        let old = producer(1, 60);
+        let age = |partition, producer: &PartitionProducer| {
+            let open = judged(&key(partition), producer, &all, NOW_MS, MAX_TIMEOUT_MS).unwrap();
+            (open.running_ms, open.known_age_ms())
+        };
+        assert_eq!(age(0, &old), (Some(7_000), Some(7_000)));
+        // Not in this partition, or nobody's: what the records say is all there is.
+        assert_eq!(age(1, &old), (None, Some(60 * 60_000)));
+        assert_eq!(age(0, &producer(9, 20)), (None, Some(20 * 60_000)));
+        let timeless = PartitionProducer {
+            last_timestamp_ms: -1,
+            ..producer(9, 0)
+        };
+        assert_eq!(age(0, &timeless), (None, None));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::resource::{Fault, Resource, Taken};
 
@@ -10,7 +10,7 @@ use super::resource::{Fault, Resource, Taken};
 const RATE_MS_MIN: i64 = 1_000;
 
 /// Something that a broker counts from its start on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Flow {
     MessagesIn,

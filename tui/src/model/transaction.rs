@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::TopicPartition;
-use super::resource::{Fault, PartError};
+use super::resource::{Cell, Fault, PartError};
 
 /// A transactional id as its coordinator has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +56,36 @@ pub struct PartitionProducer {
 
 /// The producers of partitions, or why they can't be told.
 pub type Producers = BTreeMap<TopicPartition, Result<Vec<PartitionProducer>, PartError>>;
+
+/// A partition with who has written to it lately, and how far its readers get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenPartition {
+    pub partition: i32,
+    /// Readers of committed records get up to here.
+    pub last_stable_offset: Cell<i64>,
+    pub high_watermark: Cell<i64>,
+    pub producers: Result<Vec<PartitionProducer>, PartError>,
+}
+
+impl WrittenPartition {
+    /// Records that readers of committed records don't get yet.
+    pub fn behind(&self) -> Option<i64> {
+        let end = self.high_watermark.known()?;
+        Some(end.saturating_sub(self.last_stable_offset.known()?).max(0))
+    }
+}
+
+/// Who has written to a topic lately.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopicProducers {
+    pub topic: Arc<str>,
+    /// By number.
+    pub partitions: Vec<WrittenPartition>,
+    /// Transactional ids by producer id, as far as coordinators told.
+    pub transactional_ids: BTreeMap<i64, Arc<str>>,
+    /// Whether some coordinator did not tell: then a producer may have an id that is not known.
+    pub ids_missing: bool,
+}
 
 /// A partition whose last records wait for the end of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 pub use self::metrics::METRICS;
 use crate::derive::{self, CommitHistory, EndHistory, HealthCounts, Total};
-use crate::model::{ClusterSnapshot, Committed, PerGroup, Resource, Taken};
+use crate::model::{BrokerReading, ClusterSnapshot, Committed, Flow, PerGroup, Resource, Taken};
 
 /// How much is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,6 +117,7 @@ pub fn metrics(
     ages(&mut page, snapshot, now_ms);
     cluster(&mut page, snapshot);
     brokers(&mut page, snapshot);
+    told(&mut page, snapshot, now_ms);
     topics(&mut page, snapshot);
     groups(&mut page, snapshot, history, detail, now);
     page.text
@@ -230,6 +231,73 @@ fn brokers(page: &mut Page, snapshot: &ClusterSnapshot) {
         for (id, bytes) in &sizes {
             let id = id.to_string();
             page.sample(name, &[("broker", &id)], Some(float(*bytes)));
+        }
+    }
+}
+
+/// What brokers with a metrics endpoint tell of themselves.
+fn told(page: &mut Page, snapshot: &ClusterSnapshot, now_ms: i64) {
+    if snapshot.metrics.is_empty() {
+        return;
+    }
+    let all = || snapshot.metrics.iter().map(|(id, of)| (id.to_string(), of));
+    let name = "kafka_broker_metrics_age_seconds";
+    page.family(name);
+    for (id, of) in all() {
+        let age = of.reading.age_ms(now_ms).map(|ms| float(ms) / 1_000.0);
+        page.sample(name, &[("broker", &id)], age);
+    }
+    let name = "kafka_broker_metrics_failed";
+    page.family(name);
+    for (id, of) in all() {
+        let failed = f64::from(u8::from(of.reading.fault().is_some()));
+        page.sample(name, &[("broker", &id)], Some(failed));
+    }
+    for (name, flow) in [
+        ("messages_in_per_second", Flow::MessagesIn),
+        ("bytes_in_per_second", Flow::BytesIn),
+        ("bytes_out_per_second", Flow::BytesOut),
+        ("bytes_rejected_per_second", Flow::BytesRejected),
+        ("failed_produces_per_second", Flow::FailedProduces),
+        ("failed_fetches_per_second", Flow::FailedFetches),
+        ("cpu_cores", Flow::Cpu),
+    ] {
+        let name = format!("kafka_broker_{name}");
+        page.family(&name);
+        for (id, of) in all() {
+            page.sample(&name, &[("broker", &id)], derive::broker_flow(of, flow));
+        }
+    }
+    let gauges: [Family<BrokerReading, Option<f64>>; 9] = [
+        ("request_handlers_idle_ratio", |of| of.handlers_idle),
+        ("network_processors_idle_ratio", |of| of.network_idle),
+        ("heap_used_bytes", |of| of.heap_used_bytes),
+        ("heap_max_bytes", |of| of.heap_max_bytes),
+        ("told_under_replicated", |of| of.under_replicated),
+        ("told_under_min_isr", |of| of.under_min_isr),
+        ("produce_p99_seconds", |of| Some(of.produce_p99_ms? / 1e3)),
+        ("fetch_p99_seconds", |of| Some(of.fetch_p99_ms? / 1e3)),
+        ("follower_p99_seconds", |of| Some(of.follower_p99_ms? / 1e3)),
+    ];
+    for (name, value) in gauges {
+        let name = format!("kafka_broker_{name}");
+        page.family(&name);
+        for (id, of) in all() {
+            let value = of.reading.get().and_then(|reading| value(reading));
+            page.sample(&name, &[("broker", &id)], value);
+        }
+    }
+    let Some(metadata) = snapshot.metadata.get() else {
+        return;
+    };
+    for (name, flow) in [
+        ("kafka_topic_bytes_in_per_second", Flow::BytesIn),
+        ("kafka_topic_bytes_out_per_second", Flow::BytesOut),
+    ] {
+        page.family(name);
+        for topic in &metadata.topics {
+            let rate = derive::topic_flow(snapshot, topic, flow).complete();
+            page.sample(name, &[("topic", &topic.name)], rate);
         }
     }
 }

@@ -49,8 +49,8 @@ pub use topics::{
 };
 pub(crate) use transactions::silent;
 pub use transactions::{
-    BlockedJson, HangingJson, PartitionName, PartitionProducersJson, ProducersJson, SilentBroker,
-    TransactionJson, TransactionRow, TransactionsJson,
+    BlockedJson, HangingJson, PartitionName, PartitionProducersJson, ProducerRow, ProducersJson,
+    SilentBroker, TransactionJson, TransactionRow, TransactionsJson,
 };
 pub use undo::{UndoJson, UndoRow};
 pub use wait::WaitJson;

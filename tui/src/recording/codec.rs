@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use super::form::{
     GroupsForm, Kept, Line, LogDirsForm, MetadataForm, OffsetsForm, Part, PerGroupForm, Time,
-    TopicForm, TopicOffsetsForm, offsets_form, offsets_of, sizes_form, sizes_of, taken, time,
+    TopicForm, TopicOffsetsForm, offsets_form, offsets_of, reading_form, reading_of, sizes_form,
+    sizes_of, taken, time,
 };
 use crate::model::{
-    ClusterMetadata, Committed, CommittedPartition, ConfigResource, Configs, Fault, Features,
-    GroupDescription, Groups, LogDirs, Offsets, PerGroup, Quorum, Reassignments, ReplicaSizes,
-    Taken, Topic, TopicOffsets, TopicPartition, TopicSettings, Update,
+    BrokerReading, ClusterMetadata, Committed, CommittedPartition, ConfigResource, Configs, Fault,
+    Features, GroupDescription, Groups, LogDirs, Offsets, PerGroup, Quorum, Reassignments,
+    ReplicaSizes, Taken, Topic, TopicOffsets, TopicPartition, TopicSettings, Update,
 };
 use kafka_shared::types::{uuid_from_base64, uuid_to_base64};
 
@@ -32,6 +33,7 @@ struct Memory {
     quorum: Known<Quorum>,
     reassignments: Known<Reassignments>,
     features: Known<Features>,
+    metrics: BTreeMap<i32, (Arc<BrokerReading>, Taken)>,
 }
 
 impl Memory {
@@ -101,6 +103,15 @@ impl Memory {
             Update::Quorum(result) => set(&mut self.quorum, result, at),
             Update::Reassignments(result) => set(&mut self.reassignments, result, at),
             Update::Features(result) => set(&mut self.features, result, at),
+            Update::Metrics(results) => {
+                self.metrics
+                    .retain(|id, _| results.iter().any(|(of, _)| of == id));
+                for (id, result) in results {
+                    if let Ok(value) = result {
+                        self.metrics.insert(*id, (Arc::clone(value), at));
+                    }
+                }
+            }
             #[allow(
                 unreachable_patterns,
                 reason = "a part that is not recorded is not kept"
@@ -150,6 +161,10 @@ impl Memory {
         }
         if let Some((value, at)) = self.features {
             add(Update::Features(Ok(value)), at);
+        }
+        if let Some(newest) = self.metrics.values().map(|(_, at)| *at).max() {
+            let read = self.metrics.into_iter().map(|(id, (of, _))| (id, Ok(of)));
+            add(Update::Metrics(read.collect()), newest);
         }
         all
     }
@@ -279,6 +294,13 @@ impl Encoder {
             Update::Features(result) => {
                 let before = memory.features.as_ref().map(|known| &known.0);
                 Part::Features(told(result, |new| kept(new, before)))
+            }
+            Update::Metrics(results) => {
+                let form = |(id, result): &(i32, Result<Arc<BrokerReading>, _>)| {
+                    let before = memory.metrics.get(id).map(|known| &*known.0);
+                    (*id, told(result, |new| reading_form(new, before)))
+                };
+                Part::Metrics(results.iter().map(form).collect())
             }
             #[allow(unreachable_patterns, reason = "parts that replaying knows nothing of")]
             _ => return None,
@@ -514,6 +536,13 @@ impl Decoder {
                 Update::Features(unkept(result, before(&memory.features), |features| {
                     features
                 })?)
+            }
+            Part::Metrics(rows) => {
+                let of = |(id, result): (i32, Result<_, Fault>)| {
+                    let before = memory.metrics.get(&id).map(|known| &*known.0);
+                    (id, read(result, |form| reading_of(form, before)))
+                };
+                Update::Metrics(rows.into_iter().map(of).collect())
             }
             Part::Cluster(_) | Part::Lost(_) => return Err("it is no update".to_owned()),
         })

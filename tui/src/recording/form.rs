@@ -11,13 +11,13 @@ use kafka_shared::types::{uuid_from_base64, uuid_to_base64};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Broker, Cell, CommittedPartition, ConfigResource, Configs, Fault, Features, Group,
-    GroupDescription, LogDir, OngoingReassignment, PartError, Partition, PartitionOffsets, Quorum,
-    ReplicaSize, ReplicaSizes, Taken, Topic, TopicSettings,
+    Broker, BrokerReading, Cell, CommittedPartition, ConfigResource, Configs, Count, Fault,
+    Features, Flow, Group, GroupDescription, LogDir, OngoingReassignment, PartError, Partition,
+    PartitionOffsets, Quorum, ReplicaSize, ReplicaSizes, Taken, Topic, TopicCounts, TopicSettings,
 };
 
-/// Of the lines.
-pub(super) const VERSION: u32 = 1;
+/// Of the lines. The second has lines about metrics; a file of the first is read too.
+pub(super) const VERSION: u32 = 2;
 
 /// Milliseconds of the monotonic clock and since the epoch.
 pub(super) type Time = (i64, i64);
@@ -75,6 +75,8 @@ pub(super) enum Part {
     Quorum(Result<Quorum, Fault>),
     Reassignments(Result<Vec<(Arc<str>, i32, OngoingReassignment)>, Fault>),
     Features(Result<Kept<Features>, Fault>),
+    /// What brokers with a metrics endpoint told, by their ids.
+    Metrics(Vec<(i32, Result<ReadingForm, Fault>)>),
     /// Another cluster from here on: nothing of what was before holds.
     Cluster(String),
     /// So many updates came faster than they could be written.
@@ -312,4 +314,112 @@ pub(super) struct GroupsForm {
     pub groups: Vec<Group>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub faults: BTreeMap<i32, Fault>,
+}
+
+/// A page of a broker's metrics. Numbers are told by name, so that a figure more is no other form.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct ReadingForm {
+    pub taken: Time,
+    /// Total and average over a minute.
+    pub counts: BTreeMap<Flow, (Option<f64>, Option<f64>)>,
+    /// Figures that are no counts.
+    pub gauges: BTreeMap<String, f64>,
+    /// Of topics whose counts are others than in the line before, in the order of
+    /// [`Flow::OF_TOPICS`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub topics: Vec<(Arc<str>, [Option<f64>; Flow::OF_TOPICS.len()])>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<Arc<str>>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub topics_left_out: usize,
+    pub figures: usize,
+    #[serde(skip_serializing_if = "is_default")]
+    pub bad_lines: usize,
+}
+
+type Gauge = fn(&mut BrokerReading) -> &mut Option<f64>;
+
+/// The gauges of a reading by the names that they have in a file.
+const GAUGES: [(&str, Gauge); 9] = [
+    ("under_replicated", |of| &mut of.under_replicated),
+    ("under_min_isr", |of| &mut of.under_min_isr),
+    ("handlers_idle", |of| &mut of.handlers_idle),
+    ("network_idle", |of| &mut of.network_idle),
+    ("heap_used_bytes", |of| &mut of.heap_used_bytes),
+    ("heap_max_bytes", |of| &mut of.heap_max_bytes),
+    ("produce_p99_ms", |of| &mut of.produce_p99_ms),
+    ("fetch_p99_ms", |of| &mut of.fetch_p99_ms),
+    ("follower_p99_ms", |of| &mut of.follower_p99_ms),
+];
+
+/// JSON knows no infinity and nothing that is no number.
+fn finite(n: Option<f64>) -> Option<f64> {
+    n.filter(|n| n.is_finite())
+}
+
+pub(super) fn reading_form(new: &BrokerReading, old: Option<&BrokerReading>) -> ReadingForm {
+    let count = |flow: Flow| {
+        let count = new.count(flow);
+        (flow, (finite(count.total), finite(count.one_minute)))
+    };
+    let is_known = |(_, of): &(Flow, (Option<f64>, Option<f64>))| *of != (None, None);
+    // Only to be read from.
+    let mut gauges = new.clone();
+    gauges.topics = Vec::new();
+    let gauge = |(name, of): &(&str, Gauge)| Some(((*name).to_owned(), finite(*of(&mut gauges))?));
+    let totals = |topic: &TopicCounts| Flow::OF_TOPICS.map(|flow| finite(topic.total(flow)));
+    let is_new = |topic: &&TopicCounts| {
+        let before = old.and_then(|old| old.topic(&topic.name));
+        before.map(totals) != Some(totals(topic))
+    };
+    let gone = old.into_iter().flat_map(|old| &old.topics);
+    let gone = gone.filter(|topic| new.topic(&topic.name).is_none());
+    ReadingForm {
+        taken: time(new.taken),
+        counts: Flow::ALL.map(count).into_iter().filter(is_known).collect(),
+        gauges: GAUGES.iter().filter_map(gauge).collect(),
+        topics: new
+            .topics
+            .iter()
+            .filter(is_new)
+            .map(|topic| (Arc::clone(&topic.name), totals(topic)))
+            .collect(),
+        gone: gone.map(|topic| Arc::clone(&topic.name)).collect(),
+        topics_left_out: new.topics_left_out,
+        figures: new.figures,
+        bad_lines: new.bad_lines,
+    }
+}
+
+pub(super) fn reading_of(form: ReadingForm, old: Option<&BrokerReading>) -> BrokerReading {
+    let mut reading = BrokerReading::new(taken(form.taken));
+    for (flow, (total, one_minute)) in form.counts {
+        *reading.count_mut(flow) = Count { total, one_minute };
+    }
+    for (name, of) in GAUGES {
+        *of(&mut reading) = form.gauges.get(name).copied();
+    }
+    let mut topics: BTreeMap<Arc<str>, TopicCounts> = old
+        .into_iter()
+        .flat_map(|old| &old.topics)
+        .map(|topic| (Arc::clone(&topic.name), topic.clone()))
+        .collect();
+    for name in &form.gone {
+        topics.remove(name);
+    }
+    for (name, totals) in form.topics {
+        let mut topic = TopicCounts::new(Arc::clone(&name));
+        for (flow, total) in Flow::OF_TOPICS.into_iter().zip(totals) {
+            if let Some(total) = total {
+                topic.add(flow, total);
+            }
+        }
+        topics.insert(name, topic);
+    }
+    reading.topics = topics.into_values().collect();
+    reading.topics_left_out = form.topics_left_out;
+    reading.figures = form.figures;
+    reading.bad_lines = form.bad_lines;
+    reading
 }

@@ -213,6 +213,27 @@ fn configs(dice: &mut Dice) -> Configs {
     }
 }
 
+fn reading(dice: &mut Dice, now: Taken) -> BrokerReading {
+    let mut reading = BrokerReading::new(now);
+    for flow in Flow::ALL {
+        *reading.count_mut(flow) = Count {
+            total: (dice.roll(3) > 0).then(|| dice.roll(1_000_000) as f64),
+            one_minute: (dice.roll(3) == 0).then_some(0.5),
+        };
+    }
+    for name in names(dice) {
+        let mut topic = TopicCounts::new(name.as_str().into());
+        if dice.roll(3) > 0 {
+            topic.add(Flow::BytesIn, dice.roll(3) as f64);
+        }
+        reading.topics.push(topic);
+    }
+    reading.heap_used_bytes = (dice.roll(2) == 0).then_some(1.25e9);
+    reading.follower_p99_ms = Some(dice.roll(9) as f64);
+    (reading.figures, reading.bad_lines) = (9, dice.roll(2) as usize);
+    reading
+}
+
 fn update(dice: &mut Dice, now: Taken) -> Update {
     fn or_fault<T>(dice: &mut Dice, value: T) -> Result<Arc<T>, Arc<Fault>> {
         if dice.roll(6) == 0 {
@@ -220,7 +241,14 @@ fn update(dice: &mut Dice, now: Taken) -> Update {
         }
         Ok(Arc::new(value))
     }
-    match dice.roll(11) {
+    match dice.roll(12) {
+        11 => {
+            let of = [1, 2].map(|id| {
+                let new = reading(dice, now);
+                (id, or_fault(dice, new))
+            });
+            Update::Metrics(of.into_iter().take(1 + dice.roll(2) as usize).collect())
+        }
         0 => {
             let new = metadata(dice);
             Update::Metadata(or_fault(dice, new))
@@ -323,6 +351,9 @@ fn shown(snapshot: &ClusterSnapshot) -> String {
     text += &format!("{:?}\n", of.collect::<BTreeMap<_, _>>());
     let of = snapshot.configs.iter().map(|(id, of)| (id, part(of)));
     text += &format!("{:?}\n", of.collect::<BTreeMap<_, _>>());
+    for (id, metrics) in &snapshot.metrics {
+        text += &format!("{id} {:?}{}", metrics.before, part(&metrics.reading));
+    }
     text
 }
 
@@ -414,7 +445,7 @@ fn recorded(folder: &Path, n: i64, bytes_max: u64) -> (std::path::PathBuf, Clust
             bytes_max,
         };
         let recorder = Recorder::start(&options, "here:9092").unwrap();
-        let mut dice = Dice(1);
+        let mut dice = Dice(2);
         for ms in (0..n).map(|n| n * 1_000) {
             let update = if ms == 0 {
                 Update::Metadata(Ok(Arc::new(metadata(&mut dice))))
@@ -472,8 +503,8 @@ fn what_is_no_recording_or_a_newer_one_is_refused_in_words() {
         ("", "it is no recording"),
         ("hello\n", "it is no recording"),
         (
-            "{\"kafka_tui_recording\":2,\"new\":true}\n",
-            "it is of version 2",
+            "{\"kafka_tui_recording\":3,\"new\":true}\n",
+            "it is of version 3",
         ),
         ("{\"kafka_tui_recording\":1}\n", "its header is damaged"),
     ] {

@@ -19,8 +19,10 @@ const LINE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 const AHEAD: usize = 2;
 
 /// What stands there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Shape {
+    /// An export.
+    #[default]
     Jsonl,
     /// All of it is the value of this record.
     Whole(NewRecord),

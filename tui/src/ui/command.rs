@@ -58,6 +58,8 @@ pub enum Id {
     RemoveVoter,
     SetFeature,
     Transactions,
+    /// Who writes to a topic's partitions.
+    Producers,
     Unregister,
     Acls,
     CreateAcl,
@@ -313,6 +315,7 @@ pub const COMMANDS: &[Command] = &[
     command(Id::Group, Scope::Everywhere, "group", &[], "open a group").aliases(&["g"]).takes(Argument::Group),
     command(Id::Broker, Scope::Everywhere, "broker", &[], "open a broker").aliases(&["b"]).takes(Argument::Broker),
     command(Id::Messages, Scope::Everywhere, "messages", &[], "read the messages of a topic").aliases(&["m"]).takes(Argument::Topic),
+    command(Id::Producers, Scope::Everywhere, "producers", &[], "who has written to a topic's partitions lately, and how far readers of committed records get").takes(Argument::Topic),
     command(Id::Configs, Scope::Everywhere, "configs", &[], "settings of a topic").aliases(&["c"]).takes(Argument::Topic),
     command(Id::CreateTopic, Scope::Everywhere, "create", &[], "create a topic").takes(Argument::Text).writes(),
     command(Id::ElectPreferred, Scope::Everywhere, "elect", &[], "elect the preferred leader of every partition that another one leads").writes(),
@@ -367,6 +370,7 @@ pub const COMMANDS: &[Command] = &[
     command(Id::Produce, Scope::Topic, "produce", &[Char('p')], "write one message").writes().hint("produce"),
     command(Id::AddPartitions, Scope::Topic, "partitions", &[Char('+')], "add partitions").writes().hint("partitions"),
     command(Id::ElectPreferred, Scope::Topic, "elect", &[Char('e')], "elect the preferred leaders").writes().hint("elect"),
+    command(Id::Producers, Scope::Topic, "producers", &[Char('w')], "who has written to its partitions lately, and how far readers of committed records get").hint("producers"),
     command(Id::Delete, Scope::Topic, "delete", &[Char('D')], "delete this topic").writes().hint("delete"),
 
     command(Id::ResetOffsets, Scope::Groups, "reset", &[Char('o')], "set where the selected group goes on").writes().hint("offsets"),
@@ -387,7 +391,7 @@ pub const COMMANDS: &[Command] = &[
     command(Id::Produce, Scope::Messages, "produce", &[Char('n')], "write one message").writes().hint("new"),
 
     command(Id::ExportMessages, Scope::Messages, "export", &[Char('x')], "write messages to a file, as lines of JSON").hint("export"),
-    command(Id::ImportMessages, Scope::Messages, "import", &[Char('i')], "write the messages of an export to this topic").writes().hint("import"),
+    command(Id::ImportMessages, Scope::Messages, "import", &[Char('i')], "write the messages of an export to this topic, or the lines of a file").writes().hint("import"),
     command(Id::CopyMessages, Scope::Messages, "copy-to", &[Char('c')], "copy messages to another topic, also of another cluster").hint("copy"),
 
     command(Id::Execute, Scope::Reassign, "execute", &[Char('x')], "plan and confirm this proposal").hint("execute"),
@@ -417,6 +421,7 @@ pub const COMMANDS: &[Command] = &[
 
     command(Id::AbortTransaction, Scope::Transactions, "abort", &[Char('x')], "abort the selected transaction in its partition").writes().hint("abort"),
     command(Id::Topic, Scope::Transactions, "", &[Char('t')], "open the topic of the selected partition").hint("topic"),
+    command(Id::Producers, Scope::Transactions, "producers", &[Char('w')], "who has written to that topic's partitions lately").hint("producers"),
 
     command(Id::AddVoter, Scope::Quorum, "add-voter", &[Char('n')], "make the selected observer a voter").writes().hint("add voter"),
     command(Id::RemoveVoter, Scope::Quorum, "remove-voter", &[Char('D')], "take the selected voter out of the quorum").writes().hint("remove voter"),

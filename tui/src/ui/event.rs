@@ -11,7 +11,9 @@ use crate::clusters::{ClustersFile, Entry, Target};
 use crate::connect::{Change, Connector, Proposal, Workers};
 use crate::decode::SchemaBook;
 use crate::local::{LocalBroker, Outcomes};
-use crate::model::{ClusterSnapshot, Fault, GroupLook, Message, ReadReport, Taken, Update};
+use crate::model::{
+    ClusterSnapshot, Fault, GroupLook, Message, ReadReport, Taken, TopicProducers, Update,
+};
 use crate::ops::declared::{Prepared, Wanted};
 use crate::ops::execution::Run;
 use crate::ops::execution::janitor::LeftOver;
@@ -102,6 +104,8 @@ pub enum Answer {
     ClusterDone(Result<(String, ClustersFile), Fault>),
     /// A group was looked at closely; more looks follow.
     GroupLooked(Result<Arc<GroupLook>, Fault>),
+    /// A topic's producers were looked at; more looks follow.
+    Producers(Result<Arc<TopicProducers>, Fault>),
     /// What a group's offsets would become.
     ResetPrepared(Result<Arc<AlterOffsets>, Fault>),
     /// The last lines of the log of the broker of that name.
@@ -229,6 +233,11 @@ pub enum Effect {
     WatchGroup {
         job: JobId,
         group: String,
+    },
+    /// Looks at who writes to a topic, again and again until it is cancelled.
+    WatchProducers {
+        job: JobId,
+        topic: String,
     },
     /// Reads what new offsets for a group come to.
     PrepareReset {

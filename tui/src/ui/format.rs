@@ -70,16 +70,28 @@ fn significant(value: f64) -> String {
     }
 }
 
-/// A length of time in its two largest units: `12s`, `3m 5s`, `2h 10m`, `4d 3h`.
+/// Columns in which every age has room: no text of [`duration_ms`] is longer.
+pub const AGE_WIDTH: u16 = 8;
+
+/// A length of time in its two largest units: `12s`, `3m 5s`, `2h 10m`, `4d 3h`, `3y 7d`. What is
+/// not negative fits into [`AGE_WIDTH`].
 pub fn duration_ms(ms: i64) -> String {
-    let s = ms / 1000;
+    const DAY_S: u64 = 86_400;
+    const YEAR_S: u64 = 365 * DAY_S;
+    let s = ms.unsigned_abs() / 1000;
     match s {
-        _ if ms < 0 => format!("-{}", duration_ms(-ms)),
+        _ if ms < 0 => {
+            let positive = ms.checked_neg().unwrap_or(i64::MAX);
+            format!("-{}", duration_ms(positive))
+        }
         0 => format!("{ms}ms"),
         1..60 => format!("{s}s"),
         60..3600 => format!("{}m {}s", s / 60, s % 60),
-        3600..86_400 => format!("{}h {}m", s / 3600, s % 3600 / 60),
-        _ => format!("{}d {}h", s / 86_400, s % 86_400 / 3600),
+        3600..DAY_S => format!("{}h {}m", s / 3600, s % 3600 / 60),
+        _ if s / DAY_S < 1_000 => format!("{}d {}h", s / DAY_S, s % DAY_S / 3600),
+        _ if s / YEAR_S < 100 => format!("{}y {}d", s / YEAR_S, s % YEAR_S / DAY_S),
+        _ if s / YEAR_S < 10_000 => format!("{}y", s / YEAR_S),
+        _ => ">9999y".to_owned(),
     }
 }
 
@@ -286,6 +298,11 @@ mod tests {
         );
         let times = [5, 12_000, 185_000, 7_800_000, 356_400_000].map(duration_ms);
         assert_eq!(times, ["5ms", "12s", "3m 5s", "2h 10m", "4d 3h"]);
+        let day_ms = 86_400_000;
+        let long = [999 * day_ms, 1_102 * day_ms, 365_000 * day_ms, i64::MAX];
+        let long = long.map(duration_ms);
+        assert_eq!(long, ["999d 0h", "3y 7d", "1000y", ">9999y"]);
+        assert_eq!([-5_000, i64::MIN].map(duration_ms), ["-5s", "->9999y"]);
     }
 
     #[test]
@@ -313,6 +330,12 @@ mod tests {
         #[test]
         fn wrapped_lines_fit(text in "[ a-zü語]{0,60}", width in 2_usize..30) {
             proptest::prop_assert!(wrap(&text, width).iter().all(|line| line.width() <= width));
+        }
+
+        #[test]
+        fn every_age_has_room_in_its_column(ms in 0..=i64::MAX, shift in 0_u32..63) {
+            let text = duration_ms(ms >> shift);
+            proptest::prop_assert!(text.width() <= usize::from(AGE_WIDTH), "{}", text);
         }
 
         #[test]

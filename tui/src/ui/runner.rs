@@ -12,6 +12,7 @@ mod declared;
 mod groups;
 mod moving;
 mod planning;
+mod producers;
 mod saved;
 
 use std::collections::HashMap;
@@ -206,6 +207,21 @@ impl Runner {
                 let events = self.events.clone();
                 self.start(job, "ui-group", move |client| {
                     groups::watch(client, events, job, group)
+                });
+            }
+            Effect::WatchProducers { job, .. } if self.client.is_none() => {
+                let why = "a recording holds none";
+                let fault = Fault::refused("describe the producers", why);
+                self.spawn(
+                    job,
+                    "ui-producers",
+                    async move { Answer::Producers(Err(fault)) },
+                );
+            }
+            Effect::WatchProducers { job, topic } => {
+                let events = self.events.clone();
+                self.start(job, "ui-producers", move |client| {
+                    producers::watch(client, events, job, topic)
                 });
             }
             Effect::PrepareReset { job, wish } => {

@@ -32,6 +32,8 @@ pub enum Place {
     /// A group's rebalances.
     Timeline(String),
     Messages(String),
+    /// Who writes to a topic's partitions.
+    Producers(String),
     Reassign(Moving),
     Reassignments,
     Quorum,

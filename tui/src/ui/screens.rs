@@ -17,6 +17,7 @@ mod groups;
 mod local;
 mod messages;
 mod overview;
+mod producers;
 mod quorum;
 mod reassign;
 mod reassignments;
@@ -51,6 +52,7 @@ pub fn open(place: Place, cx: &Cx<'_>) -> Box<dyn Screen> {
         Place::Group(id) => Box::new(group::GroupScreen::new(id)),
         Place::Timeline(id) => Box::new(timeline::TimelineScreen::new(id)),
         Place::Messages(topic) => Box::new(messages::Messages::new(topic)),
+        Place::Producers(topic) => Box::new(producers::ProducersScreen::new(topic)),
         Place::Reassign(moving) => Box::new(reassign::Wizard::new(moving)),
         Place::Reassignments => Box::new(reassignments::ReassignmentsScreen::new()),
         Place::Quorum => Box::new(quorum::QuorumScreen::new()),

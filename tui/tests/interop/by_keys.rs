@@ -2,8 +2,10 @@
 //! tools say that it was done.
 
 use anyhow::{Context as _, ensure};
+use serde_json::Value;
 
 use crate::cluster::Cluster;
+use crate::command::document;
 use crate::shell;
 use crate::{manager, terminal::Terminal};
 
@@ -46,6 +48,43 @@ pub fn rules(cluster: &mut Cluster) -> anyhow::Result<()> {
     terminal.keys("esc esc o")?;
     terminal.wait_for("only those that do nothing")?;
     terminal.wait_for("superfluous")?;
+    // One that another rule denies, and one of which there is nothing: told as that.
+    for (kind, topic) in [
+        ("--deny", "keyed-1"),
+        ("--allow", "keyed-1"),
+        ("--allow", "nowhere"),
+    ] {
+        let create = ["acls", "create", kind, "User:erin", "--operation", "write"];
+        document(cluster, &[&create[..], &["--topic", topic]].concat())?;
+    }
+    terminal.wait_for("3 do nothing")?;
+    let told = document(cluster, &["acls", "idle"])?;
+    for (word, idle, why) in [
+        ("denied", "denied", "denied by: deny User:erin"),
+        (
+            "unused",
+            "no_such_resource",
+            "there is no topic \"nowhere\"",
+        ),
+        (
+            "superfluous",
+            "redundant",
+            "says no more than: allow User:carol",
+        ),
+    ] {
+        let is_it = |row: &Value| {
+            let own = row["why"].as_str().unwrap_or_default();
+            row["idle"] == idle && own.starts_with(why)
+        };
+        let rows = told["idle"].as_array().context("a list")?;
+        ensure!(rows.iter().any(is_it), "{word}: {told}");
+        terminal.wait_until(word, |terminal| {
+            let line = terminal.line(word).unwrap_or_default();
+            line.contains("User:")
+        })?;
+    }
+    document(cluster, &["acls", "delete", "--principal", "User:erin"])?;
+    terminal.wait_for("1 do nothing")?;
     terminal.keys("o g space j space D")?;
     confirm(&mut terminal, "✓ delete 2 rules")?;
     terminal.wait_for("there are no rules")?;
@@ -90,6 +129,10 @@ pub fn users_and_limits(cluster: &mut Cluster) -> anyhow::Result<()> {
     terminal.keys("n dora tab tab tab tab 3000 enter")?;
     confirm(&mut terminal, "✓ change the quota of user \"dora\"")?;
     terminal.wait_for("3000 B/s")?;
+    terminal.keys("x enter")?;
+    terminal.wait_for("by the quota of user \"dora\"")?;
+    terminal.wait_for("consumer_byte_rate: no limit")?;
+    terminal.keys("esc esc")?;
     let text = users()?;
     ensure!(
         text.contains("'dora' are producer_byte_rate=3000"),

@@ -28,6 +28,7 @@ group.consumer.min.heartbeat.interval.ms=500
 group.consumer.heartbeat.interval.ms=500
 broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=500
+log.cleaner.backoff.ms=500
 transaction.state.log.num.partitions=3
 transaction.partition.verification.enable=false
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer

@@ -12,14 +12,20 @@ use serde_json::Value;
 
 use crate::cluster::Cluster;
 use crate::command;
+use crate::stores::keytool;
 use crate::terminal::Terminal;
 use crate::{apache, shell};
 
 const DEADLINE: Duration = Duration::from_secs(90);
 
+/// Of the worker's keystore.
+const STORE: &str = "store-of-the-worker";
+
 /// A worker; killed when dropped.
 struct Worker {
     url: String,
+    /// The same over TLS, with a certificate that vouches for itself.
+    secured_url: String,
     folder: tempfile::TempDir,
     process: Child,
 }
@@ -33,11 +39,18 @@ impl Drop for Worker {
 impl Worker {
     fn start(cluster: &Cluster) -> anyhow::Result<Worker> {
         let folder = tempfile::tempdir()?;
-        let port = shell::free_port()?;
+        let (port, secured_port) = (shell::free_port()?, shell::free_port()?);
+        make_identity(folder.path())?;
         let properties = folder.path().join("worker.properties");
         let text = format!(
-            "bootstrap.servers={}\ngroup.id=connect-workers\nlisteners=HTTP://127.0.0.1:{port}\n\
+            "bootstrap.servers={}\ngroup.id=connect-workers\n\
+             listeners=HTTP://127.0.0.1:{port},HTTPS://127.0.0.1:{secured_port}\n\
              rest.advertised.host.name=127.0.0.1\nrest.advertised.port={port}\n\
+             rest.advertised.listener=http\n\
+             listeners.https.ssl.keystore.type=PKCS12\n\
+             listeners.https.ssl.keystore.location={}\n\
+             listeners.https.ssl.keystore.password={STORE}\n\
+             listeners.https.ssl.key.password={STORE}\n\
              config.storage.topic=connect-configs\nconfig.storage.replication.factor=1\n\
              offset.storage.topic=connect-offsets\noffset.storage.replication.factor=1\n\
              offset.storage.partitions=1\nstatus.storage.topic=connect-status\n\
@@ -46,7 +59,8 @@ impl Worker {
              value.converter=org.apache.kafka.connect.storage.StringConverter\n\
              offset.flush.interval.ms=500\nscheduled.rebalance.max.delay.ms=0\n\
              plugin.discovery=only_scan\n",
-            cluster.bootstrap()
+            cluster.bootstrap(),
+            folder.path().join("worker.p12").display()
         );
         std::fs::write(&properties, text)?;
         let mut java = apache::java("pom-connect.xml", None)?;
@@ -55,6 +69,7 @@ impl Worker {
         let process = apache::spawn_server(&mut java, folder.path())?;
         let worker = Worker {
             url: format!("http://127.0.0.1:{port}"),
+            secured_url: format!("https://127.0.0.1:{secured_port}"),
             folder,
             process,
         };
@@ -123,7 +138,71 @@ fn is_running(connector: &Value) -> bool {
 pub fn connectors(cluster: &mut Cluster) -> anyhow::Result<()> {
     let worker = Worker::start(cluster)?;
     by_commands(cluster, &worker)?;
+    over_tls(cluster, &worker)?;
     by_keys(cluster, &worker)
+}
+
+/// A key with a certificate for the worker's address, and the certificate on its own.
+fn make_identity(folder: &Path) -> anyhow::Result<()> {
+    let store = ["-keystore", "worker.p12", "-storepass", STORE];
+    let make = [
+        "-genkeypair",
+        "-alias",
+        "worker",
+        "-dname",
+        "CN=worker",
+        "-keyalg",
+        "EC",
+        "-ext",
+        "SAN=IP:127.0.0.1",
+        "-storetype",
+        "PKCS12",
+    ];
+    keytool(folder, &[&make[..], &store].concat())?;
+    let tell = ["-exportcert", "-rfc", "-alias", "worker"];
+    let pem = keytool(folder, &[&tell[..], &store].concat())?;
+    Ok(std::fs::write(folder.join("worker.pem"), pem)?)
+}
+
+/// Who trusts the worker's certificate is answered, and who does not reads which step failed.
+fn over_tls(cluster: &Cluster, worker: &Worker) -> anyhow::Result<()> {
+    let ca = worker.file("worker.pem").display().to_string();
+    let list = |more: &[&str]| {
+        let connect = ["--bootstrap", "127.0.0.1:1", "connect", "--url"];
+        let own = [&worker.secured_url, "list"];
+        command::run_with(&[&connect[..], &own, more].concat(), None)
+    };
+    let (code, listed) = list(&["--ca", &ca])?;
+    ensure!(
+        code == 0 && listed["connectors"][0]["name"] == "lines",
+        "{code}: {listed}"
+    );
+    let (code, told) = list(&[])?;
+    ensure!(
+        code == 5 && told.to_string().contains("TLS"),
+        "{code}: {told}"
+    );
+
+    let config = worker.file("secured.toml");
+    let entry = |name: &str, more: &str| {
+        format!(
+            "[clusters.{name}]\nbootstrap = \"{}\"\nconnect = [\"{}\"]\n{more}",
+            cluster.bootstrap(),
+            worker.secured_url
+        )
+    };
+    // Relative to the file.
+    let trusted = entry("lab", "connect_ca = \"worker.pem\"\n");
+    std::fs::write(&config, trusted + &entry("stranger", ""))?;
+    let config = config.display().to_string();
+    let program = Path::new(env!("CARGO_BIN_EXE_kafka-tui"));
+    for (name, told) in [("lab", "lines"), ("stranger", "TLS")] {
+        let args = ["--config-file", &config, "--cluster", name];
+        let args = [&args[..], &["--open", "connectors"]].concat();
+        let mut terminal = Terminal::start(program, &args, &[], (80, 24))?;
+        terminal.wait_for(told)?;
+    }
+    Ok(())
 }
 
 fn by_commands(cluster: &Cluster, worker: &Worker) -> anyhow::Result<()> {

@@ -215,5 +215,28 @@ fn by_keys(cluster: &Cluster, files: &str) -> anyhow::Result<()> {
     terminal.wait_for("all as declared")?;
     let (a, _) = described(cluster, "declared-a")?;
     ensure!(a.contains("retention.ms=60000"), "{a}");
+    // What is not declared goes only when told, and by its name: looked at, and left.
+    terminal.keys("D")?;
+    terminal.wait_for("to be deleted")?;
+    terminal.keys("x")?;
+    terminal.wait_for("to confirm")?;
+    terminal.keys("esc D")?;
+    terminal.wait_while("to be deleted")?;
+    let topics = cluster.tool("kafka-topics", &["--list"], None)?;
+    ensure!(topics.lines().any(|name| name == "orders"), "{topics}");
+    // The running cluster as such a file, by keys.
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("by-keys.toml").display().to_string();
+    terminal.keys(":topics enter / declared- enter")?;
+    terminal.wait_for("declared-c")?;
+    terminal.keys("g space space space x")?;
+    terminal.wait_for("export")?;
+    terminal.send(&format!("\x15{out}\r"))?;
+    terminal.wait_for("3 topics are written")?;
+    let same = document(cluster, &["apply", "-f", &out, "--prune", "--check"])?;
+    ensure!(
+        same["same"] == 3 && same["in_agreement"] == json!(true),
+        "{same}"
+    );
     Ok(())
 }

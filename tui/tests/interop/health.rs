@@ -121,7 +121,7 @@ fn lags(cluster: &Cluster, group: &str) -> anyhow::Result<BTreeMap<(String, Stri
 }
 
 /// `kafka-tui exporter`, until it is dropped.
-struct Exporter {
+pub struct Exporter {
     process: Child,
     address: String,
 }
@@ -134,14 +134,14 @@ impl Drop for Exporter {
 
 impl Exporter {
     fn start(cluster: &Cluster) -> anyhow::Result<Self> {
+        Self::with(cluster, &[])
+    }
+
+    /// With options of the program.
+    pub fn with(cluster: &Cluster, options: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-tui"));
-        command.args([
-            "--bootstrap",
-            &cluster.bootstrap(),
-            "exporter",
-            "--refresh",
-            "1",
-        ]);
+        command.args(["--bootstrap", &cluster.bootstrap()]);
+        command.args(options).args(["exporter", "--refresh", "1"]);
         command.args(["--listen", "127.0.0.1:0", "--partitions"]);
         command.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn()?;
@@ -186,7 +186,7 @@ impl Exporter {
         Ok(page)
     }
 
-    fn wait_until(
+    pub fn wait_until(
         &self,
         what: &str,
         is_so: impl Fn(&BTreeMap<String, f64>) -> bool,

@@ -229,9 +229,34 @@ fn by_keys(lab: &Lab) -> anyhow::Result<()> {
         };
         !kind("mix/1") && kind("mix/2") && kind("mix/3")
     })?;
+    // Where the data is and how large it is; what takes longer to be measured is waited for.
+    terminal.resize(240, 40)?;
+    terminal.wait_until("folders, sizes and racks", |terminal| {
+        ["mix/1", "mix/2", "mix/3"]
+            .iter()
+            .zip(["a", "b", "c"])
+            .all(|(name, rack)| {
+                let line = terminal.line(name).unwrap_or_default();
+                let words: Vec<&str> = line.split_whitespace().collect();
+                let folder = words
+                    .iter()
+                    .any(|word| word.starts_with(&state) && word.len() > state.len());
+                folder && words.contains(&rack) && words.iter().any(|word| word.ends_with("iB"))
+            })
+    })?;
     // The lab's cluster on all screens, while its third node is held and then dead.
     terminal.keys("enter")?;
     terminal.wait_for("3 brokers")?;
+    terminal.keys("2")?;
+    terminal.wait_until("racks", |terminal| {
+        let has = |id: &str, rack: &str| {
+            let row = terminal.row(id).unwrap_or_default();
+            row.iter().any(|word| word == rack)
+        };
+        has("1", "a") && has("2", "b") && has("3", "c")
+    })?;
+    terminal.resize(160, 40)?;
+    terminal.keys("1")?;
     terminal.wait_for("all is well")?;
     terminal.send(":create t\r")?;
     terminal.wait_for("create a topic")?;

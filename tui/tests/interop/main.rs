@@ -17,11 +17,14 @@ mod by_keys;
 mod cluster;
 mod command;
 mod connectors;
+mod content;
 mod declared;
 mod documents;
 mod dying;
 mod feed;
 mod figures;
+#[path = "../it/front.rs"]
+mod front;
 mod groups;
 mod health;
 mod lab;
@@ -39,10 +42,12 @@ mod runs;
 mod secrets;
 mod secured;
 mod security;
+mod settings;
 mod shares;
 #[allow(dead_code, reason = "the broker's tests use the rest")]
 #[path = "../../../broker/tests/interop/shell.rs"]
 mod shell;
+mod steps;
 mod stopping;
 mod stores;
 #[allow(dead_code, reason = "the tests of the screens use the rest")]
@@ -80,6 +85,10 @@ const CASES: &[(&str, Case)] = &[
     ("sizes are as kafka-log-dirs says", figures::sizes),
     ("groups are as kafka-consumer-groups says", figures::groups),
     (
+        "settings of brokers and groups are as kafka-configs says",
+        settings::settings,
+    ),
+    (
         "a password that is set is the one to log in with",
         security::passwords,
     ),
@@ -99,6 +108,10 @@ const CASES: &[(&str, Case)] = &[
     (
         "tokens of a token endpoint let in who has the client's secret",
         oauth::tokens,
+    ),
+    (
+        "what keeps one from a cluster is told by its step, with what to do",
+        steps::told,
     ),
     (
         "who may see nothing reads on every screen why, in any size",
@@ -153,6 +166,10 @@ const CASES: &[(&str, Case)] = &[
     (
         "messages are read, chosen, copied and imported; transactions are told apart",
         browse::messages,
+    ),
+    (
+        "schemas, formats, compaction, files and another cluster: what is in messages is told",
+        content::contents,
     ),
     (
         "metrics of a broker are what it counts, and log ends say the same",

@@ -67,12 +67,16 @@ pub fn by_keys(cluster: &mut Cluster) -> anyhow::Result<()> {
     terminal.wait_for("5 · from 2023-11-15 03:13:00")?;
     terminal.wait_for("k5")?;
     terminal.wait_while("k4")?;
-    // By key, header, value and path.
+    // From an offset of every partition: 3 and 4 of both.
+    terminal.keys("o 3 enter")?;
+    terminal.wait_for("4 · from offset 3")?;
+    // By key, header, value, path and time.
     for (filter, n, seen) in [
         ("key space == space k7", 1, "k7"),
         ("header.h space == space 2", 3, "k8"),
         ("value.a.b space < space 3", 3, "k2"),
         ("value space ~ space :9", 1, "k9"),
+        ("time space >= space 2023-11-15T06:13", 2, "k9"),
     ] {
         terminal.keys(&format!("f ctrl-u {filter} enter"))?;
         terminal.keys("b")?;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::cluster::Cluster;
 use crate::command;
+use crate::health::Exporter;
 use crate::terminal::Terminal;
 use crate::{apache, shell};
 
@@ -56,7 +57,7 @@ pub fn brokers(cluster: &mut Cluster) -> anyhow::Result<()> {
         "2",
     ];
     cluster.tool("kafka-topics", &create, None)?;
-    let records = (RATE * 60.0).to_string();
+    let records = (RATE * 180.0).to_string();
     let (rate, servers) = (RATE.to_string(), cluster.bootstrap());
     let args = [
         "--topic",
@@ -147,12 +148,40 @@ fn look(cluster: &Cluster) -> anyhow::Result<()> {
     let by_ends = row(&plain, 2)?;
     ensure!(by_ends["source"] == "log_ends", "{plain}");
     ensure!(is_near(&by_ends["messages_in_per_second"], RATE), "{plain}");
+    exported(cluster, &endpoint)?;
     screens(cluster, &endpoint)
+}
+
+/// The same figures for Prometheus.
+fn exported(cluster: &Cluster, endpoint: &str) -> anyhow::Result<()> {
+    let exporter = Exporter::with(cluster, &["--metrics", endpoint])?;
+    exporter.wait_until("what the broker takes in", |page| {
+        let is = |name: &str, wanted: f64| {
+            let value = page.get(name);
+            value.is_some_and(|value| (value / wanted - 1.0).abs() < 0.3)
+        };
+        is("kafka_topic_bytes_in_per_second measured", RATE * 1_020.0)
+            && is("kafka_broker_messages_in_per_second 2", RATE)
+            && is("kafka_topic_records_per_second measured", RATE)
+    })?;
+    exporter.wait_until("its state", |page| {
+        let has = |name: &str, fits: fn(f64) -> bool| page.get(name).is_some_and(|n| fits(*n));
+        has("kafka_broker_metrics_failed 2", |n| n == 0.0)
+            && has("kafka_broker_metrics_age_seconds 2", |n| n < 60.0)
+            && has("kafka_broker_request_handlers_idle_ratio 2", |n| n > 0.2)
+            && has("kafka_broker_heap_used_bytes 2", |n| n > 1e6)
+            && has("kafka_broker_produce_p99_seconds 2", |n| n > 0.0)
+            && has("kafka_broker_told_under_replicated 2", |n| n == 0.0)
+            // Who has no endpoint has no figures.
+            && !page.contains_key("kafka_broker_bytes_in_per_second 1")
+    })
 }
 
 fn screens(cluster: &Cluster, endpoint: &str) -> anyhow::Result<()> {
     let program = Path::new(env!("CARGO_BIN_EXE_kafka-tui"));
     let servers = cluster.bootstrap();
+    let folder = tempfile::tempdir()?;
+    let recording = folder.path().join("recording").display().to_string();
     let args = [
         "--bootstrap",
         &servers,
@@ -162,6 +191,8 @@ fn screens(cluster: &Cluster, endpoint: &str) -> anyhow::Result<()> {
         endpoint,
         "--open",
         "brokers",
+        "--record",
+        &recording,
     ];
     let mut terminal = Terminal::start(program, &args, &[], (200, 60))?;
     terminal.wait_for("rates by metrics of 1, others by log ends")?;
@@ -180,5 +211,17 @@ fn screens(cluster: &Cluster, endpoint: &str) -> anyhow::Result<()> {
     terminal.wait_until("what flows in", |terminal| {
         let line = terminal.line("by metrics  messages").unwrap_or_default();
         line.contains("KiB/s")
-    })
+    })?;
+    terminal.keys("ctrl-c")?;
+    ensure!(terminal.wait_for_end()?.success(), "it ends");
+
+    // The recording tells the same, without the broker.
+    let args = ["--replay", &recording, "--open", "brokers"];
+    let mut terminal = Terminal::start(program, &args, &[], (200, 60))?;
+    terminal.wait_for("rates by metrics of 1, others by log ends")?;
+    terminal.keys(":broker space 2 enter")?;
+    terminal.wait_for("handlers idle")?;
+    terminal.wait_for("p99 produce")?;
+    terminal.keys(":topic space measured enter")?;
+    terminal.wait_for("by metrics  messages")
 }

@@ -152,11 +152,11 @@ fn by_keys(cluster: &Cluster, home: &mut Home) -> anyhow::Result<()> {
     terminal.wait_for("vault answers: cluster")?;
     terminal.keys("enter")?;
     terminal.wait_for("live")?;
-    ensure!(
-        terminal.text().starts_with(" kafka-tui  vault !"),
-        "{}",
-        terminal.text()
-    );
+    let text = terminal.text();
+    ensure!(text.starts_with(" kafka-tui  vault !"), "{text}");
+    let at = u16::try_from(text.find("vault").context("its name")?)?;
+    let colour = terminal.screen().cell(0, at).map(vt100::Cell::fgcolor);
+    ensure!(colour == Some(vt100::Color::Idx(1)), "in red: {colour:?}");
     home.told.push(terminal.text());
 
     // What moves leaders is confirmed with the cluster's name, what destroys with its own.
@@ -227,6 +227,43 @@ fn by_keys(cluster: &Cluster, home: &mut Home) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The password comes from a file or from a command; the file of clusters is where XDG says.
+fn places(cluster: &Cluster, home: &mut Home) -> anyhow::Result<()> {
+    // Not in the folder in which secrets are looked for.
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("password");
+    std::fs::write(&path, format!("{OWN}\n"))?;
+    let path = path.display();
+    for (name, from) in [
+        ("by-file", format!("file:{path}")),
+        ("by-command", format!("command:head -1 {path}")),
+    ] {
+        let servers = cluster.sasl();
+        let add = ["clusters", "add", name, "--bootstrap", &servers];
+        let login = ["--user", USER, "--password-from", &from];
+        let (code, told) = home.run(&[&add[..], &login].concat())?;
+        ensure!(code == 0, "{name}: {code}: {told}");
+        let mut terminal = home.open(&["--cluster", name])?;
+        terminal.wait_for("live")?;
+        home.told.push(terminal.text());
+        terminal.keys("q")?;
+        ensure!(terminal.wait_for_end()?.success(), "it ends");
+        let (code, told) = home.run(&["clusters", "remove", name, "--yes"])?;
+        ensure!(code == 0, "{code}: {told}");
+    }
+    let xdg = home.path("xdg");
+    std::fs::create_dir_all(xdg.join("kafka-tui"))?;
+    std::fs::copy(home.path("config.toml"), xdg.join("kafka-tui/config.toml"))?;
+    let mut command = Command::new(program());
+    command.args(["clusters", "list"]);
+    command.env("XDG_CONFIG_HOME", &xdg);
+    let output = command.env_remove("KAFKA_TUI_CONFIG").output()?;
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success() && told.contains("vault"), "{told}");
+    home.told.push(told);
+    Ok(())
+}
+
 fn by_commands(cluster: &Cluster, home: &mut Home) -> anyhow::Result<()> {
     // Kafka's own file, with the password in it.
     let text = format!(
@@ -250,6 +287,7 @@ fn by_commands(cluster: &Cluster, home: &mut Home) -> anyhow::Result<()> {
         let (found, told) = home.run(args)?;
         ensure!(found == code, "{args:?}: {found}: {told}");
     }
+    places(cluster, home)?;
     let set = [
         "users",
         "set-password",

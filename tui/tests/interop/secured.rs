@@ -15,12 +15,18 @@ use crate::terminal::Terminal;
 const USER: &str = "me";
 const PASSWORD: &str = "open-sesame";
 
+/// Who logs in by PLAIN, which brokers know from their own file.
+const PLAIN_USER: &str = "plain-me";
+const PLAIN_MODULE: &str = "org.apache.kafka.common.security.plain.PlainLoginModule";
+
 /// The ports of a secured node, and the files of who connects to it.
 pub struct Secured {
     /// SASL_SSL with SCRAM-SHA-256.
     pub password_port: u16,
     /// SSL, with a certificate of the client.
     pub certificate_port: u16,
+    /// SSL, whoever it is.
+    tls_port: u16,
     folder: tempfile::TempDir,
 }
 
@@ -51,6 +57,7 @@ impl Secured {
         Ok(Self {
             password_port: shell::free_port()?,
             certificate_port: shell::free_port()?,
+            tls_port: shell::free_port()?,
             folder,
         })
     }
@@ -69,20 +76,24 @@ impl Secured {
         let listeners = listeners.context("a node has listeners")?;
         let added = format!(
             "listeners={listeners},SASL_SSL://127.0.0.1:{},SSL://127.0.0.1:{},\
-             OAUTH://127.0.0.1:{}\n\
+             OAUTH://127.0.0.1:{},TLS://127.0.0.1:{}\n\
              listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,\
-             SASL:SASL_PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,OAUTH:SASL_PLAINTEXT\n\
-             super.users=User:ANONYMOUS;User:{USER};User:CN=rcgen self signed cert;\
+             SASL:SASL_PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,OAUTH:SASL_PLAINTEXT,\
+             TLS:SSL\n\
+             super.users=User:ANONYMOUS;User:{USER};User:{PLAIN_USER};User:CN=rcgen self signed cert;\
              User:{};User:{}\n{}\
              ssl.keystore.type=PEM\nssl.keystore.location={}\n\
              ssl.truststore.type=PEM\nssl.truststore.location={}\n\
              listener.name.ssl.ssl.client.auth=required\n\
-             listener.name.sasl_ssl.sasl.enabled.mechanisms=SCRAM-SHA-256\n\
+             listener.name.sasl_ssl.sasl.enabled.mechanisms=SCRAM-SHA-256,PLAIN\n\
+             listener.name.sasl_ssl.plain.sasl.jaas.config={PLAIN_MODULE} required \
+             user_{PLAIN_USER}=\"{PASSWORD}\";\n\
              listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.\
              security.scram.ScramLoginModule required;\n",
             self.password_port,
             self.certificate_port,
             identity.broker_port,
+            self.tls_port,
             stores::PRINCIPAL,
             oauth::CLIENT,
             identity.settings(),
@@ -110,6 +121,34 @@ impl Secured {
             "wrong"
         };
         self.write(&format!("{host}-{kind}.properties"), &text)
+    }
+
+    fn with_plain(&self, password: &str) -> anyhow::Result<PathBuf> {
+        let text = format!(
+            "bootstrap.servers=127.0.0.1:{}\nsecurity.protocol=SASL_SSL\n\
+             ssl.truststore.type=PEM\nssl.truststore.location={}\nsasl.mechanism=PLAIN\n\
+             sasl.jaas.config={PLAIN_MODULE} required username=\"{PLAIN_USER}\" \
+             password=\"{password}\";\n",
+            self.password_port,
+            self.file("ca.pem").display()
+        );
+        let kind = if password == PASSWORD {
+            "right"
+        } else {
+            "wrong"
+        };
+        self.write(&format!("plain-{kind}.properties"), &text)
+    }
+
+    /// Only the server proves who it is.
+    fn with_tls(&self) -> anyhow::Result<PathBuf> {
+        let text = format!(
+            "bootstrap.servers=127.0.0.1:{}\nsecurity.protocol=SSL\n\
+             ssl.truststore.type=PEM\nssl.truststore.location={}\n",
+            self.tls_port,
+            self.file("ca.pem").display()
+        );
+        self.write("tls.properties", &text)
     }
 
     fn with_certificate(&self, has_one: bool) -> anyhow::Result<PathBuf> {
@@ -155,8 +194,12 @@ pub fn connect(cluster: &mut Cluster) -> anyhow::Result<()> {
     cluster.tool("kafka-configs", &args, None)?;
     let secured = cluster.secured();
 
+    let open_to_all = format!("bootstrap.servers={}\n", cluster.bootstrap());
     for properties in [
+        secured.write("open.properties", &open_to_all)?,
         secured.with_password("127.0.0.1", PASSWORD)?,
+        secured.with_plain(PASSWORD)?,
+        secured.with_tls()?,
         secured.with_certificate(true)?,
     ] {
         let mut terminal = open(&properties)?;
@@ -180,6 +223,10 @@ pub fn connect(cluster: &mut Cluster) -> anyhow::Result<()> {
         (
             secured.with_password("127.0.0.1", "guessed")?,
             ["SASL with 127.0.0.1", "invalid credentials"],
+        ),
+        (
+            secured.with_plain("guessed")?,
+            ["SASL with 127.0.0.1", "wrong user name or password (PLAIN"],
         ),
         (
             secured.with_certificate(false)?,

@@ -19,7 +19,7 @@ pub const PRINCIPAL: &str = "CN=java-client";
 const STORE: &str = "store-of-java";
 const KEY: &str = "key-of-java";
 
-fn keytool(folder: &Path, args: &[&str]) -> anyhow::Result<String> {
+pub fn keytool(folder: &Path, args: &[&str]) -> anyhow::Result<String> {
     let mut command = Command::new("keytool");
     command.current_dir(folder).args(args);
     let done = shell::run(&mut command, None, Duration::from_secs(120))?;

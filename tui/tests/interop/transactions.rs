@@ -18,6 +18,7 @@ use kafka_shared::types::TopicPartition;
 use crate::cluster::Cluster;
 use crate::command::{document, run};
 use crate::manager;
+use crate::terminal::Terminal;
 
 /// The last version in which a producer names its partitions to the coordinator itself.
 const ADDS_PARTITIONS_ITSELF: i16 = 11;
@@ -142,6 +143,59 @@ fn row(text: &str, start: &[&str]) -> anyhow::Result<Vec<String>> {
     found.with_context(|| format!("no line {start:?} in:\n{text}"))
 }
 
+/// What is held up, by whom, how far readers get, and who else has written: on the screens.
+fn looked_at(
+    cluster: &Cluster,
+    terminal: &mut Terminal,
+    (running, ghost): (i64, i64),
+) -> anyhow::Result<()> {
+    for (partition, state, producer) in [
+        ("txn-hang-0", "HANGING", ghost),
+        ("txn-run-0", "running", running),
+    ] {
+        terminal.wait_until(partition, |terminal| {
+            let row = terminal.row(partition).unwrap_or_default();
+            let numbers = ["1", "5", "6", &producer.to_string(), "stuck"].map(str::to_owned);
+            row.get(1).is_some_and(|word| word == state) && row.ends_with(&numbers)
+        })?;
+    }
+    terminal.keys("tab / runner enter enter")?;
+    terminal.wait_for("\"runner\" is Ongoing")?;
+    terminal.wait_for(&format!("producer {running}, coordinator"))?;
+    terminal.wait_for("timeout 10m 0s")?;
+    terminal.wait_for("partitions: txn-run-0")?;
+    terminal.keys("esc w")?;
+    terminal.wait_for("producers of txn-run")?;
+    let args = [
+        "describe-producers",
+        "--topic",
+        "txn-run",
+        "--partition",
+        "0",
+    ];
+    let text = cluster.tool("kafka-transactions", &args, None)?;
+    let theirs = row(&text, &[&running.to_string()])?;
+    terminal.wait_until("the same producer", |terminal| {
+        let row = terminal.row("0").unwrap_or_default();
+        // Id, epoch, last sequence number; where it is open from; how far readers get.
+        let own = [&theirs[0], &theirs[1], &theirs[3]];
+        row.len() >= 10
+            && own.iter().zip(&row[1..4]).all(|(a, b)| *a == b)
+            && row[4] == "open"
+            && row.ends_with(&[&theirs[5], "5", "6", "1", "runner"].map(str::to_owned))
+    })?;
+    terminal.keys("enter")?;
+    terminal.wait_for("readers of committed records get to 5, all others to 6")?;
+    terminal.keys("esc :producers space txn-hang enter")?;
+    terminal.wait_for("producers of txn-hang")?;
+    terminal.wait_until("the ghost", |terminal| {
+        let row = terminal.row("0").unwrap_or_default();
+        row.get(1) == Some(&ghost.to_string()) && row.last().is_some_and(|id| id == "ghost")
+    })?;
+    terminal.keys(":transactions enter")?;
+    terminal.wait_for("2 partitions held up")
+}
+
 pub fn transactions(cluster: &mut Cluster) -> anyhow::Result<()> {
     topic(cluster, "txn-run")?;
     topic(cluster, "txn-hang")?;
@@ -204,7 +258,16 @@ pub fn transactions(cluster: &mut Cluster) -> anyhow::Result<()> {
     let open = open
         .iter()
         .find(|producer| producer["producer_id"] == running);
-    ensure!(open.context("the runner")?["open_from"] == 5, "{producers}");
+    let open = open.context("the runner")?;
+    ensure!(
+        open["open_from"] == 5 && open["transactional_id"] == "runner",
+        "{producers}"
+    );
+    let partition = &producers["partitions"][0];
+    ensure!(
+        partition["last_stable_offset"] == 5 && partition["high_watermark"] == 6,
+        "{producers}"
+    );
 
     // Held up: both; hanging: one, the same that kafka-transactions finds.
     let blocked = document(cluster, &["transactions", "open"])?;
@@ -221,6 +284,14 @@ pub fn transactions(cluster: &mut Cluster) -> anyhow::Result<()> {
             "{found}"
         );
         ensure!(found["groups"][0] == "stuck", "{found}");
+        // How long one runs, its coordinator knows; of one that nobody knows the records tell.
+        let open = &found["open"][0];
+        let age = open["age_ms"].as_i64().unwrap_or_default();
+        ensure!(
+            open["running_ms"].is_i64() == (openness == "running")
+                && (age >= OLD_MS) == (openness == "hanging"),
+            "{found}"
+        );
     }
     let (code, hanging) = run(cluster, &["transactions", "find-hanging"])?;
     ensure!(
@@ -243,6 +314,7 @@ pub fn transactions(cluster: &mut Cluster) -> anyhow::Result<()> {
     let mut terminal = manager(cluster, "transactions")?;
     terminal.wait_for("2 partitions held up")?;
     terminal.wait_for("HANGING")?;
+    looked_at(cluster, &mut terminal, (running, ghost))?;
     terminal.keys("g enter")?;
     terminal.wait_for("has no part in this partition")?;
     terminal.wait_for("committed records only: stuck")?;

@@ -4,6 +4,7 @@ use kafka_tui::ops::CreateTopic;
 use serde_json::{Value, json};
 
 use super::asking::{document, run};
+use super::front::Front;
 use super::transaction::registry;
 use super::*;
 
@@ -286,6 +287,24 @@ fn schemas_come_from_the_registry_that_is_named() {
         let filtered = [&args[..], &["--filter", "value.a.n == 21"]].concat();
         let filtered = document(&run(&bootstrap, &filtered).await, 0);
         assert_eq!(filtered["messages"].as_array().expect("messages").len(), 1);
+        // Behind TLS with an authority of its own: only who trusts that reads schemas.
+        let front = Front::before(url.trim_end_matches("/base/")).expect("TLS");
+        let secured = format!("{}/base/", front.url);
+        let ca = front.ca().display().to_string();
+        let asked = ["messages", "read", &topic, "--registry", &secured];
+        let read = document(
+            &run(&bootstrap, &[&asked[..], &["--registry-ca", &ca]].concat()).await,
+            0,
+        );
+        assert_eq!(
+            fields(&read, &["value"])[0],
+            [json!({"a": {"n": 21}})],
+            "{read}"
+        );
+        let strange = document(&run(&bootstrap, &asked).await, 0);
+        let told = fields(&strange, &["value_error"]);
+        let told = told[0][0].as_str().expect("a reason");
+        assert!(told.contains("TLS"), "{told}");
         // A registry that is not there, and one that is not named.
         let gone = [
             "messages",

@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 use anyhow::Context as _;
 use serde_json::Value;
 
+use crate::front::Front;
 use crate::terminal::Terminal;
 use crate::worker::{PASSWORD, Worker};
 
@@ -154,5 +155,42 @@ fn without_workers_or_with_a_wrong_user_the_screen_says_what_to_do() -> anyhow::
     let mut terminal = Terminal::start(program(), &args, &[], (80, 24))?;
     terminal.wait_for("User cannot access")?;
     terminal.wait_for("connect_login of the saved cluster")?;
+    Ok(())
+}
+
+#[test]
+fn a_worker_behind_tls_is_asked_by_who_trusts_its_authority() -> anyhow::Result<()> {
+    let worker = Worker::start()?;
+    let front = Front::before(&worker.url)?;
+    let ca = front.ca();
+    let ca = ca.to_str().context("a path in UTF-8")?;
+    let list = |more: &[&str]| -> anyhow::Result<Output> {
+        let mut command = Command::new(program());
+        command.args([
+            "--output",
+            "json",
+            "--config-file",
+            "/nonexistent/config.toml",
+        ]);
+        command.args([
+            "connect",
+            "--url",
+            &front.url,
+            "--login",
+            "me:env:CONNECT_PASSWORD",
+        ]);
+        command
+            .arg("list")
+            .args(more)
+            .env("CONNECT_PASSWORD", PASSWORD);
+        Ok(command.output()?)
+    };
+    let listed = list(&["--ca", ca])?;
+    let document: Value = serde_json::from_slice(&listed.stdout)?;
+    assert_eq!(document["connectors"][1]["name"], "to-s3");
+    let refused = list(&[])?;
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && told.contains("TLS"), "{told}");
+    assert!(!told.contains(PASSWORD), "{told}");
     Ok(())
 }

@@ -6,6 +6,7 @@ mod browse;
 mod cluster;
 mod connectors;
 mod declared;
+mod front;
 mod groups;
 mod local_cluster;
 mod messages;

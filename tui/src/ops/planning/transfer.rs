@@ -19,7 +19,7 @@ pub(super) fn transfer(transfer: Box<Transfer>, metadata: &ClusterMetadata) -> R
         }
     }
     let is_filtered = match &transfer.from {
-        TransferFrom::File(_) => false,
+        TransferFrom::File(..) => false,
         TransferFrom::Topic(read) => read.filter.is_some(),
     };
     let records = match (transfer.records, is_filtered) {

@@ -108,6 +108,106 @@ pub const METRICS: &[Metric] = &[
         "broker",
         "Bytes of all partitions on a broker.",
     ),
+    metric(
+        "kafka_broker_metrics_age_seconds",
+        "broker",
+        "Since when what a broker with a metrics endpoint tells is as it was read.",
+    ),
+    metric(
+        "kafka_broker_metrics_failed",
+        "broker",
+        "1 if the newest attempt to read a broker's metrics endpoint failed.",
+    ),
+    metric(
+        "kafka_broker_messages_in_per_second",
+        "broker",
+        "Messages written to a broker, as it tells.",
+    ),
+    metric(
+        "kafka_broker_bytes_in_per_second",
+        "broker",
+        "Bytes written to a broker, as it tells.",
+    ),
+    metric(
+        "kafka_broker_bytes_out_per_second",
+        "broker",
+        "Bytes read from a broker by consumers, as it tells.",
+    ),
+    metric(
+        "kafka_broker_bytes_rejected_per_second",
+        "broker",
+        "Bytes that a broker did not take, as it tells.",
+    ),
+    metric(
+        "kafka_broker_failed_produces_per_second",
+        "broker",
+        "Requests to write that failed, as a broker tells.",
+    ),
+    metric(
+        "kafka_broker_failed_fetches_per_second",
+        "broker",
+        "Requests to read that failed, as a broker tells.",
+    ),
+    metric(
+        "kafka_broker_cpu_cores",
+        "broker",
+        "Processor time that a broker takes, in cores.",
+    ),
+    metric(
+        "kafka_broker_request_handlers_idle_ratio",
+        "broker",
+        "The share of time in which threads that handle requests have nothing to do.",
+    ),
+    metric(
+        "kafka_broker_network_processors_idle_ratio",
+        "broker",
+        "The same of the threads that move bytes.",
+    ),
+    metric(
+        "kafka_broker_heap_used_bytes",
+        "broker",
+        "Of a broker's heap, in use.",
+    ),
+    metric(
+        "kafka_broker_heap_max_bytes",
+        "broker",
+        "What a broker's heap may grow to.",
+    ),
+    metric(
+        "kafka_broker_told_under_replicated",
+        "broker",
+        "Partitions led by a broker with fewer replicas in sync than wanted, as it tells.",
+    ),
+    metric(
+        "kafka_broker_told_under_min_isr",
+        "broker",
+        "Partitions led by a broker that take no writes with acks=all, as it tells.",
+    ),
+    metric(
+        "kafka_broker_produce_p99_seconds",
+        "broker",
+        "99 of 100 requests to write take no longer.",
+    ),
+    metric(
+        "kafka_broker_fetch_p99_seconds",
+        "broker",
+        "99 of 100 requests of consumers take no longer; they wait for records.",
+    ),
+    metric(
+        "kafka_broker_follower_p99_seconds",
+        "broker",
+        "99 of 100 requests of followers take no longer.",
+    ),
+    metric(
+        "kafka_topic_bytes_in_per_second",
+        "topic",
+        "Bytes written to a topic, as its brokers tell; none where one of them does not.",
+    ),
+    metric(
+        "kafka_topic_bytes_out_per_second",
+        "topic",
+        "Bytes read from a topic by consumers, as its brokers tell.",
+    ),
     metric("kafka_topic_partitions", "topic", "Partitions of a topic."),
     metric(
         "kafka_topic_partitions_offline",

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::derive::{Blocked, OpenTransaction, Openness};
-use crate::model::{PartitionProducer, Producers, TopicPartition, Transaction, Transactions};
+use crate::model::{
+    PartitionProducer, TopicPartition, TopicProducers, Transaction, Transactions, WrittenPartition,
+};
 use crate::output::{Printable, Table, or_dash};
 
 /// A broker that did not tell.
@@ -152,23 +154,44 @@ pub struct ProducersJson {
 pub struct PartitionProducersJson {
     pub topic: Arc<str>,
     pub partition: i32,
-    pub producers: Option<Vec<PartitionProducer>>,
+    /// Readers of committed records get up to here.
+    pub last_stable_offset: Option<i64>,
+    pub high_watermark: Option<i64>,
+    pub producers: Option<Vec<ProducerRow>>,
     pub error: Option<String>,
 }
 
-impl From<Producers> for ProducersJson {
-    fn from(all: Producers) -> Self {
-        let partition = |(key, producers): (TopicPartition, Result<_, _>)| {
-            let error: Option<crate::model::PartError> = producers.as_ref().err().copied();
+/// A producer with its transactional id, where it has one and its coordinator told.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProducerRow {
+    #[serde(flatten)]
+    pub producer: PartitionProducer,
+    pub transactional_id: Option<Arc<str>>,
+}
+
+impl From<TopicProducers> for ProducersJson {
+    fn from(all: TopicProducers) -> Self {
+        let (topic, ids) = (all.topic, all.transactional_ids);
+        let row = |producer: PartitionProducer| ProducerRow {
+            transactional_id: ids.get(&producer.producer_id).map(Arc::clone),
+            producer,
+        };
+        let partition = |written: WrittenPartition| {
+            let error = written.producers.as_ref().err().map(ToString::to_string);
             PartitionProducersJson {
-                topic: key.topic,
-                partition: key.partition,
-                producers: producers.ok(),
-                error: error.map(|error| error.to_string()),
+                topic: Arc::clone(&topic),
+                partition: written.partition,
+                last_stable_offset: written.last_stable_offset.known(),
+                high_watermark: written.high_watermark.known(),
+                producers: written
+                    .producers
+                    .ok()
+                    .map(|all| all.into_iter().map(row).collect()),
+                error,
             }
         };
         Self {
-            partitions: all.into_iter().map(partition).collect(),
+            partitions: all.partitions.into_iter().map(partition).collect(),
         }
     }
 }
@@ -184,13 +207,17 @@ impl Printable for ProducersJson {
             ">LAST SEQUENCE",
             ">LAST TIMESTAMP",
             ">OPEN FROM",
+            ">STABLE",
+            ">HIGH WATER",
+            "TRANSACTIONAL ID",
         ]);
         for partition in &self.partitions {
             let key = [partition.topic.to_string(), partition.partition.to_string()];
             if let Some(error) = &partition.error {
                 table.row(key.iter().cloned().chain([error.clone()]));
             }
-            for producer in partition.producers.iter().flatten() {
+            for row in partition.producers.iter().flatten() {
+                let producer = &row.producer;
                 let cells = [
                     producer.producer_id.to_string(),
                     producer.producer_epoch.to_string(),
@@ -200,6 +227,9 @@ impl Printable for ProducersJson {
                     producer.last_sequence.to_string(),
                     producer.last_timestamp_ms.to_string(),
                     or_dash(producer.open_from),
+                    or_dash(partition.last_stable_offset),
+                    or_dash(partition.high_watermark),
+                    or_dash(row.transactional_id.as_deref()),
                 ];
                 table.row(key.iter().cloned().chain(cells));
             }

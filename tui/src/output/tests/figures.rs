@@ -202,3 +202,56 @@ fn lag_in_time_and_verdicts_are_told_from_what_was_seen_meanwhile() {
     let name = "kafka_group_partition_lag_seconds";
     assert!(page.contains(&format!("# TYPE {name} gauge")), "{page}");
 }
+
+#[test]
+fn what_brokers_tell_is_served_as_the_screens_show_it() {
+    let mut snapshot = snapshot();
+    let plain = metrics(&snapshot, &Histories::default(), Detail::default(), at(0));
+    assert!(
+        !plain.contains("kafka_broker_bytes_in_per_second"),
+        "{plain}"
+    );
+    for ms in [1_000, 3_000] {
+        let mut reading = BrokerReading::new(at(ms));
+        reading.count_mut(Flow::BytesIn).total = Some(ms as f64);
+        reading.handlers_idle = Some(0.75);
+        reading.produce_p99_ms = Some(12.5);
+        let mut topic = TopicCounts::new("orders".into());
+        topic.add(Flow::BytesIn, ms as f64 / 2.0);
+        reading.topics.push(topic);
+        let silent = Fault::new(FaultKind::Unreachable, "read metrics", "no answer");
+        let told = vec![(1, Ok(Arc::new(reading))), (2, Err(Arc::new(silent)))];
+        snapshot.apply(Update::Metrics(told), at(ms));
+    }
+    let page = metrics(
+        &snapshot,
+        &Histories::default(),
+        Detail::default(),
+        at(4_500),
+    );
+    for (name, value) in [
+        (
+            "kafka_broker_metrics_age_seconds{broker=\"1\"}",
+            Some("1.5"),
+        ),
+        ("kafka_broker_metrics_age_seconds{broker=\"2\"}", None),
+        ("kafka_broker_metrics_failed{broker=\"1\"}", Some("0")),
+        ("kafka_broker_metrics_failed{broker=\"2\"}", Some("1")),
+        (
+            "kafka_broker_bytes_in_per_second{broker=\"1\"}",
+            Some("1000"),
+        ),
+        ("kafka_broker_bytes_in_per_second{broker=\"2\"}", None),
+        ("kafka_broker_bytes_out_per_second{broker=\"1\"}", None),
+        (
+            "kafka_broker_request_handlers_idle_ratio{broker=\"1\"}",
+            Some("0.75"),
+        ),
+        (
+            "kafka_broker_produce_p99_seconds{broker=\"1\"}",
+            Some("0.0125"),
+        ),
+    ] {
+        assert_eq!(sample(&page, name), value, "{name}\n{page}");
+    }
+}

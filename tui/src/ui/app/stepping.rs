@@ -119,7 +119,7 @@ impl App {
                 let go = Step::Go(Place::Clusters);
                 [go].into_iter().chain(wanted).collect()
             }
-            Id::Topic | Id::Group | Id::Broker | Id::Messages | Id::Configs => {
+            Id::Topic | Id::Group | Id::Broker | Id::Messages | Id::Producers | Id::Configs => {
                 self.named_place(command, argument)
             }
             Id::CreateTopic => vec![Step::Dialog(Box::new(screens::create_topic_form(argument)))],
@@ -156,6 +156,7 @@ impl App {
             Id::Topic => Place::Topic(name),
             Id::Group => Place::Group(name),
             Id::Messages => Place::Messages(name),
+            Id::Producers => Place::Producers(name),
             Id::Configs => Place::Configs(crate::model::ConfigResource::Topic(name)),
             _ => match argument.parse() {
                 Ok(id) => Place::Broker(id),

@@ -54,6 +54,22 @@ pub fn maybe(n: Option<i64>, cx: &Cx<'_>) -> Span<'static> {
     }
 }
 
+/// An id, an epoch or a sequence number, which is no count: its digits stand together.
+pub fn id(n: Option<impl Into<i64>>, cx: &Cx<'_>) -> Span<'static> {
+    match n {
+        Some(n) => plain(n.into().to_string(), cx),
+        None => dim(format::UNKNOWN, cx),
+    }
+}
+
+/// A length of time that may not be known.
+pub fn age(ms: Option<i64>, cx: &Cx<'_>) -> Span<'static> {
+    match ms {
+        Some(ms) => plain(format::duration_ms(ms), cx),
+        None => dim(format::UNKNOWN, cx),
+    }
+}
+
 /// A size that may not be known.
 pub fn bytes(size: Option<i64>, cx: &Cx<'_>) -> Span<'static> {
     match size {

@@ -1,19 +1,19 @@
 //! Saved clusters: switch, add, test, remove.
 
+mod form;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Span;
 
 use super::{cells, forms, topics};
-use crate::clusters::{ClustersFile, Colour, Entry, Level, Login, SecretFrom, Target, legal_name};
+use crate::clusters::{ClustersFile, Entry, Level, Target};
 use crate::model::Fault;
-use crate::ui::app::parse_bootstrap;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::event::{Answer, ClustersAction, Effect, JobId};
 use crate::ui::format;
 use crate::ui::screen::{Place, Screen, Step, Toast, focused_list};
-use crate::ui::widgets::form::{Field, Form, Values, Wrong};
 use crate::ui::widgets::frame;
 use crate::ui::widgets::list::{Column, Key, List, Named, Rows as _};
 
@@ -155,118 +155,6 @@ impl Clusters {
     }
 }
 
-const MECHANISMS: [&str; 4] = ["none", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
-
-fn add_form() -> Form {
-    let fields = vec![
-        Field::text("name", "", "letters, digits, '-', '_' and '.'"),
-        Field::text(
-            "brokers",
-            "",
-            "host:port,…; empty if the properties name them",
-        ),
-        Field::text(
-            "properties",
-            "",
-            "a file of Kafka's client properties; may stay empty",
-        ),
-        Field::choice("login", &MECHANISMS, 0),
-        Field::text("user", "", "for a login without a file of properties"),
-        Field::text(
-            "password",
-            "",
-            "where it is, never itself: env:NAME, file:PATH or command:LINE",
-        ),
-        Field::choice("TLS", &["no", "yes"], 0),
-        Field::text(
-            "authority",
-            "",
-            "a PEM file to trust; empty: those of this machine",
-        ),
-        Field::text("colour", "", Colour::NAMES.join(", ")),
-        Field::choice("danger", &Level::NAMES, 1),
-        Field::choice("rights", &["read-write", "read-only"], 0),
-    ];
-    Form::new("save a cluster", fields, |values, cx| {
-        let entry = entry_of(values)?;
-        let job = cx.new_job();
-        let text = format!("connecting to {} before it is saved …", entry.name);
-        Ok(vec![
-            Step::Close,
-            Step::Say(Toast::info(text)),
-            Step::Effect(Effect::Clusters {
-                job,
-                action: ClustersAction::Add {
-                    entry: Box::new(entry),
-                    replace: false,
-                },
-            }),
-        ])
-    })
-}
-
-fn entry_of(values: &Values<'_>) -> Result<Entry, Wrong> {
-    let name = values.get(0).to_owned();
-    legal_name(&name).map_err(|fault| Wrong::new(0, fault.hint.unwrap_or(fault.why)))?;
-    let bootstrap = values.get(1).to_owned();
-    let path = Some(values.get(2)).filter(|path| !path.is_empty());
-    if !bootstrap.is_empty() || path.is_none() {
-        parse_bootstrap(&bootstrap).map_err(|why| Wrong::new(1, why))?;
-    }
-    let absolute = |path: &str| std::path::absolute(path).unwrap_or_else(|_| path.into());
-    let mut entry = Entry {
-        name,
-        bootstrap,
-        properties: path.map(absolute),
-        ..Entry::default()
-    };
-    let mechanism = values.get(3);
-    if mechanism != "none" {
-        if values.get(4).is_empty() {
-            return Err(Wrong::new(4, "who logs in?"));
-        }
-        let from: SecretFrom = values
-            .get(5)
-            .parse()
-            .map_err(|why: String| Wrong::new(5, why))?;
-        let login = Login {
-            mechanism: mechanism.to_owned(),
-            username: values.get(4).to_owned(),
-            password: from,
-        };
-        entry.settings.extend(login.settings());
-    }
-    if !values.get(7).is_empty() {
-        let path = absolute(values.get(7)).display().to_string();
-        let settings = [
-            ("ssl.truststore.type", "PEM"),
-            ("ssl.truststore.location", &path),
-        ];
-        let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        entry.settings.extend(settings);
-    }
-    let has_tls = values.get(6) == "yes" || !values.get(7).is_empty();
-    let protocol = match (has_tls, mechanism != "none") {
-        (false, false) => None,
-        (true, false) => Some("SSL"),
-        (false, true) => Some("SASL_PLAINTEXT"),
-        (true, true) => Some("SASL_SSL"),
-    };
-    if let Some(protocol) = protocol {
-        let key = "security.protocol".to_owned();
-        entry.settings.insert(key, protocol.to_owned());
-    }
-    let colour = values.get(8);
-    entry.color = Colour::named(colour);
-    if entry.color.is_none() && !colour.is_empty() {
-        let why = format!("one of {}", Colour::NAMES.join(", "));
-        return Err(Wrong::new(8, why));
-    }
-    entry.danger = Level::named(values.get(9)).unwrap_or_default();
-    entry.read_only = values.get(10) == "read-only";
-    Ok(entry)
-}
-
 impl Screen for Clusters {
     fn place(&self) -> Place {
         Place::Clusters
@@ -345,7 +233,7 @@ impl Screen for Clusters {
 
     fn run(&mut self, command: Id, argument: &str, cx: &Cx<'_>) -> Option<Vec<Step>> {
         if command == Id::AddCluster {
-            return Some(vec![Step::Dialog(Box::new(add_form()))]);
+            return Some(vec![Step::Dialog(Box::new(form::add_form()))]);
         }
         if command == Id::EnterCluster && !argument.is_empty() {
             return Some(self.enter(argument, false));

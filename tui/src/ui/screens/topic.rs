@@ -519,6 +519,7 @@ impl Screen for TopicScreen {
             }
             Id::Open | Id::Messages => vec![Step::Push(Place::Messages(self.name.clone()))],
             Id::Configs => vec![Step::Push(Place::Configs(self.config()))],
+            Id::Producers => vec![Step::Push(Place::Producers(self.name.clone()))],
             Id::Produce => vec![Step::Dialog(Box::new(forms::produce_form(
                 &self.name,
                 partition.filter(|_| self.partitions.n_marked() == 1),

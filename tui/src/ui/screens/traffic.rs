@@ -255,7 +255,10 @@ fn line<const N: usize>(all: [(&str, Option<String>); N]) -> Option<String> {
 
 /// A topic's line, where brokers tell.
 pub fn topic_line(topic: &Topic, cx: &Cx<'_>) -> Option<String> {
-    cx.target.metrics.as_ref()?;
+    // A recording knows no endpoints, only what they told.
+    if cx.target.metrics.is_none() && cx.snapshot.metrics.is_empty() {
+        return None;
+    }
     let flow = |flow| derive::topic_flow(cx.snapshot, topic, flow);
     Some(format!(
         "by metrics  messages {}  in {}  out {}",

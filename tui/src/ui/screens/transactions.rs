@@ -17,7 +17,7 @@ use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::dialogs::TextDialog;
 use crate::ui::format;
-use crate::ui::screen::{Changed, Part, Place, Screen, Step, focused_list};
+use crate::ui::screen::{Changed, Part, Place, Screen, Step, Toast, focused_list};
 use crate::ui::widgets::frame;
 use crate::ui::widgets::list::{Clicked, Column, Filter, Key, List, Named, Rows};
 
@@ -31,6 +31,12 @@ pub struct OpenRow {
 impl Named for OpenRow {
     fn name(&self) -> &str {
         &self.name
+    }
+}
+
+impl OpenRow {
+    fn age_ms(&self) -> Option<i64> {
+        self.open.as_ref()?.known_age_ms()
     }
 }
 
@@ -64,13 +70,10 @@ const OPEN: &[Column<OpenRow>] = &[
     ),
     Column::number(
         "AGE",
-        8,
+        format::AGE_WIDTH,
         0,
-        |row, _| Key::int(row.open.as_ref().map(|open| open.age_ms)),
-        |row, cx| match &row.open {
-            Some(open) => cells::plain(format::duration_ms(open.age_ms), cx),
-            None => cells::dim(format::UNKNOWN, cx),
-        },
+        |row, _| Key::int(row.age_ms()),
+        |row, cx| cells::age(row.age_ms(), cx),
     ),
     Column::number(
         "BEHIND",
@@ -98,7 +101,7 @@ const OPEN: &[Column<OpenRow>] = &[
         10,
         3,
         |row, _| Key::int(row.open.as_ref().map(|open| open.producer_id)),
-        |row, cx| cells::maybe(row.open.as_ref().map(|open| open.producer_id), cx),
+        |row, cx| cells::id(row.open.as_ref().map(|open| open.producer_id), cx),
     ),
     Column::wide(
         "GROUPS THERE",
@@ -153,7 +156,7 @@ const IDS: &[Column<IdRow>] = &[
     ),
     Column::number(
         "FOR",
-        8,
+        format::AGE_WIDTH,
         1,
         |row, cx| Key::int(row.age_ms(cx)),
         |row, cx| {
@@ -184,7 +187,7 @@ const IDS: &[Column<IdRow>] = &[
     ),
     Column::number(
         "TIMEOUT",
-        9,
+        format::AGE_WIDTH,
         4,
         |row, _| Key::int(row.0.detail.as_ref().map(|d| d.timeout_ms)),
         |row, cx| {
@@ -270,8 +273,19 @@ fn open_lines(row: &OpenRow, cx: &Cx<'_>) -> Vec<(String, Style)> {
         );
         let from = format!("open from offset {}", format::count(open.start_offset));
         lines.push((format!("{producer}, {from}"), theme.text));
-        let at = format::timestamp_ms(open.last_timestamp_ms);
-        lines.push((format!("its last record is of {at}"), theme.text));
+        if let Some(running_ms) = open.running_ms {
+            let text = format::duration_ms(running_ms);
+            let text = format!("running for {text}, as its coordinator says");
+            lines.push((text, theme.text));
+        }
+        let text = match open.last_timestamp_ms {
+            ..0 => "its last record has no time".to_owned(),
+            ms => {
+                let (at, age) = (format::timestamp_ms(ms), format::duration_ms(open.age_ms));
+                format!("its last record says that it is of {at}: {age} ago")
+            }
+        };
+        lines.push((text, theme.text));
         if let Some(id) = &open.transactional_id {
             lines.push((format!("transactional id \"{id}\""), theme.text));
         }
@@ -441,6 +455,21 @@ impl Screen for TransactionsScreen {
             Id::Topic if !self.ids_focused => {
                 let topic = self.open.selected_row()?.blocked.topic.to_string();
                 vec![Step::Push(Place::Topic(topic))]
+            }
+            Id::Producers if !self.ids_focused => {
+                let topic = self.open.selected_row()?.blocked.topic.to_string();
+                vec![Step::Push(Place::Producers(topic))]
+            }
+            Id::Producers => {
+                let detail = self.ids.selected_row()?.0.detail.as_ref();
+                let part = detail.and_then(|detail| detail.partitions.first());
+                match part {
+                    Some(part) => vec![Step::Push(Place::Producers(part.topic.to_string()))],
+                    None => {
+                        let text = "no partition is part of it";
+                        vec![Step::Say(Toast::info(text))]
+                    }
+                }
             }
             Id::Copy => topics::copy(&self.list_ref()?.selected_name()?, cx),
             _ => return None,

@@ -173,3 +173,86 @@ fn a_small_terminal_shows_why_a_connection_failed_before_all_else() {
         assert!(screen.contains(text), "{screen}");
     }
 }
+
+#[test]
+fn the_form_saves_whatever_the_configuration_file_knows() {
+    let mut driver = Driver::new(None, false);
+    let _folder = clusters(&mut driver);
+    driver.keys("n");
+    let fields = [
+        "lab",
+        "b1:9092",
+        "",
+        "",
+        "",
+        "",
+        "",
+        "/ca.pem",
+        "blue",
+        "",
+        "",
+        "/own.pem",
+        "http://r:8081",
+        "/r.pem",
+        "http://c1:8083,http://c2:8083",
+        "me:env:C",
+        "/c.pem",
+        "http://{host}:7071/m",
+        "you:file:/pw",
+        "/m.pem",
+    ];
+    let typed = fields.join(" tab ");
+    let typed: Vec<&str> = typed.split_whitespace().collect();
+    driver.keys(&typed.join(" "));
+    driver.keys("enter");
+    let added = driver.effects.iter().find_map(|effect| match effect {
+        Effect::Clusters {
+            action: ClustersAction::Add { entry, .. },
+            ..
+        } => Some((**entry).clone()),
+        _ => None,
+    });
+    let entry = added.unwrap_or_else(|| panic!("{}", driver.screen(100, 40)));
+    let path = |text: &str| Some(std::path::PathBuf::from(text));
+    assert_eq!((&*entry.name, &*entry.bootstrap), ("lab", "b1:9092"));
+    assert_eq!(entry.color, Some(Colour::Blue));
+    assert_eq!(entry.settings["security.protocol"], "SSL");
+    assert_eq!(entry.settings["ssl.truststore.location"], "/ca.pem");
+    assert_eq!(entry.settings["ssl.keystore.location"], "/own.pem");
+    assert_eq!(entry.registry.as_deref(), Some("http://r:8081"));
+    assert_eq!(entry.registry_ca, path("/r.pem"));
+    assert_eq!(entry.connect, ["http://c1:8083", "http://c2:8083"]);
+    assert_eq!(entry.connect_login.as_deref(), Some("me:${env:C}"));
+    assert_eq!(entry.connect_ca, path("/c.pem"));
+    let metrics = entry.metrics.as_ref().map(|metrics| metrics.options());
+    assert_eq!(metrics, Some(vec!["http://{host}:7071/m".to_owned()]));
+    assert_eq!(entry.metrics_login.as_deref(), Some("you:${file:/pw}"));
+    assert_eq!(entry.metrics_ca, path("/m.pem"));
+}
+
+#[test]
+fn the_form_says_which_field_is_wrong_and_repeats_no_password() {
+    for (field, text, why) in [
+        (12, "r:8081", "http://"),
+        (14, "c1:8083", "http"),
+        (15, "me:sesame", "env:NAME"),
+        (17, "http://{port}/m", "{port} is neither"),
+    ] {
+        let mut driver = Driver::new(None, false);
+        let _folder = clusters(&mut driver);
+        driver.keys("n l a b tab b 1 : 9 0 9 2");
+        driver.keys(&"tab ".repeat(field - 1));
+        let keys: Vec<String> = text.chars().map(String::from).collect();
+        driver.keys(&keys.join(" "));
+        driver.keys("enter");
+        let screen = driver.screen(100, 40);
+        assert!(screen.contains(why), "{text}: {screen}");
+        let added = driver.effects.iter().any(|effect| {
+            let Effect::Clusters { action, .. } = effect else {
+                return false;
+            };
+            matches!(action, ClustersAction::Add { .. })
+        });
+        assert!(!added, "{text}");
+    }
+}

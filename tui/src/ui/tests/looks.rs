@@ -181,7 +181,7 @@ fn topic() {
     GROUP▲              STATE                  LAG    TIME  VERDICT        WORST  MEMBERS  TOPICS  TYPE      COORD  OWNED   LOST  ASSIGNOR
     billing             stable               1,000       -  -              1,000        2       1  classic       2   100%      0  range
     reports             empty            1,000,060       -  -          1,000,060        …       1  consumer      2     0%      1
-    ? help  tab next list  m messages  c settings  a reassign  p produce  + partitions  e elect  D delete  enter open  / filter  > sort  : command  ctrl-p jump
+    ? help  tab next list  m messages  c settings  a reassign  p produce  + partitions  e elect  w producers  D delete  enter open  / filter  > sort  : command
     ");
 }
 

@@ -7,7 +7,7 @@ use insta::assert_snapshot;
 use super::{Driver, WALL_MS, fixture};
 use crate::model::*;
 use crate::ops::{Action, Plan, QuorumAction};
-use crate::ui::event::Effect;
+use crate::ui::event::{Answer, Effect};
 
 fn updates() -> Vec<Update> {
     let producer = |producer_id, minutes: i64, open_from| PartitionProducer {
@@ -81,7 +81,7 @@ fn transactions() {
     overview › transactions  1 open · 2 partitions held up ────────────────────────
     PARTITION        STATE▼         AGE    BEHIND        STABLE    PRODUCER
     orders-0         HANGING      1h 0m     1,000       999,100           8
-    clicks-2         running        0ms     1,000         3,000           7
+    clicks-2         running         5s     1,000         3,000           7
 
     transactional ids ─────────────────────────────────────────────────────────────
     TRANSACTIONAL ID▲ STATE                FOR    PRODUCER   EPOCH   COORD
@@ -90,14 +90,14 @@ fn transactions() {
 
 
 
-    ? help  tab next list  x abort  t topic  enter open  / filter  > sort
+    ? help  tab next list  x abort  t topic  w producers  enter open  / filter
     "#);
     assert_snapshot!(look(":transactions enter", 40, 10), @r#"
     kafka-tui  b1:9092  controller 1  live
     … › transactions  1 open · 2 partition…
     PARTITION        STATE▼         AGE
     orders-0         HANGING      1h 0m
-    clicks-2         running        0ms
+    clicks-2         running         5s
     transactional ids ─────────────────────
     TRANSACTIONAL ID▲ STATE
     billing-1         Ongoing
@@ -109,32 +109,32 @@ fn transactions() {
     overview › transactions  1 open · 2 partitions held up ────────────────────────────────────────────────────────────────────────────────────────────────────────
     PARTITION        STATE▼         AGE    BEHIND        STABLE    HIGH WATER    PRODUCER  GROUPS THERE
     orders-0         HANGING      1h 0m     1,000       999,100     1,000,100           8  billing
-    clicks-2         running        0ms     1,000         3,000         4,000           7
+    clicks-2         running         5s     1,000         3,000         4,000           7
 
     transactional ids ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-    TRANSACTIONAL ID▲ STATE                FOR    PRODUCER   EPOCH    TIMEOUT   COORD
-    billing-1         Ongoing               5s           7       3      1m 0s       2
-    billing-2         Empty                              9                          2
+    TRANSACTIONAL ID▲ STATE                FOR    PRODUCER   EPOCH   TIMEOUT   COORD
+    billing-1         Ongoing               5s           7       3     1m 0s       2
+    billing-2         Empty                              9                         2
 
 
 
-    ? help  tab next list  x abort  t topic  enter open  / filter  > sort  : command  ctrl-p jump
+    ? help  tab next list  x abort  t topic  w producers  enter open  / filter  > sort  : command  ctrl-p jump
     "#);
     assert_snapshot!(look(":transactions enter g enter", 80, 20), @r#"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
     overview › transactions  1 open · 2 partitions held up ────────────────────────
     PARTITION        STATE▼         AGE    BEHIND        STABLE    PRODUCER
     orders-0         HANGING      1h 0m     1,000       999,100           8
-    clicks-2         running        0ms     1,000         3,000           7
+    clicks-2         running         5s     1,000         3,000           7
 
-    tra╭ transaction ─────────────────────────────────────────────────────────╮────
-    TRA│ orders-0: readers of committed records get to 999,100, 1,000 records │
-    bil│ before the end                                                       │
-    bil│ no transactional id has this producer id                             │
-       │ producer 8 epoch 3, open from offset 999,100                         │
-       │ its last record is of 2026-11-21 09:00:00.000                        │
-       │ groups that wait if they read committed records only: billing        │
-       ╰──────────────────────────────────────────────────────────────────────╯
+    tr╭ transaction ──────────────────────────────────────────────────────────╮────
+    TR│ orders-0: readers of committed records get to 999,100, 1,000 records  │
+    bi│ before the end                                                        │
+    bi│ no transactional id has this producer id                              │
+      │ producer 8 epoch 3, open from offset 999,100                          │
+      │ its last record says that it is of 2026-11-21 09:00:00.000: 1h 0m ago │
+      │ groups that wait if they read committed records only: billing         │
+      ╰───────────────────────────────────────────────────────────────────────╯
 
 
 
@@ -282,4 +282,122 @@ fn a_feature_is_checked_by_the_controller_before_it_is_changed() {
     ));
     driver.keys("esc ctrl-u 20 enter");
     assert!(driver.screen(80, 24).contains("this is a downgrade"));
+}
+
+/// Partition 0 with a transaction that holds readers up, 1 with nobody, 2 whose leader is silent.
+fn producers() -> TopicProducers {
+    let producer = |producer_id, open_from| PartitionProducer {
+        producer_id,
+        producer_epoch: 3,
+        coordinator_epoch: 1,
+        last_sequence: 12_345,
+        last_timestamp_ms: WALL_MS - 60_000,
+        open_from,
+    };
+    let written = |partition, stable, producers| WrittenPartition {
+        partition,
+        last_stable_offset: Cell::Known(stable),
+        high_watermark: Cell::Known(1_000_000),
+        producers,
+    };
+    TopicProducers {
+        topic: "orders".into(),
+        partitions: vec![
+            written(
+                0,
+                999_000,
+                Ok(vec![producer(1_000, Some(999_000)), producer(2_000, None)]),
+            ),
+            written(1, 1_000_000, Ok(Vec::new())),
+            written(2, 1_000_000, Err(PartError(6))),
+        ],
+        transactional_ids: [(1_000, "billing-1".into())].into(),
+        ids_missing: false,
+    }
+}
+
+#[test]
+fn producers_are_told_per_partition_with_how_far_readers_get() {
+    let mut driver = driver();
+    driver.keys(":topic space orders enter w");
+    let watched = driver
+        .take_effects()
+        .into_iter()
+        .find_map(|effect| match effect {
+            Effect::WatchProducers { job, topic } => Some((job, topic)),
+            _ => None,
+        });
+    let (job, topic) = watched.expect("it is looked at");
+    assert_eq!(topic, "orders");
+    assert!(driver.screen(80, 10).contains("reading …"));
+    driver.answer(job, Answer::Producers(Ok(Arc::new(producers()))));
+    assert_snapshot!(driver.screen(120, 9), @r#"
+    kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1                                               live
+    overview › topics › orders › producers of orders  2 producers · 1 open · 1 partition held up ──────────────────────────
+    PART▲    PRODUCER  EPOCH  STATE        LAST    OPEN FROM       STABLE   HIGH WATER    BEHIND  TRANSACTIONAL ID
+        0        1000      3  open        1m 0s      999,000      999,000    1,000,000     1,000  billing-1
+        0        2000      3  idle        1m 0s                   999,000    1,000,000     1,000
+        1                     nobody                            1,000,000    1,000,000         0
+        2                     unknown                           1,000,000    1,000,000         0  NOT_LEADER_OR_FOLLOWER
+
+    ? help  enter open  / filter  > sort  : command  ctrl-p jump
+    "#);
+    assert_snapshot!(driver.screen(40, 8), @r#"
+    kafka-tui  b1:9092  controller 1  live
+    … › producers of orders  2 producers ·…
+    PART▲    PRODUCER  STATE
+        0        1000  open
+        0        2000  idle
+        1              nobody
+        2              unknown
+    ? help  enter open  / filter  > sort
+    "#);
+    driver.keys("g enter");
+    let screen = driver.screen(100, 20);
+    for text in [
+        "readers of committed records get to 999,000, all others to 1,000,000",
+        "producer 1000 epoch 3, last sequence number 12345",
+        "a transaction is open from offset 999,000",
+        "transactional id \"billing-1\"",
+    ] {
+        assert!(screen.contains(text), "{text}: {screen}");
+    }
+    driver.keys("esc");
+    // What was known stays where the leaders fall silent.
+    let fault = Fault::new(
+        FaultKind::Unreachable,
+        "describe the producers",
+        "no answer",
+    );
+    driver.answer(job, Answer::Producers(Err(fault)));
+    let screen = driver.screen(120, 12);
+    assert!(
+        screen.contains("billing-1") && screen.contains("no answer"),
+        "{screen}"
+    );
+    driver.keys("esc");
+    let is_ended = |effect: &Effect| matches!(effect, Effect::Cancel(ended) if *ended == job);
+    assert!(driver.take_effects().iter().any(is_ended));
+}
+
+#[test]
+fn no_id_and_no_epoch_has_thousands_apart_and_no_age_is_cut() {
+    let mut driver = Driver::with(fixture::all());
+    let mut all = updates();
+    let Update::Transactions(Ok(transactions)) = &mut all[0] else {
+        panic!("transactions")
+    };
+    let transactions = Arc::make_mut(transactions);
+    let producer = &mut transactions.blocked[1].open.as_mut().unwrap()[0];
+    producer.producer_id = 1_234_567;
+    // As a producer writes it that gives its records times of its own.
+    producer.last_timestamp_ms = 1_700_000_000_000;
+    driver.feed(all);
+    driver.keys(":transactions enter");
+    let screen = driver.screen(160, 14);
+    assert!(
+        screen.contains("1234567") && screen.contains("3y 7d"),
+        "{screen}"
+    );
+    assert!(!screen.contains("1,234,567"), "{screen}");
 }

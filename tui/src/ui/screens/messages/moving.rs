@@ -6,8 +6,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
 use super::choice::Choice;
-use crate::cluster::{Isolation, ReadFrom, ReadLimits, ReadMessages};
-use crate::transfer::{PartitionBy, Transfer, TransferFrom};
+use crate::cluster::{Isolation, NewRecord, ReadFrom, ReadLimits, ReadMessages};
+use crate::transfer::{PartitionBy, Shape, Transfer, TransferFrom};
 use crate::ui::cx::Cx;
 use crate::ui::event::{Answer, Effect, JobId};
 use crate::ui::format;
@@ -16,6 +16,9 @@ use crate::ui::screens::declared::at_home;
 use crate::ui::widgets::form::{Field, Form, Values, Wrong};
 
 const PARTITIONS: &[&str] = &["the same", "by key"];
+
+/// What a file holds.
+const HOLDS: &[&str] = &["an export", "a value on each line", "one value"];
 
 const FROM_NOTE: &str = "start, an offset, 2026-11-21 13:45, 13:45, or 10m for an age";
 
@@ -101,6 +104,30 @@ pub(super) fn export_form(topic: &str, choice: &Choice) -> Form {
     form.intro(intro)
 }
 
+/// What stands in a file of records.
+fn shape(values: &Values<'_>) -> Result<Shape, Wrong> {
+    let headers = values.pairs(4)?.into_iter();
+    let record = NewRecord {
+        headers: headers
+            .map(|(key, value)| (key, Some(value.into_bytes().into())))
+            .collect(),
+        ..NewRecord::default()
+    };
+    let separator = Some(values.raw(3)).filter(|text| !text.is_empty());
+    // A tab can't be typed into a form.
+    let separator = separator.map(|text| text.replace("\\t", "\t"));
+    let is_of_values = separator.is_some() || !record.headers.is_empty();
+    Ok(match values.get(2) {
+        text if text == HOLDS[1] => Shape::Lines(record, separator),
+        text if text == HOLDS[2] && separator.is_none() => Shape::Whole(record),
+        _ if is_of_values => {
+            let why = format!("for \"{}\" only", HOLDS[1]);
+            return Err(Wrong::new(if separator.is_some() { 3 } else { 4 }, why));
+        }
+        _ => Shape::Jsonl,
+    })
+}
+
 fn partition_by(values: &Values<'_>, at: usize) -> PartitionBy {
     match values.get(at) == PARTITIONS[0] {
         true => PartitionBy::Same,
@@ -125,11 +152,18 @@ fn prepare(transfer: Transfer, cx: &Cx<'_>) -> Vec<Step> {
 }
 
 impl MovingDialog {
-    /// Asks for an export to be written to a topic.
+    /// Asks for a file whose records are to be written to a topic.
     pub(super) fn import(topic: &str) -> Self {
         let fields = vec![
-            Field::text("file", "", "JSON lines, as an export writes them"),
+            Field::text("file", "", "with ~ for the own folder"),
             Field::choice("partitions", PARTITIONS, 0),
+            Field::choice("holds", HOLDS, 0),
+            Field::text(
+                "key ends at",
+                "",
+                "what stands between key and value on each line; empty: no keys",
+            ),
+            Field::text("headers", "", "of values: key=value, separated by commas"),
         ];
         let title = format!("import messages into {}", format::clean(topic));
         let topic = topic.to_owned();
@@ -139,7 +173,7 @@ impl MovingDialog {
                 path => at_home(path),
             };
             let transfer = Transfer {
-                from: TransferFrom::File(path),
+                from: TransferFrom::File(path, shape(values)?),
                 to_topic: topic.clone(),
                 to_cluster: None,
                 partition_by: partition_by(values, 1),
