@@ -169,7 +169,7 @@ fn over_tls(cluster: &Cluster, worker: &Worker) -> anyhow::Result<()> {
     let ca = worker.file("worker.pem").display().to_string();
     let list = |more: &[&str]| {
         let connect = ["--bootstrap", "127.0.0.1:1", "connect", "--url"];
-        let own = [&worker.secured_url, "list"];
+        let own = [worker.secured_url.as_str(), "list"];
         command::run_with(&[&connect[..], &own, more].concat(), None)
     };
     let (code, listed) = list(&["--ca", &ca])?;
@@ -179,7 +179,7 @@ fn over_tls(cluster: &Cluster, worker: &Worker) -> anyhow::Result<()> {
     );
     let (code, told) = list(&[])?;
     ensure!(
-        code == 5 && told.to_string().contains("TLS"),
+        code != 0 && told.to_string().contains("TLS"),
         "{code}: {told}"
     );
 

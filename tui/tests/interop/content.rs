@@ -211,6 +211,7 @@ fn from_files(cluster: &Cluster) -> anyhow::Result<()> {
     terminal.send(path)?;
     terminal.keys("tab tab space tab : tab by=keys enter")?;
     terminal.wait_for("2 records")?;
+    terminal.wait_for("press y to execute")?;
     terminal.keys("y")?;
     terminal.wait_for("✓ import")?;
     let args = [
@@ -297,7 +298,10 @@ fn elsewhere(cluster: &Cluster) -> anyhow::Result<()> {
         "from-files",
         "--to-bootstrap",
     ];
-    let done = document(cluster, &[&copy[..], &[&other.servers, "-n", "1"]].concat())?;
+    let done = document(
+        cluster,
+        &[&copy[..], &[other.servers.as_str(), "-n", "1"]].concat(),
+    )?;
     ensure!(done["messages"] == 1, "{done}");
     let mut terminal = crate::manager(cluster, "topics")?;
     terminal.keys(":messages space from-files enter")?;
@@ -306,7 +310,7 @@ fn elsewhere(cluster: &Cluster) -> anyhow::Result<()> {
     terminal.wait_for("press y to execute")?;
     terminal.wait_for(&other.servers)?;
     terminal.keys("y")?;
-    terminal.wait_for("5 records")?;
+    terminal.wait_for("✓ copy")?;
     drop(terminal);
     let args = [
         "--bootstrap-server",

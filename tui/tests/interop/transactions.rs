@@ -175,22 +175,32 @@ fn looked_at(
     ];
     let text = cluster.tool("kafka-transactions", &args, None)?;
     let theirs = row(&text, &[&running.to_string()])?;
+    // Who wrote before has a row of its own.
+    let of = |terminal: &Terminal, producer: i64| -> Vec<String> {
+        let text = terminal.text();
+        let mut rows = text.lines().map(|line| {
+            let words = line.split_whitespace();
+            words.map(str::to_owned).collect::<Vec<String>>()
+        });
+        let is_it = |row: &Vec<String>| row.get(1) == Some(&producer.to_string());
+        rows.find(is_it).unwrap_or_default()
+    };
     terminal.wait_until("the same producer", |terminal| {
-        let row = terminal.row("0").unwrap_or_default();
+        let row = of(terminal, running);
         // Id, epoch, last sequence number; where it is open from; how far readers get.
         let own = [&theirs[0], &theirs[1], &theirs[3]];
+        let end = [theirs[5].as_str(), "5", "6", "1", "runner"].map(str::to_owned);
         row.len() >= 10
             && own.iter().zip(&row[1..4]).all(|(a, b)| *a == b)
             && row[4] == "open"
-            && row.ends_with(&[&theirs[5], "5", "6", "1", "runner"].map(str::to_owned))
+            && row.ends_with(&end)
     })?;
-    terminal.keys("enter")?;
+    terminal.keys("/ runner enter enter")?;
     terminal.wait_for("readers of committed records get to 5, all others to 6")?;
     terminal.keys("esc :producers space txn-hang enter")?;
     terminal.wait_for("producers of txn-hang")?;
     terminal.wait_until("the ghost", |terminal| {
-        let row = terminal.row("0").unwrap_or_default();
-        row.get(1) == Some(&ghost.to_string()) && row.last().is_some_and(|id| id == "ghost")
+        of(terminal, ghost).last().is_some_and(|id| id == "ghost")
     })?;
     terminal.keys(":transactions enter")?;
     terminal.wait_for("2 partitions held up")
