@@ -87,14 +87,17 @@ const LAYERS: &[Layers] = &[
         crate_name: "tui",
         may_use: &[
             ("model", &["derive"]),
-            ("derive", &["model"]),
+            ("derive", &["model", "units"]),
             ("decode", &["model"]),
             // Of `ops` only what an action consists of.
             ("cluster", &["decode", "metrics", "model", "ops"]),
             ("metrics", &["model"]),
             ("state", &["model"]),
             ("transfer", &["cluster", "model"]),
-            ("ops", &["cluster", "derive", "model", "state", "transfer"]),
+            (
+                "ops",
+                &["cluster", "derive", "model", "state", "transfer", "units"],
+            ),
             ("connect", &["model"]),
             ("docs", &["output", "ui"]),
             (
@@ -102,12 +105,14 @@ const LAYERS: &[Layers] = &[
                 &["cluster", "connect", "metrics", "model", "ops"],
             ),
             ("times", &[]),
+            ("units", &[]),
             ("recording", &["derive", "model", "times"]),
             ("exporter", &["cluster", "derive", "model", "output"]),
             (
                 "output",
                 &[
                     "clusters", "connect", "decode", "derive", "local", "model", "ops", "times",
+                    "units",
                 ],
             ),
             ("local", &["cluster", "derive", "model"]),
@@ -126,6 +131,7 @@ const LAYERS: &[Layers] = &[
                     "recording",
                     "times",
                     "transfer",
+                    "units",
                 ],
             ),
             (

@@ -16,6 +16,7 @@ mod clusters;
 mod connect;
 mod connectors;
 mod docs;
+mod examples;
 mod execution;
 mod exporter;
 mod groups;
@@ -53,6 +54,7 @@ pub use connect::{BOOTSTRAP_VARIABLE, GlobalArgs};
 pub use connectors::ConnectArgs;
 pub use docs::DocsArgs;
 pub use exporter::ExporterArgs;
+pub use local::LocalCommand;
 pub use messages::MessagesCommand;
 pub use plan::PlanArgs;
 pub use quorum::{FeaturesCommand, QuorumCommand};
@@ -80,8 +82,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Start a broker, topics, producers and consumers in a temporary folder and open the screens
-    /// on them; leaving stops and removes everything
+    /// Start three brokers with topics, producers and consumers in a temporary folder and open the
+    /// screens on them; leaving stops and removes everything
     Demo(DemoArgs),
     /// Run the broker that this program holds, in the foreground
     #[command(hide = true)]
@@ -113,14 +115,15 @@ pub enum Scripted {
     #[command(subcommand)]
     Topics(TopicsCommand),
     /// Make topics as files declare them, or say what differs; a dry run without --execute
+    #[command(after_help = examples::APPLY)]
     Apply(ApplyArgs),
-    /// Change the partitions of a topic
+    /// Add partitions to topics
     #[command(subcommand)]
     Partitions(PartitionsCommand),
-    /// List the brokers
+    /// List the brokers, their traffic and what stopping them would do; forget one that is gone
     #[command(subcommand)]
     Brokers(BrokersCommand),
-    /// List, describe and delete consumer groups
+    /// List and describe consumer groups, their lag and rebalances; set and delete their offsets
     #[command(subcommand)]
     Groups(GroupsCommand),
     /// Read, follow, export, import, copy and write messages
@@ -129,10 +132,11 @@ pub enum Scripted {
     /// Show and change settings of topics, brokers and groups
     #[command(subcommand)]
     Configs(ConfigsCommand),
-    /// Move partitions between brokers
+    /// Plan moves of partitions between brokers, run them in batches, pause, resume and cancel them
     #[command(subcommand)]
     Reassign(ReassignCommand),
     /// Elect the preferred leaders of all partitions, or of one topic's
+    #[command(after_help = examples::ELECT)]
     Elect {
         /// Only this topic; may be given more than once
         #[arg(long)]
@@ -166,10 +170,12 @@ pub enum Scripted {
     #[command(subcommand)]
     Features(FeaturesCommand),
     /// Wait until a condition holds; exit with 8 when the time is over and it does not
+    #[command(after_help = examples::WAIT)]
     Wait(WaitArgs),
     /// Show whether the cluster is well, the groups furthest behind and the busiest topics
     Top(TopArgs),
     /// Follow what changes in the cluster, or tell what changed in a recording
+    #[command(after_help = examples::CHANGES)]
     Changes(ChangesArgs),
     /// Serve health, lag and rates as Prometheus reads them
     Exporter(ExporterArgs),
@@ -180,11 +186,14 @@ pub enum Scripted {
     /// Save, list, test and remove clusters
     #[command(subcommand)]
     Clusters(ClustersCommand),
-    /// Start and stop brokers on this machine
+    /// Start, stop, pause, restart and delete brokers and clusters on this machine; show their logs
     #[command(subcommand)]
     Local(LocalCommand),
     /// Print the completions of a shell
-    Completions { shell: clap_complete::Shell },
+    Completions {
+        /// For this shell
+        shell: clap_complete::Shell,
+    },
 }
 
 /// How a change is made.
@@ -210,20 +219,24 @@ pub enum TopicsCommand {
         internal: bool,
     },
     /// Show one topic with its partitions and its own settings
-    Describe { name: String },
+    Describe {
+        /// The topic's name
+        name: String,
+    },
     /// Create a topic
     Create {
+        /// The topic's name: letters, digits, `.`, `_` and `-`, 249 at most
         name: String,
-        /// The broker's default if absent
+        /// How many partitions; the brokers' default if absent
         #[arg(long, value_name = "N")]
         partitions: Option<i32>,
-        /// The broker's default if absent
+        /// How many replicas of each partition; the brokers' default if absent
         #[arg(long, value_name = "N")]
         replication_factor: Option<i16>,
         /// Replicas of each partition, the preferred leader first: 1:2,2:3
         #[arg(long, value_name = "LISTS", conflicts_with_all = ["partitions", "replication_factor"])]
         replica_assignment: Option<String>,
-        /// A setting; may be given more than once
+        /// A setting: retention.ms=3600000; may be given more than once
         #[arg(long = "config", value_name = "KEY=VALUE", value_parser = key_value)]
         configs: Vec<(String, String)>,
         /// A topic of that name is left as it is and counts as done
@@ -234,6 +247,7 @@ pub enum TopicsCommand {
     },
     /// Delete topics with their records
     Delete {
+        /// The topics' names
         #[arg(required = true)]
         names: Vec<String>,
         /// A topic that does not exist counts as deleted
@@ -244,6 +258,7 @@ pub enum TopicsCommand {
     },
     /// Change settings of a topic
     Alter {
+        /// The topic's name
         name: String,
         #[command(flatten)]
         settings: SettingArgs,
@@ -257,13 +272,13 @@ pub enum TopicsCommand {
 /// Changes of settings; each key keeps what is not named.
 #[derive(Clone, Debug, Default, Args)]
 pub struct SettingArgs {
-    /// Sets a value; may be given more than once
+    /// Sets a value: retention.ms=3600000; may be given more than once
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     pub set: Vec<(String, String)>,
     /// Goes back to what the key inherits
     #[arg(long = "unset", value_name = "KEY")]
     pub unset: Vec<String>,
-    /// Adds to a list
+    /// Adds to a list: cleanup.policy=compact
     #[arg(long = "append", value_name = "KEY=VALUE", value_parser = key_value)]
     pub append: Vec<(String, String)>,
     /// Takes away from a list
@@ -275,6 +290,7 @@ pub struct SettingArgs {
 pub enum PartitionsCommand {
     /// Add partitions to a topic, or to many
     Add {
+        /// The topics' names
         #[arg(required = true)]
         topics: Vec<String>,
         /// All partitions of each topic afterwards
@@ -302,11 +318,13 @@ pub enum BrokersCommand {
     /// Exits with 8 when partitions would go offline or take no writes, the quorum would lose its
     /// majority, or it is not known.
     MayStop {
+        /// The brokers' ids: 1,2
         #[arg(required = true, value_name = "ID", value_delimiter = ',')]
         ids: Vec<i32>,
     },
     /// Make the cluster forget a broker that is gone for good
     Unregister {
+        /// The broker's id
         id: i32,
         #[command(flatten)]
         change: ChangeArgs,
@@ -325,18 +343,24 @@ pub enum GroupsCommand {
         quick: bool,
     },
     /// Show one group with its members and its lag per partition
-    Describe { id: String },
+    Describe {
+        /// The group's name
+        id: String,
+    },
     /// Delete empty groups with their committed offsets
     Delete {
+        /// The groups' names
         #[arg(required = true)]
         ids: Vec<String>,
         #[command(flatten)]
         change: ChangeArgs,
     },
     /// Set a group's committed offsets; shows what would be unless told to execute it
+    #[command(after_help = examples::RESET)]
     Reset(offsets::ResetArgs),
     /// Show a group's rebalances with their likely causes, also from before now
     Timeline {
+        /// The group's name
         id: String,
         /// So many of the newest
         #[arg(long, default_value_t = 100)]
@@ -347,7 +371,10 @@ pub enum GroupsCommand {
     },
     /// Show a group's lag in records, in time, until its end, Burrow's verdict, and when retention
     /// overtakes it
-    Lag { id: String },
+    Lag {
+        /// The group's name
+        id: String,
+    },
     /// Remove a group's committed offsets for topics that none of its members reads
     DeleteOffsets(offsets::ForgetArgs),
 }
@@ -356,11 +383,13 @@ pub enum GroupsCommand {
 #[derive(Clone, Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct ResourceArgs {
+    /// A topic by its name
     #[arg(long)]
     pub topic: Option<String>,
     /// A broker by its id, or `default` for all of them
     #[arg(long, value_name = "ID")]
     pub broker: Option<String>,
+    /// A group by its name
     #[arg(long)]
     pub group: Option<String>,
 }
@@ -383,109 +412,6 @@ pub enum ConfigsCommand {
         settings: SettingArgs,
         #[command(flatten)]
         change: ChangeArgs,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum LocalCommand {
-    /// Start a broker or a cluster on this machine, made anew if there is none of that name
-    ///
-    /// Of a cluster NAME, all nodes are meant by NAME and one node by NAME/ID, here and in all
-    /// other commands.
-    Start {
-        #[arg(default_value = crate::local::DEFAULT_NAME)]
-        name: String,
-        /// So many make a new cluster
-        #[arg(long, value_name = "N", value_parser = brokers)]
-        brokers: Option<usize>,
-        /// Racks for the brokers of a new cluster, dealt out in turn
-        #[arg(
-            long,
-            value_name = "RACK,...",
-            value_delimiter = ',',
-            requires = "brokers"
-        )]
-        racks: Vec<String>,
-        /// Of the first broker. The one it had, or the first free one from 9092 on
-        #[arg(long)]
-        port: Option<u16>,
-        /// A setting as in server.properties; may be given more than once
-        #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
-        settings: Vec<(String, String)>,
-        /// Run this kafka-broker instead of the one in this program
-        #[arg(long, value_name = "FILE", conflicts_with = "apache")]
-        program: Option<std::path::PathBuf>,
-        /// Make a new cluster whose nodes this installation of Apache Kafka runs
-        #[arg(long, value_name = "FOLDER")]
-        apache: Option<std::path::PathBuf>,
-        /// Only these nodes; the others are brokers of this program
-        #[arg(
-            long,
-            value_name = "ID,...",
-            value_delimiter = ',',
-            requires = "apache"
-        )]
-        apache_nodes: Vec<i32>,
-    },
-    /// Stop a broker and start it again
-    Restart {
-        #[arg(default_value = crate::local::DEFAULT_NAME)]
-        name: String,
-    },
-    /// Restart the nodes of a cluster one after the other, each when it may stop and the one before
-    /// is whole again; the active controller comes last
-    RollingRestart {
-        name: String,
-        /// How long one node may have to wait
-        #[arg(long, value_name = "TIME", default_value = "10m", value_parser = wait::duration)]
-        timeout: std::time::Duration,
-    },
-    /// Kill a broker, as a crash would; its data stays
-    Kill {
-        #[arg(default_value = crate::local::DEFAULT_NAME)]
-        name: String,
-    },
-    /// Stop a broker; its data stays
-    Stop {
-        #[arg(default_value = crate::local::DEFAULT_NAME)]
-        name: String,
-        /// Kill it, as a crash would
-        #[arg(long)]
-        force: bool,
-    },
-    /// Hold a broker where it stands, as if its machine had stopped
-    Pause {
-        #[arg(default_value = crate::local::DEFAULT_NAME)]
-        name: String,
-    },
-    /// Let a paused broker go on
-    Resume {
-        #[arg(default_value = crate::local::DEFAULT_NAME)]
-        name: String,
-    },
-    /// Show the brokers of this machine
-    Status { name: Option<String> },
-    /// Print the end of a broker's log
-    Logs {
-        #[arg(default_value = crate::local::DEFAULT_NAME)]
-        name: String,
-        #[arg(long, default_value_t = 50)]
-        lines: usize,
-        /// Only lines that contain this, in any case
-        #[arg(
-            long,
-            value_name = "TEXT",
-            default_value = "",
-            hide_default_value = true
-        )]
-        filter: String,
-    },
-    /// Delete a stopped broker with its data
-    Delete {
-        name: String,
-        /// Don't ask
-        #[arg(long)]
-        yes: bool,
     },
 }
 

@@ -152,27 +152,28 @@ impl Decoded {
     /// In one line, of at most about `max` characters.
     pub fn one_line(&self, max: usize) -> String {
         // A pretty text is long because of its indents.
-        let compact = match &self.value {
-            Value::String(text) => text.clone(),
-            value => serde_json::to_string(value).unwrap_or_default(),
+        let cut = |text: &str| match text.char_indices().nth(max) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text.to_owned(),
         };
-        match compact.char_indices().nth(max) {
-            Some((end, _)) => format!("{}…", &compact[..end]),
-            None => compact,
+        match &self.value {
+            // Of a large one no more is looked at than is shown.
+            Value::String(text) => cut(text),
+            value => cut(&serde_json::to_string(value).unwrap_or_default()),
         }
     }
 }
 
 /// `0x…`, the form of bytes within decoded values.
 pub fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 + bytes.len() * 2);
-    text.push_str("0x");
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = Vec::with_capacity(2 + bytes.len() * 2);
+    text.extend_from_slice(b"0x");
     for byte in bytes {
-        for nibble in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(nibble.into(), 16).unwrap_or('?'));
-        }
+        let digit = |nibble: u8| DIGITS[usize::from(nibble & 15)];
+        text.extend_from_slice(&[digit(byte >> 4), digit(*byte)]);
     }
-    text
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// Offsets, bytes and characters, sixteen to a line.

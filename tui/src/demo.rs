@@ -1,5 +1,6 @@
-//! A cluster to look at: local brokers in a temporary folder, topics, live producers, and three
-//! consumer groups of which one keeps up, one lags and one has members that come and go.
+//! A cluster to look at: local brokers in a temporary folder, topics, live producers, and four
+//! consumer groups of which one keeps up, one lags, one has members that come and go, and one has
+//! a member that fails again and again.
 //!
 //! Leaving it stops everything it started and removes the folder. The brokers are children that
 //! end when their standard input ends, so that they go even when this program is killed, and then
@@ -54,19 +55,52 @@ const RACKS: [&str; 3] = ["rack-a", "rack-b", "rack-c"];
 /// Quick to form groups, so that there is something to see at once.
 const SETTINGS: [(&str, &str); 1] = [("group.initial.rebalance.delay.ms", "500")];
 
-/// A topic: name, partitions, settings.
-type TopicPlan = (&'static str, i32, &'static [(&'static str, &'static str)]);
+/// A topic that is made.
+struct TopicPlan {
+    name: &'static str,
+    partitions: i32,
+    /// As many as there are brokers, if they are fewer; `None`: the brokers' default.
+    replication_factor: Option<usize>,
+    configs: &'static [(&'static str, &'static str)],
+}
 
-const TOPICS: [TopicPlan; 5] = [
-    ("orders", 6, &[("retention.ms", "3600000")]),
-    ("payments", 3, &[("retention.ms", "3600000")]),
-    (
+const fn topic(
+    name: &'static str,
+    partitions: i32,
+    configs: &'static [(&'static str, &'static str)],
+) -> TopicPlan {
+    TopicPlan {
+        name,
+        partitions,
+        replication_factor: None,
+        configs,
+    }
+}
+
+const TOPICS: [TopicPlan; 6] = [
+    topic("orders", 6, &[("retention.ms", "3600000")]),
+    topic("payments", 3, &[("retention.ms", "3600000")]),
+    topic(
         "clicks",
         12,
         &[("retention.ms", "600000"), ("segment.bytes", "16777216")],
     ),
-    ("profiles", 4, &[("cleanup.policy", "compact")]),
-    ("audit", 1, &[]),
+    topic("profiles", 4, &[("cleanup.policy", "compact")]),
+    topic("audit", 1, &[]),
+    // Large enough, and with a replica less than there are brokers, so that there is something to
+    // be moved; kept small enough for anybody's disk.
+    TopicPlan {
+        replication_factor: Some(2),
+        ..topic(
+            "uploads",
+            6,
+            &[
+                ("min.insync.replicas", "1"),
+                ("retention.bytes", "33554432"),
+                ("segment.bytes", "8388608"),
+            ],
+        )
+    },
 ];
 
 /// A running demo. [`Demo::stop`] ends it in order; dropping it ends it at once.
@@ -190,13 +224,14 @@ impl Demo {
 
     async fn create_topics(&self) -> Result<(), Fault> {
         let client = self.client("kafka-tui-demo");
-        for (name, partitions, configs) in TOPICS {
+        for plan in TOPICS {
             let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+            let factor = plan.replication_factor.map(|n| n.min(self.brokers.len()));
             let create = CreateTopic {
-                name: name.to_owned(),
-                partitions: Some(partitions),
-                replication_factor: None,
-                configs: configs.iter().map(own).collect(),
+                name: plan.name.to_owned(),
+                partitions: Some(plan.partitions),
+                replication_factor: factor.and_then(|n| i16::try_from(n).ok()),
+                configs: plan.configs.iter().map(own).collect(),
                 ..CreateTopic::default()
             };
             client.create_topic(&create, false).await?;

@@ -68,9 +68,9 @@ const PARTS: &[Part] = &[
     ),
     part(Scope::Quorum, "The quorum", Some("quorum.png")),
     part(Scope::Changes, "Changes", Some("changes.png")),
-    part(Scope::Acls, "Rules", Some("rules.png")),
+    part(Scope::Acls, "ACLs", Some("acls.png")),
     part(Scope::Users, "Users", Some("users.png")),
-    part(Scope::Quotas, "Limits", Some("quotas.png")),
+    part(Scope::Quotas, "Quotas", Some("quotas.png")),
     part(
         Scope::Transactions,
         "Transactions",
@@ -79,6 +79,13 @@ const PARTS: &[Part] = &[
     part(Scope::Connectors, "Kafka Connect", Some("connectors.png")),
     part(Scope::Local, "Local brokers", Some("local.png")),
     part(Scope::Clusters, "Saved clusters", Some("clusters.png")),
+];
+
+/// What else there is a picture of.
+const MORE: &[(&str, &str)] = &[
+    ("A plan, before it is executed", "plan.png"),
+    ("May this broker stop?", "may-stop.png"),
+    ("Where a group goes on", "reset.png"),
 ];
 
 /// All pages; `command` is the program's command line.
@@ -111,11 +118,12 @@ pub fn pages(command: &clap::Command) -> Vec<Page> {
         let title = title.trim_start_matches("# ");
         let _ = writeln!(index, "- [{title}]({})", page.file);
     }
-    index.push_str("\nPictures of the screens, in `screenshots/`:\n\n");
-    for part in PARTS {
-        if let Some(picture) = part.picture {
-            let _ = writeln!(index, "- {}: `{picture}`", part.title);
-        }
+    index.push_str("\nPictures of the screens:\n\n");
+    let pictures = PARTS
+        .iter()
+        .filter_map(|part| Some((part.title, part.picture?)));
+    for (title, picture) in pictures.chain(MORE.iter().copied()) {
+        let _ = writeln!(index, "- [{title}](../screenshots/{picture})");
     }
     pages.insert(
         0,
@@ -143,7 +151,10 @@ fn code(text: &str) -> String {
 fn keys() -> String {
     let mut text = "# Keys and commands of the screens\n\nA command is typed after `:`; what it \
                     takes stands in capitals. ✎ changes something, and is refused with \
-                    `--read-only`.\n"
+                    `--read-only`: it is shown as a plan first, in which `y` executes it, `c` \
+                    copies the line of Kafka's own tools that does the same, and `esc` leaves \
+                    everything as it is. In a form, `tab` goes to the next field and `enter` goes \
+                    on. The mouse selects, opens, sorts by a header and scrolls.\n"
         .to_owned();
     for part in PARTS {
         scope(&mut text, part.scope, part.title, part.picture);
@@ -163,12 +174,13 @@ fn keys() -> String {
 
 fn scope(text: &mut String, scope: Scope, title: &str, picture: Option<&str>) {
     let mut commands = COMMANDS.iter().filter(|c| c.scope == scope).peekable();
-    if commands.peek().is_none() {
-        return;
-    }
     let _ = writeln!(text, "\n## {title}\n");
     if let Some(picture) = picture {
         let _ = writeln!(text, "![{title}](../screenshots/{picture})\n");
+    }
+    if commands.peek().is_none() {
+        text.push_str("The keys of every list.\n");
+        return;
     }
     text.push_str("| key | command | | for scripts |\n| --- | --- | --- | --- |\n");
     for command in commands {
@@ -231,17 +243,18 @@ fn commands(program: &clap::Command) -> String {
     let mut text = "# Commands\n\nEvery command takes the options of the program too; \
                     `--output json` prints one JSON document whose fields stay.\n"
         .to_owned();
-    command(&mut text, &program, 2, &program);
+    command(&mut text, &program, 2, None);
     text
 }
 
-/// `program` is the whole: what every command takes is told there only.
-fn command(text: &mut String, of: &clap::Command, depth: usize, program: &clap::Command) {
-    let is_program = std::ptr::eq(of, program);
-    let is_of_program = |arg: &clap::Arg| {
-        program
-            .get_arguments()
-            .any(|other| other.get_id() == arg.get_id())
+/// What a command takes as those above it do is told there only.
+fn command(text: &mut String, of: &clap::Command, depth: usize, above: Option<&clap::Command>) {
+    let is_above = |arg: &clap::Arg| {
+        let above = above.into_iter().flat_map(clap::Command::get_arguments);
+        arg.is_global_set()
+            && above
+                .into_iter()
+                .any(|other| other.get_id() == arg.get_id())
     };
     let name = of.get_bin_name().unwrap_or_else(|| of.get_name());
     let _ = writeln!(text, "\n{} {}\n", "#".repeat(depth.min(5)), code(name));
@@ -251,8 +264,7 @@ fn command(text: &mut String, of: &clap::Command, depth: usize, program: &clap::
     }
     let is_shown = |arg: &&clap::Arg| {
         let is_help = matches!(arg.get_id().as_str(), "help" | "version");
-        let is_told = arg.is_global_set() && is_of_program(arg);
-        !arg.is_hide_set() && !is_help && (is_program || !is_told)
+        !arg.is_hide_set() && !is_help && !is_above(arg)
     };
     let mut args = of.get_arguments().filter(is_shown).peekable();
     if args.peek().is_some() {
@@ -261,16 +273,29 @@ fn command(text: &mut String, of: &clap::Command, depth: usize, program: &clap::
             let help = arg.get_long_help().or_else(|| arg.get_help());
             let help = help.map(ToString::to_string).unwrap_or_default();
             let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-            let _ = writeln!(text, "| {} | {}{} |", usage(arg), cell(&help), extra(arg));
+            let told = std::iter::once(cell(&help)).chain(extra(arg));
+            let told: Vec<String> = told.filter(|text| !text.is_empty()).collect();
+            let _ = writeln!(text, "| {} | {} |", usage(arg), told.join("; "));
         }
+    }
+    let after = of.get_after_help().map(ToString::to_string);
+    let after = after.unwrap_or_default();
+    if let (Some((_, examples)), Some(_)) = (after.split_once(":\n"), above) {
+        let _ = writeln!(text, "\n```\n{}\n```", unindented(examples));
     }
     let subcommands = of.get_subcommands();
     for sub in subcommands.filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
-        command(text, sub, depth + 1, program);
+        command(text, sub, depth + 1, Some(of));
     }
-    if is_program && let Some(after) = of.get_after_help() {
-        let _ = writeln!(text, "\n## Exit codes\n\n```\n{after}\n```");
+    if above.is_none() {
+        let codes = after.trim_start_matches("Exit codes:\n");
+        let _ = writeln!(text, "\n## Exit codes\n\n```\n{codes}\n```");
     }
+}
+
+fn unindented(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+    lines.join("\n")
 }
 
 fn usage(arg: &clap::Arg) -> String {
@@ -298,10 +323,10 @@ fn usage(arg: &clap::Arg) -> String {
 }
 
 /// The default and what is possible.
-fn extra(arg: &clap::Arg) -> String {
-    let mut text = String::new();
+fn extra(arg: &clap::Arg) -> Vec<String> {
+    let mut told = Vec::new();
     if !arg.get_action().takes_values() {
-        return text;
+        return told;
     }
     let possible: Vec<String> = arg
         .get_possible_values()
@@ -310,7 +335,7 @@ fn extra(arg: &clap::Arg) -> String {
         .map(|value| value.get_name().to_owned())
         .collect();
     if !possible.is_empty() && possible.len() < 20 {
-        let _ = write!(text, "; one of {}", code(&possible.join(", ")));
+        told.push(format!("one of {}", code(&possible.join(", "))));
     }
     let defaults: Vec<String> = arg
         .get_default_values()
@@ -318,9 +343,9 @@ fn extra(arg: &clap::Arg) -> String {
         .map(|value| value.to_string_lossy().into_owned())
         .collect();
     if !defaults.is_empty() && !arg.is_hide_default_value_set() {
-        let _ = write!(text, "; {} by default", code(&defaults.join(",")));
+        told.push(format!("{} by default", code(&defaults.join(","))));
     }
-    text
+    told
 }
 
 #[cfg(test)]

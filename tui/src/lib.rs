@@ -19,3 +19,4 @@ pub mod state;
 pub mod times;
 pub mod transfer;
 pub mod ui;
+pub mod units;

@@ -116,6 +116,10 @@ async fn screens(options: ui::Options) -> Result<(), Fault> {
     })
 }
 
+/// What the demo begins with.
+const DEMO: &str = "a demo, with real brokers and clients: 4 shows its groups, d on a broker moves \
+                    its replicas away, ? tells all keys, q stops and removes everything";
+
 /// Runs the demo until it is left or a signal comes; then stops and removes everything.
 async fn demo(args: &DemoArgs, cli: &Cli, io: &mut Io<'_>) -> Result<(), Fault> {
     let program = args.program.clone().map_or(Program::Own, Program::Other);
@@ -141,7 +145,9 @@ async fn demo(args: &DemoArgs, cli: &Cli, io: &mut Io<'_>) -> Result<(), Fault> 
             read_only: cli.global.read_only,
             ..Target::at(demo.bootstrap())
         };
-        screens(cli::ui_options(Some(target), &cli.global, &cli.screens)).await
+        let mut options = cli::ui_options(Some(target), &cli.global, &cli.screens);
+        options.message = Some(DEMO.to_owned());
+        screens(options).await
     };
     demo.stop().await;
     shown

@@ -1,8 +1,9 @@
 //! Paints screenshots/*.png from the real program in a pseudo-terminal.
 //!
 //! `cargo run --package kafka-tui --example screenshots [-- PART-OF-A-NAME…]` paints the demo's
-//! cluster. `… -- apache HOST:PORT` paints what the demo's brokers have not, on brokers of Apache
-//! Kafka with an authorizer; what is on the pictures is put there first.
+//! cluster. `… -- apache HOST:PORT [METRICS-URL]` paints what the demo's brokers have not, on
+//! brokers of Apache Kafka with an authorizer and, for traffic, the JMX exporter; what is on the
+//! pictures is put there first, all but the traffic.
 
 mod paint;
 mod scenes;
@@ -48,10 +49,10 @@ replication_factor = 3
 fn main() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let stage = Stage::new(build_program()?)?;
-    if let [word, address] = &args[..]
+    if let [word, address, metrics @ ..] = &args[..]
         && word == "apache"
     {
-        return stage.apache(address);
+        return stage.apache(address, metrics.first().map(String::as_str));
     }
     stage.demo(&args)
 }
@@ -127,22 +128,50 @@ impl Stage {
         }
         let local = ["local", "start", "dev", "--brokers", "3"];
         self.run(&[&local[..], &["--racks", "a,b,c"]].concat())?;
+        self.invoices(&address)?;
+        let schema = serde_json::json!({ "schema": SCHEMA });
+        let registry = transaction::registry(&[("/schemas/ids/7", schema.to_string())])?;
         let worker = Worker::start()?;
-        let config = self.file("config.toml", &config(&address, &worker.url))?;
+        let config = self.file("config.toml", &config(&address, &worker.url, &registry))?;
         self.file("topics.toml", DECLARED)?;
-        let is_wanted = |scene: &&Scene| {
-            wanted.is_empty() || wanted.iter().any(|part| scene.file.contains(&**part))
+        let wanted = |scenes: &'static [Scene]| {
+            let is_wanted = |scene: &&Scene| {
+                wanted.is_empty() || wanted.iter().any(|part| scene.file.contains(&**part))
+            };
+            scenes.iter().filter(is_wanted).collect::<Vec<_>>()
         };
-        let scenes = scenes::DEMO.iter().filter(is_wanted);
         let args = ["--config-file", &config, "--cluster", "demo"];
-        let painted = self.paint(&args, scenes, WARM_UP);
+        let painted = self.paint(&args, &wanted(scenes::DEMO), WARM_UP, &mut || {});
         self.run(&["local", "stop", "dev"])?;
         painted?;
+        let run = wanted(scenes::RUN);
+        self.paint(&args, &run, Duration::from_secs(8), &mut || {})?;
+        let mut demo = Some(demo);
+        let lost = wanted(scenes::LOST);
+        let dies = &mut || drop(demo.take());
+        self.paint(&args, &lost, Duration::from_secs(12), dies)?;
         let none = ["--config-file", "none.toml"];
-        self.paint(&none, scenes::START.iter(), Duration::ZERO)
+        let start = wanted(scenes::START);
+        self.paint(&none, &start, Duration::ZERO, &mut || {})
     }
 
-    fn apache(&self, address: &str) -> anyhow::Result<()> {
+    /// Records in Avro, whose schema a registry has.
+    fn invoices(&self, address: &str) -> anyhow::Result<()> {
+        let at = ["--bootstrap", address];
+        let topic = ["topics", "create", "invoices", "--partitions", "3"];
+        self.run(&[&at[..], &topic].concat())?;
+        let mut lines = String::new();
+        for n in 0..40 {
+            let (key, value) = (format!("invoice-{n}"), invoice(n));
+            let line = serde_json::json!({ "key": key, "value_base64": base64(&value) });
+            lines.push_str(&format!("{line}\n"));
+        }
+        let file = self.file("invoices.jsonl", &lines)?;
+        let import = ["messages", "import", "invoices", "--file", &file, "--yes"];
+        self.run(&[&at[..], &import].concat())
+    }
+
+    fn apache(&self, address: &str, metrics: Option<&str>) -> anyhow::Result<()> {
         let at = ["--bootstrap", address];
         let topic = ["topics", "create", "orders", "--partitions", "6"];
         // What is there from the last time is as good.
@@ -167,16 +196,26 @@ impl Stage {
             let written = transaction::transaction(&bootstrap, id, at, &["an order"], commits);
             runtime.block_on(written)?;
         }
-        self.paint(&at, scenes::APACHE.iter(), Duration::from_secs(4))
+        let scenes: Vec<&Scene> = scenes::APACHE.iter().collect();
+        self.paint(&at, &scenes, Duration::from_secs(4), &mut || {})?;
+        let Some(url) = metrics else { return Ok(()) };
+        let args = [&at[..], &["--metrics", url]].concat();
+        let scenes: Vec<&Scene> = scenes::METRICS.iter().collect();
+        self.paint(&args, &scenes, Duration::from_secs(12), &mut || {})
     }
 
-    /// Paints one picture after the other.
-    fn paint<'a>(
+    /// Paints one picture after the other, once the cluster has been looked at for a while and that
+    /// has happened to it.
+    fn paint(
         &self,
         args: &[&str],
-        scenes: impl Iterator<Item = &'a Scene>,
+        scenes: &[&Scene],
         warm_up: Duration,
+        happens: &mut dyn FnMut(),
     ) -> anyhow::Result<()> {
+        if scenes.is_empty() {
+            return Ok(());
+        }
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../screenshots");
         std::fs::create_dir_all(&folder)?;
         let state = self.folder.path().display().to_string();
@@ -191,6 +230,7 @@ impl Stage {
             .wait_for(": command")
             .context("the screens did not come")?;
         terminal.read_for(warm_up);
+        happens();
         for scene in scenes {
             terminal.resize(scene.columns, scene.rows)?;
             for keys in scene.keys {
@@ -217,10 +257,11 @@ impl Stage {
 }
 
 /// A configuration with three clusters, of which one is there.
-fn config(address: &str, worker: &str) -> String {
+fn config(address: &str, worker: &str, registry: &str) -> String {
     format!(
         "[clusters.demo]\n\
          bootstrap = \"{address}\"\n\
+         registry = \"{registry}\"\n\
          connect = [\"{worker}\"]\n\
          connect_login = \"me:${{env:CONNECT_PASSWORD}}\"\n\
          [clusters.staging]\n\
@@ -230,6 +271,57 @@ fn config(address: &str, worker: &str) -> String {
          danger = \"high\"\n\
          read_only = true\n"
     )
+}
+
+const SCHEMA: &str = r#"{"type": "record", "name": "Invoice", "fields": [
+    {"name": "number", "type": "long"},
+    {"name": "customer", "type": "string"},
+    {"name": "paid", "type": "boolean"},
+    {"name": "lines", "type": {"type": "array", "items": {"type": "record", "name": "Line", "fields": [
+        {"name": "article", "type": "string"},
+        {"name": "pieces", "type": "int"}]}}}]}"#;
+
+/// One of these, as a registry's serializer writes it: 0, the schema's id, Avro.
+fn invoice(n: u32) -> Vec<u8> {
+    // Zigzag, of what is never below zero.
+    let long = |n: u32| {
+        let mut rest = n * 2;
+        let mut bytes = Vec::new();
+        while rest > 0x7f {
+            bytes.push((rest % 0x80) as u8 | 0x80);
+            rest /= 0x80;
+        }
+        bytes.push((rest % 0x80) as u8);
+        bytes
+    };
+    let length = |text: &str| u32::try_from(text.len()).unwrap_or(0);
+    let string = |text: &str| [long(length(text)), text.as_bytes().to_vec()].concat();
+    let line = |article: &str, pieces| [string(article), long(pieces)].concat();
+    [
+        vec![0, 0, 0, 0, 7],
+        long(20_260_000 + n),
+        string(&format!("customer-{}", n * 37 % 100)),
+        vec![u8::from(!n.is_multiple_of(3))],
+        long(2),
+        line("lamp", n % 4 + 1),
+        line("table", 1),
+        long(0),
+    ]
+    .concat()
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let byte = |at: usize| usize::from(three.get(at).copied().unwrap_or(0));
+        let all = (byte(0) << 16) | (byte(1) << 8) | byte(2);
+        for at in 0..4 {
+            let letter = char::from(LETTERS[(all >> (18 - 6 * at)) & 0x3f]);
+            text.push(if at <= three.len() { letter } else { '=' });
+        }
+    }
+    text
 }
 
 /// Builds the program in this example's own profile, and says where it is.

@@ -31,19 +31,20 @@ pub const DEMO: &[Scene] = &[
     scene("topic", &["3", "jjj\r"], "LEADER"),
     scene("configs", &[":configs orders\r"], "retention.ms"),
     scene("messages", &[":messages orders\r"], "OFFSET"),
+    scene("message", &[":messages orders\r", "\r"], "\"customer\""),
+    scene("avro", &[":messages invoices\r", "\r"], "avro Invoice"),
     scene(
-        "reassign",
-        &[":topic orders\r", "a", "e", "\x15", "3,2\r"],
-        "1 of 6 partitions change",
+        "plan",
+        &[":topic orders\r", "+", "\x1512\r"],
+        "kafka-topics",
     ),
-    scene("plan", &[":topic orders\r", "+", "12\r"], "kafka-topics"),
-    scene("reassignments", &["5"], "being reassigned"),
     scene("groups", &["4"], "stable"),
-    scene("group", &["4", "\r"], "COMMITTED"),
-    scene("timeline", &["4", "\r", "t"], "timeline"),
+    scene("group", &[":group clickstream\r"], "COMMITTED"),
+    scene("timeline", &[":group search\r", "t"], "timeline"),
     scene("reset", &["4", "o"], "offset"),
     scene("quorum", &["6"], "quorum"),
     scene("changes", &["9"], "changes"),
+    scene("reassign", AWAY, "partitions change"),
     scene("users", &[":users\r"], "alice"),
     scene("quotas", &[":quotas\r"], "alice"),
     scene("declared", &[":apply topics.toml\r"], "orders"),
@@ -57,9 +58,51 @@ pub const DEMO: &[Scene] = &[
     },
 ];
 
+/// From one of three brokers to the other two.
+const AWAY: &[&str] = &[":topic uploads\r", "a", "b", "\x151,2\r"];
+
+/// A reassignment on its way, which the scenes before have planned nothing of.
+pub const RUN: &[Scene] = &[
+    scene(
+        "run",
+        &[
+            ":topic uploads\r",
+            "a",
+            "b",
+            "\x151,2\r",
+            "r",
+            "300K\t\x152\r",
+        ],
+        "press y",
+    ),
+    scene(
+        "reassignments",
+        &[
+            ":topic uploads\r",
+            "a",
+            "b",
+            "\x151,2\r",
+            "r",
+            "300K\t\x152\r",
+            "y",
+            "5",
+        ],
+        "%",
+    ),
+];
+
+/// A cluster that has died.
+pub const LOST: &[Scene] = &[scene("lost", &["3"], "NO ANSWER for 1")];
+
+/// Brokers that tell their figures, of Apache Kafka with the JMX exporter.
+pub const METRICS: &[Scene] = &[
+    scene("metrics", &["2"], "MiB/s"),
+    scene("broker-metrics", &["2", "\r"], "MiB/s"),
+];
+
 /// Of a cluster that keeps rules and transactions, which the demo's brokers do not yet.
 pub const APACHE: &[Scene] = &[
-    scene("rules", &[":acls\r"], "User:"),
+    scene("acls", &[":acls\r"], "User:"),
     scene("transactions", &[":transactions\r"], "open"),
 ];
 

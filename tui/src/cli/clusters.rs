@@ -24,6 +24,7 @@ pub enum ClustersCommand {
     ///
     /// The brokers are those of --bootstrap or of the properties. No password is saved: say with
     /// --password-from where it is.
+    #[command(after_help = super::examples::CLUSTERS_ADD)]
     Add(Box<AddArgs>),
     /// Connect to a saved cluster, or to all, and tell which step fails
     Test {
@@ -32,6 +33,7 @@ pub enum ClustersCommand {
     },
     /// Forget a saved cluster
     Remove {
+        /// What it is called
         name: String,
         /// Don't ask
         #[arg(long)]
@@ -41,6 +43,7 @@ pub enum ClustersCommand {
 
 #[derive(Debug, Args)]
 pub struct AddArgs {
+    /// What to call it
     name: String,
     /// A client property by Kafka's name; may be given more than once
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]

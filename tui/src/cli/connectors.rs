@@ -32,13 +32,18 @@ pub enum ConnectCommand {
     ///
     /// With --check it exits with 8 when one of them or of their tasks has failed.
     List {
+        /// Exit with 8 when something has failed
         #[arg(long)]
         check: bool,
     },
     /// Show one connector with its tasks, their errors and its configuration
-    Describe { name: String },
+    Describe {
+        /// The connector's name
+        name: String,
+    },
     /// Restart a connector with its tasks
     Restart {
+        /// The connector's name
         name: String,
         /// Only what has failed
         #[arg(long)]
@@ -49,20 +54,27 @@ pub enum ConnectCommand {
     },
     /// Let a connector rest; its tasks keep what they have
     Pause {
+        /// The connector's name
         name: String,
         #[command(flatten)]
         change: ChangeArgs,
     },
     /// Let a connector go on
-    Resume { name: String },
+    Resume {
+        /// The connector's name
+        name: String,
+    },
     /// End the tasks of a connector; it and its offsets stay
     Stop {
+        /// The connector's name
         name: String,
         #[command(flatten)]
         change: ChangeArgs,
     },
     /// Make a connector, or change its configuration; the worker checks it first
+    #[command(after_help = super::examples::CONNECT_CONFIG)]
     Config {
+        /// The connector's name
         name: String,
         /// Sets a value; may be given more than once
         #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
@@ -78,6 +90,7 @@ pub enum ConnectCommand {
     },
     /// Delete a connector; what it has written stays
     Delete {
+        /// The connector's name
         name: String,
         #[command(flatten)]
         change: ChangeArgs,

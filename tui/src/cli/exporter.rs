@@ -14,7 +14,7 @@ use super::{GlobalArgs, Io, RecordArgs, screens};
 #[derive(Clone, Debug, clap::Args)]
 pub struct ExporterArgs {
     /// Where to listen; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9308")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9308", value_parser = listen)]
     pub listen: SocketAddr,
     /// A sample for each partition of each group too
     #[arg(long)]
@@ -25,6 +25,11 @@ pub struct ExporterArgs {
     pub refresh: u64,
     #[command(flatten)]
     pub record: RecordArgs,
+}
+
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    let wanted = "an address and a port, such as 127.0.0.1:9308 or [::]:9308";
+    text.parse().map_err(|_| wanted.to_owned())
 }
 
 pub(super) async fn run(

@@ -1,5 +1,7 @@
 //! `local`: brokers on this machine.
 
+use clap::Subcommand;
+
 use crate::local::{
     ClusterOptions, LocalBroker, LocalBrokers, LocalStatus, Outcomes, Program, RollingOptions,
     StartOptions,
@@ -7,10 +9,127 @@ use crate::local::{
 use crate::model::Fault;
 use crate::output::{Format, LocalJson, LocalLog, LocalLogsJson, error_text, exit_code};
 
-use super::{GlobalArgs, Io, LocalCommand};
+use super::{GlobalArgs, Io, brokers, key_value};
 
 /// How long a broker may take to shut down.
 const STOP_WAIT_MS: u64 = 30_000;
+
+#[derive(Debug, Subcommand)]
+pub enum LocalCommand {
+    /// Start a broker or a cluster on this machine, made anew if there is none of that name
+    ///
+    /// Of a cluster NAME, all nodes are meant by NAME and one node by NAME/ID, here and in all
+    /// other commands.
+    #[command(after_help = super::examples::LOCAL_START)]
+    Start {
+        /// What it is called
+        #[arg(default_value = crate::local::DEFAULT_NAME)]
+        name: String,
+        /// So many make a new cluster
+        #[arg(long, value_name = "N", value_parser = brokers)]
+        brokers: Option<usize>,
+        /// Racks for the brokers of a new cluster, dealt out in turn
+        #[arg(
+            long,
+            value_name = "RACK,...",
+            value_delimiter = ',',
+            requires = "brokers"
+        )]
+        racks: Vec<String>,
+        /// Of the first broker. The one it had, or the first free one from 9092 on
+        #[arg(long)]
+        port: Option<u16>,
+        /// A setting as in server.properties; may be given more than once
+        #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+        settings: Vec<(String, String)>,
+        /// Run this kafka-broker instead of the one in this program
+        #[arg(long, value_name = "FILE", conflicts_with = "apache")]
+        program: Option<std::path::PathBuf>,
+        /// Make a new cluster whose nodes this installation of Apache Kafka runs
+        #[arg(long, value_name = "FOLDER")]
+        apache: Option<std::path::PathBuf>,
+        /// Only these nodes; the others are brokers of this program
+        #[arg(
+            long,
+            value_name = "ID,...",
+            value_delimiter = ',',
+            requires = "apache"
+        )]
+        apache_nodes: Vec<i32>,
+    },
+    /// Stop a broker and start it again
+    Restart {
+        /// A broker, a cluster, or one of its nodes: NAME or NAME/ID
+        #[arg(default_value = crate::local::DEFAULT_NAME)]
+        name: String,
+    },
+    /// Restart the nodes of a cluster one after the other, each when it may stop and the one before
+    /// is whole again; the active controller comes last
+    RollingRestart {
+        /// The cluster
+        name: String,
+        /// How long one node may have to wait
+        #[arg(long, value_name = "TIME", default_value = "10m", value_parser = super::wait::duration)]
+        timeout: std::time::Duration,
+    },
+    /// Kill a broker, as a crash would; its data stays
+    Kill {
+        /// A broker, a cluster, or one of its nodes: NAME or NAME/ID
+        #[arg(default_value = crate::local::DEFAULT_NAME)]
+        name: String,
+    },
+    /// Stop a broker; its data stays
+    Stop {
+        /// A broker, a cluster, or one of its nodes: NAME or NAME/ID
+        #[arg(default_value = crate::local::DEFAULT_NAME)]
+        name: String,
+        /// Kill it, as a crash would
+        #[arg(long)]
+        force: bool,
+    },
+    /// Hold a broker where it stands, as if its machine had stopped
+    Pause {
+        /// A broker, a cluster, or one of its nodes: NAME or NAME/ID
+        #[arg(default_value = crate::local::DEFAULT_NAME)]
+        name: String,
+    },
+    /// Let a paused broker go on
+    Resume {
+        /// A broker, a cluster, or one of its nodes: NAME or NAME/ID
+        #[arg(default_value = crate::local::DEFAULT_NAME)]
+        name: String,
+    },
+    /// Show the brokers of this machine
+    Status {
+        /// Only this one; all of them if absent
+        name: Option<String>,
+    },
+    /// Print the end of a broker's log
+    Logs {
+        /// A broker, a cluster, or one of its nodes: NAME or NAME/ID
+        #[arg(default_value = crate::local::DEFAULT_NAME)]
+        name: String,
+        /// So many of the last lines
+        #[arg(long, default_value_t = 50)]
+        lines: usize,
+        /// Only lines that contain this, in any case
+        #[arg(
+            long,
+            value_name = "TEXT",
+            default_value = "",
+            hide_default_value = true
+        )]
+        filter: String,
+    },
+    /// Delete a stopped broker with its data
+    Delete {
+        /// A broker or a cluster
+        name: String,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
 
 pub(super) async fn run(
     global: &GlobalArgs,

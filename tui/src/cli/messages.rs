@@ -27,6 +27,7 @@ const PROGRESS_S: u64 = 5;
 #[derive(Debug, Subcommand)]
 pub enum MessagesCommand {
     /// Read messages and print them decoded; says how much was read and whether there is more
+    #[command(after_help = super::examples::READ)]
     Read(ReadArgs),
     /// Follow new messages until interrupted
     Tail(TailArgs),
@@ -35,8 +36,10 @@ pub enum MessagesCommand {
     /// Write the messages of an export to a topic
     Import(ImportArgs),
     /// Copy a topic's messages to another topic, also of another cluster
+    #[command(after_help = super::examples::COPY)]
     Copy(CopyArgs),
     /// Write messages: one, or each line of a file or stdin
+    #[command(after_help = super::examples::PRODUCE)]
     Produce(Box<ProduceArgs>),
 }
 
@@ -89,6 +92,7 @@ pub struct PlaceArgs {
 
 #[derive(Debug, Args)]
 pub struct ReadArgs {
+    /// The topic's name
     topic: String,
     #[command(flatten)]
     place: PlaceArgs,
@@ -107,6 +111,7 @@ pub struct ReadArgs {
 
 #[derive(Debug, Args)]
 pub struct TailArgs {
+    /// The topic's name
     topic: String,
     /// Begin with the newest so many
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -123,6 +128,7 @@ pub struct TailArgs {
 
 #[derive(Debug, Args)]
 pub struct ExportArgs {
+    /// The topic's name
     topic: String,
     /// Write here instead of stdout; a file that exists is not overwritten
     #[arg(long, value_name = "FILE")]
@@ -138,10 +144,12 @@ pub struct ExportArgs {
 
 #[derive(Debug, Args)]
 pub struct ImportArgs {
+    /// The topic to write to
     topic: String,
     /// The export; stdin if absent or `-`
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Which partition each message goes to
     #[arg(long, value_enum, default_value_t)]
     partition_by: PartitionBy,
     #[command(flatten)]
@@ -161,8 +169,10 @@ pub struct WriteArgs {
 
 #[derive(Debug, Args)]
 pub struct CopyArgs {
+    /// The topic to read
     #[arg(value_name = "FROM")]
     source: String,
+    /// The topic to write to, which is there already
     #[arg(value_name = "TO")]
     target: String,
     /// The saved cluster to write to; this one if absent
@@ -171,6 +181,7 @@ pub struct CopyArgs {
     /// The brokers to write to
     #[arg(long, value_name = "HOST:PORT,...", value_delimiter = ',')]
     to_bootstrap: Vec<kafka_shared::types::Endpoint>,
+    /// Which partition each message goes to
     #[arg(long, value_enum, default_value_t)]
     partition_by: PartitionBy,
     #[command(flatten)]
@@ -198,7 +209,9 @@ pub enum FileFormat {
 
 #[derive(Debug, Args)]
 pub struct ProduceArgs {
+    /// The topic to write to
     topic: String,
+    /// The key; without one the message has none
     #[arg(long)]
     key: Option<String>,
     /// The value; else it comes from a file or stdin
@@ -216,6 +229,7 @@ pub struct ProduceArgs {
     /// Read values from here; stdin if absent or `-`
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// What the file or stdin holds
     #[arg(long, value_enum, default_value_t)]
     format: FileFormat,
     /// What stands between key and value on each line

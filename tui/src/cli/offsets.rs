@@ -22,6 +22,7 @@ const WHAT: &str = "reset offsets";
 /// Sets the committed offsets of a group without members.
 #[derive(Clone, Debug, Args)]
 pub struct ResetArgs {
+    /// The group's name
     pub group: String,
     /// Only this topic, or with :0,3 only these partitions of it; may be given more than once
     #[arg(long = "topic", value_name = "TOPIC[:PARTITION,...]")]
@@ -58,6 +59,7 @@ pub struct ResetToArgs {
     /// Where it is, to export it; the end where nothing is committed
     #[arg(long)]
     pub to_current: bool,
+    /// This offset, in every partition that is meant
     #[arg(long, value_name = "OFFSET", allow_negative_numbers = true)]
     pub to_offset: Option<i64>,
     /// So many records on, or back
@@ -81,6 +83,7 @@ pub struct ResetToArgs {
 /// Removes committed offsets.
 #[derive(Clone, Debug, Args)]
 pub struct ForgetArgs {
+    /// The group's name
     pub group: String,
     /// A topic, or with :0,3 partitions of it; may be given more than once
     #[arg(long = "topic", value_name = "TOPIC[:PARTITION,...]", required = true)]

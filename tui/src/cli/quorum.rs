@@ -15,7 +15,9 @@ pub enum QuorumCommand {
     /// Show the voters and observers of the metadata quorum
     Describe,
     /// Make a controller that follows the metadata log a voter
+    #[command(after_help = super::examples::ADD_VOTER)]
     AddVoter {
+        /// The controller's node id
         id: i32,
         /// Where the others reach it: CONTROLLER://host:9093
         #[arg(long = "listener", value_name = "NAME://HOST:PORT", required = true)]
@@ -28,7 +30,9 @@ pub enum QuorumCommand {
     },
     /// Take a voter out of the quorum, if the quorum survives it
     RemoveVoter {
+        /// The controller's node id
         id: i32,
+        /// Of its metadata log directory; the one that is known if absent
         #[arg(long, value_name = "ID")]
         directory_id: Option<String>,
         #[command(flatten)]
@@ -41,7 +45,9 @@ pub enum FeaturesCommand {
     /// List the feature levels in effect and what each broker can do
     List,
     /// Raise feature levels: metadata.version=4.3, kraft.version=1
+    #[command(after_help = super::examples::FEATURES_UPGRADE)]
     Upgrade {
+        /// Features with their new levels
         #[arg(required = true, value_name = "NAME=LEVEL", value_parser = super::key_value)]
         features: Vec<(String, String)>,
         #[command(flatten)]
@@ -49,6 +55,7 @@ pub enum FeaturesCommand {
     },
     /// Lower feature levels; 0 switches a feature off
     Downgrade {
+        /// Features with their new levels
         #[arg(required = true, value_name = "NAME=LEVEL", value_parser = super::key_value)]
         features: Vec<(String, String)>,
         /// Even where metadata is lost by it

@@ -7,6 +7,7 @@ use super::ChangeArgs;
 #[derive(Debug, Subcommand)]
 pub enum ReassignCommand {
     /// Propose a reassignment and write it as kafka-reassign-partitions reads it
+    #[command(after_help = super::examples::REASSIGN_PLAN)]
     Plan {
         #[command(flatten)]
         goal: Box<GoalArgs>,
@@ -40,6 +41,7 @@ pub enum ReassignCommand {
     ///
     /// It may be interrupted, paused, sped up and taken over by another process at any time: its
     /// state is a file. Throttles are removed at the end, whatever the end is.
+    #[command(after_help = super::examples::REASSIGN_RUN)]
     Run {
         /// As `plan --out` or kafka-reassign-partitions wrote it
         #[arg(value_name = "PLAN")]

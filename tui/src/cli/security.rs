@@ -32,8 +32,10 @@ pub struct AclResourceArgs {
     /// The cluster itself
     #[arg(long = "on-cluster")]
     pub on_cluster: bool,
+    /// A transactional id; * is every one
     #[arg(long, value_name = "ID")]
     pub transactional_id: Option<String>,
+    /// A delegation token; * is every one
     #[arg(long, value_name = "ID")]
     pub delegation_token: Option<String>,
     /// A user, for making delegation tokens in its name
@@ -79,8 +81,10 @@ pub struct AclFilterArgs {
     /// Only rules of this principal: User:alice
     #[arg(long)]
     pub principal: Option<String>,
+    /// Only rules for this address; * for those of every address
     #[arg(long)]
     pub host: Option<String>,
+    /// Only rules of these operations: read, write, create, delete, alter, describe, all, …
     #[arg(long, value_delimiter = ',')]
     pub operation: Vec<AclOperation>,
     /// allow or deny
@@ -129,6 +133,7 @@ pub enum AclsCommand {
         filter: AclFilterArgs,
     },
     /// Create rules: one for each principal and operation
+    #[command(after_help = super::examples::ACLS_CREATE)]
     Create {
         /// Whom to allow it: User:alice; User:* is everybody
         #[arg(long, value_name = "PRINCIPAL")]
@@ -160,10 +165,12 @@ pub enum AclsCommand {
     /// Say whether somebody may do something, and by which rule
     ///
     /// Exits with 8 when the answer is not yes.
+    #[command(after_help = super::examples::ACLS_EXPLAIN)]
     Explain {
         /// User:alice
         #[arg(long)]
         principal: String,
+        /// What it would do: read, write, create, delete, alter, describe, …
         #[arg(long)]
         operation: AclOperation,
         #[command(flatten)]
@@ -181,8 +188,11 @@ pub enum UsersCommand {
     /// List the users whose SCRAM passwords the cluster keeps
     List,
     /// Set a user's password, for a new user too
+    #[command(after_help = super::examples::SET_PASSWORD)]
     SetPassword {
+        /// The user's name
         name: String,
+        /// SCRAM-SHA-256 or SCRAM-SHA-512
         #[arg(long, default_value = "SCRAM-SHA-512")]
         mechanism: ScramMechanism,
         /// How often the password is hashed
@@ -196,6 +206,7 @@ pub enum UsersCommand {
     },
     /// Delete a user's passwords
     Delete {
+        /// The user's name
         name: String,
         /// Only the one for this mechanism
         #[arg(long)]
@@ -208,16 +219,19 @@ pub enum UsersCommand {
 /// Whom a quota is for.
 #[derive(Clone, Debug, Default, Args)]
 pub struct QuotaEntityArgs {
+    /// A user by its name
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
     /// Every user without a quota of its own
     #[arg(long, conflicts_with = "user")]
     pub default_user: bool,
+    /// A client id; with --user that client id of that user only
     #[arg(long, value_name = "ID")]
     pub client_id: Option<String>,
     /// Every client id without a quota of its own
     #[arg(long, conflicts_with = "client_id")]
     pub default_client_id: bool,
+    /// An address that connections come from
     #[arg(long, value_name = "ADDRESS")]
     pub ip: Option<String>,
     /// Every address without a quota of its own
@@ -252,6 +266,7 @@ pub enum QuotasCommand {
     /// List the quotas
     List,
     /// Set and remove limits of a user, a client id, both, or an address
+    #[command(after_help = super::examples::QUOTAS_ALTER)]
     Alter {
         #[command(flatten)]
         entity: QuotaEntityArgs,
@@ -267,10 +282,13 @@ pub enum QuotasCommand {
     },
     /// Say which limits apply to a client, and where they come from
     Which {
+        /// The client's user
         #[arg(long, value_name = "NAME", required_unless_present = "ip")]
         user: Option<String>,
+        /// The client's id
         #[arg(long, value_name = "ID", requires = "user")]
         client_id: Option<String>,
+        /// The address that it connects from
         #[arg(long, value_name = "ADDRESS")]
         ip: Option<String>,
     },

@@ -24,6 +24,7 @@ pub enum TransactionsCommand {
         /// CompleteAbort, Empty, Dead
         #[arg(long, value_delimiter = ',')]
         state: Vec<String>,
+        /// Only of these producer ids
         #[arg(long, value_name = "ID", value_delimiter = ',')]
         producer_id: Vec<i64>,
         /// Only those that have been running for longer: 30s, 10m
@@ -34,9 +35,13 @@ pub enum TransactionsCommand {
         id_pattern: Option<String>,
     },
     /// Show one transactional id with the partitions of its transaction
-    Describe { id: String },
+    Describe {
+        /// The transactional id
+        id: String,
+    },
     /// Show the producers that have written to a topic's partitions lately
     Producers {
+        /// The topic's name
         #[arg(long)]
         topic: String,
         /// Only this partition
@@ -65,8 +70,10 @@ pub enum TransactionsCommand {
     },
     /// Abort a transaction in one partition
     Abort {
+        /// The topic's name
         #[arg(long)]
         topic: String,
+        /// The partition's number
         #[arg(long)]
         partition: i32,
         /// Where it begins, as `open` and `find-hanging` show it

@@ -1,4 +1,4 @@
-//! The three groups of the demo.
+//! The four groups of the demo.
 
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ pub(super) struct MemberPlan {
     records_per_second: Option<u64>,
     /// How long it stays and how long it is away, in milliseconds; `None`: it stays.
     comes_and_goes: Option<(u64, u64)>,
+    /// Whether it goes without a word, as one whose machine has died.
+    fails: bool,
 }
 
 const fn stays(client_id: &'static str, group: &'static str) -> MemberPlan {
@@ -27,12 +29,13 @@ const fn stays(client_id: &'static str, group: &'static str) -> MemberPlan {
         topics: &["orders", "payments"],
         records_per_second: None,
         comes_and_goes: None,
+        fails: false,
     }
 }
 
 /// All members. The times of those that come and go have no common measure, so that every mixture
 /// of them occurs.
-pub(super) const PLANS: [MemberPlan; 7] = [
+pub(super) const PLANS: [MemberPlan; 8] = [
     stays("billing-1", "billing"),
     stays("billing-2", "billing"),
     MemberPlan {
@@ -59,6 +62,12 @@ pub(super) const PLANS: [MemberPlan; 7] = [
         comes_and_goes: Some((23_000, 13_000)),
         ..stays("search-3", "search")
     },
+    MemberPlan {
+        topics: &["uploads"],
+        comes_and_goes: Some((30_000, 45_000)),
+        fails: true,
+        ..stays("thumbnails-1", "thumbnails")
+    },
 ];
 
 /// Plays one member's part until `stop`.
@@ -83,9 +92,11 @@ pub(super) async fn run(bootstrap: Vec<Endpoint>, plan: MemberPlan, stop: Cancel
         };
         let timer = async {
             tokio::time::sleep(Duration::from_millis(stays_ms)).await;
-            leave.cancel();
-            // The member ends by itself now.
-            std::future::pending::<()>().await;
+            if !plan.fails {
+                leave.cancel();
+                // The member ends by itself now.
+                std::future::pending::<()>().await;
+            }
         };
         tokio::select! {
             () = stay => {}

@@ -25,7 +25,7 @@ pub(super) struct Load {
     keys: u64,
 }
 
-pub(super) const LOADS: [Load; 5] = [
+pub(super) const LOADS: [Load; 6] = [
     Load {
         client_id: "shop",
         topic: "orders",
@@ -61,6 +61,13 @@ pub(super) const LOADS: [Load; 5] = [
         bursts: false,
         keys: 3,
     },
+    Load {
+        client_id: "camera",
+        topic: "uploads",
+        records_per_second: 12,
+        bursts: false,
+        keys: 200,
+    },
 ];
 
 /// Writes until `stop`.
@@ -95,11 +102,32 @@ pub(super) async fn run(client: ClusterClient, load: Load, stop: CancellationTok
     }
 }
 
-/// The n-th record: a key and a small JSON document.
+/// Bytes of one upload.
+const UPLOAD_BYTES: usize = 16 * 1024;
+
+/// Something that looks like a picture to whoever reads it: a signature, and bytes that no codec
+/// makes smaller.
+fn upload(seed: u64) -> Vec<u8> {
+    let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
+    let mut state = seed | 1;
+    while bytes.len() < UPLOAD_BYTES {
+        // Marsaglia's xorshift.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes
+}
+
+/// The n-th record: a key, and a small JSON document or an upload.
 fn record(load: &Load, n: u64, now_ms: i64) -> (Vec<u8>, Vec<u8>) {
     // A multiplicative hash scatters the keys without a source of randomness.
     let scattered = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
     let key = format!("{}-{}", load.topic, scattered % load.keys);
+    if load.topic == "uploads" {
+        return (key.into_bytes(), upload(scattered));
+    }
     let mut value = String::new();
     let amount = scattered % 10_000;
     // Writing into a String can't fail.

@@ -22,6 +22,9 @@ pub struct AppliedQuota {
 /// A limit with its unit.
 pub fn limit_text(limit: &str, value: f64) -> String {
     match limit {
+        "producer_byte_rate" | "consumer_byte_rate" if value.fract() == 0.0 => {
+            crate::units::byte_rate(value as i64)
+        }
         "producer_byte_rate" | "consumer_byte_rate" => format!("{value} B/s"),
         "request_percentage" => format!("{value} %"),
         "controller_mutation_rate" | "connection_creation_rate" => format!("{value}/s"),

@@ -110,6 +110,7 @@ pub(super) const VARIABLES: &[Row] = &[
         "local brokers and what can be undone; ~/.local/state if unset",
     ),
     ("NO_COLOR", "anything", "no colours, as --theme mono"),
+    ("TERM", "dumb", "no colours either"),
 ];
 
 const EXAMPLE: &str = r#"default = "dev"

@@ -3,7 +3,7 @@ mod output;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use clap::CommandFactory as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use super::*;
 use crate::cli::Cli;
@@ -64,6 +64,69 @@ fn every_command_and_option_that_is_not_hidden_is_in_the_reference() {
     }
 }
 
+/// All commands that are not hidden, below and with this one.
+fn visible(command: &clap::Command) -> Vec<&clap::Command> {
+    let subs = command.get_subcommands();
+    let subs = subs.filter(|sub| !sub.is_hide_set() && sub.get_name() != "help");
+    std::iter::once(command)
+        .chain(subs.flat_map(visible))
+        .collect()
+}
+
+#[test]
+fn every_command_option_and_argument_says_what_it_is_for() {
+    let mut program = Cli::command();
+    program.build();
+    let mut silent = Vec::new();
+    for command in visible(&program) {
+        let name = command.get_bin_name().unwrap_or_default();
+        if command.get_about().is_none() {
+            silent.push(name.to_owned());
+        }
+        let args = command.get_arguments().filter(|arg| !arg.is_hide_set());
+        for arg in args.filter(|arg| arg.get_help().is_none()) {
+            silent.push(format!("{name} {}", arg.get_id()));
+        }
+    }
+    assert!(silent.is_empty(), "{silent:#?}");
+}
+
+/// The words of a line as a shell takes them apart.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, false);
+    for c in line.chars() {
+        match c {
+            '\'' => {
+                quote = !quote;
+                word.get_or_insert_default();
+            }
+            ' ' if !quote => words.extend(word.take()),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+#[test]
+fn every_example_is_a_command_line_that_is_taken() {
+    let mut program = Cli::command();
+    program.build();
+    let helps = visible(&program).into_iter().skip(1);
+    let helps = helps.filter_map(|command| command.get_after_help().map(ToString::to_string));
+    let mut n = 0;
+    for help in helps {
+        for line in help.lines().filter(|line| line.starts_with("  kafka-tui ")) {
+            // A remark stands far to the right.
+            let call = line.trim().split("     ").next().unwrap_or_default();
+            let taken = Cli::try_parse_from(words(call));
+            assert!(taken.is_ok(), "{call}: {}", taken.unwrap_err());
+            n += 1;
+        }
+    }
+    assert!(n > 20, "{n} examples");
+}
+
 #[test]
 fn every_key_of_the_configuration_is_in_the_reference_and_no_other() {
     let shown = serde_json::to_value(crate::clusters::Entry::default()).unwrap();
@@ -78,17 +141,21 @@ fn every_key_of_the_configuration_is_in_the_reference_and_no_other() {
 }
 
 #[test]
-fn pictures_that_are_named_are_there() {
+fn every_picture_is_in_the_reference_and_in_the_readme() {
     let folder = workspace().join("screenshots");
     let entries = std::fs::read_dir(folder).unwrap().flatten();
     let there: BTreeSet<String> = entries
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .filter(|name| name.ends_with(".png"))
         .collect();
-    for part in PARTS {
-        if let Some(picture) = part.picture {
-            assert!(there.contains(picture), "{picture} is not in screenshots/");
-        }
+    let parts = PARTS.iter().filter_map(|part| part.picture);
+    let named = parts.chain(MORE.iter().map(|(_, picture)| *picture));
+    let named: BTreeSet<String> = named.map(str::to_owned).collect();
+    assert_eq!(named, there, "named in the reference, and in screenshots/");
+    let readme = readme();
+    for picture in there {
+        let shown = format!("](screenshots/{picture})");
+        assert!(readme.contains(&shown), "README does not show {picture}");
     }
 }
 

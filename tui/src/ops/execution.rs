@@ -314,7 +314,7 @@ impl Run {
             (Wish::Run, Brake::Free) => {}
         }
         if let Some(rate) = self.orders.throttle.filter(|_| !self.is_over) {
-            parts.push(format!("at most {:.1} MB/s", rate as f64 / 1e6));
+            parts.push(format!("at most {}", crate::units::byte_rate(rate)));
         }
         if let Some(trouble) = &self.trouble {
             parts.push(trouble.clone());

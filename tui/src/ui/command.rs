@@ -344,6 +344,13 @@ pub const COMMANDS: &[Command] = &[
 
     command(Id::NextPane, Scope::Panes, "", &[Code(KeyCode::Tab)], "to the next list of this screen").hint("next list"),
 
+    command(Id::Brokers, Scope::Overview, "", &[Char('2')], "brokers").hint("brokers"),
+    command(Id::Topics, Scope::Overview, "", &[Char('3')], "topics").hint("topics"),
+    command(Id::Groups, Scope::Overview, "", &[Char('4')], "consumer groups").hint("groups"),
+    command(Id::Reassignments, Scope::Overview, "", &[Char('5')], "running reassignments").hint("reassignments"),
+    command(Id::Quorum, Scope::Overview, "", &[Char('6')], "the metadata quorum and feature levels").hint("quorum"),
+    command(Id::Changes, Scope::Overview, "", &[Char('9')], "what happened since this cluster is looked at").hint("changes"),
+
     command(Id::Configs, Scope::Brokers, "configs", &[Char('c')], "settings of the selected broker").hint("settings"),
     command(Id::DrainBroker, Scope::Brokers, "drain", &[Char('d')], "move all replicas off the selected broker").writes().hint("drain"),
     command(Id::MayStop, Scope::Brokers, "may-stop", &[Char('w')], "what would happen if the marked brokers or the selected one stopped now").hint("may stop?"),

@@ -10,6 +10,8 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use crate::derive::Total;
 
 pub use crate::times::{clock_ms, parse_time, time_zone, timestamp_ms};
+pub use crate::units::bytes;
+use crate::units::significant;
 
 /// What stands for an unknown value.
 pub const UNKNOWN: &str = "…";
@@ -32,22 +34,6 @@ pub fn count(n: i64) -> String {
     text
 }
 
-/// Bytes in binary units with three significant digits: `1.46 GiB`.
-pub fn bytes(n: i64) -> String {
-    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
-    let mut value = n as f64;
-    let mut unit = 0;
-    while value.abs() >= 1000.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 {
-        format!("{n} B")
-    } else {
-        format!("{} {}", significant(value), UNITS[unit])
-    }
-}
-
 /// Records a second: `0.50/s`, `12.3/s`, `4,567/s`.
 pub fn rate(per_second: f64) -> String {
     if per_second >= 1000.0 {
@@ -56,17 +42,6 @@ pub fn rate(per_second: f64) -> String {
         "0/s".to_owned()
     } else {
         format!("{}/s", significant(per_second))
-    }
-}
-
-fn significant(value: f64) -> String {
-    let size = value.abs();
-    if size >= 100.0 {
-        format!("{value:.0}")
-    } else if size >= 10.0 {
-        format!("{value:.1}")
-    } else {
-        format!("{value:.2}")
     }
 }
 
@@ -201,6 +176,20 @@ pub fn cut(text: &str, max: usize) -> String {
     short
 }
 
+/// The same for a name: where it ends with the number of a partition, the number stays.
+pub fn cut_name(name: &str, max: usize) -> String {
+    let number = name.rsplit_once('-').map_or("", |(_, number)| number);
+    let is_number = (1..=7).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
+    let tail = number.len() + 1;
+    // Of the name itself something has to be left.
+    if name.width() <= max || !is_number || max < tail + 3 {
+        return cut(name, max);
+    }
+    let (head, tail) = name.split_at(name.len() - tail);
+    // Longer than its room by what the number takes, so it ends with an ellipsis.
+    format!("{}{tail}", cut(head, max - tail.width()))
+}
+
 /// A sum: the number when it is whole, `≥` in front when parts are missing, `…` when nothing is
 /// known.
 pub fn total<T: Copy + Default + std::ops::AddAssign>(
@@ -326,6 +315,21 @@ mod tests {
         assert_eq!(wrap("", 5), [""]);
     }
 
+    #[test]
+    fn the_number_of_a_partition_outlives_its_topics_name() {
+        for (name, max, shown) in [
+            ("stranded-topic-12", 17, "stranded-topic-12"),
+            ("stranded-topic-12", 12, "stranded…-12"),
+            ("stranded-topic-12", 8, "stra…-12"),
+            ("stranded-topic-12", 5, "stra…"),
+            ("a-topic-of-20261121", 12, "a-topic-of-…"),
+            ("no-number", 6, "no-nu…"),
+            ("plain", 3, "pl…"),
+        ] {
+            assert_eq!(cut_name(name, max), shown);
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn wrapped_lines_fit(text in "[ a-zü語]{0,60}", width in 2_usize..30) {
@@ -341,6 +345,8 @@ mod tests {
         #[test]
         fn a_cut_text_fits(text in "[ a-zü語]{0,40}", max in 0_usize..30) {
             proptest::prop_assert!(cut(&text, max).width() <= max);
+            let name = format!("{text}-{max}");
+            proptest::prop_assert!(cut_name(&name, max).width() <= max);
         }
 
         #[test]

@@ -128,7 +128,7 @@ pub fn users_and_limits(cluster: &mut Cluster) -> anyhow::Result<()> {
     terminal.wait_for("there are no quotas")?;
     terminal.keys("n dora tab tab tab tab 3000 enter")?;
     confirm(&mut terminal, "✓ change the quota of user \"dora\"")?;
-    terminal.wait_for("3000 B/s")?;
+    terminal.wait_for("3 kB/s")?;
     terminal.keys("x enter")?;
     terminal.wait_for("by the quota of user \"dora\"")?;
     terminal.wait_for("consumer_byte_rate: no limit")?;

@@ -419,7 +419,7 @@ fn screens(bootstrap: &str, version: &str) -> anyhow::Result<()> {
             vec!["metadata.version", "LOG END"],
         ),
         (":changes enter".to_owned(), vec!["overview › changes"]),
-        (":acls enter".to_owned(), vec!["overview › rules"]),
+        (":acls enter".to_owned(), vec!["overview › ACLs"]),
         (":users enter".to_owned(), vec!["overview › users"]),
         (":quotas enter".to_owned(), vec!["overview › quotas"]),
         (

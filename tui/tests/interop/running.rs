@@ -199,7 +199,7 @@ pub fn by_keys(cluster: &mut Cluster) -> anyhow::Result<()> {
     let mut terminal = place.screens("topics")?;
     // One at a time at 100 kB a second: half a minute each.
     begin(&mut terminal, "run-keys", "3", "100K tab ctrl-u 1")?;
-    terminal.wait_for("1 on the way, 3 waiting, at most 0.1 MB/s")?;
+    terminal.wait_for("1 on the way, 3 waiting, at most 100 kB/s")?;
     terminal.wait_for("%")?;
     // How fast it goes and how long it takes, from what was read.
     terminal.wait_until("a rate and the time that is left", |terminal| {
@@ -230,7 +230,7 @@ pub fn by_keys(cluster: &mut Cluster) -> anyhow::Result<()> {
         &mut terminal,
         &pace("5M tab ctrl-u 1"),
         title,
-        "at most 5.0 MB/s",
+        "at most 5 MB/s",
     )?;
     terminal.wait_until("what was on its way is there", |terminal| {
         let line = terminal.line("paused").unwrap_or_default();
@@ -242,7 +242,7 @@ pub fn by_keys(cluster: &mut Cluster) -> anyhow::Result<()> {
         &mut terminal,
         &pace("100K tab ctrl-u 2"),
         title,
-        "at most 0.1 MB/s",
+        "at most 100 kB/s",
     )?;
     order(&mut terminal, "p", "go on with the run", "2 on the way")?;
 

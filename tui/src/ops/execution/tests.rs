@@ -321,7 +321,7 @@ fn the_throttle_and_the_batch_change_while_it_runs() {
     assert!(fake.running.is_empty() && !run.is_over);
     assert_eq!(
         run.line(),
-        "3 of 4 moved, 1 waiting, paused, at most 0.0 MB/s"
+        "3 of 4 moved, 1 waiting, paused, at most 5 kB/s"
     );
     // Nothing is on its way, so that nothing needs to be throttled.
     assert_eq!(fake.set.brokers[&2], BrokerThrottle::default());

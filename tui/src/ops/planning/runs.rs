@@ -66,7 +66,7 @@ pub(super) fn order(orders: NewOrders, metadata: &ClusterMetadata) -> Result<Pla
         plan.change("throttle", None, Some("none".to_owned()));
     }
     if let Some(rate) = orders.throttle {
-        plan.change("throttle", None, Some(format!("{rate} B/s")));
+        plan.change("throttle", None, Some(crate::units::byte_rate(rate)));
     }
     if let Some(batch) = orders.batch {
         plan.change("at a time", None, Some(count(batch, "partition")));

@@ -10,8 +10,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::derive;
 use crate::model::{ClusterSnapshot, TopicPartition};
+use crate::{derive, units};
 
 use super::{Preview, PreviewRow};
 
@@ -58,10 +58,10 @@ impl fmt::Display for Estimate {
             Some(ms) => format!("to {}", time_text(ms)),
             None => "or for ever".to_owned(),
         };
-        let (least, megabytes) = (time_text(self.least_ms), self.bytes as f64 / 1e6);
+        let (least, bytes) = (time_text(self.least_ms), units::bytes(self.bytes));
         write!(
             f,
-            "{least} {most}: broker {} {verb} {megabytes:.1} MB",
+            "{least} {most}: broker {} {verb} {bytes}",
             self.bottleneck
         )?;
         if self.is_assumed {
@@ -173,8 +173,10 @@ pub fn never_ends(preview: &Preview, pace: &Pace) -> Vec<String> {
         .map(|((broker, receives), rate)| {
             let verb = if *receives { "receive" } else { "send" };
             format!(
-                "broker {broker} has to {verb} {rate:.0} B/s of new records alone, and the \
-                 throttle is {throttle} B/s: it would never end; take {:.0} or more",
+                "broker {broker} has to {verb} {}/s of new records alone, and the throttle is \
+                 {}: it would never end; take {:.0} or more",
+                units::bytes(*rate as i64),
+                units::byte_rate(throttle),
                 rate * 2.0
             )
         })

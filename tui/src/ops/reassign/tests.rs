@@ -580,10 +580,10 @@ fn the_bottleneck_decides_how_long_it_takes() {
     assert_eq!(estimate(&seen, &drowned).unwrap().most_ms, None);
     let warnings = never_ends(&seen, &drowned);
     assert_eq!(warnings.len(), 2, "{warnings:?}");
-    assert!(warnings[0].starts_with("broker 1 has to send 950000 B/s"));
+    assert!(warnings[0].starts_with("broker 1 has to send 928 KiB/s"));
     assert_eq!(
         estimate(&seen, &Pace::default()).unwrap().to_string(),
-        "0 s to 2 s: broker 1 sends 8.0 MB; nothing limits it, 25 to 250 MB/s are assumed"
+        "0 s to 2 s: broker 1 sends 7.63 MiB; nothing limits it, 25 to 250 MB/s are assumed"
     );
 }
 

@@ -173,7 +173,7 @@ impl Printable for ExportedJson {
         for file in &self.files {
             let _ = writeln!(text, "{file}");
         }
-        let _ = writeln!(text, "{} topics", self.topics);
+        let _ = writeln!(text, "{}", crate::units::counted(self.topics, "topic"));
         text
     }
 }

@@ -176,7 +176,7 @@ impl Printable for LocalJson {
                 ),
                 match &broker.apache {
                     Some(_) => "apache".to_owned(),
-                    None => "own".to_owned(),
+                    None => "built-in".to_owned(),
                 },
                 broker.folder.display().to_string(),
             ]);

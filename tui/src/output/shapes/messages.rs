@@ -7,6 +7,7 @@ use crate::decode::{Decoded, Decoder, Part, SchemaBook, decode};
 use crate::model::{Fate, Message, ReadReport, ReadStop};
 use crate::output::{Printable, Table, bytes_text};
 use crate::times::timestamp_ms as time_text;
+use crate::units::counted;
 
 /// Characters of a payload in a table.
 const TABLE_CHARS: usize = 200;
@@ -225,7 +226,7 @@ impl MessageRow {
 impl ReadJson {
     /// How much was read and how to go on, in words.
     pub fn line(&self) -> String {
-        let mut text = format!("{} messages", self.messages);
+        let mut text = counted(self.messages, "message");
         if self.scanned != self.messages {
             text.push_str(&format!(" of {} that were looked at", self.scanned));
         }
@@ -278,9 +279,10 @@ impl Printable for MessagesJson {
 
 impl Printable for MovedJson {
     fn table(&self) -> String {
+        let messages = counted(self.messages, "message");
         let mut text = match self.dry_run {
-            true => format!("would have {} {} messages", self.done, self.messages),
-            false => format!("{} {} messages", self.done, self.messages),
+            true => format!("would have {} {messages}", self.done),
+            false => format!("{} {messages}", self.done),
         };
         for (word, place) in [("from", &self.from), ("to", &self.to)] {
             if let Some(place) = place {

@@ -101,6 +101,9 @@ const SHOWN: Changed = Changed::METADATA
 /// Rows that are kept for the list of replicas, with its title and a blank line.
 const LIST_ROWS: u16 = 5;
 
+/// From so many lines on, what is too long for a line takes two.
+const HIGH: u16 = 14;
+
 /// The screen.
 #[derive(Debug)]
 pub struct BrokerScreen {
@@ -127,50 +130,53 @@ impl BrokerScreen {
             frame::text(&text, theme.warn, area.x + 1, area.y, area.width, buffer);
             return 2;
         };
-        let mut spans = vec![
-            Span::styled(row.state.word(), row.state.style(cx)),
-            Span::styled(format!("  {}", format::clean(&row.address)), theme.text),
-        ];
-        if let Some(rack) = &row.rack {
-            spans.push(Span::styled(
-                format!("  rack {}", format::clean(rack)),
+        let mut parts = vec![
+            vec![Span::styled(row.state.word(), row.state.style(cx))],
+            vec![Span::styled(
+                format::clean(&row.address).into_owned(),
                 theme.text,
-            ));
-        }
+            )],
+        ];
         if row.is_controller {
-            spans.push(Span::styled("  controller", theme.accent));
+            parts.push(vec![Span::styled("controller", theme.accent)]);
         }
-        frame::line(spans, area.x + 1, area.y, area.width - 1, buffer);
+        if let Some(rack) = &row.rack {
+            let rack = format!("rack {}", format::clean(rack));
+            parts.push(vec![Span::styled(rack, theme.text)]);
+        }
+        let first = Rect { height: 1, ..area };
+        frame::parts(parts, first, buffer);
         let b = &row.balance;
         let skew = |percent: Option<f64>| match percent {
             Some(percent) => format!(" ({percent:+.1}%)"),
             None => String::new(),
         };
-        let text = format!(
-            "size {}  leads {}{}  preferred for {}  replicas {}{}  out of sync {}",
-            row.size
-                .map_or_else(|| format::UNKNOWN.to_owned(), format::bytes),
-            format::count(b.leaders as i64),
-            skew(b.leader_skew_percent),
-            format::count(b.preferred_leaders as i64),
-            format::count(b.replicas as i64),
-            skew(b.replica_skew_percent),
-            format::count(b.out_of_sync as i64),
-        );
-        frame::text(
-            &text,
-            theme.text,
-            area.x + 1,
-            area.y + 1,
-            area.width - 1,
-            buffer,
-        );
+        let count = |n: usize| format::count(n as i64);
+        let size = row.size.map_or(format::UNKNOWN.to_owned(), format::bytes);
+        let parts = [
+            format!("size {size}"),
+            format!("out of sync {}", count(b.out_of_sync)),
+            format!("leads {}{}", count(b.leaders), skew(b.leader_skew_percent)),
+            format!(
+                "replicas {}{}",
+                count(b.replicas),
+                skew(b.replica_skew_percent)
+            ),
+            format!("preferred for {}", count(b.preferred_leaders)),
+        ];
+        let parts = parts.map(|part| vec![Span::styled(part, theme.text)]);
         let below = |n: u16| Rect {
             y: area.y + n,
             height: area.height.saturating_sub(n),
             ..area
         };
-        let used = 2 + self.draw_dirs(cx, below(2), buffer);
+        let lines = if area.height < HIGH { 1 } else { 2 };
+        let second = Rect {
+            height: lines,
+            ..below(1)
+        };
+        let used = 1 + frame::parts(parts.into(), second, buffer);
+        let used = used + self.draw_dirs(cx, below(used), buffer);
         // The list of replicas keeps some room.
         let room = Rect {
             height: below(used).height.saturating_sub(LIST_ROWS).max(1),
@@ -195,30 +201,34 @@ impl BrokerScreen {
         let mut n = 0;
         for dir in dirs.iter().flat_map(|dirs| dirs.iter()).take(4) {
             let volume = match (dir.usable_bytes, dir.total_bytes) {
-                (Some(free), Some(total)) => {
-                    format!("  {} free of {}", format::bytes(free), format::bytes(total))
-                }
-                _ => String::new(),
+                (Some(free), Some(total)) => Some(format!(
+                    "{} free of {}",
+                    format::bytes(free),
+                    format::bytes(total)
+                )),
+                _ => None,
             };
-            let mut spans = vec![
+            let text = |text: String, style| vec![Span::styled(text, style)];
+            let replicas = format::plural(dir.replicas as usize, "replica");
+            let size = format!("{} in {replicas}", format::bytes(dir.size_bytes));
+            let mut parts = vec![vec![
                 Span::styled("log dir ", theme.dim),
                 Span::styled(format::clean(&dir.path).into_owned(), theme.text),
-                Span::styled(
-                    format!("  {} in {}", format::bytes(dir.size_bytes), {
-                        format::plural(dir.replicas as usize, "replica")
-                    }),
-                    theme.text,
-                ),
-                Span::styled(volume, theme.dim),
-            ];
-            if dir.cordoned {
-                spans.push(Span::styled("  cordoned", theme.warn));
-            }
-            if let Some(error) = dir.error {
-                spans.push(Span::styled(format!("  {}", error.name()), theme.bad));
-            }
-            frame::line(spans, area.x + 1, area.y + n, area.width - 1, buffer);
-            n += 1;
+            ]];
+            parts.extend(dir.error.map(|error| text(error.name(), theme.bad)));
+            parts.extend(
+                dir.cordoned
+                    .then(|| text("cordoned".to_owned(), theme.warn)),
+            );
+            parts.push(text(size, theme.text));
+            parts.extend(volume.map(|volume| text(volume, theme.dim)));
+            let lines = if area.height < HIGH { 1 } else { 2 };
+            let line = Rect {
+                y: area.y + n,
+                height: lines,
+                ..area
+            };
+            n += frame::parts(parts, line, buffer);
         }
         n
     }

@@ -97,7 +97,7 @@ const METRICS: [Column<Row>; 4] = [
     Column::number(
         "IN/S",
         10,
-        4,
+        3,
         |row, _| row.traffic.bytes_in.map_or(Key::Unknown, Key::Float),
         |row, cx| {
             let text = row.traffic.bytes_in.map(traffic::bytes_rate);
@@ -107,7 +107,7 @@ const METRICS: [Column<Row>; 4] = [
     Column::number(
         "OUT/S",
         10,
-        4,
+        3,
         |row, _| row.traffic.bytes_out.map_or(Key::Unknown, Key::Float),
         |row, cx| {
             let text = row.traffic.bytes_out.map(traffic::bytes_rate);
@@ -142,7 +142,7 @@ const METRICS: [Column<Row>; 4] = [
 const COLUMNS: [Column<Row>; 14] = [
     Column::number(
         "ID",
-        5,
+        3,
         0,
         |row, _| Key::Int(row.id.into()),
         |row, cx| cells::plain(row.id.to_string(), cx),
@@ -156,7 +156,7 @@ const COLUMNS: [Column<Row>; 14] = [
     ),
     Column::wide(
         "ADDRESS",
-        20,
+        14,
         1,
         |row, _| Key::text(&row.address),
         |row, cx| cells::foreign(&row.address, cx),
@@ -164,7 +164,7 @@ const COLUMNS: [Column<Row>; 14] = [
     Column::text(
         "ROLE",
         10,
-        2,
+        3,
         |row, _| Key::Int(i64::from(!row.is_controller)),
         |row, cx| {
             Span::styled(
@@ -176,7 +176,7 @@ const COLUMNS: [Column<Row>; 14] = [
     Column::text(
         "RACK",
         8,
-        6,
+        4,
         |row, _| row.rack.as_deref().map_or(Key::Unknown, Key::text),
         |row, cx| match &row.rack {
             Some(rack) => cells::foreign(rack, cx),
@@ -244,8 +244,8 @@ const COLUMNS: [Column<Row>; 14] = [
     ),
     Column::number(
         "SKEW",
-        8,
-        3,
+        6,
+        4,
         |row, _| skew_key(row.balance.replica_skew_percent),
         |row, cx| skew_cell(row.balance.replica_skew_percent, cx),
     ),

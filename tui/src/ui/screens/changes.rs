@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::text::Span;
+use unicode_width::UnicodeWidthStr;
 
 use super::{absent, cells, topics};
 use crate::model::{Happening, Subject};
@@ -79,6 +81,12 @@ const COLUMNS: &[Column<Row>] = &[
     ),
 ];
 
+/// Cells of the columns beside what happened.
+const BESIDE: u16 = 23;
+
+/// With fewer lines the list keeps what there is.
+const LOW: u16 = 12;
+
 /// The screen.
 #[derive(Debug)]
 pub struct Changes {
@@ -93,6 +101,32 @@ impl Changes {
             list: List::sorted_by(COLUMNS, 0, true),
             n_shown: 0,
         }
+    }
+
+    /// What the row of the selected one has no room for: all that it says, and its partitions.
+    fn more(&self, cx: &Cx<'_>, area: Rect) -> Vec<(String, Style)> {
+        let Some(row) = self.list.selected_row() else {
+            return Vec::new();
+        };
+        let width = area.width.saturating_sub(2);
+        let mut texts = Vec::new();
+        let said = format::clean(&row.happening.text);
+        if said.width() > usize::from(width.saturating_sub(BESIDE)) {
+            texts.push((said.into_owned(), cx.theme.text));
+        }
+        let partitions = &row.happening.partitions;
+        if partitions.len() > 3 && area.height > LOW {
+            let names = partitions.iter().take(200);
+            let names: Vec<String> = names.map(ToString::to_string).collect();
+            let names = format::clean(&names.join(" ")).into_owned();
+            texts.push((names, cx.theme.dim));
+        }
+        let lines = texts.into_iter().flat_map(|(text, style)| {
+            let lines = format::wrap(&text, usize::from(width));
+            lines.into_iter().map(move |line| (line, style))
+        });
+        let most = if area.height > LOW { 4 } else { 2 };
+        lines.take(most).collect()
     }
 }
 
@@ -178,33 +212,16 @@ impl Screen for Changes {
             };
             return absent::say(&[(text, cx.theme.dim)], area, buffer);
         }
-        // The partitions of the selected one, where it names more than the line does.
-        let named = self
-            .list
-            .selected_row()
-            .map(|row| &row.happening.partitions);
-        let named = named.filter(|partitions| partitions.len() > 3 && area.height > 12);
-        let below = if named.is_some() { 4 } else { 0 };
+        let more = self.more(cx, area);
+        let lines = u16::try_from(more.len()).unwrap_or(u16::MAX);
+        let gap = u16::from(lines > 0 && area.height > LOW);
         let rows = Rect {
-            height: area.height - below,
+            height: area.height - lines - gap,
             ..area
         };
         self.list.draw(cx, true, rows, buffer);
-        let Some(partitions) = named else {
-            return;
-        };
-        let names: Vec<String> = partitions
-            .iter()
-            .take(200)
-            .map(|key| format::clean(&key.to_string()).into_owned())
-            .collect();
-        let lines = format::wrap(&names.join(" "), usize::from(area.width.saturating_sub(2)));
-        for (line, y) in lines
-            .iter()
-            .take(usize::from(below - 1))
-            .zip(rows.bottom() + 1..)
-        {
-            frame::text(line, cx.theme.dim, area.x + 1, y, area.width - 2, buffer);
+        for ((line, style), y) in more.iter().zip(rows.bottom() + gap..) {
+            frame::text(line, *style, area.x + 1, y, area.width - 2, buffer);
         }
     }
 }

@@ -12,7 +12,7 @@ use ratatui::style::Style;
 use ratatui::text::Span;
 
 pub use self::lags::time_text;
-use self::lags::{LAG_COLUMNS, LagRow, note};
+use self::lags::{LAG_COLUMNS, LagRow, labelled, note};
 use self::members::{differences, member_name, owners_of, owns};
 use super::{ResetDialog, absent, cells, groups, topics};
 use crate::cluster::Interest;
@@ -27,6 +27,9 @@ use crate::ui::format;
 use crate::ui::screen::{Changed, Part, Place, Screen, Step, Toast};
 use crate::ui::widgets::frame;
 use crate::ui::widgets::list::{Column, Key, List, Named, Rows};
+
+/// From so many lines on, what is said of the whole group may take two.
+const HIGH: u16 = 16;
 
 /// Changes that are remembered.
 const HISTORY_MAX: usize = 200;
@@ -322,7 +325,8 @@ impl GroupScreen {
         (!texts.is_empty()).then(|| texts.join(" "))
     }
 
-    fn draw_summary(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
+    /// What is to be said of the whole group; how many lines it took.
+    fn draw_summary(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) -> u16 {
         let theme = cx.theme;
         let group = cx
             .snapshot
@@ -334,13 +338,11 @@ impl GroupScreen {
         let state: Option<GroupState> = listed.or_else(|| description.map(|d| d.state.clone()));
         let word = state
             .as_ref()
-            .map_or(format::UNKNOWN.to_owned(), ToString::to_string);
-        let mut spans = vec![Span::styled(format::clean(&word).into_owned(), {
-            groups::state_style(state.as_ref(), cx)
-        })];
+            .map_or(format::UNKNOWN.to_owned(), groups::short_state);
+        let style = groups::state_style(state.as_ref(), cx);
+        let mut parts = vec![vec![Span::styled(word, style)]];
         let mut add = |label: &str, text: String, style: Style| {
-            spans.push(Span::styled(format!("  {label} "), theme.dim));
-            spans.push(Span::styled(text, style));
+            parts.push(labelled(label, text, style, cx));
         };
         match &self.lag {
             Some(lag) => {
@@ -354,46 +356,38 @@ impl GroupScreen {
                     add("owned", format!("{}%", lag.owned_percent()), theme.warn);
                 }
                 if lag.with_loss > 0 {
-                    add(
-                        "lost in",
-                        format::plural(lag.with_loss, "partition"),
-                        theme.bad,
-                    );
+                    let partitions = format::plural(lag.with_loss, "partition");
+                    add("lost in", partitions, theme.bad);
                 }
             }
             None => add("lag", format::UNKNOWN.to_owned(), theme.dim),
         }
-        if let Some(detail) = &self.detail {
-            spans.extend(lags::summary(detail, cx));
-        }
-        let mut add = |label: &str, text: String, style: Style| {
-            spans.push(Span::styled(format!("  {label} "), theme.dim));
-            spans.push(Span::styled(text, style));
+        let detail = self.detail.as_ref();
+        parts.extend(
+            detail
+                .map(|detail| lags::summary(detail, cx))
+                .unwrap_or_default(),
+        );
+        let mut add = |label: &str, text: String| {
+            parts.push(labelled(label, text, theme.text, cx));
         };
         if let Some(description) = description {
-            add("members", description.members.len().to_string(), theme.text);
+            add("members", description.members.len().to_string());
         }
         if let Some(group) = group {
-            add(
-                "type",
-                format::clean(group.kind.as_str()).into_owned(),
-                theme.text,
-            );
-            add("coordinator", group.coordinator.to_string(), theme.text);
+            add("type", format::clean(group.kind.as_str()).into_owned());
+            add("coordinator", group.coordinator.to_string());
         }
         if let Some(description) = description {
             if let Some(epoch) = description.group_epoch {
-                add("epoch", epoch.to_string(), theme.text);
+                add("epoch", epoch.to_string());
             }
             if !description.assignor.is_empty() {
-                add(
-                    "assignor",
-                    format::clean(&description.assignor).into_owned(),
-                    theme.text,
-                );
+                let assignor = format::clean(&description.assignor).into_owned();
+                add("assignor", assignor);
             }
         }
-        frame::line(spans, area.x + 1, area.y, area.width - 1, buffer);
+        frame::parts(parts, area, buffer)
     }
 
     /// The partitions, and below them in full what is to be said of the selected one.
@@ -580,35 +574,32 @@ impl Screen for GroupScreen {
     }
 
     fn draw(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
-        if !self.exists {
+        let above = if !self.exists {
             let unseen = match absent::is_partial(cx) {
                 true => ", or this user may not see it",
                 false => " any more",
             };
             let text = format!("there is no group \"{}\"{unseen}", format::clean(&self.id));
-            frame::text(
-                &text,
-                cx.theme.warn,
-                area.x + 1,
-                area.y,
-                area.width - 2,
-                buffer,
-            );
+            let (x, width) = (area.x + 1, area.width - 2);
+            frame::text(&text, cx.theme.warn, x, area.y, width, buffer);
+            1
         } else {
-            self.draw_summary(cx, area, buffer);
-        }
-        self.draw_tabs(
-            cx,
-            Rect {
-                y: area.y + 1,
-                height: 1,
+            let lines = if area.height < HIGH { 1 } else { 2 };
+            let top = Rect {
+                height: lines,
                 ..area
-            },
-            buffer,
-        );
+            };
+            self.draw_summary(cx, top, buffer)
+        };
+        let tabs = Rect {
+            y: area.y + above,
+            height: 1,
+            ..area
+        };
+        self.draw_tabs(cx, tabs, buffer);
         let rest = Rect {
-            y: area.y + 2,
-            height: area.height.saturating_sub(2),
+            y: tabs.bottom(),
+            height: area.height.saturating_sub(above + 1),
             ..area
         };
         match self.pane {

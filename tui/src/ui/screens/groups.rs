@@ -23,6 +23,7 @@ use crate::ui::widgets::list::{Column, Key, List, Named, Rows};
 
 /// One group. Its lag is computed when it is drawn or sorted by, and kept until something that it
 /// is made from is read again.
+#[derive(Debug)]
 pub struct Row {
     pub group: Arc<Group>,
     description: Option<Arc<GroupDescription>>,
@@ -103,7 +104,8 @@ impl Row {
             .map_or("", |description| &description.assignor)
     }
 
-    fn lag(&self, cx: &Cx<'_>) -> Option<&GroupTotals> {
+    /// Its lag, as far as it is known.
+    pub fn lag(&self, cx: &Cx<'_>) -> Option<&GroupTotals> {
         let compute = || {
             let metadata = cx.snapshot.metadata.get()?;
             let committed = self.committed.as_deref()?;
@@ -119,7 +121,7 @@ impl Row {
     }
 
     /// How long ago the logs ended where it is, interpolated; of the past nothing is kept.
-    fn lag_ms(&self, cx: &Cx<'_>) -> Option<i64> {
+    pub fn lag_ms(&self, cx: &Cx<'_>) -> Option<i64> {
         if cx.is_past {
             return None;
         }
@@ -128,7 +130,7 @@ impl Row {
     }
 
     /// Burrow's, from what was committed while one looked; of the past nothing is kept.
-    fn verdict(&self, cx: &Cx<'_>) -> Option<ConsumerVerdict> {
+    pub fn verdict(&self, cx: &Cx<'_>) -> Option<ConsumerVerdict> {
         if cx.is_past || self.group.kind == GroupKind::Share {
             return None;
         }
@@ -152,7 +154,7 @@ pub fn lag(
     lag_in(cx.snapshot, committed?, description)
 }
 
-fn verdict_style(verdict: ConsumerVerdict, cx: &Cx<'_>) -> Style {
+pub fn verdict_style(verdict: ConsumerVerdict, cx: &Cx<'_>) -> Style {
     match verdict {
         ConsumerVerdict::Ok => cx.theme.dim,
         ConsumerVerdict::Warning => cx.theme.warn,
@@ -173,14 +175,14 @@ pub fn state_style(state: Option<&GroupState>, cx: &Cx<'_>) -> Style {
 pub const COLUMNS: &[Column<Row>] = &[
     Column::name(
         "GROUP",
-        18,
+        16,
         |row, _| Key::Text(Arc::clone(&row.group.id)),
         |row, cx| cells::foreign(&row.group.id, cx),
     ),
     Column::text(
         "STATE",
         11,
-        0,
+        1,
         |row, _| {
             row.state()
                 .map_or(Key::Unknown, |state| Key::text(state.as_str()))
@@ -197,7 +199,7 @@ pub const COLUMNS: &[Column<Row>] = &[
     ),
     Column::number(
         "LAG",
-        13,
+        11,
         0,
         |row, cx| {
             row.lag(cx)
@@ -212,7 +214,7 @@ pub const COLUMNS: &[Column<Row>] = &[
     Column::number(
         "TIME",
         6,
-        1,
+        2,
         |row, cx| Key::int(row.lag_ms(cx)),
         |row, cx| match row.lag_ms(cx) {
             Some(ms) => cells::plain(time_text(ms, TimeBy::Interpolated), cx),
@@ -220,9 +222,10 @@ pub const COLUMNS: &[Column<Row>] = &[
         },
     ),
     Column::text(
+        // Stays in the narrowest terminal: what is wrong with a group is worth more than its state.
         "VERDICT",
         7,
-        3,
+        0,
         |row, cx| {
             let verdict = row.verdict(cx);
             verdict.map_or(Key::Unknown, |verdict| Key::Int(verdict as i64))
@@ -235,7 +238,7 @@ pub const COLUMNS: &[Column<Row>] = &[
     Column::number(
         "WORST",
         11,
-        3,
+        4,
         |row, cx| Key::int(row.lag(cx).and_then(|lag| lag.max)),
         |row, cx| match row.lag(cx) {
             Some(lag) => match lag.max {
@@ -248,21 +251,21 @@ pub const COLUMNS: &[Column<Row>] = &[
     Column::number(
         "MEMBERS",
         7,
-        0,
+        2,
         |row, _| row.members().map_or(Key::Unknown, Key::size),
         |row, cx| cells::maybe(row.members().map(|n| n as i64), cx),
     ),
     Column::number(
         "TOPICS",
         6,
-        3,
+        4,
         |row, _| row.topics().map_or(Key::Unknown, Key::size),
         |row, cx| cells::maybe(row.topics().map(|n| n as i64), cx),
     ),
     Column::text(
         "TYPE",
         8,
-        2,
+        3,
         |row, _| Key::text(row.group.kind.as_str()),
         |row, cx| cells::plain(row.group.kind.as_str().to_owned(), cx),
     ),
@@ -308,7 +311,8 @@ pub const COLUMNS: &[Column<Row>] = &[
     ),
 ];
 
-fn short_state(state: &GroupState) -> String {
+/// A state in the words of all screens.
+pub fn short_state(state: &GroupState) -> String {
     match state {
         GroupState::PreparingRebalance | GroupState::CompletingRebalance => {
             "rebalancing".to_owned()

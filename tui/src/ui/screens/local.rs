@@ -93,12 +93,12 @@ const COLUMNS: &[Column<LocalBroker>] = &[
     ),
     Column::text(
         "KIND",
-        6,
+        8,
         2,
         |row, _| Key::Int(i64::from(row.apache.is_some())),
         |row, cx| match row.apache {
             Some(_) => cells::plain("apache", cx),
-            None => cells::dim("own", cx),
+            None => cells::dim("built-in", cx),
         },
     ),
     Column::wide(

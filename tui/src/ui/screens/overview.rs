@@ -5,7 +5,8 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
-use super::{absent, cells, topics};
+use super::{absent, cells, groups, topics};
+use crate::cluster::Interest;
 use crate::derive::Total;
 use crate::model::ClusterSnapshot;
 use crate::ui::command::{Id, Scope};
@@ -16,6 +17,7 @@ use crate::ui::widgets::frame;
 use crate::ui::widgets::list::{Column, Key, List, Named};
 
 mod numbers;
+mod panels;
 
 use numbers::Numbers;
 
@@ -78,11 +80,19 @@ const PROBLEMATIC: Changed = Changed::METADATA
     .and(Changed::LOG_DIRS)
     .and(Changed::GROUPS);
 
+/// The parts that lag is made from.
+const BEHIND: Changed = Changed::METADATA
+    .and(Changed::OFFSETS)
+    .and(Changed::GROUPS)
+    .and(Changed::GROUP_DETAILS);
+
 /// The screen.
 #[derive(Debug)]
 pub struct Overview {
     problems: List<Problem>,
     numbers: Numbers,
+    /// The groups that are worth a look before all others.
+    groups: Vec<groups::Row>,
 }
 
 impl Overview {
@@ -90,6 +100,7 @@ impl Overview {
         Self {
             problems: List::sorted_by(COLUMNS, 1, false),
             numbers: Numbers::default(),
+            groups: Vec::new(),
         }
     }
 
@@ -162,20 +173,34 @@ impl Overview {
         let groups = n
             .groups
             .map_or(format::UNKNOWN.to_owned(), |n| format::count(n as i64));
-        let totals = format!(
-            "{}  {}  {}  {groups} groups",
+        let totals = [
             format::plural(cx.n_brokers(), "broker"),
             format::plural(n.topics, "topic"),
             format::plural(health.partitions, "partition"),
-        );
-        let (x, width) = (area.x + 1, area.width - 2);
-        frame::text(&totals, cx.theme.dim, x, area.y + 1, width, buffer);
-        let rest = Rect {
-            y: area.y + 2,
-            height: area.height.saturating_sub(2),
+            format!("{groups} groups"),
+        ];
+        let totals = totals.map(|text| vec![Span::styled(text, cx.theme.dim)]);
+        let second = Rect {
+            y: area.y + 1,
+            height: 2,
             ..area
         };
-        self.draw_problems(cx, rest, buffer);
+        let used = 1 + frame::parts(totals.into(), second, buffer);
+        let rest = Rect {
+            y: area.y + used,
+            height: area.height.saturating_sub(used),
+            ..area
+        };
+        let used = self.draw_problems(cx, rest, buffer) + 1;
+        if rest.height > used + 1 {
+            let below = Rect {
+                x: rest.x + 1,
+                y: rest.y + used,
+                width: rest.width - 2,
+                height: rest.height - used,
+            };
+            panels::draw(&self.numbers, &self.groups, cx, below, buffer);
+        }
     }
 
     fn draw_health(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
@@ -277,33 +302,6 @@ impl Overview {
         }
     }
 
-    fn draw_busiest(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
-        let theme = cx.theme;
-        let busiest = &self.numbers.busiest;
-        if busiest.is_empty() {
-            return;
-        }
-        let longest = busiest
-            .iter()
-            .map(|busy| busy.name.len())
-            .max()
-            .unwrap_or(0);
-        let room = usize::from(area.width).saturating_sub(34);
-        let width = longest.clamp(24, room.max(24));
-        let title = format!(
-            "{:<width$}  {:>10}  {:>14}",
-            "BUSIEST TOPICS", "RATE", "RECORDS"
-        );
-        frame::text(&title, theme.header, area.x, area.y, area.width, buffer);
-        for (y, busy) in (area.y + 1..area.bottom()).zip(busiest) {
-            let name = format::cut(&format::clean(&busy.name), width);
-            let rate = format::rate(busy.rate);
-            let records = format::total(&busy.records, format::count);
-            let text = format!("{name:<width$}  {rate:>10}  {records:>14}");
-            frame::text(&text, theme.text, area.x, y, area.width, buffer);
-        }
-    }
-
     fn draw_rate(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
         let theme = cx.theme;
         let rates = &cx.snapshot.rates;
@@ -377,10 +375,20 @@ impl Screen for Overview {
         ]
     }
 
+    fn interest(&self, cx: &Cx<'_>) -> Interest {
+        Interest {
+            all_groups: panels::are_few(cx),
+            ..Interest::default()
+        }
+    }
+
     focused_list!(self.problems);
 
     fn on_data(&mut self, cx: &Cx<'_>, changed: Changed) {
         self.numbers.refresh(cx, changed);
+        if changed.any(BEHIND) {
+            self.groups = panels::groups_behind(cx);
+        }
         if changed.any(PROBLEMATIC) {
             self.problems.set_rows(self.numbers.problems(cx), cx);
         }
@@ -442,7 +450,7 @@ impl Screen for Overview {
                 width: rest.width - 2,
                 height: rest.height - used,
             };
-            self.draw_busiest(cx, below, buffer);
+            panels::draw(&self.numbers, &self.groups, cx, below, buffer);
         }
     }
 }

@@ -11,6 +11,7 @@ use super::absent;
 use crate::cluster::Interest;
 use crate::model::Resource;
 use crate::ui::cx::Cx;
+use crate::ui::screen::Part;
 
 /// All three are read while one of them is on the screen.
 fn interest() -> Interest {
@@ -18,6 +19,13 @@ fn interest() -> Interest {
         security: true,
         ..Interest::default()
     }
+}
+
+/// The part of the cluster that a screen shows, for what is said above it. Where nothing of it was
+/// read yet, the screen itself says why.
+fn part<T>(name: &'static str, resource: &Resource<T>) -> Vec<Part> {
+    let part = Part::of(name, resource);
+    resource.get().map(|_| part).into_iter().collect()
 }
 
 /// What stands where rows would be; `false` where there are rows to draw.

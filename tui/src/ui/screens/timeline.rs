@@ -297,7 +297,9 @@ impl Screen for TimelineScreen {
             width,
             buffer,
         );
-        let detail = self.detail();
+        let detail: Vec<String> = (self.detail().iter())
+            .flat_map(|line| format::wrap(&format::clean(line), usize::from(width)))
+            .collect();
         let lines = u16::try_from(detail.len()).unwrap_or(u16::MAX);
         let below = lines.min(DETAIL_LINES).min(area.height / 2);
         let list = Rect {

@@ -238,6 +238,9 @@ const SHOWN: Changed = Changed::METADATA
     .and(Changed::CONFIGS)
     .and(Changed::METRICS);
 
+/// With fewer lines there is no room for two lists.
+const LOW: u16 = 9;
+
 /// The screen.
 #[derive(Debug)]
 pub struct TopicScreen {
@@ -320,26 +323,26 @@ impl TopicScreen {
         let min = cx
             .min_isr(&topic.name)
             .map_or(format::UNKNOWN.to_owned(), |n| n.to_string());
-        let mut text = format!(
-            "{}  replicas {}  min ISR {min}  records {}  size {}  rate {}",
+        let mut parts = vec![
             format::plural(topic.partitions.len(), "partition"),
-            topic.replication_factor(),
-            format::total(&self.records, format::count),
-            format::total(&self.size, format::bytes),
-            format::total(&self.rate, format::rate),
-        );
-        if topic.is_internal {
-            text.push_str("  internal");
-        }
-        if let Some(id) = topic.id {
-            text.push_str(&format!("  id {}", uuid_to_base64(id)));
-        }
+            format!("RF {}", topic.replication_factor()),
+            format!("min ISR {min}"),
+            format!("records {}", format::total(&self.records, format::count)),
+            format!("size {}", format::total(&self.size, format::bytes)),
+            format!("rate {}", format::total(&self.rate, format::rate)),
+        ];
+        parts.extend(topic.is_internal.then(|| "internal".to_owned()));
+        parts.extend(topic.id.map(|id| format!("id {}", uuid_to_base64(id))));
         let style = if topic.error.is_some() {
             theme.bad
         } else {
             theme.text
         };
-        frame::text(&text, style, area.x + 1, area.y, area.width - 1, buffer);
+        let parts = parts
+            .into_iter()
+            .map(|part| vec![Span::styled(part, style)]);
+        let line = Rect { height: 1, ..area };
+        frame::parts(parts.collect(), line, buffer);
         let mut spans = vec![Span::styled("settings ", theme.dim)];
         match cx.snapshot.configs.get(&self.config()) {
             None => spans.push(Span::styled(format::UNKNOWN, theme.dim)),
@@ -365,8 +368,13 @@ impl TopicScreen {
     /// How the room is shared: partitions above, groups below where both fit.
     fn areas(&self, area: Rect) -> (Rect, Rect) {
         let n_groups = u16::try_from(self.groups.n_shown()).unwrap_or(u16::MAX);
-        let most = area.height / 3;
-        let groups = n_groups.saturating_add(2).min(most.max(5)).min(area.height);
+        let wanted = n_groups.saturating_add(2);
+        let groups = match area.height {
+            // Where there is no room for both, the one that is looked at has it.
+            ..LOW if self.groups_focused => wanted.min(area.height.saturating_sub(1)),
+            ..LOW => 1.min(area.height),
+            height => wanted.min((height / 3).max(5)),
+        };
         let top = Rect {
             height: area.height - groups,
             ..area

@@ -219,7 +219,7 @@ const COLUMNS: [Column<Row>; 13] = [
     ),
     Column::number(
         "PART",
-        5,
+        4,
         0,
         |row, _| Key::size(row.topic.partitions.len()),
         |row, cx| cells::count(row.topic.partitions.len(), cx),
@@ -233,7 +233,7 @@ const COLUMNS: [Column<Row>; 13] = [
     ),
     Column::text(
         "STATE",
-        14,
+        13,
         0,
         |row, _| Key::Int(-row.state_rank()),
         |row, cx| {

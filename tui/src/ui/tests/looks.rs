@@ -35,11 +35,11 @@ fn overview() {
     broker 3                  no answer         connect to b3:9092: refused
     clicks-1                  under-replicated  in sync 2 of 2,3, min 1
 
-    BUSIEST TOPICS                  RATE         RECORDS
-    clicks                         150/s           6,000
-    orders                         100/s       3,000,000
+    BUSIEST TOPICS             RATE   GROUPS BEHIND          LAG    TIME  VERDICT
+    clicks                    150/s   reports          1,000,060       -  -
+    orders                    100/s   billing              1,000       -  -
 
-    ? help  enter open  / filter  > sort  : command  ctrl-p jump
+    ? help  2 brokers  3 topics  4 groups  5 reassignments  6 quorum  9 changes
     ");
 }
 
@@ -48,10 +48,10 @@ fn brokers() {
     assert_snapshot!(look("2", 80, 12), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
     overview › brokers  3 · messages/s by log ends ────────────────────────────────
-      ID▲  STATE      ADDRESS                 LEADERS  REPLICAS  BEHIND       SIZE
-        1  up         b1:9092                       3         4       0   5.00 MiB
-        2  up         b2:9092                       1         4       0   6.00 MiB
-        3  no answer  b3:9092                       1         5       2          …
+    ID▲  STATE      ADDRESS         LEADERS  REPLICAS  BEHIND       SIZE     MSG/S
+      1  up         b1:9092               3         4       0   5.00 MiB     150/s
+      2  up         b2:9092               1         4       0   6.00 MiB    50.0/s
+      3  no answer  b3:9092               1         5       2          …    50.0/s
 
 
 
@@ -62,10 +62,10 @@ fn brokers() {
     assert_snapshot!(look("2", 160, 8), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1                                                                                       live
     overview › brokers  3 · messages/s by log ends ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-      ID▲  STATE      ADDRESS                          ROLE        RACK      LEADERS    PREF  REPLICAS  BEHIND       SIZE     MSG/S       FREE      SKEW  LEADSKEW
-        1  up         b1:9092                          controller  r1              3       2         4       0   5.00 MiB     150/s    512 GiB         -         -
-        2  up         b2:9092                                      r2              1       2         4       0   6.00 MiB    50.0/s    512 GiB         -         -
-        3  no answer  b3:9092                                      r3              1       2         5       2          …    50.0/s          -         -         -
+    ID▲  STATE      ADDRESS                              ROLE        RACK      LEADERS    PREF  REPLICAS  BEHIND       SIZE     MSG/S       FREE    SKEW  LEADSKEW
+      1  up         b1:9092                              controller  r1              3       2         4       0   5.00 MiB     150/s    512 GiB       -         -
+      2  up         b2:9092                                          r2              1       2         4       0   6.00 MiB    50.0/s    512 GiB       -         -
+      3  no answer  b3:9092                                          r3              1       2         5       2          …    50.0/s          -       -         -
 
     ? help  c settings  d drain  w may stop?  enter open  / filter  > sort  : command  ctrl-p jump
     ");
@@ -76,8 +76,8 @@ fn broker() {
     assert_snapshot!(look("2 enter", 80, 14), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
     overview › brokers › broker 1  4 ──────────────────────────────────────────────
-    up  b1:9092  rack r1  controller
-    size 5.00 MiB  leads 3  preferred for 2  replicas 4  out of sync 0
+    up  b1:9092  controller  rack r1
+    size 5.00 MiB  out of sync 0  leads 3  replicas 4  preferred for 2
     log dir /var/lib/kafka  5.00 MiB in 4 replicas  512 GiB free of 1.00 TiB
     messages 150/s by the log ends of what it leads; no metrics endpoint
 
@@ -96,10 +96,10 @@ fn topics() {
     assert_snapshot!(look("3", 80, 10), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
     overview › topics  3 ──────────────────────────────────────────────────────────
-    TOPIC▲             PART   RF  STATE               RECORDS       SIZE      RATE
-    audit                 1    1  1 offline                 …          …         …
-    clicks                3    2  1 under-repl.         6,000  ≥6.68 MiB     150/s
-    orders                2    3  ok                3,000,000  ≥5.72 MiB     100/s
+    TOPIC▲            PART   RF  STATE              RECORDS       SIZE      RATE
+    audit                1    1  1 offline                …          …         …
+    clicks               3    2  1 under-repl.        6,000  ≥6.68 MiB     150/s
+    orders               2    3  ok               3,000,000  ≥5.72 MiB     100/s
 
 
 
@@ -108,10 +108,10 @@ fn topics() {
     assert_snapshot!(look("3", 160, 8), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1                                                                                       live
     overview › topics  3 ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-    TOPIC▲             PART   RF  STATE               RECORDS       SIZE      RATE  MIN     SPREAD     SKEW    LSKEW   PREF        UR
-    audit                 1    1  1 offline                 …          …         …    1      0/33%       0%       0%     0%      100%
-    clicks                3    2  1 under-repl.         6,000  ≥6.68 MiB     150/s    1       100%       0%       0%   100%       33%
-    orders                2    3  ok                3,000,000  ≥5.72 MiB     100/s    1       100%       0%      33%    50%        0%
+    TOPIC▲            PART   RF  STATE              RECORDS       SIZE      RATE  MIN     SPREAD     SKEW    LSKEW   PREF        UR
+    audit                1    1  1 offline                …          …         …    1      0/33%       0%       0%     0%      100%
+    clicks               3    2  1 under-repl.        6,000  ≥6.68 MiB     150/s    1       100%       0%       0%   100%       33%
+    orders               2    3  ok               3,000,000  ≥5.72 MiB     100/s    1       100%       0%      33%    50%        0%
 
     ? help  n new  m messages  c settings  a reassign  p produce  + partitions  e elect  x export  D delete  enter open  / filter  > sort  : command  ctrl-p jump
     ");
@@ -122,9 +122,9 @@ fn topics_filtered_and_sorted() {
     assert_snapshot!(look("3 s / !aud enter", 80, 9), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
     overview › topics  2 of 3 · /!aud ─────────────────────────────────────────────
-    TOPIC             PART▼   RF  STATE               RECORDS       SIZE      RATE
-    clicks                3    2  1 under-repl.         6,000  ≥6.68 MiB     150/s
-    orders                2    3  ok                3,000,000  ≥5.72 MiB     100/s
+    TOPIC            PART▼   RF  STATE              RECORDS       SIZE      RATE
+    clicks               3    2  1 under-repl.        6,000  ≥6.68 MiB     150/s
+    orders               2    3  ok               3,000,000  ≥5.72 MiB     100/s
 
 
 
@@ -133,7 +133,7 @@ fn topics_filtered_and_sorted() {
     assert_snapshot!(look("3 / nothing", 80, 9), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
     overview › topics  0 of 3 · /nothing ──────────────────────────────────────────
-    TOPIC▲             PART   RF  STATE               RECORDS       SIZE      RATE
+    TOPIC▲            PART   RF  STATE              RECORDS       SIZE      RATE
     nothing fits the filter: esc clears it
 
 
@@ -148,7 +148,7 @@ fn topic() {
     assert_snapshot!(look("3 G enter", 80, 20), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
     overview › topics › orders  2 ─────────────────────────────────────────────────
-    2 partitions  replicas 3  min ISR 1  records 3,000,000  size ≥5.72 MiB  rate 1…
+    2 partitions  RF 3  min ISR 1  records 3,000,000  size ≥5.72 MiB  rate 100/s
     settings retention.ms=3600000
     PART▲  LEADER  REPLICAS        IN SYNC   STATE                  END       SIZE
         0       1  1,2,3           1,2,3     ok               1,000,100    977 KiB
@@ -162,15 +162,15 @@ fn topic() {
 
 
     groups of this topic (2) ──────────────────────────────────────────────────────
-    GROUP▲              STATE                  LAG    TIME  MEMBERS  TYPE
-    billing             stable               1,000       -        2  classic
-    reports             empty            1,000,060       -        …  consumer
+    GROUP▲            STATE                LAG    TIME  VERDICT  MEMBERS  TYPE
+    billing           stable             1,000       -  -              2  classic
+    reports           empty          1,000,060       -  -              …  consumer
     ? help  tab next list  m messages  c settings  a reassign  p produce
     ");
     assert_snapshot!(look("3 G enter", 160, 14), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1                                                                                       live
     overview › topics › orders  2 ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-    2 partitions  replicas 3  min ISR 1  records 3,000,000  size ≥5.72 MiB  rate 100/s
+    2 partitions  RF 3  min ISR 1  records 3,000,000  size ≥5.72 MiB  rate 100/s
     settings retention.ms=3600000
     PART▲  LEADER  REPLICAS                              IN SYNC   STATE                START          END      RECORDS       SIZE      RATE    BEHIND  EPOCH
         0       1  1,2,3                                 1,2,3     ok                     100    1,000,100    1,000,000    977 KiB    50.0/s         0      3
@@ -178,9 +178,9 @@ fn topic() {
 
 
     groups of this topic (2) ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-    GROUP▲              STATE                  LAG    TIME  VERDICT        WORST  MEMBERS  TOPICS  TYPE      COORD  OWNED   LOST  ASSIGNOR
-    billing             stable               1,000       -  -              1,000        2       1  classic       2   100%      0  range
-    reports             empty            1,000,060       -  -          1,000,060        …       1  consumer      2     0%      1
+    GROUP▲            STATE                LAG    TIME  VERDICT        WORST  MEMBERS  TOPICS  TYPE      COORD  OWNED   LOST  ASSIGNOR
+    billing           stable             1,000       -  -              1,000        2       1  classic       2   100%      0  range
+    reports           empty          1,000,060       -  -          1,000,060        …       1  consumer      2     0%      1
     ? help  tab next list  m messages  c settings  a reassign  p produce  + partitions  e elect  w producers  D delete  enter open  / filter  > sort  : command
     ");
 }
@@ -190,13 +190,13 @@ fn a_partition_without_leader_names_its_error() {
     assert_snapshot!(look("3 enter", 80, 10), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
     overview › topics › audit  1 ──────────────────────────────────────────────────
-    1 partition  replicas 1  min ISR 1  records …  size …  rate …
+    1 partition  RF 1  min ISR 1  records …  size …  rate …
     settings …
-    PART▲  LEADER  REPLICAS        IN SYNC   STATE                  END       SIZE
-        0    none  3!                        offline        NOT_LEADER…          …
+    PART▲  LEADER  REPLICAS    IN SYNC  STATE                       END       SIZE
+        0    none  3!                   offline  NOT_LEADER_OR_FOLLOWER          …
+
 
     no group reads this topic ─────────────────────────────────────────────────────
-
     ? help  tab next list  m messages  c settings  a reassign  p produce
     ");
 }
@@ -206,9 +206,9 @@ fn groups() {
     assert_snapshot!(look("4", 80, 9), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
     overview › groups  2 ──────────────────────────────────────────────────────────
-    GROUP▲              STATE                  LAG    TIME  MEMBERS  TYPE
-    billing             stable               1,000       -        2  classic
-    reports             empty            1,000,060       -        …  consumer
+    GROUP▲            STATE                LAG    TIME  VERDICT  MEMBERS  TYPE
+    billing           stable             1,000       -  -              2  classic
+    reports           empty          1,000,060       -  -              …  consumer
 
 
 
@@ -217,9 +217,9 @@ fn groups() {
     assert_snapshot!(look("4", 160, 8), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1                                                                                       live
     overview › groups  2 ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-    GROUP▲              STATE                  LAG    TIME  VERDICT        WORST  MEMBERS  TOPICS  TYPE      COORD  OWNED   LOST  ASSIGNOR
-    billing             stable               1,000       -  -              1,000        2       1  classic       2   100%      0  range
-    reports             empty            1,000,060       -  -          1,000,060        …       1  consumer      2     0%      1
+    GROUP▲            STATE                LAG    TIME  VERDICT        WORST  MEMBERS  TOPICS  TYPE      COORD  OWNED   LOST  ASSIGNOR
+    billing           stable             1,000       -  -              1,000        2       1  classic       2   100%      0  range
+    reports           empty          1,000,060       -  -          1,000,060        …       1  consumer      2     0%      1
 
 
     ? help  o offsets  D delete  enter open  / filter  > sort  : command  ctrl-p jump
@@ -231,11 +231,11 @@ fn group() {
     assert_snapshot!(look("4 enter", 80, 10), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
     overview › groups › billing ───────────────────────────────────────────────────
-    Stable  lag 1,000  members 2  type classic  coordinator 2  assignor range
+    stable  lag 1,000  members 2  type classic  coordinator 2  assignor range
     partitions 2 │ members 2 │ history 1 ──────────────────────────────────────────
-    PARTITION▲             COMMITTED           LAG     TIME  VERDICT  OWNER
-    orders-0                 999,100         1,000        -           app-1@10.0.…
-    orders-1               2,000,100             0        -           app-2@10.0.…
+    PARTITION▲           COMMITTED          LAG     TIME  VERDICT  OWNER
+    orders-0               999,100        1,000        -           app-1@10.0.0.1
+    orders-1             2,000,100            0        -           app-2@10.0.0.1
 
 
     ? help  tab next list  t timeline  o offsets  x forget topic  D delete
@@ -243,7 +243,7 @@ fn group() {
     assert_snapshot!(look("4 enter tab", 120, 10), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1                                               live
     overview › groups › billing ───────────────────────────────────────────────────────────────────────────────────────────
-    Stable  lag 1,000  members 2  type classic  coordinator 2  assignor range
+    stable  lag 1,000  members 2  type classic  coordinator 2  assignor range
     partitions 2 │ members 2 │ history 1 ──────────────────────────────────────────────────────────────────────────────────
     CLIENT▲                     HOST               PART          LAG  OWNS                           INSTANCE        EPOCH
     app-1                       10.0.0.1              1        1,000  orders 0                       -                   -
@@ -256,11 +256,11 @@ fn group() {
     assert_snapshot!(look("4 j enter", 120, 9), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1                                               live
     overview › groups › reports ───────────────────────────────────────────────────────────────────────────────────────────
-    Empty  lag 1,000,060  owned 0%  lost in 1 partition  type consumer  coordinator 2
+    empty  lag 1,000,060  owned 0%  lost in 1 partition  type consumer  coordinator 2
     partitions 2 │ members 0 │ history 0 ──────────────────────────────────────────────────────────────────────────────────
-    PARTITION▲             COMMITTED           END           LAG     TIME  VERDICT  OWNER         NOTE
-    orders-0                      40     1,000,100     1,000,060        -           nobody        60 removed by retention…
-    orders-1                       -     2,000,100             -        -           nobody        nothing committed
+    PARTITION▲           COMMITTED           END          LAG     TIME  VERDICT    DRAIN  KEPT FOR  OWNER
+    orders-0                    40     1,000,100    1,000,060        -                 -         -  nobody
+    orders-1                     -     2,000,100            -        -                 -         -  nobody
     60 removed by retention before they were read
     ? help  tab next list  t timeline  o offsets  x forget topic  D delete  enter open  / filter  > sort  : command
     ");
@@ -284,7 +284,7 @@ fn what_happens_in_a_group_while_one_looks_is_kept() {
     assert_snapshot!(driver.screen(80, 12), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
     overview › groups › billing ───────────────────────────────────────────────────
-    Stable  lag 1,000  members 1  type classic  coordinator 2  assignor range
+    stable  lag 1,000  members 1  type classic  coordinator 2  assignor range
     partitions 2 │ members 1 │ history 5 ──────────────────────────────────────────
     TIME▼     CHANGE
     10:00:02  state PreparingRebalance → Stable
@@ -508,10 +508,10 @@ fn messages() {
                        │ headers (1)                          │
                        │   trace: null                        │
                        │                                      │
-                       │ key (text, found, 11 B)              │
+                       │ key (text, detected, 11 B)           │
                        │ key-1000098                          │
                        │                                      │
-                       │ value (json, found, 29 B)            │
+                       │ value (json, detected, 29 B)         │
                        │ {                                    │
                        │   "id": 1,                           │
                        │   "nested": {                        │
@@ -522,7 +522,7 @@ fn messages() {
                        │   }                                  │
                        │ }                                    │
                        ╰──────────────────────────────────────╯
-    esc close  j k scroll  d D auto  e E key  x hex  a auto  y copy
+    esc close  j k scroll  d D decode value  e E key  x hex  a auto  y copy
     "#);
 }
 
@@ -537,7 +537,7 @@ fn a_cluster_that_does_not_answer_says_which_step_failed_and_when_the_next_try_i
 
       8 saved clusters · :connect HOST:PORT · ctrl-r to try now · q to leave
 
-    ? help  enter open  / filter  > sort  : command  ctrl-p jump
+    ? help  2 brokers  3 topics  4 groups  5 reassignments  6 quorum  9 changes
     ");
     let fault = Fault::new(
         FaultKind::Unreachable,
@@ -561,7 +561,7 @@ fn a_cluster_that_does_not_answer_says_which_step_failed_and_when_the_next_try_i
       8 saved clusters · :connect HOST:PORT · ctrl-r to try now · q to leave
 
 
-    ? help  enter open  / filter  > sort  : command  ctrl-p jump
+    ? help  2 brokers  3 topics  4 groups  5 reassignments  6 quorum  9 changes
     ");
 }
 
@@ -579,10 +579,10 @@ fn old_data_stays_with_its_age_and_the_failure_of_its_part() {
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1              NO ANSWER for 12s
     overview › topics  3 ──────────────────────────────────────────────────────────────────────────────
     ! topics from 12s ago: no answer within 8 s
-    TOPIC▲             PART   RF  STATE               RECORDS       SIZE      RATE  MIN     SPREAD
-    audit                 1    1  1 offline                 …          …         …    1      0/33%
-    clicks                3    2  1 under-repl.         6,000  ≥6.68 MiB     150/s    1       100%
-    orders                2    3  ok                3,000,000  ≥5.72 MiB     100/s    1       100%
+    TOPIC▲            PART   RF  STATE              RECORDS       SIZE      RATE  MIN     SPREAD
+    audit                1    1  1 offline                …          …         …    1      0/33%
+    clicks               3    2  1 under-repl.        6,000  ≥6.68 MiB     150/s    1       100%
+    orders               2    3  ok               3,000,000  ≥5.72 MiB     100/s    1       100%
 
 
     ? help  n new  m messages  c settings  a reassign  p produce  + partitions  e elect  x export
@@ -637,7 +637,7 @@ fn start_page_help_palette_and_jump() {
     assert_snapshot!(look("3 :", 80, 18), @r"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
     overview › topics  3 ──────────────────────────────────────────────────────────
-    TOPIC▲             PART   RF  STATE               RECORDS       SIZE      RATE
+    TOPIC▲            PART   RF  STATE              RECORDS       SIZE      RATE
     ╭ command ───────────────────────────────────────────────────────────────────╮
     │ :                                                                          │
     │  create                 create a topic                                     │

@@ -108,12 +108,12 @@ fn planned(driver: &mut Driver) -> Arc<Plan> {
 fn rules() {
     assert_snapshot!(look(":acls enter", 80, 18), @r#"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
-    overview › rules  4 · 2 do nothing ────────────────────────────────────────────
-    PRINCIPAL            OPERATION     ON▲                HOST         STATE
-    User:alice    allow  read          topic "orders"     *
-    User:alice    allow  describe      topic "orders"     *            superfluous
-    User:bob      allow  write         topic "gone"       *            unused
-    User:mallory  deny   all           every topic        *
+    overview › ACLs  4 · 2 do nothing ─────────────────────────────────────────────
+    PRINCIPAL               OPERATION    ON▲                HOST       STATE
+    User:alice       allow  read         topic "orders"     *
+    User:alice       allow  describe     topic "orders"     *          superfluous
+    User:bob         allow  write        topic "gone"       *          unused
+    User:mallory     deny   all          every topic        *
 
 
 
@@ -128,7 +128,7 @@ fn rules() {
     "#);
     assert_snapshot!(look(":acls enter", 40, 10), @r#"
     kafka-tui  b1:9092  controller 1  live
-    overview › rules  4 · 2 do nothing ────
+    overview › ACLs  4 · 2 do nothing ─────
     PRINCIPAL        OPERATI… ON▲
     User:al…  allow  read     topic "orde…
     User:al…  allow  descri…  topic "orde…
@@ -140,7 +140,7 @@ fn rules() {
     "#);
     assert_snapshot!(look(":acls enter", 160, 8), @r#"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1                                                                                       live
-    overview › rules  4 · 2 do nothing ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+    overview › ACLs  4 · 2 do nothing ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
     PRINCIPAL                        OPERATION              ON▲                                   HOST                STATE
     User:alice                allow  read                   topic "orders"                        *
     User:alice                allow  describe               topic "orders"                        *                   superfluous
@@ -165,10 +165,10 @@ fn users_and_quotas() {
     assert_snapshot!(look(":quotas enter", 80, 8), @r#"
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
     overview › quotas  3 ──────────────────────────────────────────────────────────
-    WHO▲                              LIMIT                                  VALUE
-    every other user                  request_percentage                      50 %
-    ip "10.0.0.1"                     connection_creation_rate                 5/s
-    user "alice"                      producer_byte_rate               1048576 B/s
+    WHO▲                         LIMIT                                  VALUE
+    every other user             request_percentage                      50 %
+    ip "10.0.0.1"                connection_creation_rate                 5/s
+    user "alice"                 producer_byte_rate                   1 MiB/s
 
     ? help  n new  x which applies?  D remove  enter open  / filter  > sort
     "#);
@@ -178,7 +178,7 @@ fn users_and_quotas() {
     WHO▲          LIMIT              VALUE
     every other…  request_p…          50 %
     ip "10.0.0.…  connectio…           5/s
-    user "alice"  producer_…   1048576 B/s
+    user "alice"  producer_…       1 MiB/s
 
 
 
@@ -267,10 +267,7 @@ fn a_limit_is_set_removed_and_explained() {
     let mut driver = driver();
     driver.keys(":quotas enter x alice tab app enter");
     let screen = driver.screen(80, 24);
-    assert!(
-        screen.contains("producer_byte_rate: 1048576 B/s"),
-        "{screen}"
-    );
+    assert!(screen.contains("producer_byte_rate: 1 MiB/s"), "{screen}");
     assert!(
         screen.contains("by the quota of every other user"),
         "{screen}"

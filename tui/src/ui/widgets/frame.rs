@@ -60,6 +60,29 @@ pub fn line(spans: Vec<Span<'_>>, x: u16, y: u16, width: u16, buffer: &mut Buffe
     }
 }
 
+/// Draws short texts beside each other and, where they need more than a line, below each other;
+/// how many lines that took. What does not fit into the area is left out as a whole: half a number
+/// is none. Only what is wider than the area is cut.
+pub fn parts(parts: Vec<Vec<Span<'_>>>, area: Rect, buffer: &mut Buffer) -> u16 {
+    let (left, width) = (area.x + 1, area.width.saturating_sub(1));
+    let (mut x, mut y) = (0, 0);
+    for part in parts {
+        let wanted: usize = part.iter().map(|span| span.content.width()).sum();
+        let wanted = u16::try_from(wanted).unwrap_or(u16::MAX);
+        let gap = if x == 0 { 0 } else { 2 };
+        if x > 0 && x + gap + wanted.min(width) > width {
+            if y + 1 >= area.height {
+                continue;
+            }
+            (x, y) = (0, y + 1);
+        }
+        let at = if x == 0 { 0 } else { x + gap };
+        line(part, left + at, area.y + y, width - at, buffer);
+        x = at + wanted.min(width - at);
+    }
+    y + 1
+}
+
 /// Draws text of one style on one line.
 pub fn text(text: &str, style: Style, x: u16, y: u16, width: u16, buffer: &mut Buffer) {
     line(

@@ -7,15 +7,16 @@
 mod column;
 mod filter;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Span;
+use unicode_width::UnicodeWidthStr;
 
 pub use self::column::{Align, Column, Growth, Key};
-use self::column::{draw_cell, layout};
+use self::column::{choose, draw_cell, draw_row_cell, layout};
 pub use self::filter::Filter;
 use crate::ui::cx::Cx;
 use crate::ui::format;
@@ -81,6 +82,11 @@ pub struct List<R: 'static> {
     /// Whether the first row was on the screen: it stays there when the window grows, and when
     /// worse things come before the selected one.
     was_at_top: Cell<bool>,
+    /// The widest cell of each column that was drawn in a window of this width: a column that
+    /// has grown stays, so that nothing jumps while numbers change.
+    needs: RefCell<Vec<u16>>,
+    /// The columns as they were drawn last.
+    widths: RefCell<Vec<(usize, u16)>>,
     sort_column: usize,
     descending: bool,
     filter: Filter,
@@ -114,6 +120,8 @@ impl<R: Named> List<R> {
             area: Cell::new(Rect::new(0, 0, 0, 21)),
             first: Cell::new(0),
             was_at_top: Cell::new(true),
+            needs: RefCell::default(),
+            widths: RefCell::default(),
             sort_column: column,
             descending,
             filter: Filter::default(),
@@ -232,26 +240,37 @@ impl<R: Named> List<R> {
 
     /// Draws the header and as many rows as fit; `focused` lists show their selection.
     pub fn draw(&self, cx: &Cx<'_>, focused: bool, area: Rect, buffer: &mut Buffer) {
-        self.area.set(area);
+        if self.area.replace(area).width != area.width {
+            self.needs.borrow_mut().clear();
+        }
         if area.height == 0 || area.width < 4 {
             return;
         }
         let theme = cx.theme;
         let height = usize::from(area.height - 1);
-        let widths = layout(self.columns, self.name_width, area.width);
-        self.draw_header(&widths, theme, area, buffer);
-        // The window may be smaller than when the selection moved last.
+        // The window may be smaller or larger than when the selection moved last.
         let first = if self.was_at_top.get() && self.selected < height {
             0
         } else {
             let least = (self.selected + 1).saturating_sub(height.max(1));
-            self.first.get().max(least)
+            let most = self.order.len().saturating_sub(height);
+            self.first.get().max(least).min(most)
         };
         self.first.set(first);
         self.was_at_top.set(first == 0);
-        let shown = self.order.iter().enumerate().skip(first).take(height);
-        for (y, (position, row)) in (area.y + 1..).zip(shown) {
-            let row = &self.rows[*row as usize];
+        let columns = choose(self.columns, self.name_width, area.width);
+        let window = self.order.iter().skip(first).take(height);
+        let rows: Vec<&R> = window.map(|i| &self.rows[*i as usize]).collect();
+        let cells: Vec<Vec<Span<'static>>> = rows
+            .iter()
+            .map(|row| {
+                let cell = |i: &usize| (self.columns[*i].cell)(row, cx);
+                columns.iter().map(cell).collect()
+            })
+            .collect();
+        let widths = self.fit(&columns, &cells, area.width);
+        self.draw_header(&widths, theme, area, buffer);
+        for ((y, row), (position, spans)) in (area.y + 1..).zip(rows).zip((first..).zip(cells)) {
             let line = Rect {
                 y,
                 height: 1,
@@ -261,15 +280,13 @@ impl<R: Named> List<R> {
                 buffer.set_string(area.x, y, "●", theme.marked);
             }
             let mut x = area.x + 1;
-            for (i, width) in &widths {
-                let column = &self.columns[*i];
+            for ((i, width), span) in widths.iter().zip(spans) {
                 let cell = Rect {
                     x,
-                    y,
                     width: *width,
-                    height: 1,
+                    ..line
                 };
-                draw_cell((column.cell)(row, cx), column.align, cell, buffer);
+                draw_row_cell(&self.columns[*i], span, cell, buffer);
                 x += width + 2;
             }
             if focused && position == self.selected {
@@ -282,6 +299,31 @@ impl<R: Named> List<R> {
             frame::text(text, theme.dim, x, area.y + 1, width, buffer);
         }
         self.draw_scrollbar(height, first, theme, area, buffer);
+    }
+
+    /// The widths of these columns, so that as little as can be of these cells is cut.
+    fn fit(
+        &self,
+        columns: &[usize],
+        cells: &[Vec<Span<'static>>],
+        width: u16,
+    ) -> Vec<(usize, u16)> {
+        let mut needs = self.needs.borrow_mut();
+        needs.resize(self.columns.len(), 0);
+        for row in cells {
+            for (i, span) in columns.iter().zip(row) {
+                let wanted = u16::try_from(span.content.width()).unwrap_or(u16::MAX);
+                needs[*i] = needs[*i].max(wanted.min(width));
+            }
+        }
+        for (i, column) in self.columns.iter().enumerate() {
+            if column.grows == Growth::Name {
+                needs[i] = needs[i].max(self.name_width);
+            }
+        }
+        let widths = layout(self.columns, columns, &needs, width);
+        self.widths.borrow_mut().clone_from(&widths);
+        widths
     }
 
     fn draw_header(&self, widths: &[(usize, u16)], theme: &Theme, area: Rect, buffer: &mut Buffer) {
@@ -418,7 +460,8 @@ impl<R: Named> Rows for List<R> {
         }
         if y == area.y {
             let mut left = area.x + 1;
-            for (i, width) in layout(self.columns, self.name_width, area.width) {
+            let widths = self.widths.borrow().clone();
+            for (i, width) in widths {
                 if x < left + width + 1 {
                     let by_number = self.columns[i].align == Align::Right;
                     let again = self.sort_column == i;

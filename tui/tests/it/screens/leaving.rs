@@ -92,7 +92,7 @@ fn a_panic_is_told_on_a_restored_terminal() -> anyhow::Result<()> {
 }
 
 #[test]
-fn the_demo_shows_three_groups_and_leaves_nothing_behind() -> anyhow::Result<()> {
+fn the_demo_shows_its_groups_and_leaves_nothing_behind() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().to_str().context("a path in UTF-8")?;
     let variables = [("TMPDIR", path), ("XDG_STATE_HOME", path)];
@@ -103,7 +103,7 @@ fn the_demo_shows_three_groups_and_leaves_nothing_behind() -> anyhow::Result<()>
         "it has a folder"
     );
     terminal.keys("4")?;
-    terminal.wait_for("groups  3")?;
+    terminal.wait_for("groups  4")?;
     terminal.wait_for("stable")?;
     terminal.keys("q")?;
     let status = terminal.wait_for_end()?;

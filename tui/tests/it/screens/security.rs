@@ -25,14 +25,14 @@ fn passwords_and_limits_are_set_and_removed_by_keys() -> anyhow::Result<()> {
     session.see(":quotas enter", "there are no quotas")?;
     session.see("n alice tab tab tab tab 2000 enter", "accepts this")?;
     session.see("y", "✓ change the quota of user \"alice\"")?;
-    session.see("", "2000 B/s")?;
+    session.see("", "2 kB/s")?;
     session.see("x enter", "by the quota of user \"alice\"")?;
     session.see("esc esc D", "accepts this")?;
     session.see("y", "there are no quotas")?;
 
     // The undo of the last change brings the limit back.
     session.see("U", "press y to execute")?;
-    session.see("y", "2000 B/s")?;
+    session.see("y", "2 kB/s")?;
 
     session.see(":acls enter", "SECURITY_DISABLED")?;
     session.see("n", "SECURITY_DISABLED")?;

@@ -1,15 +1,24 @@
 //! The partitions of a group with their lag in every way.
 
+use ratatui::style::Style;
 use ratatui::text::Span;
 
-use crate::derive::{Drain, Judged, Lag, LagDetail, PartitionLag, TimeBy, is_bad, verdict_word};
+use crate::derive::{
+    ConsumerVerdict, Drain, Judged, Lag, LagDetail, PartitionLag, TimeBy, is_bad, verdict_word,
+};
 use crate::ui::cx::Cx;
 use crate::ui::format;
-use crate::ui::screens::cells;
+use crate::ui::screens::{cells, groups};
 use crate::ui::widgets::list::{Column, Key, Named};
 
-/// What retention will take within this time is worth a warning.
+/// What retention will take within this time is worth a word.
 const SOON_MS: i64 = 3_600_000;
+
+/// Whether retention is about to overtake a group: soon, and with at least as much of its time
+/// used up as is left. Who is a second behind where an hour is kept is in no danger.
+fn is_nearly_overtaken(overtaken_in_ms: i64, lag_ms: Option<i64>) -> bool {
+    overtaken_in_ms < SOON_MS && lag_ms.is_none_or(|lag| lag >= overtaken_in_ms)
+}
 
 /// One partition of the group.
 pub struct LagRow {
@@ -52,7 +61,7 @@ pub fn note(row: &LagRow) -> Option<String> {
 pub const LAG_COLUMNS: &[Column<LagRow>] = &[
     Column::name(
         "PARTITION",
-        18,
+        16,
         |row, _| Key::partition(&row.lag.topic, row.lag.partition),
         |row, cx| cells::foreign(&row.name, cx),
     ),
@@ -62,6 +71,9 @@ pub const LAG_COLUMNS: &[Column<LagRow>] = &[
         1,
         |row, _| Key::int(row.lag.committed),
         |row, cx| match row.lag.committed {
+            Some(offset) if row.lag.lost.is_some() => {
+                Span::styled(format::count(offset), cx.theme.bad)
+            }
             Some(offset) => cells::plain(format::count(offset), cx),
             None => cells::dim(format::NONE, cx),
         },
@@ -69,13 +81,13 @@ pub const LAG_COLUMNS: &[Column<LagRow>] = &[
     Column::number(
         "END",
         12,
-        2,
+        3,
         |row, _| Key::int(row.lag.log_end),
         |row, cx| cells::maybe(row.lag.log_end, cx),
     ),
     Column::number(
         "LAG",
-        12,
+        11,
         0,
         |row, _| Key::int(row.lag.lag.records()),
         |row, cx| match row.lag.lag {
@@ -101,15 +113,14 @@ pub const LAG_COLUMNS: &[Column<LagRow>] = &[
     Column::text(
         "VERDICT",
         7,
-        1,
+        0,
         |row, _| Key::text(verdict_word(judged(row))),
         |row, cx| {
-            let style = if is_bad(judged(row)) {
-                cx.theme.warn
-            } else {
-                cx.theme.dim
-            };
-            Span::styled(verdict_word(judged(row)), style)
+            let verdict = judged(row).map_or(ConsumerVerdict::Ok, |judged| judged.verdict);
+            Span::styled(
+                verdict_word(judged(row)),
+                groups::verdict_style(verdict, cx),
+            )
         },
     ),
     Column::number(
@@ -130,7 +141,7 @@ pub const LAG_COLUMNS: &[Column<LagRow>] = &[
     Column::number(
         "STABLE LAG",
         12,
-        5,
+        6,
         |row, _| Key::int(detail(row, |d| d.committed_lag)),
         |row, cx| match detail(row, |d| d.committed_lag) {
             Some(lag) => cells::plain(format::count(lag), cx),
@@ -143,7 +154,9 @@ pub const LAG_COLUMNS: &[Column<LagRow>] = &[
         4,
         |row, _| Key::int(detail(row, |d| d.overtaken_in_ms)),
         |row, cx| match detail(row, |d| d.overtaken_in_ms) {
-            Some(ms) if ms < SOON_MS => Span::styled(format::duration_ms(ms), cx.theme.bad),
+            Some(ms) if is_nearly_overtaken(ms, detail(row, |d| Some(d.lag_ms?.0))) => {
+                Span::styled(format::duration_ms(ms), cx.theme.bad)
+            }
             Some(ms) => cells::plain(format::duration_ms(ms), cx),
             None => cells::dim(format::NONE, cx),
         },
@@ -162,7 +175,7 @@ pub const LAG_COLUMNS: &[Column<LagRow>] = &[
     Column::wide(
         "NOTE",
         24,
-        3,
+        5,
         |row, _| note(row).map_or(Key::Unknown, |note| Key::text(&note)),
         |row, cx| {
             let style = if row.lag.lost.is_some() {
@@ -207,12 +220,11 @@ pub fn drain_text(drain: Drain) -> String {
 }
 
 /// A group's verdict, its oldest lag and when it is at the end, in short.
-pub fn summary(detail: &crate::derive::GroupDetail, cx: &Cx<'_>) -> Vec<Span<'static>> {
+pub fn summary(detail: &crate::derive::GroupDetail, cx: &Cx<'_>) -> Vec<Vec<Span<'static>>> {
     let theme = cx.theme;
-    let mut spans = Vec::new();
+    let mut parts = Vec::new();
     let mut add = |label: &str, text: String, style| {
-        spans.push(Span::styled(format!("  {label} "), theme.dim));
-        spans.push(Span::styled(text, style));
+        parts.push(labelled(label, text, style, cx));
     };
     if let Some((ms, by)) = detail.lag_ms().filter(|(ms, _)| *ms > 0) {
         add("time", time_text(ms, by), theme.text);
@@ -221,15 +233,24 @@ pub fn summary(detail: &crate::derive::GroupDetail, cx: &Cx<'_>) -> Vec<Span<'st
         add("drain", drain_text(drain), theme.text);
     }
     if let Some((_, judged)) = detail.worst() {
-        let style = if is_bad(Some(judged)) {
-            theme.warn
-        } else {
-            theme.good
+        let style = match judged.verdict {
+            ConsumerVerdict::Ok => theme.good,
+            verdict => groups::verdict_style(verdict, cx),
         };
         add("verdict", judged.verdict.as_str().to_owned(), style);
     }
-    if let Some(ms) = detail.overtaken_in_ms().filter(|ms| *ms < SOON_MS) {
+    let lag_ms = detail.lag_ms().map(|(ms, _)| ms);
+    let overtaken = detail.overtaken_in_ms();
+    if let Some(ms) = overtaken.filter(|ms| is_nearly_overtaken(*ms, lag_ms)) {
         add("retention in", format::duration_ms(ms), theme.bad);
     }
-    spans
+    parts
+}
+
+/// `lag 12`, the word dim.
+pub fn labelled(label: &str, text: String, style: Style, cx: &Cx<'_>) -> Vec<Span<'static>> {
+    vec![
+        Span::styled(format!("{label} "), cx.theme.dim),
+        Span::styled(text, style),
+    ]
 }

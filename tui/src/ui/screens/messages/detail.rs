@@ -139,7 +139,7 @@ fn payload(
 ) {
     let size = format::bytes(i64::try_from(size).unwrap_or(i64::MAX));
     let guessed = match chosen {
-        Decoder::Auto => ", found",
+        Decoder::Auto => ", detected",
         _ => "",
     };
     let name = format::clean(&decoded.decoder).into_owned();
@@ -184,7 +184,7 @@ impl Dialog for MessageDialog {
         vec![
             ("esc", "close"),
             ("j k", "scroll"),
-            ("d D", self.decoders.1.name()),
+            ("d D", "decode value"),
             ("e E", "key"),
             ("x", "hex"),
             ("a", "auto"),

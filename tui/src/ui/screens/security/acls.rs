@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
-use super::{draw_empty, interest};
+use super::{draw_empty, interest, part};
 use crate::cluster::Interest;
 use crate::derive::{self, AclQuestion, Allowed, Idle};
 use crate::model::{
@@ -295,7 +295,7 @@ impl Screen for Acls {
     }
 
     fn title(&self) -> String {
-        "rules".to_owned()
+        "ACLs".to_owned()
     }
 
     fn status(&self, _cx: &Cx<'_>) -> String {
@@ -317,7 +317,7 @@ impl Screen for Acls {
     }
 
     fn parts(&self, cx: &Cx<'_>) -> Vec<Part> {
-        vec![Part::of("rules", &cx.snapshot.security.acls)]
+        part("ACLs", &cx.snapshot.security.acls)
     }
 
     focused_list!(self.list);

@@ -6,7 +6,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::{draw_empty, interest};
+use super::{draw_empty, interest, part};
 use crate::cluster::Interest;
 use crate::derive::{self, AppliedQuota, limit_text};
 use crate::model::{CLIENT_LIMITS, IP_LIMITS, QuotaEntity};
@@ -207,7 +207,7 @@ impl Screen for Quotas {
     }
 
     fn parts(&self, cx: &Cx<'_>) -> Vec<Part> {
-        vec![Part::of("quotas", &cx.snapshot.security.quotas)]
+        part("quotas", &cx.snapshot.security.quotas)
     }
 
     focused_list!(self.list);

@@ -4,7 +4,7 @@ use kafka_shared::secret::Secret;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{draw_empty, interest};
+use super::{draw_empty, interest, part};
 use crate::cluster::Interest;
 use crate::model::{ScramCredential, ScramMechanism};
 use crate::ops::{Action, SecurityAction, SetPassword};
@@ -132,7 +132,7 @@ impl Screen for Users {
     }
 
     fn parts(&self, cx: &Cx<'_>) -> Vec<Part> {
-        vec![Part::of("users", &cx.snapshot.security.users)]
+        part("users", &cx.snapshot.security.users)
     }
 
     focused_list!(self.list);

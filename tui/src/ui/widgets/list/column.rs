@@ -200,27 +200,33 @@ pub(super) fn draw_cell(span: Span<'static>, align: Align, area: Rect, buffer: &
     }
 }
 
-/// The columns that fit into `width` with two cells between them, with their widths. The first
-/// cell is kept for marks. Columns of priority 2 and more make way for a long name.
-pub(super) fn layout<R>(columns: &[Column<R>], name_width: u16, width: u16) -> Vec<(usize, u16)> {
+/// A cell of one column; a name that is too long keeps the number it ends with.
+pub(super) fn draw_row_cell<R>(
+    column: &Column<R>,
+    mut span: Span<'static>,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
+    if column.grows == Growth::Name {
+        span.content = format::cut_name(&span.content, usize::from(area.width)).into();
+    }
+    draw_cell(span, column.align, area, buffer);
+}
+
+/// The columns that fit into `width` with two cells between them. The first cell is kept for
+/// marks. Columns of priority 2 and more make way for a long name.
+pub(super) fn choose<R>(columns: &[Column<R>], name_width: u16, width: u16) -> Vec<usize> {
     let width = width.saturating_sub(2);
     let mut shown: Vec<usize> = (0..columns.len()).collect();
-    let wanted = |i: usize| {
-        let column = &columns[i];
-        if column.grows == Growth::Name {
-            column.width.max(name_width)
-        } else {
-            column.width
-        }
+    let least = |i: usize| columns[i].width;
+    let wanted = |i: usize| match columns[i].grows {
+        Growth::Name => least(i).max(name_width),
+        _ => least(i),
     };
     let sum = |shown: &[usize], of: &dyn Fn(usize) -> u16| -> u16 {
-        shown
-            .iter()
-            .map(|i| of(*i) + 2)
-            .sum::<u16>()
-            .saturating_sub(2)
+        let all = shown.iter().map(|i| of(*i) + 2);
+        all.sum::<u16>().saturating_sub(2)
     };
-    let least = |i: usize| columns[i].width;
     loop {
         let worst = shown
             .iter()
@@ -235,21 +241,71 @@ pub(super) fn layout<R>(columns: &[Column<R>], name_width: u16, width: u16) -> V
         }
         shown.remove(at);
     }
-    let mut spare = width.saturating_sub(sum(&shown, &least));
+    shown
+}
+
+/// How wide the chosen columns become. `needs` says of every column how wide the widest cell is
+/// that was drawn; what would be cut takes room that is left, then room that texts do not use.
+pub(super) fn layout<R>(
+    columns: &[Column<R>],
+    shown: &[usize],
+    needs: &[u16],
+    width: u16,
+) -> Vec<(usize, u16)> {
+    let width = width.saturating_sub(2);
+    let gaps = u16::try_from(shown.len().saturating_sub(1) * 2).unwrap_or(u16::MAX);
     let mut widths: Vec<(usize, u16)> = shown.iter().map(|i| (*i, columns[*i].width)).collect();
+    let all: u16 = widths.iter().map(|(_, width)| *width).sum();
+    let mut spare = width.saturating_sub(all.saturating_add(gaps));
+    let need = |i: usize| needs.get(i).copied().unwrap_or(0);
+    // Names first, then numbers, then texts: what is cut of a number is lost.
+    let rank = |i: usize| match (columns[i].grows, columns[i].align) {
+        (Growth::Name, _) => 0,
+        (_, Align::Right) => 1,
+        (Growth::Rest, _) => 3,
+        _ => 2,
+    };
+    for kind in 0..3 {
+        for at in 0..widths.len() {
+            let (i, own) = widths[at];
+            if rank(i) != kind || need(i) <= own {
+                continue;
+            }
+            let missing = need(i) - own;
+            // A text takes from its neighbours no more than it needs to be read.
+            let missing = if kind == 2 {
+                missing.min(own * 2)
+            } else {
+                missing
+            };
+            let mut got = spare.min(missing);
+            spare -= got;
+            for (giver, room) in widths.iter_mut().rev() {
+                let column = &columns[*giver];
+                let gives = *giver != i && column.align == Align::Left;
+                let title = u16::try_from(column.title.width()).unwrap_or(0);
+                let least = need(*giver).max(title).max(TEXT_LEAST);
+                if gives && got < missing {
+                    let taken = room.saturating_sub(least).min(missing - got);
+                    *room -= taken;
+                    got += taken;
+                }
+            }
+            widths[at].1 += got;
+        }
+    }
     let mut grow = |growth: Growth, most: &dyn Fn(usize) -> u16| {
         let of_kind = |i: &usize| columns[*i].grows == growth;
         let mut left = shown.iter().filter(|i| of_kind(i)).count();
         for (i, width) in widths.iter_mut().filter(|(i, _)| of_kind(i)) {
             let share = spare / u16::try_from(left.max(1)).unwrap_or(1);
-            let extra = share.min(most(*i));
+            let extra = share.min(most(*i).saturating_sub(*width));
             *width += extra;
             spare -= extra;
             left -= 1;
         }
     };
-    grow(Growth::Name, &|i| wanted(i).saturating_sub(least(i)));
-    grow(Growth::Share, &|i| columns[i].width * 2);
+    grow(Growth::Share, &|i| columns[i].width * 3);
     grow(Growth::Rest, &|_| u16::MAX);
     shrink(&mut widths, columns, width);
     widths

@@ -145,6 +145,45 @@ fn paging_keeps_the_selection_on_screen() {
 }
 
 #[test]
+fn a_window_that_grows_is_filled_to_its_end() {
+    let mut list = List::new(COLUMNS);
+    let names: Vec<&'static str> = (0..100).map(|n| &*format!("{n:03}").leak()).collect();
+    with_cx(|cx| list.set_rows(names.iter().map(|n| Row(n, None)).collect(), cx));
+    painted(&list, 20, 11);
+    list.move_to(99);
+    painted(&list, 20, 11);
+    let screen = painted(&list, 20, 31);
+    assert!(screen[1].starts_with(" 070"), "{screen:#?}");
+    assert!(screen[30].starts_with(" 099"), "{screen:#?}");
+}
+
+#[test]
+fn what_is_cut_takes_the_room_that_its_neighbours_leave_empty_and_keeps_it() {
+    const TEXTS: &[Column<Row>] = &[
+        Column {
+            title: "FROM",
+            width: 12,
+            grows: Growth::None,
+            cell: |_, cx| Span::styled("x", cx.theme.text),
+            ..COLUMNS[0]
+        },
+        Column {
+            width: 6,
+            ..COLUMNS[1]
+        },
+    ];
+    let mut list = List::new(TEXTS);
+    with_cx(|cx| list.set_rows(vec![Row("a", Some(1_234_567))], cx));
+    assert_eq!(painted(&list, 22, 2)[1], " x          1,234,567");
+    // Nothing jumps when the number becomes shorter.
+    with_cx(|cx| list.set_rows(vec![Row("a", Some(7))], cx));
+    assert_eq!(painted(&list, 22, 2)[1], " x                  7");
+    // Where there is no room the number is cut, and not the window.
+    with_cx(|cx| list.set_rows(vec![Row("a", Some(1_234_567_890))], cx));
+    assert_eq!(painted(&list, 22, 2)[1], " x        1,234,567,…");
+}
+
+#[test]
 fn where_there_is_no_room_a_name_is_cut_before_a_number_is() {
     const NARROW: &[Column<Row>] = &[
         Column {
@@ -163,7 +202,8 @@ fn where_there_is_no_room_a_name_is_cut_before_a_number_is() {
         },
     ];
     let widths = |width| {
-        let widths = layout(NARROW, 18, width);
+        let shown = choose(NARROW, 18, width);
+        let widths = layout(NARROW, &shown, &[18, 11, 13], width);
         widths.iter().map(|(_, width)| *width).collect::<Vec<u16>>()
     };
     assert_eq!(widths(80), [18, 11, 13]);
