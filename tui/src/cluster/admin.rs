@@ -71,6 +71,9 @@ fn nothing(what: &str) -> Fault {
     )
 }
 
+/// The replicas that each partition is to have; `None` cancels.
+type Targets = BTreeMap<TopicPartition, Option<Vec<i32>>>;
+
 /// Results for partitions, of which each is missing at first.
 type PerPartition = BTreeMap<TopicPartition, Result<(), Fault>>;
 
@@ -276,18 +279,38 @@ impl ClusterClient {
         Ok("changed".to_owned())
     }
 
-    /// Starts reassignments (`Some(replicas)`) and cancels them (`None`); a result for each.
+    /// Starts reassignments (`Some(replicas)`) and cancels them (`None`); a result for each. A
+    /// running one that a new target can't take the place of is cancelled first.
     ///
     /// # Errors
     /// When the controller does not answer or refuses all of it.
-    pub async fn alter_reassignments(
-        &self,
-        target: BTreeMap<TopicPartition, Option<Vec<i32>>>,
-    ) -> Result<PerPartition, Fault> {
+    pub async fn alter_reassignments(&self, mut target: Targets) -> Result<PerPartition, Fault> {
+        let mut results = PerPartition::new();
+        if target.values().any(Option::is_some) {
+            let running = self.reassignments().await?;
+            let is_in_the_way = |(key, replicas): &(&TopicPartition, &Option<Vec<i32>>)| {
+                let running = running.get(*key).zip(replicas.as_deref());
+                running.is_some_and(|(running, target)| running.is_in_the_way_of(target))
+            };
+            let in_the_way = target.iter().filter(is_in_the_way);
+            let in_the_way: Targets = in_the_way.map(|(key, _)| (key.clone(), None)).collect();
+            if !in_the_way.is_empty() {
+                results = self.send_reassignments(&in_the_way).await?;
+                results.retain(|_, outcome| outcome.is_err());
+                target.retain(|key, _| !results.contains_key(key));
+            }
+        }
+        if !target.is_empty() {
+            results.extend(self.send_reassignments(&target).await?);
+        }
+        Ok(results)
+    }
+
+    async fn send_reassignments(&self, target: &Targets) -> Result<PerPartition, Fault> {
         let what = "reassign partitions";
         let mut topics: BTreeMap<Arc<str>, Vec<ReassignablePartition>> = BTreeMap::new();
         let mut results = PerPartition::new();
-        for (key, replicas) in &target {
+        for (key, replicas) in target {
             let partition = ReassignablePartition::default()
                 .with_partition_index(key.partition)
                 .with_replicas(replicas.as_deref().map(brokers));

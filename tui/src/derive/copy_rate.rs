@@ -84,6 +84,7 @@ mod tests {
             bytes_done: [Some(done)].into_iter().collect(),
             bytes_total: [Some(total)].into_iter().collect(),
             waits_for: Vec::new(),
+            is_endless: false,
             is_leaderless: false,
         }
     }

@@ -24,6 +24,8 @@ pub struct MoveProgress {
     /// Brokers that are to get a replica and are down: the move waits for them, for ever if they
     /// don't come back.
     pub waits_for: Vec<i32>,
+    /// Whether it adds what it removes, which never ends.
+    pub is_endless: bool,
     /// Whether nobody leads the partition, so that there is nothing to copy from.
     pub is_leaderless: bool,
 }
@@ -102,6 +104,7 @@ fn progress(
             .copied()
             .filter(|broker| !in_sync(broker) && is_down(*broker, metadata, dirs))
             .collect(),
+        is_endless: !ongoing.contradictory().is_empty(),
         is_leaderless: now.is_some_and(|partition| !partition.has_leader()),
     }
 }

@@ -38,6 +38,25 @@ impl OngoingReassignment {
             .collect()
     }
 
+    /// Brokers that are to be added and to be removed again. Apache Kafka (seen with 4.3.1) waits
+    /// for such a replica to get in sync and keeps it out of it: only a cancel ends this.
+    pub fn contradictory(&self) -> Vec<i32> {
+        let adding = self.adding.iter().copied();
+        adding.filter(|id| self.removing.contains(id)).collect()
+    }
+
+    /// Whether this has to be cancelled before the target takes its place.
+    ///
+    /// What was being added stays so where a new target adds nobody, and the same with what was
+    /// being removed: then the replicas would end as others than the target, or never. Kafka:
+    /// `ReplicationControlManager.changePartitionReassignment` (4.3).
+    pub fn is_in_the_way_of(&self, target: &[i32]) -> bool {
+        let adds = target.iter().any(|id| !self.replicas.contains(id));
+        let removes = self.replicas.iter().any(|id| !target.contains(id));
+        (!adds && self.adding.iter().any(|id| !target.contains(id)))
+            || (!removes && self.removing.iter().any(|id| target.contains(id)))
+    }
+
     /// Whether a cancel would elect a leader out of sync, which the controller refuses: every
     /// in-sync replica is one that the reassignment adds.
     pub fn cancel_is_unclean(&self, partition: &Partition) -> bool {

@@ -136,3 +136,26 @@ fn names_of_states_and_types_are_kafkas_and_unknown_ones_are_kept() {
     assert_eq!(GroupKind::parse("Consumer"), GroupKind::Consumer);
     assert_eq!(GroupKind::parse("").as_str(), "");
 }
+
+#[test]
+fn a_reassignment_is_cancelled_before_one_that_kafka_would_mix_up_with_it() {
+    let running = |replicas: &[i32], adding: &[i32], removing: &[i32]| OngoingReassignment {
+        replicas: replicas.to_vec(),
+        adding: adding.to_vec(),
+        removing: removing.to_vec(),
+    };
+    let grows = running(&[3, 1, 2], &[2], &[]);
+    assert!(grows.is_in_the_way_of(&[3, 1]), "2 would be added for ever");
+    assert!(!grows.is_in_the_way_of(&[3, 1, 2]) && !grows.is_in_the_way_of(&[1, 2]));
+    assert!(
+        !grows.is_in_the_way_of(&[3, 4]),
+        "4 is added in the place of 2"
+    );
+    let swaps = running(&[1, 2, 4, 3], &[4], &[3]);
+    assert!(swaps.is_in_the_way_of(&[1, 2, 3]) && swaps.is_in_the_way_of(&[1, 2, 3, 4]));
+    assert!(!swaps.is_in_the_way_of(&[1, 2, 4]) && !swaps.is_in_the_way_of(&[1, 2, 5]));
+    let goes = running(&[1, 2, 3], &[], &[3]);
+    assert!(goes.is_in_the_way_of(&[1, 2, 3]) && !goes.is_in_the_way_of(&[1]));
+    assert_eq!(running(&[3, 1, 2], &[2], &[2]).contradictory(), [2]);
+    assert!(swaps.contradictory().is_empty());
+}

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, ensure};
 
 use crate::cluster::Cluster;
+use crate::command::document;
 use crate::manager;
 use crate::terminal::Terminal;
 
@@ -123,7 +124,31 @@ pub fn cancel(cluster: &mut Cluster) -> anyhow::Result<()> {
     slow_topic(cluster, "staying")?;
     let mut terminal = manager(cluster, "topics")?;
     move_to_3(&mut terminal, "staying")?;
-    terminal.keys("g space space x")?;
+    // A replica that is being added is told to go again: with Kafka's own tool that never ends, and
+    // with a plan of ours it does.
+    let back = tempfile::NamedTempFile::new()?;
+    let partition = |n| serde_json::json!({"topic": "staying", "partition": n, "replicas": [1]});
+    let file = |n| serde_json::json!({"version": 1, "partitions": [partition(n)]}).to_string();
+    std::fs::write(back.path(), file(1))?;
+    let path = back.path().display().to_string();
+    let execute = [
+        "--execute",
+        "--additional",
+        "--reassignment-json-file",
+        &path,
+    ];
+    cluster.tool("kafka-reassign-partitions", &execute, None)?;
+    terminal.wait_until("Kafka's own never ends", |terminal| {
+        let row = terminal.row("staying-1").unwrap_or_default();
+        row.join(" ").contains("never ends")
+    })?;
+    std::fs::write(back.path(), file(0))?;
+    let execute = ["reassign", "execute", "--file", &path, "--wait", "--yes"];
+    document(cluster, &execute)?;
+    terminal.wait_until("ours has ended", |terminal| {
+        terminal.row("staying-0").is_none() && terminal.row("staying-1").is_some()
+    })?;
+    terminal.keys("g space x")?;
     terminal.wait_for("press y to execute")?;
     terminal.keys("y")?;
     terminal.wait_for("nothing is being reassigned")?;

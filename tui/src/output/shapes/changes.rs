@@ -245,6 +245,8 @@ pub struct MoveRow {
     pub bytes_total: Option<i64>,
     /// Brokers that are to get a replica and are down.
     pub waits_for: Vec<i32>,
+    /// Whether it adds what it removes: such a reassignment ends only when it is cancelled.
+    pub never_ends: bool,
     /// Between 0 and 1.
     pub progress: Option<f64>,
 }
@@ -262,6 +264,7 @@ pub fn moves(snapshot: &ClusterSnapshot) -> MovesJson {
     };
     let row = |progress: derive::MoveProgress| MoveRow {
         waits_for: progress.waits_for.clone(),
+        never_ends: progress.is_endless,
         topic: progress.partition.topic.to_string(),
         partition: progress.partition.partition,
         bytes_done: progress.bytes_done.complete(),
@@ -306,6 +309,7 @@ impl Printable for MovesJson {
                 or_dash(row.bytes_done.map(bytes_text)),
                 or_dash(row.bytes_total.map(bytes_text)),
                 match &row.waits_for[..] {
+                    _ if row.never_ends => "never ends: cancel it".to_owned(),
                     [] => or_dash(row.progress.map(|done| format!("{:.0}%", done * 100.0))),
                     down => format!("waits for {}, which is down", join(down)),
                 },

@@ -62,6 +62,7 @@ const COLUMNS: &[Column<Row>] = &[
         0,
         |row, _| row.progress.fraction().map_or(Key::Unknown, Key::Float),
         |row, cx| match row.progress.fraction() {
+            _ if row.progress.is_endless => Span::styled("never ends", cx.theme.bad),
             _ if !row.progress.waits_for.is_empty() => {
                 let brokers = format::ids(&row.progress.waits_for);
                 Span::styled(format!("waits for {brokers}"), cx.theme.bad)
@@ -159,6 +160,18 @@ impl ReassignmentsScreen {
 
     /// What will not end by itself, and what to do.
     fn waiting(&self) -> Option<String> {
+        let rows = self.list.rows().iter();
+        let endless = rows.filter(|row| row.progress.is_endless).count();
+        if endless > 0 {
+            let moves = if endless == 1 {
+                "move adds and removes"
+            } else {
+                "moves add and remove"
+            };
+            return Some(format!(
+                "! {endless} {moves} the same replica, which Kafka never ends: cancel with x"
+            ));
+        }
         let waiting = || self.list.rows().iter().map(|row| &row.progress.waits_for);
         let n = waiting().filter(|brokers| !brokers.is_empty()).count();
         let mut brokers: Vec<i32> = waiting().flatten().copied().collect();
