@@ -23,6 +23,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use kafka_shared::time::{Clock as _, SystemClock};
 
 use scenes::Scene;
 use terminal::Terminal;
@@ -193,7 +194,8 @@ impl Stage {
         let bootstrap = [address.parse()?];
         for (id, partition, commits) in [("shop-1", 0, Some(true)), ("shop-2", 1, None)] {
             let at = ("orders", partition);
-            let written = transaction::transaction(&bootstrap, id, at, &["an order"], commits);
+            let values = (&["an order"][..], SystemClock::new().wall_ms());
+            let written = transaction::transaction_of(&bootstrap, id, at, values, commits);
             runtime.block_on(written)?;
         }
         let scenes: Vec<&Scene> = scenes::APACHE.iter().collect();

@@ -104,6 +104,7 @@ pub const METRICS: &[Scene] = &[
 pub const APACHE: &[Scene] = &[
     scene("acls", &[":acls\r"], "User:"),
     scene("transactions", &[":transactions\r"], "open"),
+    scene("producers", &[":producers orders\r"], "shop-2"),
 ];
 
 /// Without a cluster.

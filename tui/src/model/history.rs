@@ -4,9 +4,10 @@
 //! costs little. Offsets, members and sizes do change; a moment of a large cluster is kept without
 //! them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::metrics::{BrokerMetrics, BrokerReading};
 use super::resource::{Resource, Taken};
 use super::snapshot::ClusterSnapshot;
 
@@ -21,6 +22,10 @@ const SPACING_MS: [(i64, i64); 3] = [
 /// Offsets that one moment may hold, committed ones among them; a larger cluster is kept without
 /// what fills memory: offsets, members and sizes.
 const OFFSETS_MAX: usize = 5_000;
+
+/// Topics whose counts one moment may hold, over all brokers that tell; of more only what brokers
+/// tell of themselves is kept.
+const COUNTS_MAX: usize = 200;
 
 /// The cluster at one time.
 #[derive(Debug)]
@@ -53,6 +58,7 @@ impl History {
     pub fn keep(&mut self, snapshot: &ClusterSnapshot, at: Taken) {
         let is_without_offsets = n_offsets(snapshot) > OFFSETS_MAX;
         let mut kept = snapshot.without_numbers();
+        kept.metrics = metrics_of(snapshot);
         if !is_without_offsets {
             kept.offsets = snapshot.offsets.clone();
             kept.committed = snapshot.committed.clone();
@@ -125,6 +131,27 @@ fn n_offsets(snapshot: &ClusterSnapshot) -> usize {
     partitions + committed.map(Vec::len).sum::<usize>()
 }
 
+/// What brokers told, both readings that their rates are between.
+fn metrics_of(snapshot: &ClusterSnapshot) -> BTreeMap<i32, BrokerMetrics> {
+    let mut kept = snapshot.metrics.clone();
+    let counts = |of: &BrokerMetrics| of.reading.value().map_or(0, |told| told.topics.len());
+    if kept.values().map(counts).sum::<usize>() <= COUNTS_MAX {
+        return kept;
+    }
+    let without_topics = |told: &Arc<BrokerReading>| {
+        let mut told = BrokerReading::clone(told);
+        told.topics = Vec::new();
+        Arc::new(told)
+    };
+    for of in kept.values_mut() {
+        of.before = of.before.as_ref().map(without_topics);
+        if let Some(told) = of.reading.value().map(without_topics) {
+            of.reading.replace_value(told);
+        }
+    }
+    kept
+}
+
 /// What did not change is kept once.
 fn share_unchanged(new: &mut ClusterSnapshot, old: &ClusterSnapshot) {
     if let (Some(now), Some(before)) = (new.metadata.get(), old.metadata.value())
@@ -151,7 +178,7 @@ fn share<T: PartialEq>(new: &mut Resource<T>, old: &Resource<T>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ClusterMetadata, Update};
+    use super::super::{ClusterMetadata, TopicCounts, Update};
     use super::*;
     use crate::derive::test_topic;
 
@@ -237,5 +264,27 @@ mod tests {
         let large = snapshot(OFFSETS_MAX / 4 + 1);
         history.note(&large, at(20_000));
         assert!(history.moments[2].is_without_offsets);
+    }
+
+    #[test]
+    fn what_brokers_tell_is_kept_and_of_many_topics_only_the_brokers_figures() {
+        for (n_topics, kept) in [(3, 3), (COUNTS_MAX + 1, 0)] {
+            let mut snapshot = snapshot(1);
+            for ms in [0, 5_000] {
+                let mut reading = BrokerReading::new(at(ms));
+                reading.handlers_idle = Some(0.5);
+                let topic = |n: usize| TopicCounts::new(format!("t{n:04}").into());
+                reading.topics = (0..n_topics).map(topic).collect();
+                let told = vec![(1, Ok(Arc::new(reading)))];
+                snapshot.apply(Update::Metrics(told), at(ms));
+            }
+            let mut history = History::default();
+            history.note(&snapshot, at(6_000));
+            let moment = &history.moments[0].snapshot.metrics[&1];
+            let (now, before) = (moment.reading.get().unwrap(), moment.before.as_ref());
+            assert_eq!(now.handlers_idle, Some(0.5));
+            let lengths = [now.topics.len(), before.unwrap().topics.len()];
+            assert_eq!(lengths, [kept, kept]);
+        }
     }
 }

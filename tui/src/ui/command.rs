@@ -28,6 +28,8 @@ pub enum Scope {
     Users,
     Quotas,
     Transactions,
+    /// Who writes to a topic.
+    Producers,
     Configs,
     /// Topics as files declare them.
     Declared,
@@ -429,6 +431,9 @@ pub const COMMANDS: &[Command] = &[
     command(Id::AbortTransaction, Scope::Transactions, "abort", &[Char('x')], "abort the selected transaction in its partition").writes().hint("abort"),
     command(Id::Topic, Scope::Transactions, "", &[Char('t')], "open the topic of the selected partition").hint("topic"),
     command(Id::Producers, Scope::Transactions, "producers", &[Char('w')], "who has written to that topic's partitions lately").hint("producers"),
+
+    command(Id::Topic, Scope::Producers, "", &[Char('t')], "open this topic").hint("topic"),
+    command(Id::Messages, Scope::Producers, "messages", &[Char('m')], "read its messages").hint("messages"),
 
     command(Id::AddVoter, Scope::Quorum, "add-voter", &[Char('n')], "make the selected observer a voter").writes().hint("add voter"),
     command(Id::RemoveVoter, Scope::Quorum, "remove-voter", &[Char('D')], "take the selected voter out of the quorum").writes().hint("remove voter"),

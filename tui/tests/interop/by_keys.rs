@@ -49,13 +49,17 @@ pub fn rules(cluster: &mut Cluster) -> anyhow::Result<()> {
     terminal.wait_for("only those that do nothing")?;
     terminal.wait_for("superfluous")?;
     // One that another rule denies, and one of which there is nothing: told as that.
-    for (kind, topic) in [
-        ("--deny", "keyed-1"),
-        ("--allow", "keyed-1"),
-        ("--allow", "nowhere"),
+    // Who may write may describe too, so that all is denied.
+    for (kind, operation, topic) in [
+        ("--deny", "all", "keyed-1"),
+        ("--allow", "write", "keyed-1"),
+        ("--allow", "write", "nowhere"),
     ] {
-        let create = ["acls", "create", kind, "User:erin", "--operation", "write"];
-        document(cluster, &[&create[..], &["--topic", topic]].concat())?;
+        let create = ["acls", "create", kind, "User:erin", "--topic", topic];
+        document(
+            cluster,
+            &[&create[..], &["--operation", operation]].concat(),
+        )?;
     }
     terminal.wait_for("3 do nothing")?;
     let told = document(cluster, &["acls", "idle"])?;

@@ -165,7 +165,7 @@ fn decoded_by_keys(cluster: &Cluster, front: &Front) -> anyhow::Result<()> {
     terminal.wait_for("live")?;
     terminal.keys(":messages space decoded enter")?;
     terminal.wait_for("6 · the newest")?;
-    terminal.keys("G enter")?;
+    terminal.keys("g enter")?;
     terminal.wait_for("TLS")?;
     terminal.keys("ctrl-c")?;
     ensure!(terminal.wait_for_end()?.success(), "it ends");

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 
+use super::front::Front;
 use super::*;
 use crate::terminal::Terminal;
 
@@ -151,6 +152,9 @@ fn a_command_tells_rates_and_gauges_or_the_log_ends() {
         // One page for each of the two readings.
         assert_eq!(endpoint.asked.load(Ordering::SeqCst), 2);
 
+        let (url, all) = (endpoint.url.clone(), self::servers(&bootstrap));
+        blocking(move || behind_tls(&url, &all)).await;
+
         let (code, document) = {
             let run = run.clone();
             blocking(move || run(None)).await
@@ -169,6 +173,36 @@ fn a_command_tells_rates_and_gauges_or_the_log_ends() {
         assert_eq!(code, Some(1), "{document}");
         assert!(why.contains("it answers 503"), "{why}");
     });
+}
+
+/// A page behind TLS with an authority of its own is read by who trusts that.
+fn behind_tls(url: &str, servers: &str) {
+    let (base, path) = url.rsplit_once('/').expect("a path");
+    let front = Front::before(base).expect("TLS");
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("config.toml");
+    let entry = |name: &str, more: &str| {
+        let url = &front.url;
+        format!("[clusters.{name}]\nbootstrap = \"{servers}\"\nmetrics = \"{url}/{path}\"\n{more}")
+    };
+    let trusted = format!("metrics_ca = \"{}\"\n", front.ca().display());
+    let text = entry("lab", &trusted) + &entry("stranger", "");
+    std::fs::write(&config, text).expect("it is written");
+    for (name, source, why) in [
+        ("lab", "metrics", None),
+        ("stranger", "log_ends", Some("TLS")),
+    ] {
+        let mut command = Command::new(program());
+        command.arg("--config-file").arg(&config);
+        command.args(["--output", "json", "--cluster", name]);
+        let output = command.args(["brokers", "metrics", "--interval", "1s"]);
+        let output = output.output().expect("it runs");
+        let told: Value = serde_json::from_slice(&output.stdout).expect("a document");
+        let row = &told["brokers"][0];
+        assert_eq!(row["source"], source, "{told}");
+        let error = row["error"].as_str().unwrap_or_default();
+        assert!(why.is_none_or(|why| error.contains(why)), "{told}");
+    }
 }
 
 #[test]

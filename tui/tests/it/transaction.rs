@@ -25,6 +25,17 @@ pub async fn transaction(
     values: &[&str],
     commits: Option<bool>,
 ) -> anyhow::Result<()> {
+    transaction_of(bootstrap, id, at, (values, 1_700_000_000_000), commits).await
+}
+
+/// As [`transaction`], with the time that the records say that they are of.
+pub async fn transaction_of(
+    bootstrap: &[Endpoint],
+    id: &str,
+    at: (&str, i32),
+    (values, timestamp_ms): (&[&str], i64),
+    commits: Option<bool>,
+) -> anyhow::Result<()> {
     let client = Client::new(ClientConfig::new(bootstrap.to_vec()));
     let text = |text: &str| StrBytes::from_string(text.to_owned());
     let route = Route::Coordinator(CoordinatorType::Transaction, id.to_owned());
@@ -73,7 +84,7 @@ pub async fn transaction(
         .with_producer(producer.0, epoch, 0)
         .with_transactional(true);
     for value in values {
-        batch.append(1_700_000_000_000, None, Some(value.as_bytes()), &[])?;
+        batch.append(timestamp_ms, None, Some(value.as_bytes()), &[])?;
     }
     let data = PartitionProduceData::default()
         .with_index(at.1)

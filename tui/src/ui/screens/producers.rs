@@ -330,7 +330,7 @@ impl Screen for ProducersScreen {
     }
 
     fn scopes(&self) -> &'static [Scope] {
-        &[Scope::List]
+        &[Scope::Producers, Scope::List]
     }
 
     focused_list!(self.list);
@@ -379,6 +379,8 @@ impl Screen for ProducersScreen {
                 Some(vec![Step::Dialog(Box::new(dialog))])
             }
             Id::Copy => Some(topics::copy(&told()?.1, cx)),
+            Id::Topic => Some(vec![Step::Push(Place::Topic(self.topic.clone()))]),
+            Id::Messages => Some(vec![Step::Push(Place::Messages(self.topic.clone()))]),
             _ => None,
         }
     }

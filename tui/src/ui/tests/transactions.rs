@@ -340,7 +340,7 @@ fn producers_are_told_per_partition_with_how_far_readers_get() {
         1                     nobody                            1,000,000    1,000,000         0
         2                     unknown                           1,000,000    1,000,000         0  NOT_LEADER_OR_FOLLOWER
 
-    ? help  enter open  / filter  > sort  : command  ctrl-p jump
+    ? help  t topic  m messages  enter open  / filter  > sort  : command  ctrl-p jump
     "#);
     assert_snapshot!(driver.screen(40, 8), @r#"
     kafka-tui  b1:9092  controller 1  live
@@ -350,7 +350,7 @@ fn producers_are_told_per_partition_with_how_far_readers_get() {
         0        2000  idle
         1              nobody
         2              unknown
-    ? help  enter open  / filter  > sort
+    ? help  t topic  m messages  enter open
     "#);
     driver.keys("g enter");
     let screen = driver.screen(100, 20);
