@@ -76,7 +76,11 @@ const PARTS: &[Part] = &[
         "Transactions",
         Some("transactions.png"),
     ),
-    part(Scope::Producers, "Producers of a topic", None),
+    part(
+        Scope::Producers,
+        "Producers of a topic",
+        Some("producers.png"),
+    ),
     part(Scope::Connectors, "Kafka Connect", Some("connectors.png")),
     part(Scope::Local, "Local brokers", Some("local.png")),
     part(Scope::Clusters, "Saved clusters", Some("clusters.png")),

@@ -61,7 +61,7 @@ pub fn rules(cluster: &mut Cluster) -> anyhow::Result<()> {
             &[&create[..], &["--operation", operation]].concat(),
         )?;
     }
-    terminal.wait_for("3 do nothing")?;
+    terminal.wait_for("3 · only those that do nothing")?;
     let told = document(cluster, &["acls", "idle"])?;
     for (word, idle, why) in [
         ("denied", "denied", "denied by: deny User:erin"),
@@ -88,7 +88,7 @@ pub fn rules(cluster: &mut Cluster) -> anyhow::Result<()> {
         })?;
     }
     document(cluster, &["acls", "delete", "--principal", "User:erin"])?;
-    terminal.wait_for("1 do nothing")?;
+    terminal.wait_for("1 · only those that do nothing")?;
     terminal.keys("o g space j space D")?;
     confirm(&mut terminal, "✓ delete 2 rules")?;
     terminal.wait_for("there are no rules")?;

@@ -26,6 +26,8 @@ pub struct OpenRow {
     name: String,
     blocked: Arc<Blocked>,
     open: Option<OpenTransaction>,
+    /// When its age was told.
+    at_ms: i64,
 }
 
 impl Named for OpenRow {
@@ -35,8 +37,11 @@ impl Named for OpenRow {
 }
 
 impl OpenRow {
-    fn age_ms(&self) -> Option<i64> {
-        self.open.as_ref()?.known_age_ms()
+    /// It grows while nothing else is read.
+    fn age_ms(&self, cx: &Cx<'_>) -> Option<i64> {
+        let since = cx.now.wall_ms.saturating_sub(self.at_ms).max(0);
+        let age = self.open.as_ref()?.known_age_ms()?;
+        Some(age.saturating_add(since))
     }
 }
 
@@ -72,8 +77,8 @@ const OPEN: &[Column<OpenRow>] = &[
         "AGE",
         format::AGE_WIDTH,
         0,
-        |row, _| Key::int(row.age_ms()),
-        |row, cx| cells::age(row.age_ms(), cx),
+        |row, cx| Key::int(row.age_ms(cx)),
+        |row, cx| cells::age(row.age_ms(cx), cx),
     ),
     Column::number(
         "BEHIND",
@@ -416,12 +421,14 @@ impl Screen for TransactionsScreen {
                     name: name(""),
                     blocked: Arc::clone(&blocked),
                     open: None,
+                    at_ms: cx.now.wall_ms,
                 });
             }
             rows.extend(blocked.open.iter().map(|open| OpenRow {
                 name: name(&open.start_offset.to_string()),
                 blocked: Arc::clone(&blocked),
                 open: Some(open.clone()),
+                at_ms: cx.now.wall_ms,
             }));
         }
         self.open.set_rows(rows, cx);

@@ -25,7 +25,7 @@ fn what_is_read_is_chosen_and_read_on() -> anyhow::Result<()> {
     session.see(":find space offset== enter", "nothing follows")?;
     session.see("f ctrl-u enter", "value-29")?;
     // The key as hexadecimal digits, in the detail.
-    session.see("G enter", "key (text, found, 6 B)")?;
+    session.see("G enter", "key (text, detected, 6 B)")?;
     session.see("x", "key (hex, 6 B)")?;
     session.see("", "6b 65 79 2d 32 39")?;
     session.see("a d", "value (text, 8 B)")?;
@@ -74,10 +74,13 @@ fn schemas_of_a_registry_are_used_on_the_screen() -> anyhow::Result<()> {
         "G enter",
         "! avro R, schema 5: a: byte 1: 34 bytes are wanted, 1 are left",
     )?;
-    session.see("esc k enter", "value (avro R, schema 5, found, 8 B)")?;
-    session.see("esc g enter", "value (protobuf P, schema 6, found, 10 B)")?;
+    session.see("esc k enter", "value (avro R, schema 5, detected, 8 B)")?;
+    session.see(
+        "esc g enter",
+        "value (protobuf P, schema 6, detected, 10 B)",
+    )?;
     session.see("", "\"s\": \"pb\"")?;
-    session.see("esc j enter", "schema 8, found, 16 B)")?;
+    session.see("esc j enter", "schema 8, detected, 16 B)")?;
     session.see("", "\"order\": 1")?;
     session.see("esc f value.a space == space ho enter", "1 · the newest")?;
     session.see("", "{\"a\":\"ho\"}")?;
