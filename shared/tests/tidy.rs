@@ -68,7 +68,7 @@ const LAYERS: &[Layers] = &[
             ("config", &[]),
             ("record", &["schema", "types"]),
             ("schema", &["record", "types"]),
-            ("protocol", &["error", "types"]),
+            ("protocol", &["error", "schema", "types"]),
             ("secret", &["config", "task"]),
             ("keystore", &["sasl", "secret"]),
             ("tls", &["keystore", "secret"]),

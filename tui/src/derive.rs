@@ -26,6 +26,7 @@ mod quota;
 mod returning;
 mod size;
 mod stop;
+mod streams;
 mod throughput;
 mod timeline;
 mod top;
@@ -60,6 +61,7 @@ pub use quota::{AppliedQuota, client_quotas, ip_quotas, limit_text};
 pub use returning::still_lacks;
 pub use size::{broker_sizes, leader_size, partition_sizes, topic_size};
 pub use stop::{Affected, MayStop, StopCheck, may_stop};
+pub use streams::{MissingTopics, StreamsTask, missing_topics, streams_complaints, streams_tasks};
 pub use throughput::{cluster_rate, partition_rate, rate_between, topic_rate};
 pub use timeline::{Cause, GroupEvent, Moved, Timeline, TimelineSettings, timeline};
 pub use top::{

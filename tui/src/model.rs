@@ -25,6 +25,7 @@ mod reassignment;
 mod resource;
 mod security;
 mod snapshot;
+mod streams;
 mod topic;
 mod transaction;
 
@@ -36,7 +37,8 @@ pub use group::{
 };
 pub use group_log::{
     EndPoints, GroupFact, GroupLog, GroupLogReach, GroupLook, GroupRecord, LoggedGroup,
-    LoggedMember, LoggedStage, LoggedState,
+    LoggedMember, LoggedReadiness, LoggedStage, LoggedState, LoggedTopology, STANDBY_TASKS,
+    WARMUP_TASKS,
 };
 pub use happening::{Absences, Feed, Happening, Subject, Weight};
 pub use history::{History, Moment};
@@ -53,6 +55,9 @@ pub use security::{
 };
 pub use snapshot::{
     ClusterMetadata, ClusterSnapshot, Offsets, PerGroup, RatePoint, TopicSettings, Update,
+};
+pub use streams::{
+    OwnTopic, StreamsMember, Subtopology, SubtopologyTasks, TaskRole, Tasks, Topology,
 };
 pub use topic::{NO_LEADER, Partition, PartitionOffsets, Topic, TopicOffsets};
 pub use transaction::{

@@ -70,6 +70,10 @@ const TOOLS: &[(&str, &str)] = &[
         "org.apache.kafka.tools.consumer.group.ShareGroupCommand",
     ),
     ("kafka-storage", "kafka.tools.StorageTool"),
+    (
+        "kafka-streams-groups",
+        "org.apache.kafka.tools.streams.StreamsGroupCommand",
+    ),
     ("kafka-topics", "org.apache.kafka.tools.TopicCommand"),
     (
         "kafka-transactions",

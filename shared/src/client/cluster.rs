@@ -519,7 +519,7 @@ impl Client {
         let mut backoff = Backoff::new(config);
         let mut previous = None;
         loop {
-            let step = Step::Request(R::KEY);
+            let step = Step::Request(R::KEY as i16);
             let attempt = self.attempt(route, &request, options, deadline);
             let result = self.until(deadline, step, timeout_ms, attempt).await;
             let again = match &result {

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use kafka_protocol::messages::{ApiKey, MetadataRequest};
+use kafka_protocol::messages::MetadataRequest;
 use tokio::net::TcpStream;
 use tokio::sync::{OnceCell, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -34,6 +34,7 @@ use super::messenger::Messenger;
 use super::negotiation::{Answer, ApiVersions, Negotiation};
 use super::stream::Stream;
 use crate::protocol::frame::FrameBuffer;
+use crate::protocol::own::{self, OwnRequest};
 use crate::protocol::{Request, api, codec};
 use crate::task;
 use crate::tls::TlsFault;
@@ -75,7 +76,7 @@ type Waiter = oneshot::Sender<Result<Bytes, ClientError>>;
 /// A request on its way to the task.
 #[derive(Debug)]
 struct Command {
-    key: ApiKey,
+    key: i16,
     version: i16,
     frame: BytesMut,
     waiter: Waiter,
@@ -290,7 +291,7 @@ impl Connection {
         let newest = self.shared.versions.newest_common(R::KEY, version_max);
         newest.ok_or_else(|| ClientError::Unsupported {
             endpoint: self.endpoint().clone(),
-            key: R::KEY,
+            key: R::KEY as i16,
             ours: *api::codec_versions(R::KEY).start()
                 ..=version_max.min(*api::codec_versions(R::KEY).end()),
             theirs: self.shared.versions.get(R::KEY as i16),
@@ -327,7 +328,7 @@ impl Connection {
             let ours = version..=version;
             return Err(ClientError::Unsupported {
                 endpoint,
-                key: R::KEY,
+                key: R::KEY as i16,
                 ours,
                 theirs,
             });
@@ -372,6 +373,46 @@ impl Connection {
             .timeout_ms
             .unwrap_or(self.shared.config.request_timeout_ms);
         self.send_checked(request, version, timeout_ms).await
+    }
+
+    /// As [`Connection::send`], of an API that kafka-protocol lacks and that changes nothing.
+    ///
+    /// # Errors
+    /// As [`Connection::send`].
+    pub async fn send_own<R: OwnRequest>(
+        &self,
+        request: &R,
+        timeout_ms: Option<u64>,
+    ) -> Result<R::Response, ClientError> {
+        let theirs = self.shared.versions.get(R::KEY);
+        if theirs
+            .as_ref()
+            .is_none_or(|versions| !versions.contains(&own::VERSION))
+        {
+            return Err(ClientError::Unsupported {
+                endpoint: self.endpoint().clone(),
+                key: R::KEY,
+                ours: own::VERSION..=own::VERSION,
+                theirs,
+            });
+        }
+        let timeout_ms = timeout_ms.unwrap_or(self.shared.config.request_timeout_ms);
+        let link = Link {
+            shared: &self.shared,
+            via: Via::Commands(&self.commands),
+            deadline: deadline_in(timeout_ms),
+        };
+        let client_id = Some(self.shared.config.client_id.as_str());
+        let frame = own::encode_request_frame(request, client_id)
+            .map_err(|reason| ClientError::Encode { reason })?;
+        let body = link.answer(R::KEY, own::VERSION, frame, timeout_ms).await?;
+        own::decode_response(&body).map_err(|reason| {
+            self.shared.is_usable.store(false, Ordering::Release);
+            ClientError::Protocol {
+                endpoint: self.endpoint().clone(),
+                reason,
+            }
+        })
     }
 
     /// The version is one that the broker speaks.

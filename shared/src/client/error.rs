@@ -6,8 +6,6 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use kafka_protocol::messages::ApiKey;
-
 use crate::error::ApiError;
 use crate::protocol::api;
 use crate::types::Endpoint;
@@ -20,7 +18,8 @@ pub enum Step {
     Tls,
     Sasl,
     ApiVersions,
-    Request(ApiKey),
+    /// By the key of its API.
+    Request(i16),
 }
 
 impl fmt::Display for Step {
@@ -31,7 +30,7 @@ impl fmt::Display for Step {
             Step::Tls => f.write_str("the TLS handshake"),
             Step::Sasl => f.write_str("the SASL authentication"),
             Step::ApiVersions => f.write_str("asking for the API versions"),
-            Step::Request(key) => f.write_str(api::name(*key as i16)),
+            Step::Request(key) => f.write_str(api::name(*key)),
         }
     }
 }
@@ -75,11 +74,11 @@ pub enum ClientError {
     Protocol { endpoint: Endpoint, reason: String },
     #[error(
         "{endpoint} and this program have no common version of {}: it offers {}, this is {}",
-        api::name(*.key as i16), Range(.theirs), Range(&Some(.ours.clone()))
+        api::name(*.key), Range(.theirs), Range(&Some(.ours.clone()))
     )]
     Unsupported {
         endpoint: Endpoint,
-        key: ApiKey,
+        key: i16,
         ours: RangeInclusive<i16>,
         theirs: Option<RangeInclusive<i16>>,
     },

@@ -6,15 +6,13 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
-use kafka_protocol::messages::ApiKey;
-
 use crate::protocol::header;
+use bytes::Bytes;
 
 /// A request under way.
 #[derive(Debug)]
 struct InFlight<W> {
-    key: ApiKey,
+    key: i16,
     version: i16,
     waiter: W,
 }
@@ -42,7 +40,7 @@ impl<W> Messenger<W> {
 
     /// Notes a request that is about to be sent and gives its correlation id. Call it only when
     /// [`Messenger::has_room`].
-    pub(super) fn begin(&mut self, key: ApiKey, version: i16, waiter: W) -> i32 {
+    pub(super) fn begin(&mut self, key: i16, version: i16, waiter: W) -> i32 {
         let mut correlation_id = self.next_correlation_id;
         while self.in_flight.contains_key(&correlation_id) {
             correlation_id = next(correlation_id);
@@ -70,7 +68,7 @@ impl<W> Messenger<W> {
         let request = self.in_flight.get(&correlation_id).ok_or_else(|| {
             format!("a response to request {correlation_id}, which was not asked for")
         })?;
-        header::parse_response_header_rest(request.key, request.version, &mut frame)
+        header::parse_response_header_rest_of(request.key, request.version, &mut frame)
             .map_err(|error| format!("a response with a broken header: {error}"))?;
         let request = self
             .in_flight
@@ -95,6 +93,8 @@ fn next(correlation_id: i32) -> i32 {
 
 #[cfg(test)]
 mod tests {
+    use kafka_protocol::messages::ApiKey;
+
     use super::*;
 
     fn frame(correlation_id: i32, rest: &[u8]) -> Bytes {
@@ -104,9 +104,9 @@ mod tests {
     #[test]
     fn responses_find_their_requests_in_any_order() {
         let mut messenger = Messenger::new(10);
-        let old = messenger.begin(ApiKey::Metadata, 8, "old");
-        let flexible = messenger.begin(ApiKey::Metadata, 9, "flexible");
-        let versions = messenger.begin(ApiKey::ApiVersions, 4, "versions");
+        let old = messenger.begin(ApiKey::Metadata as i16, 8, "old");
+        let flexible = messenger.begin(ApiKey::Metadata as i16, 9, "flexible");
+        let versions = messenger.begin(ApiKey::ApiVersions as i16, 4, "versions");
         let body = |bytes: &'static [u8]| Bytes::from_static(bytes);
         assert_eq!(
             messenger.answer(frame(versions, b"x")),
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_response_that_was_not_asked_for_is_an_error_and_nobody_is_forgotten() {
         let mut messenger = Messenger::new(10);
-        let id = messenger.begin(ApiKey::Fetch, 12, "fetch");
+        let id = messenger.begin(ApiKey::Fetch as i16, 12, "fetch");
         assert!(messenger.answer(frame(77, b"\x00")).is_err());
         assert!(messenger.answer(Bytes::from_static(&[0, 0])).is_err());
         assert!(
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_request_takes_its_place_until_it_is_answered() {
         let mut messenger = Messenger::new(1);
-        let id = messenger.begin(ApiKey::Fetch, 12, ());
+        let id = messenger.begin(ApiKey::Fetch as i16, 12, ());
         assert!(!messenger.has_room());
         messenger.answer(frame(id, b"\x00")).unwrap();
         assert!(messenger.has_room());
@@ -148,9 +148,9 @@ mod tests {
     #[test]
     fn correlation_ids_wrap_around_requests_that_are_still_under_way() {
         let mut messenger = Messenger::new(10);
-        assert_eq!(messenger.begin(ApiKey::Fetch, 12, ()), 0);
+        assert_eq!(messenger.begin(ApiKey::Fetch as i16, 12, ()), 0);
         messenger.next_correlation_id = i32::MAX;
-        assert_eq!(messenger.begin(ApiKey::Fetch, 12, ()), i32::MAX);
-        assert_eq!(messenger.begin(ApiKey::Fetch, 12, ()), 1);
+        assert_eq!(messenger.begin(ApiKey::Fetch as i16, 12, ()), i32::MAX);
+        assert_eq!(messenger.begin(ApiKey::Fetch as i16, 12, ()), 1);
     }
 }

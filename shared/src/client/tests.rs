@@ -341,7 +341,7 @@ async fn a_server_that_says_nothing_runs_into_the_deadline_of_its_step() {
         .send_with(ListGroupsRequest::default(), options)
         .await
         .unwrap_err();
-    let step = Step::Request(ApiKey::ListGroups);
+    let step = Step::Request(ApiKey::ListGroups as i16);
     let endpoint = silent.endpoint.clone();
     assert_eq!(
         error,

@@ -51,6 +51,7 @@ pub enum HeaderError {
 pub fn request_header_version(api_key: i16, api_version: i16) -> i16 {
     match super::api::from_key(api_key) {
         Some(key) if api_version >= shape::first_flexible_version(key) => 2,
+        None if super::own::is_flexible(api_key) => 2,
         _ => 1,
     }
 }
@@ -149,7 +150,18 @@ pub fn encode_request_header(
     client_id: Option<&str>,
     buffer: &mut BytesMut,
 ) -> Result<(), WireError> {
-    buffer.put_i16(key as i16);
+    encode_request_header_of(key as i16, api_version, correlation_id, client_id, buffer)
+}
+
+/// As [`encode_request_header`], of whatever API.
+pub(super) fn encode_request_header_of(
+    key: i16,
+    api_version: i16,
+    correlation_id: i32,
+    client_id: Option<&str>,
+    buffer: &mut BytesMut,
+) -> Result<(), WireError> {
+    buffer.put_i16(key);
     buffer.put_i16(api_version);
     buffer.put_i32(correlation_id);
     match client_id {
@@ -159,7 +171,7 @@ pub fn encode_request_header(
             buffer.put_slice(text.as_bytes());
         }
     }
-    if request_header_version(key as i16, api_version) >= 2 {
+    if request_header_version(key, api_version) >= 2 {
         wire::put_uvarint(buffer, 0);
     }
     Ok(())
@@ -190,7 +202,16 @@ pub fn parse_response_header_rest(
     api_version: i16,
     frame: &mut Bytes,
 ) -> Result<(), WireError> {
-    if response_header_version(key as i16, api_version) >= 1 {
+    parse_response_header_rest_of(key as i16, api_version, frame)
+}
+
+/// As [`parse_response_header_rest`], of whatever API.
+pub(crate) fn parse_response_header_rest_of(
+    key: i16,
+    api_version: i16,
+    frame: &mut Bytes,
+) -> Result<(), WireError> {
+    if response_header_version(key, api_version) >= 1 {
         skip_tagged_fields(&mut Reader::new(frame))?;
     }
     Ok(())

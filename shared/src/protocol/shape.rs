@@ -145,6 +145,36 @@ pub fn check(
     body: &[u8],
 ) -> Option<Result<usize, ShapeError>> {
     let program = find(key, direction, version)?;
+    Some(walk(program, direction, body))
+}
+
+/// The layout of one message of an API that kafka-protocol lacks, at its only version, which is
+/// flexible; in the notation of the table.
+#[derive(Debug)]
+pub struct OwnLayout {
+    text: &'static str,
+    program: OnceLock<Program>,
+}
+
+impl OwnLayout {
+    pub(super) const fn new(text: &'static str) -> OwnLayout {
+        let program = OnceLock::new();
+        OwnLayout { text, program }
+    }
+
+    /// As [`check`], of a response of this layout.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes.
+    pub fn check_response(&self, body: &[u8]) -> Result<usize, ShapeError> {
+        let program = self
+            .program
+            .get_or_init(|| program::compile(self.text, 0, 0));
+        walk(program, Direction::Response, body)
+    }
+}
+
+fn walk(program: &Program, direction: Direction, body: &[u8]) -> Result<usize, ShapeError> {
     let elements_left = match direction {
         Direction::Request => REQUEST_ELEMENTS_MAX,
         Direction::Response => RESPONSE_ELEMENTS_MAX,
@@ -157,10 +187,10 @@ pub fn check(
     };
     let result = walker.walk(&program.steps);
     let position = body.len() - walker.rest.len();
-    Some(match result {
+    match result {
         Ok(()) => Ok(position),
         Err(kind) => Err(ShapeError { kind, position }),
-    })
+    }
 }
 
 type Walk<T = ()> = Result<T, ShapeErrorKind>;

@@ -21,8 +21,9 @@ use kafka_shared::schema::consumer_groups::{
     ConsumerGroupTargetAssignmentMemberValue, ConsumerGroupTargetAssignmentMetadataValue,
 };
 use kafka_shared::schema::group_records::{
-    ShareGroupMemberMetadataValue, StreamsGroupMemberMetadataValue,
-    StreamsGroupTargetAssignmentMemberValue,
+    ConsumerGroupRegularExpressionValue, ShareGroupMemberMetadataValue, ShareGroupMetadataValue,
+    StreamsGroupMemberMetadataValue, StreamsGroupMetadataValue,
+    StreamsGroupTargetAssignmentMemberValue, StreamsGroupTopologyValue,
 };
 use kafka_shared::schema::offsets::{
     GroupMetadataValue, GroupRecordType, OffsetsKey, OffsetsRecord, OffsetsValue,
@@ -33,7 +34,8 @@ use uuid::Uuid;
 
 use crate::model::{
     Cell, ClusterMetadata, Fault, FaultKind, GroupFact, GroupLog, GroupRecord, LoggedGroup,
-    LoggedMember, LoggedStage, LoggedState, PartError, TopicAssignment,
+    LoggedMember, LoggedReadiness, LoggedStage, LoggedState, LoggedTopology, PartError,
+    STANDBY_TASKS, TopicAssignment, WARMUP_TASKS,
 };
 
 use super::consumer_protocol::{decode_assignment, decode_subscription};
@@ -355,13 +357,14 @@ impl Decoder<'_> {
         let id: Arc<str> = Arc::from(part.unwrap_or_default());
         Ok(match kind {
             T::ConsumerGroupMetadata | T::ShareGroupMetadata | T::StreamsGroupMetadata => {
-                let (epoch, metadata_hash) = match value {
+                let (epoch, metadata_hash, readiness) = match value {
                     Some(bytes) => epoch(kind, bytes)?,
-                    None => (None, 0),
+                    None => (None, 0, None),
                 };
                 GroupFact::Epoch {
                     epoch,
                     metadata_hash,
+                    readiness,
                 }
             }
             T::ConsumerGroupMemberMetadata
@@ -404,11 +407,25 @@ impl Decoder<'_> {
             | T::ShareGroupCurrentMemberAssignment
             | T::StreamsGroupCurrentMemberAssignment => {
                 let state = match value {
-                    Some(bytes) => Some(state(bytes)?),
+                    Some(bytes) => Some(state(kind, bytes)?),
                     None => None,
                 };
                 GroupFact::Current { id, state }
             }
+            T::StreamsGroupTopology => GroupFact::Topology(match value {
+                Some(bytes) => Some(Box::new(topology(read(bytes)?))),
+                None => None,
+            }),
+            T::ConsumerGroupRegularExpression => GroupFact::Pattern {
+                pattern: id,
+                topics: match value {
+                    Some(bytes) => {
+                        let value: ConsumerGroupRegularExpressionValue = read(bytes)?;
+                        Some(arcs(value.topics))
+                    }
+                    None => None,
+                },
+            },
             _ => GroupFact::Other(kind.name()),
         })
     }
@@ -438,19 +455,57 @@ fn read<T: kafka_shared::schema::Schema>(bytes: &[u8]) -> Result<T, ()> {
         .map_err(drop)
 }
 
-/// Epoch and hash of the metadata. Those of share and streams groups say more behind it, which is
-/// not needed here.
-fn epoch(kind: GroupRecordType, value: &[u8]) -> Result<(Option<i32>, i64), ()> {
-    if kind == GroupRecordType::ConsumerGroupMetadata {
-        let value: ConsumerGroupMetadataValue = read(value)?;
-        return Ok((Some(value.epoch), value.metadata_hash));
+/// A group's epoch, the hash of its metadata, and what only streams groups say.
+type Epoch = (Option<i32>, i64, Option<Box<LoggedReadiness>>);
+
+fn epoch(kind: GroupRecordType, value: &[u8]) -> Result<Epoch, ()> {
+    match kind {
+        GroupRecordType::ConsumerGroupMetadata => {
+            let value: ConsumerGroupMetadataValue = read(value)?;
+            Ok((Some(value.epoch), value.metadata_hash, None))
+        }
+        GroupRecordType::StreamsGroupMetadata => {
+            let value: StreamsGroupMetadataValue = read(value)?;
+            let settings = value.last_assignment_configs.unwrap_or_default();
+            let mut settings: Vec<String> = (settings.into_iter())
+                .map(|setting| format!("{}={}", setting.key, setting.value))
+                .collect();
+            settings.sort_unstable();
+            let readiness = LoggedReadiness {
+                validated: value.validated_topology_epoch,
+                settings,
+            };
+            let readiness = Some(Box::new(readiness));
+            Ok((Some(value.epoch), value.metadata_hash, readiness))
+        }
+        _ => {
+            let value: ShareGroupMetadataValue = read(value)?;
+            Ok((Some(value.epoch), value.metadata_hash, None))
+        }
     }
-    let mut reader = Reader::new(value);
-    let read = |reader: &mut Reader<'_>| {
-        reader.i16()?;
-        Ok::<_, SchemaError>((Some(reader.i32()?), reader.i64()?))
+}
+
+/// What the tasks of a part are called where assignments name topics.
+fn part_name(id: &str) -> String {
+    format!("subtopology {id}")
+}
+
+fn topology(value: StreamsGroupTopologyValue) -> LoggedTopology {
+    let part = |part: kafka_shared::schema::group_records::Subtopology| {
+        let own = part.repartition_source_topics.into_iter();
+        let reads = part
+            .source_topics
+            .into_iter()
+            .chain(own.map(|topic| topic.name));
+        (
+            Arc::from(part_name(&part.subtopology_id)),
+            arcs(reads.collect()),
+        )
     };
-    read(&mut reader).map_err(drop)
+    LoggedTopology {
+        epoch: value.epoch,
+        parts: value.subtopologies.into_iter().map(part).collect(),
+    }
 }
 
 /// A member of whatever kind of group.
@@ -475,6 +530,7 @@ fn member(kind: GroupRecordType, id: &Arc<str>, value: &[u8]) -> Result<LoggedMe
                 client_id: Arc::from(value.client_id),
                 host: Arc::from(value.client_host),
                 rebalance_timeout_ms: some_ms(value.rebalance_timeout_ms),
+                topology_epoch: Some(value.topology_epoch),
                 ..LoggedMember::default()
             })
         }
@@ -494,6 +550,7 @@ fn member(kind: GroupRecordType, id: &Arc<str>, value: &[u8]) -> Result<LoggedMe
                     .map(Arc::from),
                 assignor: value.server_assignor.map(Arc::from),
                 rebalance_timeout_ms: some_ms(value.rebalance_timeout_ms),
+                topology_epoch: None,
                 assignment: Vec::new(),
             })
         }
@@ -510,13 +567,15 @@ fn arcs(mut names: Vec<String>) -> Vec<Arc<str>> {
     names.into_iter().map(Arc::from).collect()
 }
 
-/// The values of all three kinds of groups begin with the same fields.
-fn state(value: &[u8]) -> Result<LoggedState, ()> {
+/// The values of all three kinds of groups begin with the same fields; streams groups number the
+/// states from 1.
+fn state(kind: GroupRecordType, value: &[u8]) -> Result<LoggedState, ()> {
+    let first = i8::from(kind == GroupRecordType::StreamsGroupCurrentMemberAssignment);
     let mut reader = Reader::new(value);
     let read = |reader: &mut Reader<'_>| {
         reader.i16()?;
         let (epoch, previous_epoch) = (reader.i32()?, reader.i32()?);
-        let stage = match reader.i8()? {
+        let stage = match reader.i8()?.wrapping_sub(first) {
             0 => LoggedStage::Stable,
             1 => LoggedStage::Revoking,
             _ => LoggedStage::Waiting,
@@ -530,17 +589,25 @@ fn state(value: &[u8]) -> Result<LoggedState, ()> {
     read(&mut reader).map_err(drop)
 }
 
-/// The tasks of a member of a streams group, named after their part of the topology.
+/// The tasks of a member of a streams group, named after their part of the topology and their role.
 fn tasks(value: StreamsGroupTargetAssignmentMemberValue) -> Vec<TopicAssignment> {
-    let tasks = value.active_tasks.into_iter().map(|task| {
-        let mut partitions = task.partitions;
-        partitions.sort_unstable();
-        TopicAssignment {
-            topic: Arc::from(format!("subtopology {}", task.subtopology_id)),
-            partitions: partitions.into(),
-        }
-    });
-    tasks.collect()
+    let roles = [
+        ("", value.active_tasks),
+        (STANDBY_TASKS, value.standby_tasks),
+        (WARMUP_TASKS, value.warmup_tasks),
+    ];
+    let mut all = Vec::new();
+    for (role, tasks) in roles {
+        all.extend(tasks.into_iter().map(|task| {
+            let mut partitions = task.partitions;
+            partitions.sort_unstable();
+            TopicAssignment {
+                topic: Arc::from(format!("{}{role}", part_name(&task.subtopology_id))),
+                partitions: partitions.into(),
+            }
+        }));
+    }
+    all
 }
 
 fn classic(group: GroupMetadataValue) -> LoggedGroup {
@@ -556,7 +623,8 @@ fn classic(group: GroupMetadataValue) -> LoggedGroup {
         session_timeout_ms: Some(i64::from(member.session_timeout)),
         pattern: None,
         assignor: None,
-        rebalance_timeout_ms: None,
+        rebalance_timeout_ms: some_ms(member.rebalance_timeout),
+        topology_epoch: None,
         assignment: decode_assignment(&member.assignment).unwrap_or_default(),
     });
     LoggedGroup {

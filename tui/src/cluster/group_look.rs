@@ -102,7 +102,7 @@ impl ClusterClient {
             look.retention_ms = topics.iter().filter_map(of).collect();
             look.next_ms = self.next_records(&metadata, &committed, &look).await;
         }
-        look.session_timeout_ms = self.session_timeout(&group.kind, group.coordinator).await;
+        look.session_timeout_ms = self.session_timeout(&group).await;
         look.taken = self.now();
         look.description = description;
         look.committed = committed;
@@ -233,24 +233,29 @@ impl ClusterClient {
         looks
     }
 
-    /// The session time-out of members whose records don't say it, as their coordinator has it.
-    async fn session_timeout(&self, kind: &GroupKind, coordinator: i32) -> Option<i64> {
-        let name = match kind {
-            GroupKind::Consumer => "group.consumer.session.timeout.ms",
-            GroupKind::Share => "group.share.session.timeout.ms",
-            GroupKind::Streams => "group.streams.session.timeout.ms",
+    /// The session time-out of members whose records don't say it: the group's own, which is also
+    /// that of its coordinator where it has none.
+    async fn session_timeout(&self, group: &Group) -> Option<i64> {
+        let kind = match group.kind {
+            GroupKind::Consumer | GroupKind::Share | GroupKind::Streams => group.kind.as_str(),
             GroupKind::Classic | GroupKind::Other(_) => return None,
         };
-        let configs = self
-            .configs(&ConfigResource::Broker(coordinator))
-            .await
-            .ok()?;
-        let mut entries = configs.entries.iter();
-        entries
-            .find(|entry| entry.name == name)?
-            .value
-            .as_ref()?
-            .parse()
-            .ok()
+        let own = ConfigResource::Group(group.id.to_string());
+        let broker = ConfigResource::Broker(group.coordinator);
+        for (resource, name) in [
+            (own, format!("{kind}.session.timeout.ms")),
+            (broker, format!("group.{kind}.session.timeout.ms")),
+        ] {
+            let Ok(configs) = self.configs(&resource).await else {
+                continue;
+            };
+            let mut entries = configs.entries.iter();
+            let found = entries.find(|entry| entry.name == name);
+            let value = found.and_then(|entry| entry.value.as_ref()?.parse().ok());
+            if value.is_some() {
+                return value;
+            }
+        }
+        None
     }
 }

@@ -136,11 +136,7 @@ impl ClusterClient {
         let described = match kind {
             GroupKind::Consumer => self.describe_consumer(node, &groups).await,
             GroupKind::Share => self.describe_share(node, &groups).await,
-            GroupKind::Streams => Err(Fault::new(
-                FaultKind::Unsupported,
-                "describe groups",
-                "what describes groups of Kafka Streams is not spoken here; their timeline names members",
-            )),
+            GroupKind::Streams => self.describe_streams(node, &groups).await,
             GroupKind::Classic | GroupKind::Other(_) => self.describe_classic(node, &groups).await,
         };
         per_group(&groups, described)
@@ -305,7 +301,7 @@ impl ClusterClient {
 }
 
 /// What an answer says of each group that it mentions.
-type Mentioned<T> = BTreeMap<String, Result<T, Fault>>;
+pub(super) type Mentioned<T> = BTreeMap<String, Result<T, Fault>>;
 type Described = Mentioned<GroupDescription>;
 
 /// Gives each group that was asked for its result: its own, or the fault of the whole request.
@@ -335,7 +331,7 @@ fn group_ids(groups: &[Arc<Group>]) -> Vec<GroupId> {
     groups.iter().map(id).collect()
 }
 
-fn sort_members(mut members: Vec<Member>) -> Vec<Member> {
+pub(super) fn sort_members(mut members: Vec<Member>) -> Vec<Member> {
     members.sort_by(|a, b| (&a.client_id, &a.id).cmp(&(&b.client_id, &b.id)));
     members
 }
@@ -376,6 +372,7 @@ pub(super) fn from_classic(group: &classic::DescribedGroup, node: i32) -> GroupD
             assignment,
             target: Vec::new(),
             undecoded,
+            streams: None,
         }
     };
     GroupDescription {
@@ -387,6 +384,7 @@ pub(super) fn from_classic(group: &classic::DescribedGroup, node: i32) -> GroupD
         coordinator: node,
         group_epoch: None,
         assignment_epoch: None,
+        topology: None,
         members: sort_members(group.members.iter().map(member).collect()),
     }
 }
@@ -407,6 +405,7 @@ fn from_consumer(group: &consumer::DescribedGroup, node: i32) -> GroupDescriptio
         assignment: owned(&member.assignment),
         target: owned(&member.target_assignment),
         undecoded: None,
+        streams: None,
     };
     GroupDescription {
         id: Arc::from(group.group_id.as_str()),
@@ -417,6 +416,7 @@ fn from_consumer(group: &consumer::DescribedGroup, node: i32) -> GroupDescriptio
         coordinator: node,
         group_epoch: Some(group.group_epoch),
         assignment_epoch: Some(group.assignment_epoch),
+        topology: None,
         members: sort_members(group.members.iter().map(member).collect()),
     }
 }
@@ -437,6 +437,7 @@ fn from_share(group: &share::DescribedGroup, node: i32) -> GroupDescription {
         assignment: owned(&member.assignment),
         target: Vec::new(),
         undecoded: None,
+        streams: None,
     };
     GroupDescription {
         id: Arc::from(group.group_id.as_str()),
@@ -447,6 +448,7 @@ fn from_share(group: &share::DescribedGroup, node: i32) -> GroupDescription {
         coordinator: node,
         group_epoch: Some(group.group_epoch),
         assignment_epoch: Some(group.assignment_epoch),
+        topology: None,
         members: sort_members(group.members.iter().map(member).collect()),
     }
 }

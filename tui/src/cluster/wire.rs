@@ -9,6 +9,7 @@ use kafka_shared::client::{
     SendOptions,
 };
 use kafka_shared::error::{ApiError, ErrorCode};
+use kafka_shared::protocol::own::OwnRequest;
 use kafka_shared::protocol::{Request, api};
 use kafka_shared::time::Clock;
 use kafka_shared::types::Endpoint;
@@ -209,12 +210,36 @@ impl ClusterClient {
             timeout_ms: Some(PART_TIMEOUT_MS),
         };
         let answer = self.ask_with(what, To::Node(node), request, options);
-        match tokio::time::timeout(Duration::from_millis(PART_TIMEOUT_MS), answer).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let why = format!("no answer from broker {node} within {PART_TIMEOUT_MS} ms");
-                Err(Fault::new(FaultKind::Unreachable, what, why))
-            }
+        within(what, node, answer).await
+    }
+
+    /// As [`Self::ask_part`], of an API that kafka-protocol lacks; none of these changes anything.
+    pub(super) async fn ask_part_own<R: OwnRequest>(
+        &self,
+        what: &str,
+        node: i32,
+        request: &R,
+    ) -> Result<R::Response, Fault> {
+        let answer = async {
+            let connection = self.connection(what, To::Node(node)).await?;
+            let answer = connection.send_own(request, Some(PART_TIMEOUT_MS)).await;
+            answer.map_err(|error| client_fault(what, &error))
+        };
+        within(what, node, answer).await
+    }
+}
+
+/// One broker's part of an answer, or that it did not come.
+async fn within<T>(
+    what: &str,
+    node: i32,
+    answer: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    match tokio::time::timeout(Duration::from_millis(PART_TIMEOUT_MS), answer).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            let why = format!("no answer from broker {node} within {PART_TIMEOUT_MS} ms");
+            Err(Fault::new(FaultKind::Unreachable, what, why))
         }
     }
 }

@@ -175,6 +175,7 @@ mod tests {
             assignment: Vec::new(),
             target: Vec::new(),
             undecoded: None,
+            streams: None,
         };
         GroupDescription {
             id: "g".into(),
@@ -185,6 +186,7 @@ mod tests {
             coordinator: 1,
             group_epoch: None,
             assignment_epoch: None,
+            topology: None,
             members: vec![member; members],
         }
     }

@@ -361,6 +361,32 @@ mod tests {
     }
 
     #[test]
+    fn a_group_is_judged_by_its_worst_partition_and_among_equals_by_the_first() {
+        let (look, metadata) = look();
+        let mut detail = group_detail(&look, &metadata);
+        let words = |detail: &GroupDetail| {
+            let worst = detail.worst();
+            worst.map(|(at, judged)| (at, judged.verdict.as_str()))
+        };
+        assert_eq!(words(&detail), Some((0, "ok")));
+        for (at, verdict) in [
+            (1, ConsumerVerdict::Warning),
+            (0, ConsumerVerdict::Rewind),
+            (1, ConsumerVerdict::Stop),
+        ] {
+            detail.partitions[at].judged = Some(Judged {
+                verdict,
+                rule: "",
+                complete: 1.0,
+            });
+            assert_eq!(words(&detail), Some((at, verdict.as_str())));
+        }
+        let second = detail.partitions[1].judged.clone();
+        detail.partitions[0].judged = second;
+        assert_eq!(words(&detail), Some((0, "stop")));
+    }
+
+    #[test]
     fn what_is_at_its_end_says_nothing_of_what_is_behind_and_not_known() {
         let (mut look, metadata) = look();
         look.next_ms.clear();

@@ -403,6 +403,7 @@ fn partitions_without_a_commit_are_listed_when_a_member_owns_them() {
         }],
         target: vec![],
         undecoded: None,
+        streams: None,
     };
     let description = GroupDescription {
         id: "g".into(),
@@ -413,6 +414,7 @@ fn partitions_without_a_commit_are_listed_when_a_member_owns_them() {
         coordinator: 1,
         group_epoch: None,
         assignment_epoch: None,
+        topology: None,
         members: vec![member],
     };
     let lag = group_lag(
@@ -428,6 +430,7 @@ fn partitions_without_a_commit_are_listed_when_a_member_owns_them() {
         .collect();
     assert_eq!(owners, [(0, Some(0)), (1, Some(0)), (2, None)]);
     assert_eq!((lag.owned, lag.owned_percent()), (2, 66));
+    assert_eq!(GroupLag::default().owned_percent(), 100, "of no partitions");
     assert_eq!(lag.total.complete(), Some(10), "no commit is no lag");
 }
 
@@ -588,6 +591,7 @@ proptest! {
             }],
             target: Vec::new(),
             undecoded: None,
+            streams: None,
         };
         let description = GroupDescription {
             id: "g".into(),
@@ -598,6 +602,7 @@ proptest! {
             coordinator: 1,
             group_epoch: None,
             assignment_epoch: None,
+            topology: None,
             members: vec![member],
         };
         let one: (&[i32], &[i32], i32) = (&[1], &[1], 1);

@@ -3,22 +3,28 @@
 //!
 //! The log holds what a group became, not why. The cause is told from what differs between two
 //! records: members that are new or gone, an instance with another member id, a topic with more
-//! partitions, another leader epoch of the log. Whether a member left or failed no record says;
-//! its commits do: who leaves in order has committed just now, who fails has been silent for a
-//! session time-out. Where they don't tell, neither is claimed.
+//! partitions, another leader epoch of the log. Whether a member left or failed no record says:
+//! they are the same. Two things tell it. A member is only given up a session time-out after its
+//! last heartbeat, so one that goes sooner after a record that its own heartbeat made has left. And
+//! its commits: who leaves in order has committed just now, who fails has been silent for a session
+//! time-out and not much longer. Where neither tells, as mostly of share groups, which commit nothing, neither is
+//! claimed, and the evidence says why.
 //!
-//! Kafka: GroupMetadataManager.java (4.3), KIP-345 (static members), KIP-848.
+//! Kafka: GroupMetadataManager.java (4.3), KIP-345 (static members), KIP-848, KIP-932, KIP-1071.
 
 mod classic;
 mod modern;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::model::{GroupFact, GroupLog, LoggedMember, TopicAssignment, TopicPartition};
+use crate::model::{
+    GroupFact, GroupKind, GroupLog, LoggedMember, STANDBY_TASKS, TopicAssignment, TopicPartition,
+    WARMUP_TASKS,
+};
 
 /// Why a group rebalanced, as far as it can be told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -60,6 +66,24 @@ pub enum Cause {
     /// The topics that the group reads are not as they were: partitions, racks, topics that came
     /// or went.
     Metadata,
+    /// A pattern that members ask for fits other topics than before.
+    Pattern {
+        pattern: String,
+        came: Vec<String>,
+        went: Vec<String>,
+    },
+    /// The application of a streams group is made of other parts.
+    Topology {
+        epoch: i32,
+    },
+    /// Topics that the application needs are missing, or have other sizes than they have to.
+    NotReady,
+    /// Every topic that the application needs is there.
+    Ready,
+    /// Settings that tasks are assigned by.
+    Settings {
+        settings: Vec<String>,
+    },
     /// The positions of a share group's partitions were made, so that they can be assigned.
     Initialized,
     /// Partitions are assigned in another way.
@@ -107,6 +131,30 @@ impl fmt::Display for Cause {
             }
             Self::Subscription { members } => write!(f, "other topics: {}", some(members)),
             Self::Metadata => f.write_str("the topics that it reads changed"),
+            Self::Pattern {
+                pattern,
+                came,
+                went,
+            } => {
+                write!(f, "pattern {pattern} fits")?;
+                match came.is_empty() {
+                    false => write!(f, " {}", some(came))?,
+                    true => f.write_str(" nothing more")?,
+                }
+                match went.is_empty() {
+                    false => write!(f, ", no longer {}", some(went)),
+                    true => Ok(()),
+                }
+            }
+            Self::Topology { epoch } => write!(f, "the application changed (topology {epoch})"),
+            Self::NotReady => {
+                f.write_str("topics that the application needs are missing or of a wrong size")
+            }
+            Self::Ready => f.write_str("every topic that the application needs is there"),
+            Self::Settings { settings } => {
+                let all = settings.join(", ");
+                write!(f, "settings of the assignment: {all}")
+            }
             Self::Initialized => f.write_str("its partitions were made ready to be shared"),
             Self::Assignor { from, to } => write!(f, "assignor {from} → {to}"),
             Self::Converted { to } => write!(f, "went over to the {to} protocol"),
@@ -128,6 +176,8 @@ pub struct Moved {
     pub partition: i32,
     pub from: Option<String>,
     pub to: Option<String>,
+    /// Who own it besides, before and after: of share groups, and of tasks that are not active.
+    pub others: usize,
 }
 
 /// One moment of a group's life.
@@ -165,20 +215,31 @@ pub struct Timeline {
     pub members: Vec<(String, Vec<TopicAssignment>)>,
     /// Whether it is of the new protocols.
     pub is_modern: bool,
+    /// How those went who were there when it ended, if they went.
+    goings: BTreeMap<String, (Went, Option<String>)>,
 }
 
 /// What is known besides the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TimelineSettings {
-    /// Of members of the new protocols, whose records don't say it.
-    pub session_timeout_ms: i64,
+    /// Of members of the new protocols, whose records don't say it; `None` where it was not read.
+    pub session_timeout_ms: Option<i64>,
+    /// Which of the new protocols the group speaks.
+    pub kind: Option<GroupKind>,
 }
 
-impl Default for TimelineSettings {
-    fn default() -> Self {
+impl TimelineSettings {
+    /// As the cluster has it, or else by its default.
+    fn session_ms(&self) -> i64 {
         // group.consumer.session.timeout.ms
-        Self {
-            session_timeout_ms: 45_000,
+        self.session_timeout_ms.unwrap_or(45_000)
+    }
+
+    /// What the new protocol is called.
+    fn protocol(&self) -> &str {
+        match &self.kind {
+            Some(kind @ (GroupKind::Share | GroupKind::Streams)) => kind.as_str(),
+            _ => GroupKind::Consumer.as_str(),
         }
     }
 }
@@ -217,7 +278,7 @@ impl Trail {
 }
 
 /// How a member went.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Went {
     Left,
     Failed,
@@ -251,8 +312,43 @@ impl Watch {
         self.last_commit_ms = self.last_commit_ms.max(Some(at_ms));
     }
 
-    /// Whether a member that is gone had fallen silent, by its session time-out.
-    fn went(&self, id: &str, session_ms: i64, gone_ms: i64) -> (Went, Option<String>) {
+    /// Whether a member that is gone had fallen silent, by its session time-out. `heard_ms` is when
+    /// it did something itself, as a record tells; `is_sure` that the time-out was read.
+    fn went(
+        &self,
+        id: &str,
+        session_ms: i64,
+        gone_ms: i64,
+        heard_ms: Option<i64>,
+        is_sure: bool,
+    ) -> (Went, Option<String>) {
+        let since_ms = heard_ms.map(|heard_ms| (gone_ms - heard_ms).max(0));
+        let seconds = |ms: i64| ms as f64 / 1e3;
+        if let Some(since_ms) = since_ms.filter(|since_ms| is_sure && *since_ms < session_ms) {
+            let evidence = format!(
+                "it was heard of {:.1} s before, sooner than its session time-out of {:.1} s can \
+                 end: it left",
+                seconds(since_ms),
+                seconds(session_ms)
+            );
+            return (Went::Left, Some(evidence));
+        }
+        let (went, evidence) = self.silence(id, session_ms, gone_ms);
+        let evidence = evidence.unwrap_or_else(|| {
+            let heard = since_ms.map_or_else(String::new, |since_ms| {
+                format!("; its last own record is {:.1} s older", seconds(since_ms))
+            });
+            format!(
+                "records are the same whether a member leaves or its session time-out of {:.1} s \
+                 ends, and it committed nothing that would tell{heard}",
+                seconds(session_ms)
+            )
+        });
+        (went, Some(evidence))
+    }
+
+    /// What its commits tell.
+    fn silence(&self, id: &str, session_ms: i64, gone_ms: i64) -> (Went, Option<String>) {
         let Some(trail) = self.trails.get(id).filter(|trail| trail.count > 0) else {
             return (Went::Unknown, None);
         };
@@ -263,9 +359,12 @@ impl Watch {
             session_ms as f64 / 1e3
         );
         let is_regular = trail.count > 1 && trail.longest_ms < session_ms * 7 / 10;
+        // Who fails falls silent within one pause of its commits, and is given up a session time-out
+        // later, or when the others have noticed. Who was silent for longer had nothing to commit.
+        let limit = session_ms + session_ms / 2 + trail.longest_ms + 1_000;
         let went = if silent < session_ms / 2 {
             Went::Left
-        } else if is_regular && silent >= session_ms * 8 / 10 {
+        } else if is_regular && (session_ms * 8 / 10..=limit).contains(&silent) {
             Went::Failed
         } else {
             Went::Unknown
@@ -278,16 +377,19 @@ impl Watch {
     }
 }
 
-type Owners = BTreeMap<TopicPartition, (Arc<str>, String)>;
+/// The members to whom each partition is given, by id, with their names: one, but in share groups,
+/// and of tasks that are not active.
+type Owners = BTreeMap<TopicPartition, BTreeMap<Arc<str>, String>>;
 
-/// Owner id and name of each partition.
+/// Owners of each partition.
 fn owners<'a>(members: impl Iterator<Item = (&'a LoggedMember, &'a [TopicAssignment])>) -> Owners {
     let mut owners = Owners::new();
     for (member, assignment) in members {
         for owned in assignment {
             for id in &owned.partitions {
                 let key = TopicPartition::new(&*owned.topic, *id);
-                owners.insert(key, (Arc::clone(&member.id), name_of(member)));
+                let of = owners.entry(key).or_default();
+                of.insert(Arc::clone(&member.id), name_of(member));
             }
         }
     }
@@ -299,17 +401,37 @@ fn moves(before: &Owners, now: &Owners) -> Vec<Moved> {
     let mut keys: Vec<&TopicPartition> = before.keys().chain(now.keys()).collect();
     keys.sort_unstable();
     keys.dedup();
-    let name = |owners: &Owners, key: &TopicPartition| owners.get(key).map(|(_, n)| n.clone());
-    let moved = keys.into_iter().filter_map(|key| {
-        let (from, to) = (name(before, key), name(now, key));
-        (from != to).then(|| Moved {
-            topic: key.topic.to_string(),
-            partition: key.partition,
-            from,
-            to,
-        })
-    });
-    moved.collect()
+    let mut moved = Vec::new();
+    for key in keys {
+        let names = |owners: &Owners| -> BTreeSet<String> {
+            let of = owners.get(key).into_iter();
+            of.flat_map(|of| of.values().cloned()).collect()
+        };
+        let (old, new) = (names(before), names(now));
+        let mut from = old.difference(&new).cloned();
+        let mut to = new.difference(&old).cloned();
+        let others = old.intersection(&new).count();
+        loop {
+            let (from, to) = (from.next(), to.next());
+            if from.is_none() && to.is_none() {
+                break;
+            }
+            moved.push(Moved {
+                topic: key.topic.to_string(),
+                partition: key.partition,
+                from,
+                to,
+                others,
+            });
+        }
+    }
+    moved
+}
+
+/// Who gets each partition's records: the first where there are several.
+fn readers(owners: &Owners) -> impl Iterator<Item = (&TopicPartition, &Arc<str>)> {
+    let all = owners.iter();
+    all.filter_map(|(key, of)| Some((key, of.keys().next()?)))
 }
 
 /// Topics of which more partitions are owned than before.
@@ -323,6 +445,9 @@ fn grown(before: &Owners, now: &Owners) -> Vec<Cause> {
     };
     let (before, now) = (count(before), count(now));
     let grown = now.into_iter().filter_map(|(topic, to)| {
+        if topic.ends_with(STANDBY_TASKS) || topic.ends_with(WARMUP_TASKS) {
+            return None;
+        }
         let from = *before.get(&topic)?;
         (to > from).then(|| Cause::TopicGrew {
             topic: topic.to_string(),
@@ -346,6 +471,7 @@ fn is_modern(fact: &GroupFact) -> Option<bool> {
             assignment: Some(_),
             ..
         }
+        | GroupFact::Topology(Some(_))
         | GroupFact::Current { state: Some(_), .. } => Some(true),
         GroupFact::Classic(Some(_)) => Some(false),
         _ => None,
@@ -391,25 +517,51 @@ fn parts(log: &GroupLog) -> Vec<(bool, GroupLog)> {
 }
 
 /// Joins what happened under one protocol to what happened under the one before: who was there
-/// has not joined.
-fn go_over(told: &mut Timeline, mut next: Timeline, to: &str) {
+/// has not joined. `first` are the names of those who are there at once, where that is known: the
+/// last one that spoke the other protocol went with it.
+fn go_over(told: &mut Timeline, mut next: Timeline, to: &str, first: Option<&[String]>) {
     if matches!(told.events.last(), Some(event) if event.causes == [Cause::Deleted]) {
         told.events.pop();
     }
-    if let Some(first) = next.events.first_mut() {
-        for cause in &mut first.causes {
+    let here = first;
+    if let Some(event) = next.events.first_mut() {
+        for cause in &mut event.causes {
             if let Cause::Joined { members } = cause {
                 members.retain(|name| told.members.iter().all(|(known, _)| known != name));
             }
         }
         let is_empty =
             |cause: &Cause| matches!(cause, Cause::Joined { members } if members.is_empty());
-        first.causes.retain(|cause| !is_empty(cause));
+        event.causes.retain(|cause| !is_empty(cause));
         let to = to.to_owned();
-        first.causes.insert(0, Cause::Converted { to });
+        event.causes.insert(0, Cause::Converted { to });
+        for (name, _) in &told.members {
+            if here.is_none_or(|here| here.contains(name)) {
+                continue;
+            }
+            let went = told.goings.remove(name);
+            let (went, evidence) = went.unwrap_or((Went::Unknown, None));
+            let members = vec![name.clone()];
+            event.causes.push(match went {
+                Went::Left => Cause::Left { members },
+                Went::Failed => Cause::Failed { members },
+                Went::Unknown => Cause::Gone { members },
+            });
+            let evidence = evidence.map(|text| format!("{name}: {text}"));
+            event.evidence.extend(evidence);
+        }
     }
     told.events.append(&mut next.events);
     (told.members, told.is_modern) = (next.members, next.is_modern);
+    told.goings = next.goings;
+}
+
+/// Who is there when a group goes over to the classic protocol.
+fn first_members(part: &GroupLog) -> Option<Vec<String>> {
+    part.records.iter().find_map(|record| match &record.fact {
+        GroupFact::Classic(Some(group)) => Some(group.members.iter().map(name_of).collect()),
+        _ => None,
+    })
 }
 
 /// What happened to a group. Compaction leaves of what is old only the end, so the further back,
@@ -423,7 +575,14 @@ pub fn timeline(log: &GroupLog, settings: &TimelineSettings) -> Timeline {
             classic::timeline(&part)
         };
         match &mut told {
-            Some(told) => go_over(told, next, if is_modern { "consumer" } else { "classic" }),
+            Some(told) => {
+                let to = if is_modern {
+                    settings.protocol()
+                } else {
+                    "classic"
+                };
+                go_over(told, next, to, first_members(&part).as_deref());
+            }
             None => told = Some(next),
         }
     }

@@ -175,6 +175,13 @@ mod tests {
             ),
             ("back", &[(30, 5), (10, 9), (20, 8)], &[90], 2_500, Rewind),
             (
+                "back, there again, and back once more",
+                &[(30, 5), (10, 9), (30, 8), (20, 9)],
+                &[90],
+                3_500,
+                Rewind,
+            ),
+            (
                 "back and there again",
                 &[(30, 5), (10, 9), (30, 8)],
                 &[90],
@@ -236,6 +243,12 @@ mod tests {
             verdict(&unknown, &[90], 1_500, 0).verdict,
             ConsumerVerdict::Ok
         );
+        // Between those that are known one is made: it never became smaller, or it did.
+        for (last, wanted) in [(7, ConsumerVerdict::Warning), (3, ConsumerVerdict::Ok)] {
+            let mut some = window(&[(10, 5), (20, 0), (30, last)]);
+            some[1].lag = None;
+            assert_eq!(verdict(&some, &[90], 2_500, 0).verdict, wanted, "{last}");
+        }
         assert!(ConsumerVerdict::Stop.is_error() && !ConsumerVerdict::Warning.is_error());
     }
 }

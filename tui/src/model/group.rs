@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::resource::{Fault, PartError, Taken};
+use super::streams::{StreamsMember, Topology};
 
 /// Kafka's group types (KIP-1071 and before).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -176,6 +177,9 @@ pub struct Member {
     pub target: Vec<TopicAssignment>,
     /// Why an assignment could not be decoded; the raw protocol is known to its clients only.
     pub undecoded: Option<String>,
+    /// Of a streams group, whose members own tasks; what they read with them is their assignment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streams: Option<Box<StreamsMember>>,
 }
 
 impl Member {
@@ -203,9 +207,12 @@ pub struct GroupDescription {
     /// The assignor in use, for example `range`; empty while there is none.
     pub assignor: Arc<str>,
     pub coordinator: i32,
-    /// KIP-848 and share groups only.
+    /// Of the new protocols only.
     pub group_epoch: Option<i32>,
     pub assignment_epoch: Option<i32>,
+    /// Of a streams group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology: Option<Box<Topology>>,
     /// Sorted by client id, then member id.
     pub members: Vec<Member>,
 }

@@ -22,9 +22,33 @@ pub struct LoggedMember {
     pub assignor: Option<Arc<str>>,
     /// Of classic members only.
     pub session_timeout_ms: Option<i64>,
-    /// Of the new protocols only.
+    /// How long it may take to give up what it owns, and in a classic group to join again.
     pub rebalance_timeout_ms: Option<i64>,
+    /// Of a streams group: of the topology that it runs.
+    pub topology_epoch: Option<i32>,
     pub assignment: Vec<TopicAssignment>,
+}
+
+/// What the assignments of streams groups call a part's tasks that are not active; the topic is
+/// the part, and the partition the task's number.
+pub const STANDBY_TASKS: &str = " (standby)";
+pub const WARMUP_TASKS: &str = " (warm-up)";
+
+/// What the application of a streams group is made of, as its record tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoggedTopology {
+    pub epoch: i32,
+    /// The parts as assignments name them, with the topics that they read.
+    pub parts: Vec<(Arc<str>, Vec<Arc<str>>)>,
+}
+
+/// What the record of a streams group's epoch says beside it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoggedReadiness {
+    /// The epoch of the topology all of whose topics are there; -1 where some are not.
+    pub validated: i32,
+    /// Settings that tasks are assigned by, as `num.standby.replicas=1`.
+    pub settings: Vec<String>,
 }
 
 /// Where a member of the new protocols is.
@@ -74,6 +98,15 @@ pub enum GroupFact {
         epoch: Option<i32>,
         /// Of the topics that the group reads; 0 where the brokers do not say.
         metadata_hash: i64,
+        /// Of a streams group.
+        readiness: Option<Box<LoggedReadiness>>,
+    },
+    /// What a streams group runs; `None`: removed.
+    Topology(Option<Box<LoggedTopology>>),
+    /// The topics that a pattern fits; `None`: nobody asks for it any more.
+    Pattern {
+        pattern: Arc<str>,
+        topics: Option<Vec<Arc<str>>>,
     },
     /// A member of the new protocols; `None`: gone.
     Member {

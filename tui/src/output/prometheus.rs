@@ -7,10 +7,14 @@
 mod metrics;
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 pub use self::metrics::METRICS;
 use crate::derive::{self, CommitHistory, EndHistory, HealthCounts, Total};
-use crate::model::{BrokerReading, ClusterSnapshot, Committed, Flow, PerGroup, Resource, Taken};
+use crate::model::{
+    BrokerReading, ClusterSnapshot, Committed, Flow, GroupDescription, GroupKind, PerGroup,
+    Resource, Taken, TaskRole,
+};
 
 /// How much is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -349,6 +353,55 @@ fn topics(page: &mut Page, snapshot: &ClusterSnapshot) {
     }
 }
 
+/// Epochs of groups of the new protocols, and tasks of streams groups.
+fn streams(page: &mut Page, snapshot: &ClusterSnapshot) {
+    let listed = snapshot.groups.get();
+    let described = |id: &Arc<str>| snapshot.descriptions.get(id)?.get();
+    let groups = listed.iter().flat_map(|groups| groups.groups.keys());
+    let groups: Vec<&GroupDescription> = groups.filter_map(described).collect();
+    let of: [Family<GroupDescription, Option<i32>>; 2] = [
+        ("kafka_group_epoch", |group| group.group_epoch),
+        ("kafka_group_assignment_epoch", |group| {
+            group.assignment_epoch
+        }),
+    ];
+    for (name, value) in of {
+        page.family(name);
+        for group in &groups {
+            if let Some(epoch) = value(group) {
+                page.sample(name, &[("group", &group.id)], Some(f64::from(epoch)));
+            }
+        }
+    }
+    let tasks: Vec<_> = (groups.iter())
+        .filter(|group| group.kind == GroupKind::Streams)
+        .map(|group| (*group, derive::streams_tasks(group)))
+        .collect();
+    let of: [Family<derive::StreamsTask, usize>; 2] = [
+        ("kafka_streams_group_tasks", |task| task.owners.len()),
+        ("kafka_streams_group_target_tasks", |task| {
+            task.targets.len()
+        }),
+    ];
+    for (name, value) in of {
+        page.family(name);
+        for (group, tasks) in &tasks {
+            for role in TaskRole::ALL {
+                let of_role = tasks.iter().filter(|task| task.role == role);
+                let labels = [("group", &*group.id), ("role", role.as_str())];
+                page.sample(name, &labels, Some(size(of_role.map(value).sum())));
+            }
+        }
+    }
+    let name = "kafka_streams_group_missing_topics";
+    page.family(name);
+    for (group, _) in &tasks {
+        let missing = (group.topology.as_ref().zip(snapshot.metadata.get()))
+            .map(|(topology, metadata)| derive::missing_topics(topology, metadata).len());
+        page.sample(name, &[("group", &group.id)], missing.map(size));
+    }
+}
+
 fn groups(
     page: &mut Page,
     snapshot: &ClusterSnapshot,
@@ -395,6 +448,7 @@ fn groups(
         page.sample(name, &[("group", &group.id)], age);
     }
     in_time(page, snapshot, history, &all, now);
+    streams(page, snapshot);
     if detail.partitions {
         partitions(page, snapshot, &all);
         partitions_in_time(page, snapshot, history, &all, now);

@@ -16,6 +16,7 @@ mod quorum;
 mod runs;
 mod security;
 mod stop;
+mod streams;
 mod top;
 mod topics;
 mod transactions;
@@ -43,6 +44,7 @@ pub use quorum::{FeatureRow, FeaturesJson, QuorumJson};
 pub use runs::{JanitorJson, LeftOverRow, RunJson};
 pub use security::{AclAnswerJson, AclsJson, IdleAclsJson, QuotasJson, UsersJson, WhichQuotasJson};
 pub use stop::{MayStopJson, may_stop};
+pub use streams::{StreamsMemberRow, SubtopologyRow, TopologyRow};
 pub use top::{TopGroupRow, TopJson, TopTopicRow, top};
 pub use topics::{
     ConfigRow, ConfigsJson, PartitionRow, TopicJson, TopicRow, TopicsJson, configs, topic, topics,

@@ -6,6 +6,7 @@ use crate::derive::test_topic;
 use crate::model::*;
 
 mod figures;
+mod streams;
 
 fn taken() -> Taken {
     Taken {
@@ -123,6 +124,7 @@ fn add_group(snapshot: &mut ClusterSnapshot) {
         }],
         target: vec![],
         undecoded: None,
+        streams: None,
     };
     let description = GroupDescription {
         id: id.clone(),
@@ -133,6 +135,7 @@ fn add_group(snapshot: &mut ClusterSnapshot) {
         coordinator: 1,
         group_epoch: None,
         assignment_epoch: None,
+        topology: None,
         members: vec![member],
     };
     let commit = |partition, offset| CommittedPartition {

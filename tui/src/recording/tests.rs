@@ -133,6 +133,23 @@ fn description(id: &str, dice: &mut Dice) -> GroupDescription {
         }],
         target: Vec::new(),
         undecoded: None,
+        streams: (n == 1).then(|| {
+            let tasks = SubtopologyTasks {
+                subtopology: "0".into(),
+                partitions: [2].into(),
+            };
+            Box::new(StreamsMember {
+                process_id: "p".into(),
+                topology_epoch: 1,
+                endpoint: Some("h:1".into()),
+                tags: vec![("zone".into(), "a".into())],
+                tasks: Tasks {
+                    active: vec![tasks],
+                    ..Tasks::default()
+                },
+                ..StreamsMember::default()
+            })
+        }),
     };
     GroupDescription {
         id: id.into(),
@@ -143,6 +160,17 @@ fn description(id: &str, dice: &mut Dice) -> GroupDescription {
         coordinator: 1,
         group_epoch: Some(2),
         assignment_epoch: None,
+        topology: (dice.roll(2) == 0).then(|| {
+            let subtopologies = vec![Subtopology {
+                id: "0".into(),
+                source_topics: vec!["a".into()],
+                ..Subtopology::default()
+            }];
+            Box::new(Topology {
+                epoch: 1,
+                subtopologies,
+            })
+        }),
         members: (0..dice.roll(3)).map(member).collect(),
     }
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use kafka_shared::task;
 use kafka_shared::time::Clock;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 use crate::cluster::{
@@ -73,6 +73,8 @@ pub struct Runner {
     clock: Arc<dyn Clock>,
     events: mpsc::Sender<Event>,
     client: Option<ClusterClient>,
+    /// The same, for jobs that were started before it was there; another one for each cluster.
+    opened: watch::Sender<Option<ClusterClient>>,
     poller: Option<PollerHandle>,
     /// What is not opened yet.
     connecting: Option<(SessionId, Target, Interest)>,
@@ -88,6 +90,7 @@ impl Runner {
             clock,
             events,
             client: None,
+            opened: watch::Sender::new(None),
             poller: None,
             connecting: None,
             jobs: HashMap::new(),
@@ -192,7 +195,7 @@ impl Runner {
                     Answer::LastChange(Some(Box::new(entry)), updates)
                 });
             }
-            Effect::ReadMessages { job, .. } if self.client.is_none() => {
+            Effect::ReadMessages { job, .. } if self.has_no_cluster() => {
                 self.spawn(job, "ui-read", async { Answer::Read(Err(no_cluster())) });
             }
             Effect::ReadMessages { job, read } => {
@@ -209,7 +212,7 @@ impl Runner {
                     groups::watch(client, events, job, group)
                 });
             }
-            Effect::WatchProducers { job, .. } if self.client.is_none() => {
+            Effect::WatchProducers { job, .. } if self.has_no_cluster() => {
                 let why = "a recording holds none";
                 let fault = Fault::refused("describe the producers", why);
                 self.spawn(
@@ -312,6 +315,7 @@ impl Runner {
             attending.abort();
         }
         self.client = None;
+        self.opened = watch::Sender::new(None);
         self.poller = None;
     }
 
@@ -321,6 +325,7 @@ impl Runner {
         let (poller, mut updates) = Poller::start(client.clone(), self.options.intervals, interest);
         let attend = attending::attend(client.clone(), session, self.events.clone());
         self.attending = Some(task::spawn("ui-runs", attend).abort_handle());
+        self.opened.send_replace(Some(client.clone()));
         self.client = Some(client);
         self.poller = Some(poller);
         let events = self.events.clone();
@@ -351,14 +356,36 @@ impl Runner {
     }
 
     /// Starts what needs a cluster.
-    fn start<F>(&mut self, job: JobId, name: &'static str, work: impl FnOnce(ClusterClient) -> F)
-    where
+    /// Whether none is open or being opened.
+    fn has_no_cluster(&self) -> bool {
+        self.client.is_none() && self.connecting.is_none()
+    }
+
+    /// Starts a job on the cluster; where that is just being opened, as soon as it is.
+    fn start<F>(
+        &mut self,
+        job: JobId,
+        name: &'static str,
+        work: impl FnOnce(ClusterClient) -> F + Send + 'static,
+    ) where
         F: Future<Output = Answer> + Send + 'static,
     {
         self.jobs.retain(|_, handle| !handle.is_finished());
-        if let Some(client) = self.client.clone() {
-            self.spawn(job, name, work(client));
+        if self.has_no_cluster() {
+            return;
         }
+        let (mut opened, events) = (self.opened.subscribe(), self.events.clone());
+        let handle = task::spawn(name, async move {
+            // It ends with the cluster that it was meant for.
+            let client = opened.wait_for(Option::is_some).await;
+            let Some(client) = client.ok().and_then(|client| client.clone()) else {
+                return;
+            };
+            let answer = work(client).await;
+            // Nobody is left to tell when the program ends.
+            let _ = events.send(Event::Answer { job, answer }).await;
+        });
+        self.jobs.insert(job, handle.abort_handle());
     }
 
     fn spawn(

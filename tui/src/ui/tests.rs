@@ -10,6 +10,7 @@ mod past;
 mod planning;
 mod security;
 mod sizes;
+mod streams;
 mod transactions;
 
 use crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyModifiers};

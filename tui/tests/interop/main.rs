@@ -29,6 +29,7 @@ mod groups;
 mod health;
 mod lab;
 mod lags;
+mod members;
 mod messages;
 mod metrics;
 mod moves;
@@ -50,6 +51,7 @@ mod shell;
 mod steps;
 mod stopping;
 mod stores;
+mod streams;
 #[allow(dead_code, reason = "the tests of the screens use the rest")]
 #[path = "../it/terminal.rs"]
 mod terminal;
@@ -155,6 +157,10 @@ const CASES: &[(&str, Case)] = &[
         groups::consumer_timeline,
     ),
     ("a share group is shown as what it is", shares::share_group),
+    (
+        "a streams group is shown with its tasks, what it waits for and why it rebalanced",
+        streams::application,
+    ),
     (
         "everything works on this version of Kafka, and what it lacks says so",
         old::newest,
@@ -274,7 +280,7 @@ fn main() -> ExitCode {
         println!("SKIPPED: interoperability runs with KAFKA_INTEROP=1");
         return ExitCode::SUCCESS;
     }
-    let missing = shell::missing(&["java", "mvn"]);
+    let missing = shell::missing(&["java", "javac", "mvn"]);
     if !missing.is_empty() {
         println!("SKIPPED: interoperability needs {}", missing.join(", "));
         return ExitCode::from(u8::from(std::env::var_os("CI").is_some()));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -44,9 +44,20 @@ impl Link<'_> {
                     reason: error.to_string(),
                 }
             })?;
+        self.answer(R::KEY as i16, version, frame, timeout_ms).await
+    }
+
+    /// Sends a frame and waits for the bytes of the answer's body.
+    pub(super) async fn answer(
+        &self,
+        key: i16,
+        version: i16,
+        frame: BytesMut,
+        timeout_ms: u64,
+    ) -> Result<Bytes, ClientError> {
         let (waiter, answer) = oneshot::channel();
         let command = Command {
-            key: R::KEY,
+            key,
             version,
             frame,
             waiter,
@@ -71,7 +82,7 @@ impl Link<'_> {
         });
         answered.await.unwrap_or_else(|_| {
             self.shared.is_usable.store(false, Ordering::Release);
-            let (endpoint, step) = (self.shared.endpoint.clone(), Step::Request(R::KEY));
+            let (endpoint, step) = (self.shared.endpoint.clone(), Step::Request(key));
             Err(ClientError::Timeout {
                 endpoint,
                 step,

@@ -46,6 +46,7 @@ fn snapshot() -> ClusterSnapshot {
         coordinator: 1,
         group_epoch: None,
         assignment_epoch: None,
+        topology: None,
         members: Vec::new(),
     };
     let described = vec![("g".into(), Ok(Arc::new(described)))];

@@ -229,6 +229,7 @@ fn described(state: GroupState, members: &[&str]) -> Update {
         assignment: Vec::new(),
         target: Vec::new(),
         undecoded: None,
+        streams: None,
     };
     let description = GroupDescription {
         id: Arc::clone(&id),
@@ -239,6 +240,7 @@ fn described(state: GroupState, members: &[&str]) -> Update {
         coordinator: 1,
         group_epoch: None,
         assignment_epoch: None,
+        topology: None,
         members: members.iter().map(member).collect(),
     };
     Update::Descriptions(vec![(id, Ok(Arc::new(description)))])

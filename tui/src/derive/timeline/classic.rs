@@ -6,6 +6,7 @@ use crate::model::{GroupFact, GroupLog, LoggedGroup, LoggedMember};
 
 use super::{
     Cause, GroupEvent, Timeline, Watch, Went, coordinator_moved, grown, moves, name_of, owners,
+    readers,
 };
 
 pub(super) fn timeline(log: &GroupLog) -> Timeline {
@@ -59,7 +60,7 @@ pub(super) fn timeline(log: &GroupLog) -> Timeline {
     Timeline {
         members: members.map(|m| (name_of(&m), m.assignment)).collect(),
         events,
-        is_modern: false,
+        ..Timeline::default()
     }
 }
 
@@ -122,9 +123,8 @@ fn compare(
             }
         }
     }
-    watch.owners = owners_now
-        .into_iter()
-        .map(|(key, (id, _))| (key, id))
+    watch.owners = readers(&owners_now)
+        .map(|(key, id)| (key.clone(), Arc::clone(id)))
         .collect();
     Some(event)
 }
@@ -145,7 +145,12 @@ fn causes(before: &LoggedGroup, now: &LoggedGroup, event: &mut GroupEvent, watch
                     other.push(name_of(member));
                 }
             }
-            None if replaces(before, member).is_some() => restarted.push(name_of(member)),
+            None if let Some(old) = replaces(before, member) => {
+                restarted.push(name_of(member));
+                event
+                    .evidence
+                    .extend(taken_over(old, member, event.at_ms, watch));
+            }
             None => joined.push(name_of(member)),
         }
     }
@@ -157,7 +162,12 @@ fn causes(before: &LoggedGroup, now: &LoggedGroup, event: &mut GroupEvent, watch
         let session_ms = member.session_timeout_ms.unwrap_or(45_000);
         // Its absence showed when the others were asked to join again.
         let gone_ms = now.joined_at_ms.unwrap_or(event.at_ms);
-        let (went, evidence) = watch.went(&member.id, session_ms, gone_ms);
+        // When all had joined that was before, its session began; from the next rebalance on it
+        // may also be given up because it does not join again in time.
+        let heard_ms = before.joined_at_ms;
+        let limit_ms = member.rebalance_timeout_ms.unwrap_or(session_ms);
+        let is_sure = limit_ms >= session_ms;
+        let (went, evidence) = watch.went(&member.id, session_ms, gone_ms, heard_ms, is_sure);
         event
             .evidence
             .extend(evidence.map(|text| format!("{}: {text}", name_of(member))));
@@ -186,6 +196,30 @@ fn causes(before: &LoggedGroup, now: &LoggedGroup, event: &mut GroupEvent, watch
             to: now.protocol.to_string(),
         });
     }
+}
+
+/// What is known of a change of the client behind an instance. The record is the same whether the
+/// client restarted or another one uses its instance id too, which shuts the first one out.
+fn taken_over(old: &LoggedMember, new: &LoggedMember, at_ms: i64, watch: &Watch) -> Vec<String> {
+    let name = name_of(new);
+    let mut told = Vec::new();
+    if (&old.client_id, &old.host) != (&new.client_id, &new.host) {
+        let place =
+            |m: &LoggedMember| format!("{}@{}", m.client_id, m.host.trim_start_matches('/'));
+        told.push(format!(
+            "{name}: it was {}, and is {}",
+            place(old),
+            place(new)
+        ));
+    }
+    if let Some(trail) = watch.trails.get(&old.id).filter(|trail| trail.count > 0) {
+        let seconds = (at_ms - trail.last_ms).max(0) as f64 / 1e3;
+        told.push(format!(
+            "{name}: the client before had committed {seconds:.1} s before; one that still ran was \
+             shut out, for two can't have one instance id"
+        ));
+    }
+    told
 }
 
 /// The member of a group with the same instance and another id.

@@ -11,17 +11,17 @@
 //! Kafka: GroupMetadataManager.consumerGroupHeartbeat, replaceMember, consumerGroupFenceMembers,
 //! shareGroupHeartbeat, streamsGroupHeartbeat (4.3). The first epoch is 1 up to 4.2 and 2 in 4.3.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::model::{
-    GroupFact, GroupLog, GroupRecord, LoggedMember, LoggedStage, LoggedState, TopicAssignment,
-    TopicPartition,
+    GroupFact, GroupKind, GroupLog, GroupRecord, LoggedMember, LoggedReadiness, LoggedStage,
+    LoggedState, LoggedTopology, TopicAssignment, TopicPartition,
 };
 
 use super::{
     Cause, GroupEvent, Owners, Timeline, TimelineSettings, Watch, Went, coordinator_moved, grown,
-    moves, name_of, owners,
+    moves, name_of, owners, readers,
 };
 
 /// The epoch that a static member has while it is away.
@@ -63,20 +63,35 @@ struct State {
     gone: Vec<LoggedMember>,
     changed: Vec<LoggedMember>,
     assignors: Vec<Cause>,
+    /// What most members want the brokers to assign with, where it is known.
+    assignor: Option<String>,
     is_initialized: bool,
+    /// What patterns fit, and what the coming epoch has new of that.
+    patterns: BTreeMap<Arc<str>, Vec<Arc<str>>>,
+    fitting: Vec<Cause>,
+    topology: Option<Box<LoggedTopology>>,
+    is_other_topology: bool,
+    readiness: Option<Box<LoggedReadiness>>,
+    /// When members did something themselves that a record tells.
+    heard: HashMap<Arc<str>, i64>,
     /// Who was there when the group ended.
     converted: Vec<(String, Vec<TopicAssignment>)>,
+    goings: BTreeMap<String, (Went, Option<String>)>,
     /// The last epoch that compaction left, and when it was written.
     left_over: Option<i64>,
     batch: i64,
     batch_ms: i64,
     session_ms: i64,
+    is_session_known: bool,
+    is_share: bool,
 }
 
 pub(super) fn timeline(log: &GroupLog, settings: &TimelineSettings) -> Timeline {
     let is_complete = log.reach.is_from_the_first();
     let mut state = State {
-        session_ms: settings.session_timeout_ms,
+        session_ms: settings.session_ms(),
+        is_session_known: settings.session_timeout_ms.is_some(),
+        is_share: settings.kind == Some(GroupKind::Share),
         batch: -1,
         history_from: log.reach.gapless_from,
         is_complete,
@@ -115,6 +130,7 @@ pub(super) fn timeline(log: &GroupLog, settings: &TimelineSettings) -> Timeline 
         members: members.chain(state.converted).collect(),
         events: state.events,
         is_modern: true,
+        goings: state.goings,
     }
 }
 
@@ -160,10 +176,21 @@ impl State {
             GroupFact::Epoch {
                 epoch: Some(epoch),
                 metadata_hash,
+                readiness,
             } => {
                 (self.epoch, self.metadata_hash) = (*epoch, *metadata_hash);
+                self.readiness.clone_from(readiness);
                 self.left_over = Some(record.at_ms);
             }
+            GroupFact::Topology(topology) => self.topology.clone_from(topology),
+            GroupFact::Pattern {
+                pattern,
+                topics: Some(topics),
+            } => drop(self.patterns.insert(Arc::clone(pattern), topics.clone())),
+            GroupFact::Pattern {
+                pattern,
+                topics: None,
+            } => drop(self.patterns.remove(pattern)),
             GroupFact::Epoch { epoch: None, .. } => self.left_over = None,
             GroupFact::Target { id, assignment } => self.target(id, assignment.as_ref()),
             GroupFact::Current { id, state } => self.state_of(id, *state, record.at_ms),
@@ -180,6 +207,7 @@ impl State {
             return;
         };
         self.is_known = true;
+        self.assignor = preferred(&self.members);
         self.events.push(GroupEvent {
             at_ms,
             generation: self.epoch,
@@ -212,17 +240,30 @@ impl State {
             GroupFact::Epoch {
                 epoch: Some(epoch),
                 metadata_hash,
+                readiness,
             } => {
                 self.epoch = *epoch;
                 let before = std::mem::replace(&mut self.metadata_hash, *metadata_hash);
                 let is_other = before != 0 && *metadata_hash != 0 && before != *metadata_hash;
+                let was_ready = std::mem::replace(&mut self.readiness, readiness.clone());
                 self.flush(record.at_ms, true, is_other);
+                self.readiness_changed(was_ready.as_deref());
             }
+            GroupFact::Topology(topology) => {
+                let before = std::mem::replace(&mut self.topology, topology.clone());
+                let epochs = (before.map(|t| t.epoch), topology.as_ref().map(|t| t.epoch));
+                self.is_other_topology |= matches!(epochs, (Some(a), Some(b)) if a != b);
+            }
+            GroupFact::Pattern { pattern, topics } => self.pattern(pattern, topics.as_ref()),
             GroupFact::Epoch { epoch: None, .. } => self.deleted(record.at_ms),
             GroupFact::Target { id, assignment } => self.target(id, assignment.as_ref()),
             GroupFact::TargetEpoch(_) => self.assigned(),
             GroupFact::Current { id, state } => {
                 self.state_of(id, *state, record.at_ms);
+                if state.is_some() {
+                    // Only its own heartbeat makes this record.
+                    self.heard.insert(Arc::clone(id), record.at_ms);
+                }
                 self.settled(record.at_ms);
             }
             GroupFact::Other(kind) => self.is_initialized |= *kind == INITIALIZED,
@@ -230,7 +271,64 @@ impl State {
         }
     }
 
+    fn pattern(&mut self, pattern: &Arc<str>, topics: Option<&Vec<Arc<str>>>) {
+        let Some(topics) = topics else {
+            self.patterns.remove(pattern);
+            return;
+        };
+        let before = self.patterns.insert(Arc::clone(pattern), topics.clone());
+        // What it fitted before is only known where it was read.
+        let before = match before {
+            Some(before) => before,
+            None if self.is_complete => Vec::new(),
+            None => return,
+        };
+        let without = |a: &[Arc<str>], b: &[Arc<str>]| -> Vec<String> {
+            let only = a.iter().filter(|topic| !b.contains(topic));
+            only.map(|topic| topic.to_string()).collect()
+        };
+        let (came, went) = (without(topics, &before), without(&before, topics));
+        if !came.is_empty() || !went.is_empty() {
+            self.fitting.push(Cause::Pattern {
+                pattern: pattern.to_string(),
+                came,
+                went,
+            });
+        }
+    }
+
+    /// What the record of an epoch says of the application, added to the event that it made.
+    fn readiness_changed(&mut self, before: Option<&LoggedReadiness>) {
+        let is_other = std::mem::take(&mut self.is_other_topology);
+        let Some(event) = self.open.and_then(|at| self.events.get_mut(at)) else {
+            return;
+        };
+        let mut causes = Vec::new();
+        if let Some(topology) = self.topology.as_ref().filter(|_| is_other) {
+            let epoch = topology.epoch;
+            causes.push(Cause::Topology { epoch });
+        }
+        if let Some(now) = self.readiness.as_deref() {
+            let was_ready = before.map(|before| before.validated >= 0);
+            match (was_ready, now.validated >= 0) {
+                (Some(true) | None, false) => causes.push(Cause::NotReady),
+                (Some(false), true) => causes.push(Cause::Ready),
+                _ => {}
+            }
+            if before.is_some_and(|before| before.settings != now.settings) {
+                let settings = now.settings.clone();
+                causes.push(Cause::Settings { settings });
+            }
+        }
+        if !causes.is_empty() && event.causes != [Cause::Known] {
+            // Then it is known what of the topics changed.
+            event.causes.retain(|cause| *cause != Cause::Metadata);
+            event.causes.append(&mut causes);
+        }
+    }
+
     fn member(&mut self, id: &Arc<str>, member: &LoggedMember, offset: i64) {
+        self.heard.insert(Arc::clone(id), self.batch_ms);
         let Some(before) = self.members.insert(Arc::clone(id), member.clone()) else {
             if self.is_complete || self.proven.contains(&offset) {
                 self.joined.push(member.clone());
@@ -249,6 +347,7 @@ impl State {
                 from: name(&before),
                 to: name(member),
             });
+            self.assignor = preferred(&self.members).or(self.assignor.take());
         }
     }
 
@@ -280,8 +379,12 @@ impl State {
 
     fn deleted(&mut self, at_ms: i64) {
         // Only an empty group is deleted: who goes with it goes over to the classic protocol.
-        let gone = std::mem::take(&mut self.gone).into_iter();
-        self.converted = gone.map(|member| (name_of(&member), Vec::new())).collect();
+        let gone = std::mem::take(&mut self.gone);
+        self.goings = (gone.iter())
+            .map(|member| (name_of(member), self.silence(member, at_ms)))
+            .collect();
+        let names = gone.iter().map(|member| (name_of(member), Vec::new()));
+        self.converted = names.collect();
         self.flush(at_ms, false, false);
         self.events.push(GroupEvent {
             at_ms,
@@ -292,6 +395,9 @@ impl State {
         // Nothing is left of it, so what comes is known from its beginning.
         (self.is_known, self.is_complete) = (true, true);
         (self.epoch, self.metadata_hash, self.open) = (0, 0, None);
+        (self.assignor, self.topology, self.readiness) = (None, None, None);
+        self.patterns.clear();
+        self.heard.clear();
         self.members.clear();
         self.targets.clear();
         self.current.clear();
@@ -354,6 +460,10 @@ impl State {
         add(&back, |members| Cause::StaticRestart { members });
         add(&changed, |members| Cause::Subscription { members });
         event.causes.append(&mut self.assignors);
+        if is_epoch {
+            event.causes.append(&mut self.fitting);
+            self.other_assignor(&mut event);
+        }
         if event.causes.is_empty() && is_epoch {
             if !self.is_known {
                 event.causes.push(Cause::Known);
@@ -371,6 +481,24 @@ impl State {
         if is_epoch || !event.causes.is_empty() {
             self.open = Some(self.events.len());
             self.events.push(event);
+        }
+    }
+
+    /// Members choose what the brokers assign with, by majority; who comes and goes may change it.
+    fn other_assignor(&mut self, event: &mut GroupEvent) {
+        if self.members.is_empty() {
+            return;
+        }
+        let Some(to) = preferred(&self.members) else {
+            return;
+        };
+        if let Some(from) = self.assignor.replace(to.clone())
+            && from != to
+        {
+            let other = Cause::Assignor { from, to };
+            if !event.causes.contains(&other) {
+                event.causes.push(other);
+            }
         }
     }
 
@@ -398,8 +526,7 @@ impl State {
                 ));
                 fenced.push(name);
             } else {
-                let session_ms = member.session_timeout_ms.unwrap_or(self.session_ms);
-                let (went, evidence) = self.watch.went(&member.id, session_ms, event.at_ms);
+                let (went, evidence) = self.silence(member, event.at_ms);
                 let told = evidence.map(|text| format!("{name}: {text}"));
                 event.evidence.extend(told);
                 match went {
@@ -409,6 +536,7 @@ impl State {
                 }
             }
             self.watch.forget(&member.id);
+            self.heard.remove(&member.id);
         }
         let mut add = |members: Vec<String>, cause: fn(Vec<String>) -> Cause| {
             if !members.is_empty() {
@@ -419,6 +547,15 @@ impl State {
         add(failed, |members| Cause::Failed { members });
         add(fenced, |members| Cause::Fenced { members });
         add(unknown, |members| Cause::Gone { members });
+    }
+
+    /// Whether a member that is gone left or failed, as far as it can be told.
+    fn silence(&self, member: &LoggedMember, at_ms: i64) -> (Went, Option<String>) {
+        let session_ms = member.session_timeout_ms.unwrap_or(self.session_ms);
+        let is_sure = self.is_session_known || member.session_timeout_ms.is_some();
+        let heard_ms = self.heard.get(&member.id).copied();
+        self.watch
+            .went(&member.id, session_ms, at_ms, heard_ms, is_sure)
     }
 
     /// The assignment for the newest epoch is made.
@@ -452,15 +589,40 @@ impl State {
                 if !grown.is_empty() {
                     event.causes.retain(|cause| *cause != Cause::Metadata);
                 }
+                let topology = self.topology.as_deref();
+                let grown = grown.into_iter().map(|cause| of_topics(cause, topology));
                 event.causes.extend(grown);
             }
         }
-        let owners = now
-            .iter()
-            .map(|(key, (id, _))| (key.clone(), Arc::clone(id)));
-        self.watch.owners = owners.collect();
+        self.watch.owners = self.readers(&now);
         self.ever.extend(now.keys().cloned());
         self.assigned = now;
+    }
+
+    /// Who commits for which partition. A task of a streams group reads that partition of every
+    /// topic of its part; a share group commits nothing.
+    fn readers(&self, owned: &Owners) -> HashMap<TopicPartition, Arc<str>> {
+        if self.is_share {
+            return HashMap::new();
+        }
+        let all = readers(owned).map(|(key, id)| (key.clone(), Arc::clone(id)));
+        let Some(topology) = &self.topology else {
+            return all.collect();
+        };
+        let parts: HashMap<&str, &Vec<Arc<str>>> = (topology.parts.iter())
+            .map(|(part, reads)| (&**part, reads))
+            .collect();
+        let of_task = |(key, id): (TopicPartition, Arc<str>)| {
+            let reads = parts.get(&*key.topic).copied().into_iter().flatten();
+            let one = move |topic: &Arc<str>| {
+                (
+                    TopicPartition::new(&**topic, key.partition),
+                    Arc::clone(&id),
+                )
+            };
+            reads.map(one).collect::<Vec<_>>()
+        };
+        all.flat_map(of_task).collect()
     }
 
     /// Whether everybody has gone over to the newest epoch.
@@ -485,6 +647,42 @@ impl State {
             event.still_ms = Some((at_ms - event.at_ms).max(0));
         }
     }
+}
+
+/// The assignor that most members ask for; `None` where there are as many for another one.
+fn preferred(members: &BTreeMap<Arc<str>, LoggedMember>) -> Option<String> {
+    let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
+    for assignor in members
+        .values()
+        .filter_map(|member| member.assignor.as_deref())
+    {
+        *votes.entry(assignor).or_default() += 1;
+    }
+    let most = votes.values().copied().max();
+    let mut first = votes.into_iter().filter(|(_, n)| Some(*n) == most);
+    match (first.next(), first.next()) {
+        (None, _) => Some(OWN_CHOICE.to_owned()),
+        (Some((assignor, _)), None) => Some(assignor.to_owned()),
+        (Some(_), Some(_)) => None,
+    }
+}
+
+/// Of tasks of a streams group that there are more of: which topic it was.
+fn of_topics(cause: Cause, topology: Option<&LoggedTopology>) -> Cause {
+    let Cause::TopicGrew { topic, from, to } = cause else {
+        return cause;
+    };
+    let mut parts = topology.into_iter().flat_map(|topology| &topology.parts);
+    let reads = parts.find(|(part, _)| **part == *topic);
+    let names = reads.map(|(_, reads)| reads.iter().map(ToString::to_string).collect());
+    let names: Vec<String> = names.unwrap_or_default();
+    // Of several it was at least one.
+    let topic = if names.is_empty() {
+        topic
+    } else {
+        names.join(" or ")
+    };
+    Cause::TopicGrew { topic, from, to }
 }
 
 /// Whether only the id of a member is known, because its record was not read.

@@ -1,11 +1,14 @@
 use super::*;
 use crate::model::{GroupRecord, LoggedGroup, LoggedStage, LoggedState};
 
+mod kinds;
+
 /// A log that is written record by record, a batch each unless told otherwise.
 #[derive(Default)]
 struct Script {
     log: GroupLog,
     batch: i64,
+    kind: Option<GroupKind>,
 }
 
 impl Script {
@@ -73,7 +76,8 @@ impl Script {
         let timeline = timeline(
             &self.log,
             &TimelineSettings {
-                session_timeout_ms: 10_000,
+                session_timeout_ms: Some(10_000),
+                kind: self.kind.clone(),
             },
         );
         let text = |event: &GroupEvent| {
@@ -148,6 +152,7 @@ fn a_classic_group_tells_joins_leaves_crashes_restarts_and_growth() {
         partition: 1,
         from: Some("a@h…0000".to_owned()),
         to: Some("b@h…0000".to_owned()),
+        others: 0,
     };
     assert_eq!(event.moved, [moved]);
     assert!(
@@ -285,6 +290,7 @@ fn epoch(epoch: i32, metadata_hash: i64) -> GroupFact {
     GroupFact::Epoch {
         epoch: Some(epoch),
         metadata_hash,
+        readiness: None,
     }
 }
 
@@ -597,6 +603,7 @@ fn a_group_that_goes_over_to_the_new_protocol_and_back_was_not_deleted() {
     let deleted = GroupFact::Epoch {
         epoch: None,
         metadata_hash: 0,
+        readiness: None,
     };
     let back = [gone(&new), gone(&second), vec![deleted]].concat();
     script
@@ -609,7 +616,7 @@ fn a_group_that_goes_over_to_the_new_protocol_and_back_was_not_deleted() {
             "1: joined: a@h…0000",
             "1: went over to the consumer protocol",
             "2: joined: b@h…0000",
-            "3: went over to the classic protocol",
+            "3: went over to the classic protocol; left: b@h…0000",
             "0: the group was deleted",
         ]
     );

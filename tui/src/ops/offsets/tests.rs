@@ -377,6 +377,7 @@ fn group(state: GroupState, clients: &[&str]) -> GroupDescription {
         assignment: Vec::new(),
         target: Vec::new(),
         undecoded: None,
+        streams: None,
     };
     GroupDescription {
         id: "g".into(),
@@ -387,6 +388,7 @@ fn group(state: GroupState, clients: &[&str]) -> GroupDescription {
         coordinator: 1,
         group_epoch: None,
         assignment_epoch: None,
+        topology: None,
         members: clients.iter().map(member).collect(),
     }
 }

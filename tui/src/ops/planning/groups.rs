@@ -1,6 +1,7 @@
 //! Plans for consumer groups.
 
-use crate::model::{ClusterMetadata, ClusterSnapshot, Fault, GroupState};
+use crate::derive::missing_topics;
+use crate::model::{ClusterMetadata, ClusterSnapshot, Fault, GroupKind, GroupState};
 use crate::ops::action::Action;
 use crate::ops::plan::{Danger, Plan};
 
@@ -61,11 +62,35 @@ pub(super) fn delete(
             |n| count(n, "committed offset"),
         );
         plan.change(format!("group \"{id}\""), Some(before), None);
+        let tool = match group.map(|group| &group.kind) {
+            Some(GroupKind::Share) => "kafka-share-groups.sh",
+            Some(GroupKind::Streams) => "kafka-streams-groups.sh",
+            _ => "kafka-consumer-groups.sh",
+        };
+        let group = quote(id);
         plan.equivalent.push(format!(
-            "kafka-consumer-groups.sh {} --delete --group {}",
-            bootstrap(metadata),
-            quote(id)
+            "{tool} {} --delete --group {group}",
+            bootstrap(metadata)
         ));
+        // Kafka's tool deletes them too.
+        if let Some(topology) = described.and_then(|group| group.topology.as_ref()) {
+            let missing = missing_topics(topology, metadata);
+            let parts = topology.subtopologies.iter();
+            let own = parts.flat_map(|part| {
+                let topics = part.repartition_topics.iter().chain(&part.changelog_topics);
+                topics.map(|topic| &topic.name)
+            });
+            let left: Vec<&str> = own
+                .filter(|name| !missing.own.contains(name))
+                .map(|name| &**name)
+                .collect();
+            if !left.is_empty() {
+                let topics = left.join(", ");
+                plan.not_done.push(format!(
+                    "the topics of its application stay, which Kafka's tool would delete: {topics}"
+                ));
+            }
+        }
     }
     plan.warnings
         .push("its consumers will start anew, where auto.offset.reset tells them to".to_owned());

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{ClusterMetadata, ClusterSnapshot, Fault};
+use crate::model::{ClusterMetadata, ClusterSnapshot, Fault, GroupKind};
 use crate::ops::action::Action;
 use crate::ops::offsets::{AlterOffsets, OffsetChange, live_group, record_text};
 use crate::ops::plan::{Danger, Plan};
@@ -72,7 +72,10 @@ pub(super) fn alter(
     }
     plan.not_done.extend(alter.left.iter().cloned());
     sums(&mut plan, &alter, skipped, again, forgets);
-    plan.equivalent = equivalent(&alter, metadata);
+    let listed = snapshot.groups.get();
+    let group = listed.and_then(|groups| groups.groups.get(alter.group.as_str()));
+    let is_streams = group.is_some_and(|group| group.kind == GroupKind::Streams);
+    plan.equivalent = equivalent(&alter, metadata, is_streams);
     plan.inverse = Some(Action::AlterOffsets(alter.inverse()));
     Ok(plan)
 }
@@ -161,26 +164,40 @@ fn note(change: &OffsetChange) -> Option<String> {
     (!words.is_empty()).then(|| words.join("; "))
 }
 
-fn equivalent(alter: &AlterOffsets, metadata: &ClusterMetadata) -> Vec<String> {
+/// Streams groups have a tool of their own, which names its arguments otherwise.
+fn equivalent(alter: &AlterOffsets, metadata: &ClusterMetadata, is_streams: bool) -> Vec<String> {
+    let (tool, topic, all_topics) = match is_streams {
+        true => (
+            "kafka-streams-groups.sh",
+            "--input-topic",
+            "--all-input-topics",
+        ),
+        false => ("kafka-consumer-groups.sh", "--topic", "--all-topics"),
+    };
     let tool = format!(
-        "kafka-consumer-groups.sh {} --group {}",
+        "{tool} {} --group {}",
         bootstrap(metadata),
         quote(&alter.group)
     );
     let changes = alter.changes.iter().filter(|change| change.is_change());
     if !alter.arguments.is_empty() {
-        let words: Vec<String> = alter.arguments.iter().map(|word| quote(word)).collect();
+        let word = |word: &String| match word.as_str() {
+            "--topic" => topic.to_owned(),
+            "--all-topics" => all_topics.to_owned(),
+            word => quote(word),
+        };
+        let words: Vec<String> = alter.arguments.iter().map(word).collect();
         return vec![format!("{tool} {} --execute", words.join(" "))];
     }
     let mut lines = BTreeSet::new();
     for change in changes.take(LINES_MAX) {
         lines.insert(match &change.to {
             Some(to) => format!(
-                "{tool} --reset-offsets --topic {} --to-offset {} --execute",
+                "{tool} --reset-offsets {topic} {} --to-offset {} --execute",
                 quote(&format!("{}:{}", change.topic, change.partition)),
                 to.offset
             ),
-            None => format!("{tool} --delete-offsets --topic {}", quote(&change.topic)),
+            None => format!("{tool} --delete-offsets {topic} {}", quote(&change.topic)),
         });
     }
     lines.into_iter().collect()

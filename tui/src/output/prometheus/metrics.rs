@@ -277,6 +277,31 @@ pub const METRICS: &[Metric] = &[
         "Since when a group's committed offsets are as they were read.",
     ),
     metric(
+        "kafka_group_epoch",
+        "group",
+        "The epoch of a group of the new protocols.",
+    ),
+    metric(
+        "kafka_group_assignment_epoch",
+        "group",
+        "The epoch for which its assignment was made.",
+    ),
+    metric(
+        "kafka_streams_group_tasks",
+        "group, role",
+        "Tasks that members of a streams group do: active, standby or warmup.",
+    ),
+    metric(
+        "kafka_streams_group_target_tasks",
+        "group, role",
+        "Tasks that they shall do.",
+    ),
+    metric(
+        "kafka_streams_group_missing_topics",
+        "group",
+        "Topics of a streams group's application that are not there, or may not be seen.",
+    ),
+    metric(
         "kafka_group_partition_lag_records",
         "group, topic, partition",
         "Records that a group is behind in a partition; with --partitions.",

@@ -75,10 +75,10 @@ pub fn group_timeline(look: &GroupLook, id: &str, max: usize) -> Result<Timeline
         Some(Err(fault)) => return Err(Fault::clone(fault)),
         None => return Err(Fault::not_found("read a group's log", "it was not read")),
     };
-    let mut settings = TimelineSettings::default();
-    if let Some(ms) = look.session_timeout_ms {
-        settings.session_timeout_ms = ms;
-    }
+    let settings = TimelineSettings {
+        session_timeout_ms: look.session_timeout_ms,
+        kind: look.group.as_ref().map(|group| group.kind.clone()),
+    };
     let Timeline {
         events, members, ..
     } = timeline(log, &settings);

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::group_history::ms_text;
+use super::streams::{self, StreamsMemberRow, TopologyRow};
 use crate::derive::{self, AT_END, ConsumerVerdict, GroupDetail, Lag, TimeBy};
-use crate::model::{ClusterSnapshot, Fault, GroupKind};
+use crate::model::{ClusterSnapshot, Fault, GroupKind, TopicAssignment};
 use crate::output::{Printable, Table, or_dash};
 
 /// `groups list`.
@@ -165,6 +166,10 @@ pub struct GroupJson {
     pub assignor: String,
     pub coordinator: i32,
     pub group_epoch: Option<i32>,
+    /// Of the group's epoch for which the assignment was made; of the new protocols only.
+    pub assignment_epoch: Option<i32>,
+    /// Of a streams group: what its application is made of.
+    pub topology: Option<TopologyRow>,
     pub members: Vec<MemberRow>,
     pub lag: Option<i64>,
     pub partitions: Vec<LagRow>,
@@ -176,7 +181,14 @@ pub struct MemberRow {
     pub client_id: String,
     pub host: String,
     pub instance_id: Option<String>,
+    /// Of the new protocols only.
+    pub epoch: Option<i32>,
+    /// Of a streams group: what it reads with its active tasks.
     pub partitions: Vec<String>,
+    /// What the coordinator wants it to own; of the new protocols only.
+    pub target: Vec<String>,
+    /// Of a streams group: its tasks.
+    pub streams: Option<StreamsMemberRow>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -198,21 +210,23 @@ pub struct LagRow {
 pub fn group(snapshot: &ClusterSnapshot, id: &Arc<str>) -> Option<GroupJson> {
     let description = snapshot.descriptions.get(id)?.get()?;
     let lag = lag_of(snapshot, id).unwrap_or_default();
+    let names = |assignment: &[TopicAssignment]| {
+        let of = |owned: &TopicAssignment| {
+            let topic = Arc::clone(&owned.topic);
+            let name = move |id: &i32| format!("{topic}-{id}");
+            owned.partitions.iter().map(name).collect::<Vec<_>>()
+        };
+        assignment.iter().flat_map(of).collect()
+    };
     let member = |member: &crate::model::Member| MemberRow {
         id: member.id.to_string(),
         client_id: member.client_id.to_string(),
         host: member.host.to_string(),
         instance_id: member.instance_id.as_deref().map(str::to_owned),
-        partitions: member
-            .assignment
-            .iter()
-            .flat_map(|owned| {
-                owned
-                    .partitions
-                    .iter()
-                    .map(|id| format!("{}-{id}", owned.topic))
-            })
-            .collect(),
+        epoch: member.epoch,
+        partitions: names(&member.assignment),
+        target: names(&member.target),
+        streams: member.streams.as_deref().map(streams::member_row),
     };
     let row = |row: &derive::PartitionLag| LagRow {
         topic: row.topic.to_string(),
@@ -236,6 +250,11 @@ pub fn group(snapshot: &ClusterSnapshot, id: &Arc<str>) -> Option<GroupJson> {
         assignor: description.assignor.to_string(),
         coordinator: description.coordinator,
         group_epoch: description.group_epoch,
+        assignment_epoch: description.assignment_epoch,
+        topology: description
+            .topology
+            .as_deref()
+            .map(|topology| streams::topology_row(snapshot, description, topology)),
         members: description.members.iter().map(member).collect(),
         lag: lag.total.complete(),
         partitions: lag.partitions.iter().map(row).collect(),
@@ -245,7 +264,7 @@ pub fn group(snapshot: &ClusterSnapshot, id: &Arc<str>) -> Option<GroupJson> {
 impl Printable for GroupJson {
     fn table(&self) -> String {
         let mut text = format!(
-            "Group {}  type {}  state {}  coordinator {}  assignor {}  lag {}\n\n",
+            "Group {}  type {}  state {}  coordinator {}  assignor {}  lag {}",
             self.id,
             self.kind,
             self.state,
@@ -257,6 +276,10 @@ impl Printable for GroupJson {
             },
             or_dash(self.lag),
         );
+        if let (Some(group), Some(assigned)) = (self.group_epoch, self.assignment_epoch) {
+            let _ = write!(text, "  epoch {group}  assigned {assigned}");
+        }
+        text.push_str("\n\n");
         let mut table = Table::new(&[
             "TOPIC",
             ">PARTITION",
@@ -295,6 +318,17 @@ impl Printable for GroupJson {
                 ]);
             }
             text.push_str(&table.render());
+        }
+        if let Some(topology) = &self.topology {
+            streams::topology_table(topology, &mut text);
+            let members = self.members.iter();
+            let mut members = members
+                .filter_map(|m| Some((m.id.as_str(), m.epoch, m.streams.as_ref()?)))
+                .peekable();
+            if members.peek().is_some() {
+                text.push('\n');
+                streams::members_table(members, &mut text);
+            }
         }
         text
     }

@@ -2,6 +2,7 @@
 
 mod lags;
 mod members;
+mod tasks;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -13,11 +14,14 @@ use ratatui::text::Span;
 
 pub use self::lags::time_text;
 use self::lags::{LAG_COLUMNS, LagRow, labelled, note};
-use self::members::{differences, member_name, owners_of, owns};
+use self::members::{differences, member_name, owners_of, owns, tasks as tasks_text};
+use self::tasks::{TASK_COLUMNS, TaskRow};
 use super::{ResetDialog, absent, cells, groups, topics};
 use crate::cluster::Interest;
-use crate::derive::{GroupDetail, GroupLag, Lag, LagDetail, PartitionLag, group_detail};
-use crate::model::{GroupDescription, GroupKind, GroupState, Member};
+use crate::derive::{
+    GroupDetail, GroupLag, Lag, LagDetail, PartitionLag, group_detail, streams_complaints,
+};
+use crate::model::{GroupDescription, GroupKind, GroupLook, GroupState, Member};
 use crate::ops::Action;
 use crate::ops::offsets::forget_topic;
 use crate::ui::command::{Id, Scope};
@@ -39,6 +43,7 @@ pub struct MemberRow {
     id: Arc<str>,
     client: Arc<str>,
     host: Arc<str>,
+    /// Of a streams group the process, whose members share a state folder.
     instance: Option<Arc<str>>,
     epoch: Option<i32>,
     n_partitions: usize,
@@ -152,6 +157,8 @@ const HISTORY_COLUMNS: &[Column<Change>] = &[
 enum Pane {
     Lag,
     Members,
+    /// Of a streams group only.
+    Tasks,
     History,
 }
 
@@ -168,6 +175,9 @@ pub struct GroupScreen {
     pane: Pane,
     lags: List<LagRow>,
     members: List<MemberRow>,
+    tasks: List<TaskRow>,
+    /// Why a streams group does not run as it should.
+    complaints: Vec<String>,
     history: List<Change>,
     changes: VecDeque<(i64, String)>,
     n_changes: usize,
@@ -176,6 +186,8 @@ pub struct GroupScreen {
     lag: Option<GroupLag>,
     /// The watch that looks closely again and again.
     job: Option<JobId>,
+    /// What it found, until it is told.
+    look: Option<Arc<GroupLook>>,
     detail: Option<GroupDetail>,
     exists: bool,
 }
@@ -187,12 +199,15 @@ impl GroupScreen {
             pane: Pane::Lag,
             lags: List::new(LAG_COLUMNS),
             members: List::new(MEMBER_COLUMNS),
+            tasks: List::new(TASK_COLUMNS),
+            complaints: Vec::new(),
             history: List::sorted_by(HISTORY_COLUMNS, 0, true),
             changes: VecDeque::new(),
             n_changes: 0,
             seen: None,
             lag: None,
             job: None,
+            look: None,
             detail: None,
             exists: true,
         }
@@ -217,6 +232,15 @@ impl GroupScreen {
             }
             self.n_changes += 1;
             self.changes.push_back((at_ms, change));
+        }
+    }
+
+    /// What a look tells needs the topics, which may be known only after it.
+    fn take_look(&mut self, cx: &Cx<'_>) {
+        if let Some(metadata) = cx.snapshot.metadata.get()
+            && let Some(look) = self.look.take()
+        {
+            self.detail = Some(group_detail(&look, metadata));
         }
     }
 
@@ -281,13 +305,15 @@ impl GroupScreen {
             id: Arc::clone(&member.id),
             client: Arc::clone(&member.client_id),
             host: Arc::clone(&member.host),
-            instance: member.instance_id.clone(),
+            instance: (member.instance_id.clone())
+                .or_else(|| Some(Arc::clone(&member.streams.as_ref()?.process_id))),
             epoch: member.epoch,
             n_partitions: member.n_partitions(),
-            owns: member
-                .undecoded
-                .clone()
-                .unwrap_or_else(|| owns(&member.assignment)),
+            owns: match (&member.undecoded, &member.streams) {
+                (Some(undecoded), _) => undecoded.clone(),
+                (None, Some(streams)) => tasks_text(&streams.tasks),
+                (None, None) => owns(&member.assignment),
+            },
             lag: if lag.is_some() {
                 lags.get(at).copied().flatten()
             } else {
@@ -296,6 +322,12 @@ impl GroupScreen {
         };
         self.members
             .set_rows(members.enumerate().map(member_row).collect(), cx);
+        let streams = description.as_deref().filter(|d| d.topology.is_some());
+        let tasks = streams.map(|group| tasks::rows(group, lag.as_ref()));
+        self.tasks.set_rows(tasks.unwrap_or_default(), cx);
+        self.complaints = (streams.zip(cx.snapshot.metadata.get()))
+            .map(|(group, metadata)| streams_complaints(group, metadata))
+            .unwrap_or_default();
         self.lags.set_rows(rows, cx);
         let first = self.n_changes - self.changes.len();
         let change = |(at, (at_ms, what)): (usize, &(i64, String))| Change {
@@ -381,13 +413,34 @@ impl GroupScreen {
         if let Some(description) = description {
             if let Some(epoch) = description.group_epoch {
                 add("epoch", epoch.to_string());
+                if let Some(at) = description.assignment_epoch.filter(|at| *at != epoch) {
+                    add("assigned", at.to_string());
+                }
             }
             if !description.assignor.is_empty() {
                 let assignor = format::clean(&description.assignor).into_owned();
                 add("assignor", assignor);
             }
+            parts.extend(tasks::summary(description, cx));
         }
         frame::parts(parts, area, buffer)
+    }
+
+    fn has_tasks(&self) -> bool {
+        !self.tasks.rows().is_empty() || self.pane == Pane::Tasks
+    }
+
+    /// What a streams group waits for, a line each below the tabs; how many.
+    fn draw_complaints(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) -> u16 {
+        let room = usize::from(area.height.saturating_sub(4).min(4));
+        let shown = self.complaints.iter().take(room);
+        let mut n = 0;
+        for (line, y) in shown.zip(area.y..) {
+            let (text, width) = (format::clean(line), area.width.saturating_sub(2));
+            frame::text(&text, cx.theme.bad, area.x + 1, y, width, buffer);
+            n += 1;
+        }
+        n
     }
 
     /// The partitions, and below them in full what is to be said of the selected one.
@@ -422,17 +475,34 @@ impl GroupScreen {
             };
             Span::styled(format!(" {text} "), style)
         };
-        let spans = vec![
+        let mut tabs = vec![
             tab(Pane::Lag, format!("partitions {}", self.lags.rows().len())),
-            Span::styled("│", theme.border),
             tab(
                 Pane::Members,
                 format!("members {}", self.members.rows().len()),
             ),
-            Span::styled("│", theme.border),
-            tab(Pane::History, format!("history {}", self.changes.len())),
-            Span::styled("─".repeat(usize::from(area.width)), theme.border),
         ];
+        if self.has_tasks() {
+            tabs.push(tab(
+                Pane::Tasks,
+                format!("tasks {}", self.tasks.rows().len()),
+            ));
+        }
+        tabs.push(tab(
+            Pane::History,
+            format!("history {}", self.changes.len()),
+        ));
+        let mut spans = Vec::new();
+        for tab in tabs {
+            if !spans.is_empty() {
+                spans.push(Span::styled("│", theme.border));
+            }
+            spans.push(tab);
+        }
+        spans.push(Span::styled(
+            "─".repeat(usize::from(area.width)),
+            theme.border,
+        ));
         frame::line(spans, area.x, area.y, area.width, buffer);
     }
 }
@@ -474,6 +544,7 @@ impl Screen for GroupScreen {
         Some(match self.pane {
             Pane::Lag => &mut self.lags,
             Pane::Members => &mut self.members,
+            Pane::Tasks => &mut self.tasks,
             Pane::History => &mut self.history,
         })
     }
@@ -482,6 +553,7 @@ impl Screen for GroupScreen {
         Some(match self.pane {
             Pane::Lag => &self.lags,
             Pane::Members => &self.members,
+            Pane::Tasks => &self.tasks,
             Pane::History => &self.history,
         })
     }
@@ -506,6 +578,7 @@ impl Screen for GroupScreen {
         {
             self.note_changes(&Arc::clone(description), taken.wall_ms);
         }
+        self.take_look(cx);
         self.set_rows(cx);
     }
 
@@ -525,9 +598,9 @@ impl Screen for GroupScreen {
             && let Some(Answer::GroupLooked(result)) = answer.take()
         {
             // What the poller reads has its own place for failures.
-            let metadata = cx.snapshot.metadata.get();
-            if let (Ok(look), Some(metadata)) = (result, metadata) {
-                self.detail = Some(group_detail(&look, metadata));
+            if let Ok(look) = result {
+                self.look = Some(look);
+                self.take_look(cx);
                 self.set_rows(cx);
             }
         }
@@ -540,7 +613,8 @@ impl Screen for GroupScreen {
             Id::NextPane => {
                 self.pane = match self.pane {
                     Pane::Lag => Pane::Members,
-                    Pane::Members => Pane::History,
+                    Pane::Members if self.has_tasks() => Pane::Tasks,
+                    Pane::Members | Pane::Tasks => Pane::History,
                     Pane::History => Pane::Lag,
                 };
                 Vec::new()
@@ -550,7 +624,7 @@ impl Screen for GroupScreen {
                     let row = self.lags.selected_row()?;
                     vec![Step::Push(Place::Topic(row.lag.topic.to_string()))]
                 }
-                Pane::Members | Pane::History => Vec::new(),
+                Pane::Members | Pane::Tasks | Pane::History => Vec::new(),
             },
             Id::Delete => vec![Step::Plan(Action::DeleteGroups(vec![self.id.clone()]))],
             Id::ResetOffsets => {
@@ -567,6 +641,7 @@ impl Screen for GroupScreen {
             Id::Copy => match self.pane {
                 Pane::Members => topics::copy(&self.members.selected_row()?.id, cx),
                 Pane::Lag => topics::copy(&self.lags.selected_row()?.name, cx),
+                Pane::Tasks => topics::copy(self.tasks.selected_row()?.name(), cx),
                 Pane::History => topics::copy(&self.history.selected_row()?.what, cx),
             },
             _ => return None,
@@ -597,14 +672,18 @@ impl Screen for GroupScreen {
             ..area
         };
         self.draw_tabs(cx, tabs, buffer);
-        let rest = Rect {
+        let mut rest = Rect {
             y: tabs.bottom(),
             height: area.height.saturating_sub(above + 1),
             ..area
         };
+        let n_lines = self.draw_complaints(cx, rest, buffer);
+        rest.y += n_lines;
+        rest.height -= n_lines;
         match self.pane {
             Pane::Lag => self.draw_lags(cx, rest, buffer),
             Pane::Members => self.members.draw(cx, true, rest, buffer),
+            Pane::Tasks => self.tasks.draw(cx, true, rest, buffer),
             Pane::History => self.history.draw(cx, true, rest, buffer),
         }
     }

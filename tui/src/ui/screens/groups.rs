@@ -317,6 +317,7 @@ pub fn short_state(state: &GroupState) -> String {
         GroupState::PreparingRebalance | GroupState::CompletingRebalance => {
             "rebalancing".to_owned()
         }
+        GroupState::NotReady => "not ready".to_owned(),
         other => format::clean(other.as_str()).to_lowercase(),
     }
 }

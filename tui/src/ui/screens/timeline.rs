@@ -42,7 +42,10 @@ fn is_bad(event: &GroupEvent) -> bool {
     causes.any(|cause| {
         matches!(
             cause,
-            Cause::Failed { .. } | Cause::Fenced { .. } | Cause::CoordinatorMoved { .. }
+            Cause::Failed { .. }
+                | Cause::Fenced { .. }
+                | Cause::NotReady
+                | Cause::CoordinatorMoved { .. }
         )
     })
 }
@@ -147,10 +150,10 @@ impl TimelineScreen {
             }
             None => return,
         };
-        let mut settings = TimelineSettings::default();
-        if let Some(ms) = look.session_timeout_ms {
-            settings.session_timeout_ms = ms;
-        }
+        let settings = TimelineSettings {
+            session_timeout_ms: look.session_timeout_ms,
+            kind: look.group.as_ref().map(|group| group.kind.clone()),
+        };
         let told = timeline(log, &settings);
         let first = told.events.len().saturating_sub(EVENTS_MAX);
         let events = told.events.into_iter().enumerate().skip(first);
@@ -213,15 +216,16 @@ impl TimelineScreen {
                 format::duration_ms(ms)
             ));
         }
-        let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "nobody".to_owned());
         let moved = event.moved.iter().map(|moved| {
-            format!(
-                "{}-{}: {} → {}",
-                moved.topic,
-                moved.partition,
-                name(&moved.from),
-                name(&moved.to)
-            )
+            let what = match (&moved.from, &moved.to, moved.others) {
+                (None, Some(to), others) if others > 0 => format!("also {to}"),
+                (Some(from), None, others) if others > 0 => format!("{from} no longer"),
+                (from, to, _) => {
+                    let name = |name: &Option<String>| name.clone().unwrap_or("nobody".to_owned());
+                    format!("{} → {}", name(from), name(to))
+                }
+            };
+            format!("{}-{}: {what}", moved.topic, moved.partition)
         });
         lines.extend(moved);
         lines

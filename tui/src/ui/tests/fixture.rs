@@ -156,6 +156,7 @@ fn member(client: &str, owned: &[i32]) -> Member {
         }],
         target: Vec::new(),
         undecoded: None,
+        streams: None,
     }
 }
 
@@ -169,6 +170,7 @@ pub fn description(members: &[(&str, &[i32])], state: GroupState) -> Update {
         coordinator: 2,
         group_epoch: None,
         assignment_epoch: None,
+        topology: None,
         members: members
             .iter()
             .map(|(client, owned)| member(client, owned))

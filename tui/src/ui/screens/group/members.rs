@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::{GroupDescription, Member, TopicAssignment};
+use crate::model::{GroupDescription, Member, SubtopologyTasks, TaskRole, Tasks, TopicAssignment};
 use crate::ui::format;
 
 /// `orders 0-3,5`: the partitions of each topic, runs of them in short.
@@ -27,6 +27,20 @@ pub fn owns(assignment: &[TopicAssignment]) -> String {
         format!("{} {}", topic.topic, runs.join(","))
     };
     assignment.iter().map(topic).collect::<Vec<_>>().join("; ")
+}
+
+/// `active 0_0 0_1, standby 0_2`.
+pub fn tasks(tasks: &Tasks) -> String {
+    let role = |role: TaskRole| {
+        let name = |part: &SubtopologyTasks, id: &i32| format!("{}_{id}", part.subtopology);
+        let parts = tasks.of(role).iter();
+        let names: Vec<String> = parts
+            .flat_map(|part| part.partitions.iter().map(|id| name(part, id)))
+            .collect();
+        (!names.is_empty()).then(|| format!("{} {}", role.as_str(), names.join(" ")))
+    };
+    let roles: Vec<String> = TaskRole::ALL.into_iter().filter_map(role).collect();
+    roles.join(", ")
 }
 
 /// What a member is called: its client and, where it says one, its instance, else its host.
@@ -75,6 +89,15 @@ pub fn differences(before: &GroupDescription, now: &GroupDescription) -> Vec<Str
     for (id, member) in &new {
         match old.get(id) {
             None => changes.push(format!("{} joined", member_name(member))),
+            Some(before) if before.streams.is_some() && before.streams != member.streams => {
+                let told = |member: &Member| member.streams.as_ref().map(|s| tasks(&s.tasks));
+                let now = told(member).unwrap_or_default();
+                if told(before).as_deref() != Some(now.as_str()) {
+                    let now = Some(now).filter(|now| !now.is_empty());
+                    let now = now.unwrap_or_else(|| "nothing".to_owned());
+                    changes.push(format!("{} now does {now}", member_name(member)));
+                }
+            }
             Some(before) if before.assignment != member.assignment => {
                 let owned = owns(&member.assignment);
                 let owned = if owned.is_empty() {
