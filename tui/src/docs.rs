@@ -91,6 +91,12 @@ const MORE: &[(&str, &str)] = &[
     ("A plan, before it is executed", "plan.png"),
     ("May this broker stop?", "may-stop.png"),
     ("Where a group goes on", "reset.png"),
+    ("One message in full", "message.png"),
+    ("A value in Avro, by a schema registry", "avro.png"),
+    ("Moves in batches, planned", "run.png"),
+    ("Traffic, as the brokers' metrics tell", "metrics.png"),
+    ("What one broker's metrics tell", "broker-metrics.png"),
+    ("A cluster that has died", "lost.png"),
 ];
 
 /// All pages; `command` is the program's command line.

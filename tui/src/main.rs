@@ -117,8 +117,8 @@ async fn screens(options: ui::Options) -> Result<(), Fault> {
 }
 
 /// What the demo begins with.
-const DEMO: &str = "a demo, with real brokers and clients: 4 shows its groups, d on a broker moves \
-                    its replicas away, ? tells all keys, q stops and removes everything";
+const DEMO: &str = "a demo, with real brokers and clients: 4 shows its groups and their lag, 9 what \
+                    happens, ? all keys; q stops and removes everything";
 
 /// Runs the demo until it is left or a signal comes; then stops and removes everything.
 async fn demo(args: &DemoArgs, cli: &Cli, io: &mut Io<'_>) -> Result<(), Fault> {

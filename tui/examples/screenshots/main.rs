@@ -199,9 +199,13 @@ impl Stage {
             runtime.block_on(written)?;
         }
         let scenes: Vec<&Scene> = scenes::APACHE.iter().collect();
-        self.paint(&at, &scenes, Duration::from_secs(4), &mut || {})?;
+        // So that the pictures say whose brokers they show.
+        let config = format!("[clusters.apache-kafka]\nbootstrap = \"{address}\"\n");
+        let config = self.file("config.toml", &config)?;
+        let args = ["--config-file", &config, "--cluster", "apache-kafka"];
+        self.paint(&args, &scenes, Duration::from_secs(4), &mut || {})?;
         let Some(url) = metrics else { return Ok(()) };
-        let args = [&at[..], &["--metrics", url]].concat();
+        let args = [&args[..], &["--metrics", url]].concat();
         let scenes: Vec<&Scene> = scenes::METRICS.iter().collect();
         self.paint(&args, &scenes, Duration::from_secs(12), &mut || {})
     }

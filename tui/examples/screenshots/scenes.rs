@@ -28,7 +28,7 @@ pub const DEMO: &[Scene] = &[
     scene("broker", &["2", "\r"], "broker"),
     scene("may-stop", &["2", "w"], "broker"),
     scene("topics", &["3"], "orders"),
-    scene("topic", &["3", "jjj\r"], "LEADER"),
+    scene("topic", &[":topic orders\r"], "LEADER"),
     scene("configs", &[":configs orders\r"], "retention.ms"),
     scene("messages", &[":messages orders\r"], "OFFSET"),
     scene("message", &[":messages orders\r", "\r"], "\"customer\""),
@@ -96,8 +96,8 @@ pub const LOST: &[Scene] = &[scene("lost", &["3"], "NO ANSWER for 1")];
 
 /// Brokers that tell their figures, of Apache Kafka with the JMX exporter.
 pub const METRICS: &[Scene] = &[
-    scene("metrics", &["2"], "MiB/s"),
-    scene("broker-metrics", &["2", "\r"], "MiB/s"),
+    scene("metrics", &["2"], "rates by metrics ─"),
+    scene("broker-metrics", &["2", "\r"], "handlers idle"),
 ];
 
 /// Of a cluster that keeps rules and transactions, which the demo's brokers do not yet.

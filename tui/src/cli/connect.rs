@@ -45,8 +45,8 @@ pub struct GlobalArgs {
     #[arg(long, global = true, help_heading = HEADING, value_name = "FILE")]
     pub registry_ca: Option<PathBuf>,
     /// Where brokers tell their figures as Prometheus reads them: http://{host}:7071/metrics for all,
-    /// or ID=URL for each
-    #[arg(long, global = true, help_heading = HEADING, value_name = "URL")]
+    /// with {host} and {id} filled in, or 1=URL,2=URL
+    #[arg(long, global = true, help_heading = HEADING, value_name = "URL", value_delimiter = ',')]
     pub metrics: Vec<String>,
     /// The configuration file with the saved clusters; KAFKA_TUI_CONFIG names it too
     #[arg(long = "config-file", global = true, help_heading = HEADING, value_name = "FILE")]

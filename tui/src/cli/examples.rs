@@ -2,13 +2,13 @@
 
 pub(super) const APPLY: &str = "\
 Examples:
-  kafka-tui apply -f topics.toml                    what differs; nothing is changed
-  kafka-tui apply -f topics/ --check                for CI: 0 as declared, 8 drifted
+  kafka-tui apply -f topics.toml                  # what differs; nothing is changed
+  kafka-tui apply -f topics/ --check              # for CI: 0 as declared, 8 drifted
   kafka-tui apply -f topics.toml --execute --throttle 20M";
 
 pub(super) const RESET: &str = "\
 Examples:
-  kafka-tui groups reset billing --to-earliest      from what to what; nothing is changed
+  kafka-tui groups reset billing --to-earliest    # from what to what; nothing is changed
   kafka-tui groups reset billing --topic orders:0,3 --to-datetime 2026-11-21T14:00 --execute
   kafka-tui groups reset billing --shift-by -100 --export";
 
@@ -35,7 +35,7 @@ Examples:
 
 pub(super) const REASSIGN_RUN: &str = "\
 Examples:
-  kafka-tui reassign run plan.json                  what it comes to; nothing is changed
+  kafka-tui reassign run plan.json                # what it comes to; nothing is changed
   kafka-tui reassign run plan.json --throttle 20M --batch 10 --execute";
 
 pub(super) const ELECT: &str = "\
@@ -91,6 +91,6 @@ Examples:
 
 pub(super) const LOCAL_START: &str = "\
 Examples:
-  kafka-tui local start                             one broker, called default
+  kafka-tui local start                           # one broker, called default
   kafka-tui local start dev --brokers 3 --racks a,b,c
   kafka-tui local start mixed --brokers 3 --apache kafka_2.13-4.3.1 --apache-nodes 2,3";

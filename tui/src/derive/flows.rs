@@ -43,7 +43,8 @@ pub fn broker_topic_flow(metrics: &BrokerMetrics, topic: &str, flow: Flow) -> Op
 }
 
 /// What flows through a topic per second: a part for each broker that tells of it or leads a
-/// partition of it. A broker that leads one, can be asked and says nothing had nothing of it yet.
+/// partition of it. A broker that leads one, was asked and says nothing had nothing of it yet; of
+/// one that was not asked yet, or has no endpoint, it is not known.
 pub fn topic_flow(snapshot: &ClusterSnapshot, topic: &Topic, flow: Flow) -> Total<f64> {
     let leads = |id: i32| {
         topic
@@ -63,14 +64,25 @@ pub fn topic_flow(snapshot: &ClusterSnapshot, topic: &Topic, flow: Flow) -> Tota
             total.add(None);
         }
     }
+    let mut silent: Vec<i32> = topic.partitions.iter().map(|of| of.leader).collect();
+    silent.sort_unstable();
+    silent.dedup();
+    silent.retain(|leader| *leader >= 0 && !snapshot.metrics.contains_key(leader));
+    silent.iter().for_each(|_| total.add(None));
     match total.n_parts() {
         0 => std::iter::once(None).collect(),
         _ => total,
     }
 }
 
-/// A broker's share of what flows through all that tell, in percent, as CMAK has it.
+/// A broker's share of what flows through all of them, in percent, as CMAK has it; nothing until
+/// all of them have told.
 pub fn flow_share_percent(snapshot: &ClusterSnapshot, id: i32, flow: Flow) -> Option<f64> {
+    let brokers = snapshot.metadata.get().map(|metadata| &metadata.brokers);
+    let mut brokers = brokers.into_iter().flatten();
+    if brokers.any(|broker| !snapshot.metrics.contains_key(&broker.id)) {
+        return None;
+    }
     let own = broker_flow(snapshot.metrics.get(&id)?, flow)?;
     let all: Total<f64> = snapshot
         .metrics
@@ -183,7 +195,8 @@ mod tests {
             (2, 1_000, 30.0, Some(5.0)),
         ]);
         let flow = topic_flow(&snapshot, &topic, Flow::BytesIn);
-        assert_eq!(flow.complete(), Some(35.0));
+        // Broker 3 leads a partition and was not asked.
+        assert_eq!((flow.complete(), flow.partial()), (None, Some(35.0)));
         assert_eq!(flow_share_percent(&snapshot, 1, Flow::BytesIn), Some(25.0));
         let refused = Arc::new(Fault::refused("read metrics", "no"));
         let known = (1, Ok(reading(2_000, 20.0, Some(90.0))));

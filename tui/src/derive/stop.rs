@@ -212,10 +212,9 @@ impl StopCheck {
             there.count()
         });
         if self.groups > 0 {
-            self.notes.push(format!(
-                "{} groups will find another coordinator",
-                self.groups
-            ));
+            let groups = crate::units::counted(self.groups, "group");
+            self.notes
+                .push(format!("{groups} will find another coordinator"));
         }
         if self.transaction_coordinators > 0 {
             self.notes.push(format!(

@@ -117,8 +117,8 @@ fn every_example_is_a_command_line_that_is_taken() {
     let mut n = 0;
     for help in helps {
         for line in help.lines().filter(|line| line.starts_with("  kafka-tui ")) {
-            // A remark stands far to the right.
-            let call = line.trim().split("     ").next().unwrap_or_default();
+            // A remark follows as in a shell.
+            let call = line.trim().split(" # ").next().unwrap_or_default().trim();
             let taken = Cli::try_parse_from(words(call));
             assert!(taken.is_ok(), "{call}: {}", taken.unwrap_err());
             n += 1;

@@ -289,7 +289,9 @@ impl Printable for MovedJson {
                 text.push_str(&format!(" {word} {place}"));
             }
         }
-        if let (Some(partition), Some(offset)) = (self.partition, self.offset) {
+        // Of many each has a place of its own.
+        let is_one = self.messages == 1;
+        if let (true, Some(partition), Some(offset)) = (is_one, self.partition, self.offset) {
             text.push_str(&format!(": partition {partition}, offset {offset}"));
         }
         text.push('\n');

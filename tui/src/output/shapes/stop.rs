@@ -33,11 +33,15 @@ pub fn may_stop(snapshot: &ClusterSnapshot, brokers: &BTreeSet<i32>) -> MayStopJ
 
 impl Printable for MayStopJson {
     fn table(&self) -> String {
-        let brokers = super::join(&self.brokers);
+        let noun = match self.brokers.len() {
+            1 => "broker",
+            _ => "brokers",
+        };
+        let brokers = format!("{noun} {}", super::join(&self.brokers));
         let mut text = match self.check.may_stop {
-            MayStop::Yes => format!("broker {brokers} may stop\n"),
-            MayStop::Unknown => format!("whether broker {brokers} may stop is not known\n"),
-            MayStop::No => format!("broker {brokers} must not stop now\n"),
+            MayStop::Yes => format!("{brokers} may stop\n"),
+            MayStop::Unknown => format!("whether {brokers} may stop is not known\n"),
+            MayStop::No => format!("{brokers} must not stop now\n"),
         };
         for reason in &self.check.reasons {
             let _ = writeln!(text, "! {reason}");

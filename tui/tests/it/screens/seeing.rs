@@ -167,7 +167,7 @@ fn messages_are_read_from_anywhere_and_followed() -> anyhow::Result<()> {
     session.see("", "value-0")?;
     session.see("e", "the newest")?;
     session.see("G enter", "offset 19")?;
-    session.see("", "value (text, found, 8 B)")?;
+    session.see("", "value (text, detected, 8 B)")?;
     session.see("esc o 19 enter", "from offset 19")?;
     session.see("t", "following")?;
     session.runtime.block_on(produce(&bootstrap, "log", 1))?;

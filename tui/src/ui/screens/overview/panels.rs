@@ -22,7 +22,7 @@ const ROWS_MAX: usize = 10;
 /// From so many cells on two panels stand beside each other, and from so many on topics tell their
 /// records too.
 const BESIDE: u16 = 74;
-const WITH_RECORDS: u16 = 48;
+const WITH_RECORDS: u16 = 46;
 
 /// Cells of a group's numbers with the gaps before them.
 const GROUP_NUMBERS: u16 = 30;

@@ -303,7 +303,8 @@ impl Screen for Acls {
         if self.only_idle {
             status.push_str(" · only those that do nothing");
         } else if self.n_idle > 0 {
-            status.push_str(&format!(" · {} do nothing", self.n_idle));
+            let verb = if self.n_idle == 1 { "does" } else { "do" };
+            status.push_str(&format!(" · {} {verb} nothing", self.n_idle));
         }
         status
     }

@@ -284,7 +284,11 @@ pub(super) fn layout<R>(
                 let column = &columns[*giver];
                 let gives = *giver != i && column.align == Align::Left;
                 let title = u16::try_from(column.title.width()).unwrap_or(0);
-                let least = need(*giver).max(title).max(TEXT_LEAST);
+                let least = match need(*giver) {
+                    // Nothing stands there at all.
+                    0 => title,
+                    need => need.max(title).max(TEXT_LEAST),
+                };
                 if gives && got < missing {
                     let taken = room.saturating_sub(least).min(missing - got);
                     *room -= taken;
