@@ -14,6 +14,7 @@ mod apache;
 mod blind;
 mod browse;
 mod by_keys;
+mod causes;
 mod cluster;
 mod command;
 mod connectors;
@@ -56,6 +57,7 @@ mod streams;
 #[path = "../it/terminal.rs"]
 mod terminal;
 mod transactions;
+mod verdicts;
 
 #[allow(dead_code, reason = "the tests of the screens use the rest")]
 #[path = "../it/transaction.rs"]
@@ -160,6 +162,14 @@ const CASES: &[(&str, Case)] = &[
     (
         "a streams group is shown with its tasks, what it waits for and why it rebalanced",
         streams::application,
+    ),
+    (
+        "verdicts on consumers that hold still, go back or are gone are told with their rules",
+        verdicts::verdicts,
+    ),
+    (
+        "causes of what consumers of both protocols do are told, and none where a broker died",
+        causes::consumers,
     ),
     (
         "everything works on this version of Kafka, and what it lacks says so",
