@@ -308,6 +308,11 @@ pub enum PartitionsCommand {
 pub enum BrokersCommand {
     /// List the brokers with their share of partitions, leaders and bytes
     List,
+    /// Show one broker with its folders and its share of each topic
+    Describe {
+        /// Its id
+        id: i32,
+    },
     /// Show what flows through brokers and how busy they are
     ///
     /// From their metrics endpoints (--metrics, or metrics of the saved cluster); without one the
@@ -518,6 +523,7 @@ async fn dispatch(global: &GlobalArgs, command: Scripted, io: &mut Io<'_>) -> Re
         Scripted::Topics(command) => change::topics(global, command, io).await,
         Scripted::Partitions(command) => change::partitions(global, command, io).await,
         Scripted::Brokers(BrokersCommand::List) => show::list_brokers(global, io).await,
+        Scripted::Brokers(BrokersCommand::Describe { id }) => show::broker(global, id, io).await,
         Scripted::Brokers(BrokersCommand::Metrics(args)) => {
             broker_metrics::run(global, &args, io).await
         }

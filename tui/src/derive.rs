@@ -39,8 +39,8 @@ pub use acl::{
     knows_existing, operations_of,
 };
 pub use balance::{
-    BrokerBalance, ClusterBalance, CmakPercents, Spread, TopicBalance, broker_balances,
-    cluster_balance, cmak, topic_balance,
+    BrokerBalance, ClusterBalance, CmakPercents, Spread, TopicBalance, TopicShare, broker_balances,
+    cluster_balance, cmak, topic_balance, topic_shares,
 };
 pub use commit_history::CommitHistory;
 pub use condition::{Condition, Needs, Reading, Value};

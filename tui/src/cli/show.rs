@@ -83,6 +83,27 @@ pub(super) async fn list_brokers(global: &GlobalArgs, io: &mut Io<'_>) -> Result
     Ok(0)
 }
 
+pub(super) async fn broker(global: &GlobalArgs, id: i32, io: &mut Io<'_>) -> Result<u8, Fault> {
+    let mut session = Session::open(global).await?;
+    session.warn_of_rights(io);
+    let metadata = session.metadata()?;
+    let (dirs, quorum, running) = tokio::join!(
+        session.client.log_dirs(&metadata),
+        session.client.quorum(),
+        session.client.reassignments(),
+    );
+    session.apply(Update::LogDirs(shared(dirs)));
+    session.apply(Update::Quorum(shared(quorum)));
+    session.apply(Update::Reassignments(shared(running)));
+    let missing = || {
+        let why = format!("there is no broker {id}");
+        Fault::not_found("describe a broker", why).with_hint("`kafka-tui brokers list` shows them")
+    };
+    let broker = output::broker(&session.snapshot, id).ok_or_else(missing)?;
+    io.print(global.output, &broker);
+    Ok(0)
+}
+
 /// The resource that the arguments name; exactly one of them is there.
 pub(super) fn resource(args: &ResourceArgs) -> Result<ConfigResource, Fault> {
     match (&args.topic, &args.broker, &args.group) {

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::model::Fault;
 use crate::ops::Action;
 use crate::ops::execution::{NewOrders, Wish};
-use crate::ops::undo::{self, Entry, Journal};
+use crate::ops::undo::{self, Entry, Journal, Last};
 use crate::output::UndoJson;
 
 use super::change::{confirm, make};
@@ -41,29 +41,29 @@ pub(super) async fn run(global: &GlobalArgs, args: UndoArgs, io: &mut Io<'_>) ->
         io.print(global.output, &UndoJson::from(&entries[..]));
         return Ok(0);
     }
-    let mut entry = match args.file {
-        Some(path) => Entry {
-            inverse: Journal::read(&path)?,
-            path: std::path::absolute(&path).unwrap_or(path),
-            is_undone: false,
+    let mut last = match args.file {
+        Some(path) => Last {
+            entry: Some(Entry {
+                inverse: Journal::read(&path)?,
+                path: std::path::absolute(&path).unwrap_or(path),
+                is_undone: false,
+            }),
+            ..Last::default()
         },
-        None => journal.last(cluster_id).ok_or_else(|| {
-            Fault::not_found("undo the last change", "no change of this cluster is known")
-                .with_hint("`kafka-tui undo --list` shows what was changed and undone from here")
-        })?,
+        None => journal.last(cluster_id),
     };
-    let batch = args.pace.batch.map(|n| n as usize);
-    entry.inverse.set_pace(args.pace.throttle, batch)?;
-    for update in undo::read(&session.client, &entry.inverse.undo).await {
-        session.apply(update);
+    if let Some(entry) = &mut last.entry {
+        let batch = args.pace.batch.map(|n| n as usize);
+        entry.inverse.set_pace(args.pace.throttle, batch)?;
     }
-    if let Action::Reassign(_) | Action::RunReassign(_) = entry.inverse.undo {
-        super::reassign::read_moves(&mut session).await;
-    }
-    if let Action::RunReassign(_) = entry.inverse.undo {
-        super::reassign::read_rates(&mut session).await;
-    }
-    let plan = entry.inverse.plan(Some(&entry.path), &session.snapshot)?;
+    read(&mut session, &last).await;
+    let plan = last.plan(&session.snapshot).map_err(|fault| {
+        let hint = "`kafka-tui undo --list` shows what was changed and undone from here";
+        match fault.hint {
+            None => fault.with_hint(hint),
+            Some(_) => fault,
+        }
+    })?;
     let change = ChangeArgs {
         dry_run: !args.execute,
         yes: args.yes,
@@ -82,4 +82,21 @@ pub(super) async fn run(global: &GlobalArgs, args: UndoArgs, io: &mut Io<'_>) ->
         return super::execution::order_quietly(global, new, io).await;
     }
     Ok(code)
+}
+
+/// Reads what planning the undo compares with.
+async fn read(session: &mut Session, last: &Last) {
+    let undo = last.entry.as_ref().map(|entry| &entry.inverse.undo);
+    let Some(undo) = undo.and_then(Option::as_ref) else {
+        return;
+    };
+    for update in undo::read(&session.client, undo).await {
+        session.apply(update);
+    }
+    if let Action::Reassign(_) | Action::RunReassign(_) = undo {
+        super::reassign::read_moves(session).await;
+    }
+    if let Action::RunReassign(_) = undo {
+        super::reassign::read_rates(session).await;
+    }
 }

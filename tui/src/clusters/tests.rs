@@ -204,6 +204,7 @@ fn the_danger_of_a_cluster_decides_what_is_typed() {
         not_done: Vec::new(),
         equivalent: Vec::new(),
         inverse: None,
+        irrevocable: Vec::new(),
         cluster_id: None,
         undoes: None,
         reassignment: None,

@@ -141,12 +141,68 @@ pub fn cmak(topic: &Topic, cluster_brokers: usize) -> CmakPercents {
     }
 }
 
+/// One broker's share of one topic: a row of CMAK's tables of a topic by broker, and of a broker by
+/// topic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopicShare {
+    pub broker: i32,
+    /// Partitions that are to have a replica here: those that a reassignment adds don't count yet.
+    pub placed: Vec<i32>,
+    /// Partitions that have a replica in sync here: the ones that CMAK counts.
+    pub in_sync: Vec<i32>,
+    pub leaders: usize,
+    /// Whether it has more in sync than CMAK's average of the brokers that have any, rounded up.
+    pub is_skewed: bool,
+    /// The same for what it leads.
+    pub is_leader_skewed: bool,
+    /// As `is_skewed`, of what is placed: a broker that died keeps its share.
+    pub is_placed_skewed: bool,
+}
+
+/// Every broker's share of a topic, by id; brokers that have nothing of it are left out.
+pub fn topic_shares(topic: &Topic) -> Vec<TopicShare> {
+    let mut shares: BTreeMap<i32, TopicShare> = BTreeMap::new();
+    for partition in &topic.partitions {
+        let wanted = partition.replicas.iter();
+        for id in wanted.filter(|id| !partition.adding.contains(id)) {
+            shares.entry(*id).or_default().placed.push(partition.id);
+        }
+        for id in &partition.isr {
+            let share = shares.entry(*id).or_default();
+            share.in_sync.push(partition.id);
+            share.leaders += usize::from(partition.leader == *id);
+        }
+    }
+    let n_partitions = topic.partitions.len();
+    let first = topic.partitions.first();
+    let factor = first.map_or(0, |partition| partition.replicas.len());
+    let holders = |holds: fn(&TopicShare) -> bool| shares.values().filter(|s| holds(s)).count();
+    let (in_sync, placed) = (
+        holders(|share| !share.in_sync.is_empty()),
+        holders(|share| !share.placed.is_empty()),
+    );
+    let all_placed: usize = shares.values().map(|share| share.placed.len()).sum();
+    let average = (n_partitions * factor).div_ceil(in_sync.max(1));
+    let average_leaders = n_partitions.div_ceil(in_sync.max(1));
+    let average_placed = all_placed.div_ceil(placed.max(1));
+    let named = |(broker, share): (i32, TopicShare)| TopicShare {
+        broker,
+        is_skewed: share.in_sync.len() > average,
+        is_leader_skewed: share.leaders > average_leaders,
+        is_placed_skewed: share.placed.len() > average_placed,
+        ..share
+    };
+    shares.into_iter().map(named).collect()
+}
+
 /// The spread of a topic in a cluster of `cluster_brokers` known brokers.
 pub fn topic_balance(topic: &Topic, cluster_brokers: usize) -> TopicBalance {
     let n_partitions = topic.partitions.len();
     let spread = |shares: BTreeMap<i32, (usize, usize)>| {
         let members: usize = shares.values().map(|share| share.0).sum();
         let average = members.div_ceil(shares.len().max(1));
+        // A broker that died may not be known any more, and still has its replicas.
+        let cluster_brokers = cluster_brokers.max(shares.len());
         spread_of(&shares, average, n_partitions, cluster_brokers)
     };
     let count = |test: fn(&Partition) -> bool| {

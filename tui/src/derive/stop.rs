@@ -204,6 +204,10 @@ impl StopCheck {
         self.group_coordinators = led("__consumer_offsets").unwrap_or(0);
         self.transaction_coordinators = led("__transaction_state").unwrap_or(0);
         let groups = snapshot.groups.get();
+        if groups.is_none() {
+            let why = "the groups are not known yet: some may have their coordinator here";
+            self.notes.push(why.to_owned());
+        }
         self.groups = groups.map_or(0, |groups| {
             let there = groups
                 .groups

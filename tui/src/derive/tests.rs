@@ -95,7 +95,57 @@ fn cmak_percentages_are_those_of_cmak() {
             got.under_replicated,
         ];
         assert_eq!(got, expected, "{name}");
+        // Its rows by broker come to the same.
+        let shares = topic_shares(&topic);
+        let n = |is: fn(&TopicShare) -> bool| shares.iter().filter(|share| is(share)).count();
+        let holders = n(|share| !share.in_sync.is_empty());
+        let percent = |n: usize| (100 * n / holders) as u32;
+        assert_eq!(percent(n(|share| share.is_skewed)), expected[1], "{name}");
+        let leaders = n(|share| share.is_leader_skewed);
+        assert_eq!(percent(leaders), expected[2], "{name}");
     }
+}
+
+#[test]
+fn a_brokers_share_of_a_topic_is_told_in_sync_and_placed() {
+    let (topic, _, _) = cmak_case("one broker has everything");
+    let shares = topic_shares(&topic);
+    let told: Vec<_> = shares
+        .iter()
+        .map(|s| {
+            (
+                s.broker,
+                s.placed.len(),
+                s.leaders,
+                s.is_skewed,
+                s.is_leader_skewed,
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (1, 6, 6, true, true),
+            (2, 4, 0, false, false),
+            (3, 2, 0, false, false)
+        ]
+    );
+    let (topic, _, _) = cmak_case("a dead broker");
+    let shares = topic_shares(&topic);
+    let dead = &shares[2];
+    assert_eq!(
+        (dead.broker, dead.placed.len(), dead.in_sync.len()),
+        (3, 3, 0)
+    );
+    assert!(!dead.is_placed_skewed && !dead.is_skewed);
+    // A replica that is only being added is nobody's share yet.
+    let mut moving = topic_of_one();
+    moving.partitions[0].adding = [3].into();
+    assert_eq!(topic_shares(&moving).len(), 2);
+}
+
+fn topic_of_one() -> Topic {
+    topic("t", &[(&[1, 2, 3], &[1, 2], 1)])
 }
 
 #[test]

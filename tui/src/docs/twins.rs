@@ -24,7 +24,8 @@ const fn run(words: &'static str) -> Twin {
 pub(super) fn twin(command: &Command) -> Twin {
     match command.id {
         Id::Overview => run("top"),
-        Id::Brokers | Id::Broker => run("brokers list"),
+        Id::Brokers => run("brokers list"),
+        Id::Broker => run("brokers describe"),
         Id::MayStop => run("brokers may-stop"),
         Id::Unregister => run("brokers unregister"),
         Id::Topics => run("topics list"),
@@ -64,6 +65,7 @@ pub(super) fn twin(command: &Command) -> Twin {
         Id::Execute => run("reassign execute"),
         Id::RunBatches => run("reassign run"),
         Id::Reassignments => run("reassign status"),
+        Id::RunPace if command.scope == Scope::Declared => run("apply"),
         Id::RunPace => run("reassign set"),
         Id::CancelReassignment | Id::CancelRun => run("reassign cancel"),
         Id::Janitor => run("reassign janitor"),
@@ -123,6 +125,7 @@ pub(super) fn twin(command: &Command) -> Twin {
         | Id::Jump
         | Id::Later
         | Id::Mark
+        | Id::MarkAll
         | Id::NextPane
         | Id::Now
         | Id::Open

@@ -193,6 +193,12 @@ pub struct Run {
     pub orders: Orders,
     #[serde(default)]
     pub brake: Brake,
+    /// Brokers that are down and are to get a replica of what is on its way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<i32>,
+    /// Partitions on their way that have no leader to be copied from.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub leaderless: usize,
     pub ours: OurThrottles,
     /// What undoes it.
     #[serde(default)]
@@ -208,6 +214,10 @@ pub struct Run {
     #[serde(default)]
     pub trouble: Option<String>,
     pub moves: Vec<Move>,
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 /// Partitions by what became of them.
@@ -256,6 +266,8 @@ impl Run {
             started_at,
             orders,
             brake: Brake::Free,
+            waits_for: Vec::new(),
+            leaderless: 0,
             ours: OurThrottles::default(),
             undo_file: None,
             is_elected: false,
@@ -313,6 +325,7 @@ impl Run {
             (Wish::Run, Brake::Stopped(why)) => parts.push(format!("held: {why}")),
             (Wish::Run, Brake::Free) => {}
         }
+        parts.extend(self.obstacles());
         if let Some(rate) = self.orders.throttle.filter(|_| !self.is_over) {
             parts.push(format!("at most {}", crate::units::byte_rate(rate)));
         }
@@ -330,6 +343,39 @@ impl Run {
             parts.push("throttles are left: reassign janitor removes them".to_owned());
         }
         parts.join(", ")
+    }
+}
+
+impl Run {
+    /// Why what is on its way does not arrive, or does not go back.
+    fn obstacles(&self) -> Vec<String> {
+        let mut told = Vec::new();
+        if self.is_over {
+            return told;
+        }
+        let ids: Vec<String> = self.waits_for.iter().map(i32::to_string).collect();
+        match ids.len() {
+            0 => {}
+            1 => told.push(format!("waits for broker {}, which is down", ids[0])),
+            _ => told.push(format!(
+                "waits for brokers {}, which are down",
+                ids.join(",")
+            )),
+        }
+        match self.leaderless {
+            0 => {}
+            1 => told.push("1 partition has no leader to be copied from".to_owned()),
+            n => told.push(format!("{n} partitions have no leader to be copied from")),
+        }
+        if self.orders.wish == Wish::Cancel {
+            let mut moving = self.moves.iter();
+            let stays = moving.find(|one| one.state == MoveState::Moving && one.note.is_some());
+            told.extend(stays.map(|one| {
+                let why = one.note.as_deref().unwrap_or_default();
+                format!("{} goes on: {why}", one.key())
+            }));
+        }
+        told
     }
 }
 

@@ -52,6 +52,8 @@ pub struct Plan {
     /// The action that undoes this one, where there is one. It is written to the journal before
     /// the change is made: see [`undo`](super::undo).
     pub inverse: Option<Action>,
+    /// What of it nothing takes back, for example `topic "orders" keeps 6 partitions`.
+    pub irrevocable: Vec<String>,
     /// The cluster that this was planned for.
     pub cluster_id: Option<String>,
     /// The file of the change that this one undoes.

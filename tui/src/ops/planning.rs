@@ -77,6 +77,7 @@ impl Plan {
             not_done: Vec::new(),
             equivalent: Vec::new(),
             inverse: None,
+            irrevocable: Vec::new(),
             cluster_id: None,
             undoes: None,
             reassignment: None,

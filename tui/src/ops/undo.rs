@@ -9,6 +9,9 @@
 //! it changes as a [`Change`](super::Change) with the same subject as the plan that it undoes, and
 //! `before` and `after` have to be written the same way in both.
 //!
+//! A change that nothing takes back, or not all of it, is in the journal too, with what of it stays:
+//! the undo of an older change says so, and so does the change's own plan.
+//!
 //! Invariants:
 //! - No change that can be undone is sent before its inverse is on the disk.
 //! - What has moved on since is never undone silently: planning refuses and says what it is.
@@ -16,7 +19,7 @@
 
 mod journal;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,13 +34,16 @@ use super::action::{Action, RunReassign};
 use super::execution::BATCH;
 use super::plan::{Change, Plan, Report};
 
-pub use journal::{Entry, Journal};
+pub use journal::{Entry, Journal, Last};
 
 /// Of the file's format.
 const VERSION: u32 = 1;
 
 /// Steps of one change that are read for together.
 const AT_ONCE: usize = 8;
+
+/// Of what can't be taken back so much is told one by one.
+const NAMED_MAX: usize = 3;
 
 /// What a plan writes where an inherited value is not known.
 const INHERITED: &str = "(inherited)";
@@ -56,13 +62,20 @@ pub struct Inverse {
     pub is_undo: bool,
     /// What the change made of what.
     pub changes: Vec<Change>,
-    pub undo: Action,
+    /// What takes the change back; `None` where nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Action>,
+    /// What of the change nothing takes back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub irrevocable: Vec<String>,
 }
 
 impl Inverse {
-    /// What takes a plan's change back; `None` where nothing can.
+    /// What takes a plan's change back, or says why nothing does; `None` where there is neither.
     pub fn of(plan: &Plan, wall_ms: i64) -> Option<Self> {
-        let undo = plan.inverse.clone()?;
+        if plan.inverse.is_none() && plan.irrevocable.is_empty() {
+            return None;
+        }
         Some(Self {
             version: VERSION,
             cluster_id: plan.cluster_id.clone(),
@@ -70,14 +83,26 @@ impl Inverse {
             change: plan.title.clone(),
             is_undo: plan.undoes.is_some(),
             changes: plan.changes.clone(),
-            undo,
+            undo: plan.inverse.clone(),
+            irrevocable: plan.irrevocable.clone(),
         })
+    }
+
+    /// What to say of what stays, in a line.
+    pub fn stays(&self) -> String {
+        let more = self.irrevocable.len().saturating_sub(NAMED_MAX);
+        let mut told = self.irrevocable[..self.irrevocable.len() - more].join("; ");
+        if more > 0 {
+            told.push_str(&format!("; and {more} more"));
+        }
+        told
     }
 
     /// Plans to take the change back. `entry` is where this was read from.
     ///
     /// # Errors
-    /// Refuses another cluster's, and where the cluster is not any more as the change left it.
+    /// Refuses another cluster's, what nothing takes back, and where the cluster is not any more as
+    /// the change left it.
     pub fn plan(&self, entry: Option<&Path>, snapshot: &ClusterSnapshot) -> Result<Plan, Fault> {
         let what = format!("undo \"{}\"", self.change);
         let now = snapshot
@@ -90,7 +115,12 @@ impl Inverse {
             let why = format!("it was made on cluster {then}, and this is {now}");
             return Err(Fault::refused(what, why));
         }
-        let mut plan = super::plan(self.undo.clone(), snapshot)?;
+        let Some(undo) = self.undo.clone() else {
+            let why = format!("it can't be taken back: {}", self.stays());
+            return Err(Fault::refused(what, why));
+        };
+        let mut plan = super::plan(undo, snapshot)?;
+        plan.not_done.extend(self.irrevocable.iter().cloned());
         let moved = self.moved(&plan);
         if let Some(first) = moved.first() {
             let more = match moved.len() {
@@ -124,8 +154,8 @@ impl Inverse {
             return Ok(());
         }
         let steps = match &mut self.undo {
-            Action::Apply(apply) => &mut apply.steps[..],
-            one => std::slice::from_mut(one),
+            Some(Action::Apply(apply)) => &mut apply.steps[..],
+            one => one.as_mut_slice(),
         };
         let mut moves = false;
         for step in steps {
@@ -161,10 +191,8 @@ impl Inverse {
     /// What is not as the change left it, by the plan that would take it back. A reassignment
     /// compares for itself, because replicas are on their way for a while.
     fn moved(&self, undo: &Plan) -> Vec<String> {
-        let compares_itself: BTreeSet<String> = self
-            .undo
-            .steps()
-            .iter()
+        let steps = self.undo.iter().flat_map(Action::steps);
+        let compares_itself: BTreeSet<String> = steps
             .filter_map(|step| match step {
                 Action::Reassign(reassign) => Some(&reassign.target),
                 Action::RunReassign(run) => Some(&run.reassign.target),
@@ -173,11 +201,11 @@ impl Inverse {
             .flat_map(|target| target.keys().map(ToString::to_string))
             .collect();
         let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "(none)".to_owned());
+        // The first one of a name counts.
+        let now = undo.changes.iter().rev();
+        let now: HashMap<&str, &Change> = now.map(|now| (&*now.subject, now)).collect();
         let moved = |change: &Change| {
-            let now = undo
-                .changes
-                .iter()
-                .find(|now| now.subject == change.subject)?;
+            let now = now.get(&*change.subject)?;
             if compares_itself.contains(&change.subject) {
                 return None;
             }
@@ -264,7 +292,7 @@ pub async fn make(client: &ClusterClient, plan: &Plan, journal: &Journal) -> Res
         journal.mark_undone(undone)?;
     }
     let mut report = done?;
-    report.undo_file = entry.filter(|_| !all_refused);
+    report.undo_file = entry.filter(|_| !all_refused && plan.inverse.is_some());
     Ok(report)
 }
 

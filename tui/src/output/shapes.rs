@@ -25,7 +25,10 @@ mod wait;
 
 pub use apply::{ApplyJson, DriftRow, ExportedJson};
 pub use broker_metrics::{BrokerMetricsJson, BrokerMetricsRow, TopicFlowRow, broker_metrics};
-pub use brokers::{BrokerRow, BrokersJson, LocalJson, LocalLog, LocalLogsJson, brokers};
+pub use brokers::{
+    BrokerJson, BrokerRow, BrokerTopicRow, BrokersJson, LocalJson, LocalLog, LocalLogsJson,
+    LogDirRow, broker, brokers,
+};
 pub use changes::{DoneJson, LoadRow, MoveRow, MovesJson, PlanJson, moves};
 pub use clusters::{ClusterDoneJson, ClusterRow, ClusterTestJson, ClusterTestRow, ClustersJson};
 pub use connect::{ConnectChangeJson, ConnectorJson, ConnectorsJson, connector, connectors};
@@ -47,7 +50,8 @@ pub use stop::{MayStopJson, may_stop};
 pub use streams::{StreamsMemberRow, SubtopologyRow, TopologyRow};
 pub use top::{TopGroupRow, TopJson, TopTopicRow, top};
 pub use topics::{
-    ConfigRow, ConfigsJson, PartitionRow, TopicJson, TopicRow, TopicsJson, configs, topic, topics,
+    BalanceJson, ConfigRow, ConfigsJson, PartitionRow, PercentsJson, ShareRow, TopicJson, TopicRow,
+    TopicsJson, configs, topic, topics,
 };
 pub(crate) use transactions::silent;
 pub use transactions::{

@@ -184,7 +184,23 @@ fn topics_as_a_table_and_as_json() {
           "under_replicated": 1,
           "reassigning": 0,
           "records": null,
-          "size_bytes": null
+          "size_bytes": null,
+          "balance": {
+            "cmak": {
+              "brokers_spread": 0,
+              "brokers_skew": 0,
+              "leader_skew": 0,
+              "preferred_replicas": 0,
+              "under_replicated": 100
+            },
+            "placed": {
+              "brokers_spread": 50,
+              "brokers_skew": 0,
+              "leader_skew": 0,
+              "preferred_replicas": 0,
+              "under_replicated": 100
+            }
+          }
         },
         {
           "name": "orders",
@@ -196,7 +212,23 @@ fn topics_as_a_table_and_as_json() {
           "under_replicated": 1,
           "reassigning": 0,
           "records": 150,
-          "size_bytes": null
+          "size_bytes": null,
+          "balance": {
+            "cmak": {
+              "brokers_spread": 100,
+              "brokers_skew": 0,
+              "leader_skew": 0,
+              "preferred_replicas": 100,
+              "under_replicated": 50
+            },
+            "placed": {
+              "brokers_spread": 100,
+              "brokers_skew": 0,
+              "leader_skew": 0,
+              "preferred_replicas": 100,
+              "under_replicated": 50
+            }
+          }
         }
       ]
     }
@@ -220,6 +252,9 @@ fn one_topic_as_a_table_and_as_json() {
 
     PARTITION  LEADER  REPLICAS  IN SYNC  OFFLINE  START  END  SIZE
             0    none  3                              10    -     -
+
+    BROKER  PARTITIONS  IN SYNC  LEADS  TOO MANY
+         3           1        0      0
     ");
     insta::assert_snapshot!(logs.json(), @r#"
     {
@@ -242,6 +277,35 @@ fn one_topic_as_a_table_and_as_json() {
           "start_offset": 10,
           "end_offset": null,
           "size_bytes": null
+        }
+      ],
+      "balance": {
+        "cmak": {
+          "brokers_spread": 0,
+          "brokers_skew": 0,
+          "leader_skew": 0,
+          "preferred_replicas": 0,
+          "under_replicated": 100
+        },
+        "placed": {
+          "brokers_spread": 50,
+          "brokers_skew": 0,
+          "leader_skew": 0,
+          "preferred_replicas": 0,
+          "under_replicated": 100
+        }
+      },
+      "brokers": [
+        {
+          "broker": 3,
+          "partitions": [
+            0
+          ],
+          "in_sync": [],
+          "leaders": 0,
+          "skewed": false,
+          "leader_skewed": false,
+          "placed_skewed": false
         }
       ],
       "configs": null

@@ -289,8 +289,8 @@ impl App {
                         self.show_plan(plan.map(|plan| *plan), &mut effects);
                     }
                     Some(Answer::LeftOver(found)) => steps.extend(undoing::clear(found)),
-                    Some(Answer::LastChange(found, updates)) => {
-                        self.undo(found, updates, &mut effects);
+                    Some(Answer::LastChange(last, updates)) => {
+                        self.undo(last, updates, &mut effects);
                     }
                     Some(Answer::Exported(Ok(text))) => steps.push(Step::Say(Toast::good(text))),
                     Some(Answer::Exported(Err(fault))) => {

@@ -116,6 +116,7 @@ pub enum Id {
     RestartLocal,
     RollingRestart,
     Mark,
+    MarkAll,
     MayStop,
     Messages,
     More,
@@ -334,6 +335,7 @@ pub const COMMANDS: &[Command] = &[
     command(Id::SortPrevious, Scope::List, "", &[Char('<')], "sort by the previous column"),
     command(Id::SortReverse, Scope::List, "", &[Char('S')], "reverse the order"),
     command(Id::Mark, Scope::List, "", &[Char(' ')], "mark the row for what follows"),
+    command(Id::MarkAll, Scope::List, "mark-all", &[Char('*')], "mark all rows that are shown, or none"),
     command(Id::Copy, Scope::List, "copy", &[Char('y')], "copy the name to the clipboard"),
     command(Id::Up, Scope::List, "", &[Char('k'), Code(KeyCode::Up)], "up"),
     command(Id::Down, Scope::List, "", &[Char('j'), Code(KeyCode::Down)], "down"),
@@ -444,6 +446,7 @@ pub const COMMANDS: &[Command] = &[
     command(Id::ShowOverridden, Scope::Configs, "overridden", &[Char('o')], "show only what differs from the default, or all").hint("own only"),
 
     command(Id::Execute, Scope::Declared, "execute", &[Char('x')], "plan what makes the marked topics, or all, as they are declared").writes().hint("execute"),
+    command(Id::RunPace, Scope::Declared, "pace", &[Char('t')], "move replicas in a run: name its throttle, and how many partitions at a time; after the name: 20M 5").takes(Argument::Text).hint("throttle"),
     command(Id::ShowDifferent, Scope::Declared, "different", &[Char('o')], "show only what differs, or all").hint("differences only"),
     command(Id::Prune, Scope::Declared, "prune", &[Char('p')], "let settings that are not declared go too, or leave them").hint("prune"),
     command(Id::DeleteUndeclared, Scope::Declared, "delete-undeclared", &[Char('D')], "let topics that are not declared go too, or leave them").hint("undeclared"),

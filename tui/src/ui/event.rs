@@ -18,7 +18,7 @@ use crate::ops::declared::{Prepared, Wanted};
 use crate::ops::execution::Run;
 use crate::ops::execution::janitor::LeftOver;
 use crate::ops::undo;
-use crate::ops::{Action, AlterOffsets, Plan, Report, Verification};
+use crate::ops::{self, Action, AlterOffsets, Plan, Report, Verification};
 use crate::transfer::Transfer;
 use crate::ui::screens::{ProposeWish, Proposed, ResetWish};
 
@@ -74,7 +74,7 @@ pub enum Answer {
     /// Throttles that nothing needs.
     LeftOver(Result<Vec<LeftOver>, Fault>),
     /// The last change that can be undone, and what was read to plan that.
-    LastChange(Option<Box<undo::Entry>>, Vec<Update>),
+    LastChange(Box<undo::Last>, Vec<Update>),
     /// The schemas that messages of this job are read with; it fills while they come.
     Schemas(SchemaBook),
     Read(Result<(Vec<Message>, ReadReport), Fault>),
@@ -167,6 +167,42 @@ pub struct ConnectorWish {
     pub file: Option<PathBuf>,
 }
 
+/// What is to be planned.
+#[derive(Debug)]
+pub enum PlanWish {
+    Action(Box<Action>),
+    Undo(Box<undo::Last>),
+}
+
+impl PlanWish {
+    /// # Errors
+    /// It can't be done on this cluster.
+    pub fn plan(self, snapshot: &ClusterSnapshot) -> Result<Plan, Fault> {
+        match self {
+            Self::Action(action) => ops::plan(*action, snapshot),
+            Self::Undo(last) => last.plan(snapshot),
+        }
+    }
+
+    /// Partitions that a plan of it is about.
+    pub fn n_named(&self) -> usize {
+        let n = |step: &Action| match step {
+            Action::Reassign(reassign) => reassign.target.len(),
+            Action::RunReassign(run) => run.reassign.target.len(),
+            Action::CancelReassignments(keys) | Action::ElectPreferredLeaders(keys) => keys.len(),
+            _ => 0,
+        };
+        let action = match self {
+            Self::Action(action) => Some(&**action),
+            Self::Undo(last) => {
+                let entry = last.entry.as_ref();
+                entry.and_then(|entry| entry.inverse.undo.as_ref())
+            }
+        };
+        action.map_or(0, |action| action.steps().iter().map(n).sum())
+    }
+}
+
 /// What is to be done outside.
 #[derive(Debug)]
 pub enum Effect {
@@ -194,7 +230,7 @@ pub enum Effect {
     /// Plans a change that names so much that the screens would wait for it.
     Plan {
         job: JobId,
-        action: Box<Action>,
+        wish: PlanWish,
         snapshot: Box<ClusterSnapshot>,
     },
     /// Makes a proposal of new replicas.

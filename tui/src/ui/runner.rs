@@ -136,9 +136,9 @@ impl Runner {
             }
             Effect::Plan {
                 job,
-                action,
+                wish,
                 snapshot,
-            } => self.spawn(job, "ui-plan", planning::plan(action, snapshot)),
+            } => self.spawn(job, "ui-plan", planning::plan(wish, snapshot)),
             Effect::Propose { job, wish } => {
                 self.spawn(job, "ui-propose", planning::propose(wish));
             }
@@ -188,11 +188,13 @@ impl Runner {
                 self.start(job, "ui-undo", move |client| async move {
                     let look = move || journal.last(cluster_id.as_deref());
                     let found = task::spawn_blocking("ui-undo-read", look).await;
-                    let Some(entry) = found.ok().flatten() else {
-                        return Answer::LastChange(None, Vec::new());
+                    let last = found.unwrap_or_default();
+                    let undo = last.entry.as_ref().map(|entry| &entry.inverse.undo);
+                    let updates = match undo.and_then(Option::as_ref) {
+                        Some(undo) => undo::read(&client, undo).await,
+                        None => Vec::new(),
                     };
-                    let updates = undo::read(&client, &entry.inverse.undo).await;
-                    Answer::LastChange(Some(Box::new(entry)), updates)
+                    Answer::LastChange(Box::new(last), updates)
                 });
             }
             Effect::ReadMessages { job, .. } if self.has_no_cluster() => {

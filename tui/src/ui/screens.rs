@@ -23,6 +23,7 @@ mod reassign;
 mod reassignments;
 mod reset;
 mod security;
+mod shares;
 mod start;
 mod stop;
 mod timeline;

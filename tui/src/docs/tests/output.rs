@@ -25,6 +25,7 @@ const DOCUMENTS: &[(&str, &[&str])] = &[
     ("apply", &["ApplyJson"]),
     ("partitions add", &[DONE]),
     ("brokers list", &["BrokersJson"]),
+    ("brokers describe", &["BrokerJson"]),
     ("brokers metrics", &["BrokerMetricsJson"]),
     ("brokers may-stop", &["MayStopJson"]),
     ("brokers unregister", &[DONE]),

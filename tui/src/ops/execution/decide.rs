@@ -95,6 +95,7 @@ impl Run {
             );
         }
         self.brake = self.judge(view.snapshot, metadata);
+        self.note_obstacles(metadata);
         let mut todos = Vec::new();
         let mut is_active = self.is_active();
         let mut is_ready = true;
@@ -133,6 +134,26 @@ impl Run {
             todos.extend(self.end(metadata));
         }
         todos
+    }
+
+    /// Notes what the moves on their way can't go on without.
+    fn note_obstacles(&mut self, metadata: &ClusterMetadata) {
+        let is_down = |id: &i32| {
+            let broker = metadata.broker(*id);
+            broker.is_none_or(|broker| broker.fenced == Some(true))
+        };
+        let moving = || {
+            let moves = self.moves.iter();
+            moves.filter(|one| one.state == MoveState::Moving)
+        };
+        let down: BTreeSet<i32> = moving().flat_map(Move::adding).filter(is_down).collect();
+        let is_leaderless = |one: &&Move| {
+            let topic = metadata.topic(&one.topic);
+            let partition = topic.and_then(|topic| topic.partition(one.partition));
+            one.adding().next().is_some() && partition.is_some_and(|p| !p.has_leader())
+        };
+        let leaderless = moving().filter(is_leaderless).count();
+        (self.waits_for, self.leaderless) = (down.into_iter().collect(), leaderless);
     }
 
     /// Whether something is on its way or may begin.
@@ -219,6 +240,7 @@ impl Run {
                 let why = "no replica of before is in sync: going back would lose records";
                 one.note = Some(why.to_owned());
             } else {
+                one.note = None;
                 keys.push(key);
             }
         }

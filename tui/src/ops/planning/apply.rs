@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::model::{ClusterMetadata, ClusterSnapshot, ConfigResource, Fault, Partition};
 use crate::ops::action::{Action, AddPartitions, ApplyTopics};
 use crate::ops::plan::{Change, Danger, Plan};
+use crate::ops::reassign::Preview;
 
 use super::{count, plan_of};
 
@@ -42,6 +43,8 @@ pub(super) fn apply(
             .extend(warnings.filter(|text| warned.insert(text.clone())));
         plan.equivalent.append(&mut one.equivalent);
         inverses.extend(one.inverse.take());
+        plan.irrevocable.append(&mut one.irrevocable);
+        plan.warnings.extend(unlimited(&one));
         plan.reassignment = plan.reassignment.or(one.reassignment.take());
         if let Action::AddPartitions(add) = &one.action {
             grow(&mut now, add);
@@ -57,6 +60,15 @@ pub(super) fn apply(
     };
     plan.action = Action::Apply(ApplyTopics { steps });
     Ok(plan)
+}
+
+/// What to know of a step that copies as fast as it can.
+fn unlimited(step: &Plan) -> Option<String> {
+    let copied = step.reassignment.as_ref().map_or(0, Preview::n_moves);
+    (matches!(step.action, Action::Reassign(_)) && copied > 0).then(|| {
+        let replicas = count(copied, "replica");
+        format!("nothing limits how fast {replicas} are copied: a throttle does (t, --throttle)")
+    })
 }
 
 /// The topic that a step is about, where it is about one.

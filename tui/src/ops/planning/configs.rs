@@ -70,6 +70,11 @@ pub(super) fn alter(
         }
         values.push(outcome.after.clone().unwrap_or_default());
         plan.change(name, outcome.before, outcome.after);
+        if outcome.inverse.is_none() {
+            plan.irrevocable.push(format!(
+                "{name} can't be set back: what it was is not known"
+            ));
+        }
         inverse.push(outcome.inverse);
         wanted.push(change.clone());
     }
@@ -100,6 +105,37 @@ struct Outcome {
     inverse: Option<ConfigChange>,
 }
 
+/// Rates of replication that a broker tells only when they are set.
+const RATES: [&str; 3] = [
+    "leader.replication.throttled.rate",
+    "follower.replication.throttled.rate",
+    "replica.alter.log.dirs.io.max.bytes.per.second",
+];
+
+/// Whether a broker has this setting although it does not tell it.
+fn is_told_when_set(name: &str, resource: &ConfigResource) -> bool {
+    let is_broker = matches!(
+        resource,
+        ConfigResource::Broker(_) | ConfigResource::BrokerDefault
+    );
+    is_broker && RATES.contains(&name)
+}
+
+/// What a change does to such a setting while it is not set.
+fn first_value(change: &ConfigChange) -> Result<Option<Outcome>, String> {
+    match change {
+        ConfigChange::Set { name, value } => Ok(Some(Outcome {
+            before: None,
+            after: Some(value.clone()),
+            inverse: Some(ConfigChange::Delete { name: name.clone() }),
+        })),
+        ConfigChange::Delete { .. } => Ok(None),
+        ConfigChange::Append { name, .. } | ConfigChange::Subtract { name, .. } => {
+            Err(format!("{name} is no list"))
+        }
+    }
+}
+
 /// What one change does to the present value; `None` when it does nothing.
 fn outcome(
     change: &ConfigChange,
@@ -115,7 +151,10 @@ fn outcome(
         }));
     };
     let Some(entry) = configs.get(name) else {
-        return Err(unknown_key(name, configs));
+        return match is_told_when_set(name, resource) {
+            true => first_value(change),
+            false => Err(unknown_key(name, configs)),
+        };
     };
     if entry.is_read_only {
         return Err(format!("{name} can't be changed while a broker runs"));

@@ -62,6 +62,9 @@ pub(super) fn delete(
             |n| count(n, "committed offset"),
         );
         plan.change(format!("group \"{id}\""), Some(before), None);
+        plan.irrevocable.push(format!(
+            "group \"{id}\" is deleted with its committed offsets"
+        ));
         let tool = match group.map(|group| &group.kind) {
             Some(GroupKind::Share) => "kafka-share-groups.sh",
             Some(GroupKind::Streams) => "kafka-streams-groups.sh",

@@ -54,8 +54,10 @@ pub(super) fn add(add: AddPartitions, metadata: &ClusterMetadata) -> Result<Plan
             Some(join(replicas)),
         );
     }
-    plan.warnings
-        .push("the number can't be lowered again".to_owned());
+    plan.irrevocable.push(format!(
+        "topic \"{}\" keeps {} partitions: none can be removed",
+        add.topic, add.total
+    ));
     plan.warnings.push(
         "keys move to other partitions: records of one key are no longer in order across the \
          change"

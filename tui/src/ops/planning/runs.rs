@@ -124,6 +124,7 @@ pub(super) fn add_to_many(
                     }
                 }
                 plan.equivalent.extend(one.equivalent);
+                plan.irrevocable.extend(one.irrevocable);
                 kept.push(add);
             }
             // One that has as many already is no reason to leave the others.

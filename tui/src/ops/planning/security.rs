@@ -249,10 +249,9 @@ fn set_password(
         Some(password_text(set.iterations)),
     );
     if before.is_some() {
-        plan.warnings.push(
-            "clients with the old password can't log in any more, and it can't be brought back"
-                .to_owned(),
-        );
+        plan.warnings
+            .push("clients with the old password can't log in any more".to_owned());
+        plan.irrevocable.push(no_password(&set.user));
     }
     let others: Vec<&str> = credentials
         .iter()
@@ -280,6 +279,10 @@ fn set_password(
         }));
     }
     Ok(plan)
+}
+
+fn no_password(user: &str) -> String {
+    format!("the password that user \"{user}\" had is known to nobody here")
 }
 
 fn password_text(iterations: i32) -> String {
@@ -321,9 +324,9 @@ fn delete_password(
         let subject = format!("user \"{user}\", {mechanism}");
         plan.change(subject, Some(before.clone()), None);
     }
-    plan.warnings.push(
-        "clients that log in with it can't any more, and it can't be brought back".to_owned(),
-    );
+    plan.warnings
+        .push("clients that log in with it can't any more".to_owned());
+    plan.irrevocable.push(no_password(&user));
     plan.not_done
         .push("connections that are open stay until they authenticate again".to_owned());
     plan.typed_confirmation = Some(user.clone());

@@ -209,6 +209,8 @@ pub(super) fn delete(
             .map_or_else(String::new, |bytes| format!(", {bytes} bytes"));
         let before = format!("{}{size}", count(topic.partitions.len(), "partition"));
         plan.change(format!("topic \"{name}\""), Some(before), None);
+        plan.irrevocable
+            .push(format!("topic \"{name}\" is deleted with its records"));
         if topic.is_internal {
             plan.warnings
                 .push(format!("\"{name}\" is one of Kafka's own topics"));
@@ -225,8 +227,6 @@ pub(super) fn delete(
             quote(name)
         ));
     }
-    plan.warnings
-        .push("the records can't be brought back".to_owned());
     plan.typed_confirmation = Some(match &names[..] {
         [name] => name.clone(),
         names => format!("delete {} topics", names.len()),

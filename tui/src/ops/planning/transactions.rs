@@ -92,6 +92,8 @@ pub(super) fn abort(
         plan.not_done
             .push(format!("readers of committed records then get {freed}"));
     }
+    plan.irrevocable
+        .push(format!("the transaction in {key} stays aborted"));
     plan.typed_confirmation = Some(key.to_string());
     plan.equivalent.push(format!(
         "kafka-transactions.sh {} abort --topic {} --partition {} --start-offset {}",

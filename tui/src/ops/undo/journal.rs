@@ -3,13 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::model::{Fault, FaultKind};
+use crate::model::{ClusterSnapshot, Fault, FaultKind};
+use crate::ops::plan::Plan;
 use crate::state;
 
 use super::{Inverse, VERSION, timestamp};
 
 /// Changes of one cluster that are remembered; older ones are forgotten.
 const ENTRIES_MAX: usize = 300;
+
+/// Later changes that are named where an older one is undone.
+const STAYS_MAX: usize = 3;
 
 /// What the name of an undone change ends with.
 const UNDONE: &str = "undone";
@@ -26,6 +30,50 @@ pub struct Entry {
     pub path: PathBuf,
     pub inverse: Inverse,
     pub is_undone: bool,
+}
+
+/// What is undone next.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Last {
+    /// The last change that can be undone, and was not; no undo either.
+    pub entry: Option<Entry>,
+    /// Changes that were made after it and that nothing takes back, the newest first.
+    pub since: Vec<Inverse>,
+}
+
+impl Last {
+    /// What has to be known of the changes that stay.
+    pub fn stays(&self) -> Vec<String> {
+        let told = |change: &Inverse| {
+            let stays = change.stays();
+            format!(
+                "\"{}\" is later and can't be taken back: {stays}",
+                change.change
+            )
+        };
+        let mut texts: Vec<String> = self.since.iter().take(STAYS_MAX).map(told).collect();
+        if let Some(more @ 1..) = self.since.len().checked_sub(STAYS_MAX) {
+            texts.push(format!("{more} more later changes can't be taken back"));
+        }
+        texts
+    }
+
+    /// Plans the undo, and says in it what stays.
+    ///
+    /// # Errors
+    /// As [`Inverse::plan`]; and where there is nothing that could be undone.
+    pub fn plan(&self, snapshot: &ClusterSnapshot) -> Result<Plan, Fault> {
+        let Some(entry) = &self.entry else {
+            let what = "undo the last change";
+            return Err(match self.stays().first() {
+                Some(why) => Fault::refused(what, why),
+                None => Fault::not_found(what, "no change of this cluster is known"),
+            });
+        };
+        let mut plan = entry.inverse.plan(Some(&entry.path), snapshot)?;
+        plan.warnings.splice(0..0, self.stays());
+        Ok(plan)
+    }
 }
 
 impl Journal {
@@ -108,12 +156,14 @@ impl Journal {
 
     /// The changes of one cluster, newest first. A file that can't be read is left out.
     pub fn entries(&self, cluster_id: Option<&str>) -> Vec<Entry> {
-        let Some(folder) = self.folder_of(cluster_id) else {
-            return Vec::new();
-        };
-        let mut paths = files(&folder);
-        paths.reverse();
-        let entry = |path: PathBuf| {
+        self.newest_first(cluster_id).collect()
+    }
+
+    /// As [`Self::entries`], read one by one: a file may be large.
+    fn newest_first(&self, cluster_id: Option<&str>) -> impl Iterator<Item = Entry> {
+        let folder = self.folder_of(cluster_id);
+        let paths = folder.map(|folder| files(&folder)).unwrap_or_default();
+        paths.into_iter().rev().filter_map(|path| {
             let inverse = Self::read(&path).ok()?;
             let is_undone = path.extension().is_some_and(|end| end == UNDONE);
             Some(Entry {
@@ -121,14 +171,23 @@ impl Journal {
                 inverse,
                 is_undone,
             })
-        };
-        paths.into_iter().filter_map(entry).collect()
+        })
     }
 
-    /// The last change that was neither undone nor an undo.
-    pub fn last(&self, cluster_id: Option<&str>) -> Option<Entry> {
-        let mut entries = self.entries(cluster_id).into_iter();
-        entries.find(|entry| !entry.is_undone && !entry.inverse.is_undo)
+    /// The change that is undone next, and those after it that stay.
+    pub fn last(&self, cluster_id: Option<&str>) -> Last {
+        let mut last = Last::default();
+        for entry in self.newest_first(cluster_id) {
+            if entry.is_undone || entry.inverse.is_undo {
+                continue;
+            }
+            if entry.inverse.undo.is_some() {
+                last.entry = Some(entry);
+                break;
+            }
+            last.since.push(entry.inverse);
+        }
+        last
     }
 
     /// Reads one file.

@@ -56,7 +56,7 @@ fn the_journal_gives_out_the_last_change_that_stands() {
     let folder = tempfile::tempdir().unwrap();
     let journal = Journal::at(folder.path());
     let cluster = Some("cluster/1");
-    assert_eq!(journal.last(cluster), None);
+    assert_eq!(journal.last(cluster), Last::default());
     let write = |from, to, at_ms| {
         let inverse = Inverse::of(&plan(from, to), at_ms).unwrap();
         journal.write(&inverse, at_ms).unwrap().unwrap()
@@ -65,25 +65,92 @@ fn the_journal_gives_out_the_last_change_that_stands() {
     let second = write("6", "7", NOON_MS + 1);
     let same_moment = write("7", "8", NOON_MS + 1);
     assert_ne!(second, same_moment);
-    assert_eq!(journal.last(cluster).unwrap().path, same_moment);
+    let last = |cluster| journal.last(cluster).entry;
+    assert_eq!(last(cluster).unwrap().path, same_moment);
     journal.forget(&same_moment);
-    let last = journal.last(cluster).unwrap();
-    assert_eq!((&last.path, last.is_undone), (&second, false));
+    let last_now = last(cluster).unwrap();
+    assert_eq!((&last_now.path, last_now.is_undone), (&second, false));
     journal.mark_undone(&second).unwrap();
     // The undo is a change of its own and not the next to be undone.
     let mut undo = plan("7", "6");
     undo.undoes = Some(second);
     let inverse = Inverse::of(&undo, NOON_MS + 2).unwrap();
     journal.write(&inverse, NOON_MS + 2).unwrap();
-    assert_eq!(journal.last(cluster).unwrap().path, first);
+    assert_eq!(last(cluster).unwrap().path, first);
     let undone: Vec<bool> = journal
         .entries(cluster)
         .iter()
         .map(|e| e.is_undone)
         .collect();
     assert_eq!(undone, [false, true, false]);
-    assert_eq!(journal.last(Some("another")), None);
+    assert_eq!(last(Some("another")), None);
     assert_eq!(Journal::none().write(&inverse, 0).unwrap(), None);
+}
+
+#[test]
+fn what_nothing_takes_back_is_said_and_does_not_hide_what_can_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::at(folder.path());
+    let cluster = Some("cluster/1");
+    let mut deleted = plan("5", "6");
+    deleted.title = "delete topic \"t\"".to_owned();
+    deleted.inverse = None;
+    assert_eq!(
+        Inverse::of(&deleted, NOON_MS),
+        None,
+        "nothing is said of it"
+    );
+    deleted.irrevocable = vec!["topic \"t\" is deleted with its records".to_owned()];
+    let snapshot = ClusterSnapshot::default();
+    let why = |last: Last| last.plan(&snapshot).unwrap_err().why;
+    assert_eq!(
+        why(journal.last(cluster)),
+        "no change of this cluster is known"
+    );
+    let inverse = Inverse::of(&deleted, NOON_MS + 1).unwrap();
+    journal.write(&inverse, NOON_MS + 1).unwrap();
+    let told = "\"delete topic \"t\"\" is later and can't be taken back: topic \"t\" is deleted \
+                with its records";
+    assert_eq!(why(journal.last(cluster)), told);
+    assert!(
+        inverse
+            .plan(None, &snapshot)
+            .unwrap_err()
+            .why
+            .contains("can't be taken back")
+    );
+    let text = serde_json::to_string(&inverse).unwrap();
+    assert_eq!(serde_json::from_str::<Inverse>(&text).unwrap(), inverse);
+
+    // What can be taken back is, and the rest is told.
+    let earlier = Inverse::of(&plan("5", "6"), NOON_MS).unwrap();
+    let path = journal.write(&earlier, NOON_MS).unwrap();
+    let last = journal.last(cluster);
+    assert_eq!(last.entry.as_ref().map(|entry| &entry.path), path.as_ref());
+    assert_eq!(last.stays(), [told]);
+    let mut in_part = plan("6", "7");
+    in_part.changes.clear();
+    in_part.irrevocable = vec!["topic \"t\" keeps 3 partitions: none can be removed".to_owned()];
+    let inverse = Inverse::of(&in_part, NOON_MS + 2).unwrap();
+    journal.write(&inverse, NOON_MS + 2).unwrap();
+    let last = journal.last(cluster);
+    assert!(last.since.is_empty(), "it can be taken back in part");
+    let mut snapshot = ClusterSnapshot::default();
+    let metadata = ClusterMetadata {
+        cluster_id: Some("cluster/1".into()),
+        topics: vec![Arc::new(crate::model::Topic {
+            name: "t".into(),
+            id: None,
+            is_internal: false,
+            error: None,
+            partitions: Box::default(),
+        })],
+        ..ClusterMetadata::default()
+    };
+    let update = Update::Metadata(Ok(Arc::new(metadata)));
+    snapshot.apply(update, crate::model::Taken::default());
+    let undo = last.plan(&snapshot).unwrap();
+    assert_eq!(undo.not_done, in_part.irrevocable);
 }
 
 #[test]
@@ -102,7 +169,7 @@ fn a_damaged_file_is_refused_and_left_out() {
     });
     std::fs::write(&path, newer.unwrap()).unwrap();
     assert!(Journal::read(&path).unwrap_err().why.contains("version 2"));
-    assert_eq!(journal.last(Some("cluster/1")), None);
+    assert_eq!(journal.last(Some("cluster/1")).entry, None);
 }
 
 #[test]

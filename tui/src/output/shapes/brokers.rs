@@ -7,7 +7,7 @@ use crate::local::LocalBroker;
 use crate::model::ClusterSnapshot;
 use crate::output::{Printable, Table, bytes_text, or_dash};
 
-use super::yes;
+use super::{ShareRow, yes};
 
 /// `brokers list`.
 #[derive(Clone, Debug, Serialize)]
@@ -115,6 +115,120 @@ impl Printable for BrokersJson {
             ]);
         }
         table.render()
+    }
+}
+
+/// `brokers describe`: one broker with its folders and its share of each topic.
+#[derive(Clone, Debug, Serialize)]
+pub struct BrokerJson {
+    pub broker: BrokerRow,
+    /// `null` where they can't be read.
+    pub log_dirs: Option<Vec<LogDirRow>>,
+    pub topics: Vec<BrokerTopicRow>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct LogDirRow {
+    pub path: String,
+    pub size_bytes: i64,
+    pub total_bytes: Option<i64>,
+    pub usable_bytes: Option<i64>,
+    pub replicas: u32,
+    pub cordoned: bool,
+    pub error: Option<String>,
+}
+
+/// A broker's share of one topic.
+#[derive(Clone, Debug, Serialize)]
+pub struct BrokerTopicRow {
+    pub topic: String,
+    pub replication_factor: usize,
+    /// Of the whole topic.
+    pub n_partitions: usize,
+    /// Bytes of its replicas here.
+    pub size_bytes: Option<i64>,
+    #[serde(flatten)]
+    pub share: ShareRow,
+}
+
+/// One broker; `None` where nobody knows it.
+pub fn broker(snapshot: &ClusterSnapshot, id: i32) -> Option<BrokerJson> {
+    let metadata = snapshot.metadata.get()?;
+    let broker = brokers(snapshot)
+        .brokers
+        .into_iter()
+        .find(|row| row.id == id)?;
+    let all_dirs = snapshot.log_dirs.get();
+    let row = |topic: &crate::model::Topic| {
+        let shares = derive::topic_shares(topic).into_iter();
+        let share = shares.filter(|share| share.broker == id).last()?;
+        let size = |partition: &i32| {
+            let replica = all_dirs?.replica(&topic.name, *partition, id);
+            Some(replica?.size_bytes)
+        };
+        Some(BrokerTopicRow {
+            topic: topic.name.to_string(),
+            replication_factor: topic.replication_factor(),
+            n_partitions: topic.partitions.len(),
+            size_bytes: share.placed.iter().map(size).sum(),
+            share: share.into(),
+        })
+    };
+    let dirs = all_dirs.and_then(|dirs| dirs.dirs.get(&id));
+    let dir = |dir: &crate::model::LogDir| LogDirRow {
+        path: dir.path.clone(),
+        size_bytes: dir.size_bytes,
+        total_bytes: dir.total_bytes,
+        usable_bytes: dir.usable_bytes,
+        replicas: dir.replicas,
+        cordoned: dir.cordoned,
+        error: dir.error.map(|error| error.name()),
+    };
+    Some(BrokerJson {
+        broker,
+        log_dirs: dirs.map(|dirs| dirs.iter().map(dir).collect()),
+        topics: metadata
+            .topics
+            .iter()
+            .filter_map(|topic| row(topic))
+            .collect(),
+    })
+}
+
+impl Printable for BrokerJson {
+    fn table(&self) -> String {
+        let list = BrokersJson {
+            cluster_id: None,
+            controller_id: None,
+            brokers: vec![self.broker.clone()],
+        };
+        let mut text = list.table();
+        for dir in self.log_dirs.iter().flatten() {
+            let free = dir.usable_bytes.map(bytes_text);
+            let free = free.map_or_else(String::new, |free| format!(", {free} free"));
+            let error = dir.error.as_ref();
+            let error = error.map_or_else(String::new, |error| format!(", {error}"));
+            let size = bytes_text(dir.size_bytes);
+            text.push_str(&format!("Log dir {}: {size}{free}{error}\n", dir.path));
+        }
+        text.push('\n');
+        let mut table = Table::new(&[
+            "TOPIC", ">RF", ">OF", ">HERE", ">IN SYNC", ">LEADS", ">SIZE", "TOO MANY",
+        ]);
+        for row in &self.topics {
+            table.row([
+                row.topic.clone(),
+                row.replication_factor.to_string(),
+                row.n_partitions.to_string(),
+                row.share.partitions.len().to_string(),
+                row.share.in_sync.len().to_string(),
+                row.share.leaders.to_string(),
+                or_dash(row.size_bytes.map(bytes_text)),
+                row.share.skews(),
+            ]);
+        }
+        text.push_str(&table.render());
+        text
     }
 }
 

@@ -20,6 +20,8 @@ pub struct PlanJson {
     pub changes: Vec<Change>,
     pub warnings: Vec<String>,
     pub not_done: Vec<String>,
+    /// What no undo takes back.
+    pub irrevocable: Vec<String>,
     /// The same with Kafka's own tools.
     pub equivalent: Vec<String>,
     /// Replicas that a reassignment copies, and their bytes.
@@ -73,6 +75,7 @@ impl From<&Plan> for PlanJson {
             changes: plan.changes.clone(),
             warnings: plan.warnings.clone(),
             not_done: plan.not_done.clone(),
+            irrevocable: plan.irrevocable.clone(),
             equivalent: plan.equivalent.clone(),
             moves: preview.map(|preview| preview.n_moves()),
             move_bytes: preview.and_then(|preview| preview.bytes.complete()),
@@ -107,6 +110,9 @@ impl PlanJson {
         }
         for untouched in &self.not_done {
             let _ = writeln!(text, "  left as it is: {untouched}");
+        }
+        for stays in &self.irrevocable {
+            let _ = writeln!(text, "  no undo: {stays}");
         }
         for line in &self.equivalent {
             let _ = writeln!(text, "  same as: {line}");

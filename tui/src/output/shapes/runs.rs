@@ -22,6 +22,10 @@ pub struct RunJson {
     pub throttle: Option<i64>,
     pub batch: usize,
     pub brake: Brake,
+    /// Brokers that are down and are to get a replica of what is on its way.
+    pub waits_for: Vec<i32>,
+    /// Partitions on their way that have no leader to be copied from.
+    pub leaderless: usize,
     pub is_over: bool,
     pub counts: Counts,
     /// Whether throttles that it set are still there.
@@ -43,6 +47,8 @@ impl From<&Run> for RunJson {
             throttle: run.orders.throttle,
             batch: run.orders.batch,
             brake: run.brake.clone(),
+            waits_for: run.waits_for.clone(),
+            leaderless: run.leaderless,
             is_over: run.is_over,
             counts: run.counts(),
             has_throttles: !run.ours.is_empty(),

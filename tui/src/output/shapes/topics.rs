@@ -33,6 +33,98 @@ pub struct TopicRow {
     pub records: Option<i64>,
     /// Bytes of all replicas.
     pub size_bytes: Option<i64>,
+    pub balance: BalanceJson,
+}
+
+/// How evenly a topic is spread, in percent: CMAK's numbers, and the sounder ones.
+#[derive(Clone, Debug, Serialize)]
+pub struct BalanceJson {
+    /// As CMAK has it, by what is in sync.
+    pub cmak: PercentsJson,
+    /// By what is placed: a broker that died keeps its share, and what a reassignment adds is not
+    /// missed.
+    pub placed: PercentsJson,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct PercentsJson {
+    /// Brokers with a part of it, of all.
+    pub brokers_spread: u32,
+    /// Brokers with more than the average, of those with any.
+    pub brokers_skew: u32,
+    pub leader_skew: u32,
+    /// Partitions that their first replica leads.
+    pub preferred_replicas: u32,
+    pub under_replicated: u32,
+}
+
+fn balance(topic: &Topic, n_brokers: usize) -> BalanceJson {
+    let cmak = derive::cmak(topic, n_brokers);
+    let better = derive::topic_balance(topic, n_brokers);
+    BalanceJson {
+        cmak: PercentsJson {
+            brokers_spread: cmak.brokers_spread,
+            brokers_skew: cmak.brokers_skew,
+            leader_skew: cmak.leader_skew,
+            preferred_replicas: cmak.preferred_replicas,
+            under_replicated: cmak.under_replicated,
+        },
+        placed: PercentsJson {
+            brokers_spread: better.placed.spread_percent,
+            brokers_skew: better.placed.skew_percent,
+            leader_skew: better.placed.leader_skew_percent,
+            preferred_replicas: better.preferred_percent,
+            under_replicated: better.under_replicated_percent,
+        },
+    }
+}
+
+fn n_brokers(snapshot: &ClusterSnapshot) -> usize {
+    let metadata = snapshot.metadata.get();
+    metadata.map_or(0, |metadata| metadata.brokers.len())
+}
+
+/// One broker's share of a topic.
+#[derive(Clone, Debug, Serialize)]
+pub struct ShareRow {
+    pub broker: i32,
+    /// Partitions that are to have a replica there.
+    pub partitions: Vec<i32>,
+    /// Those of which that replica is in sync.
+    pub in_sync: Vec<i32>,
+    pub leaders: usize,
+    /// Whether it has more in sync than the average of the brokers with any, as CMAK has it.
+    pub skewed: bool,
+    pub leader_skewed: bool,
+    /// The same, of what is placed.
+    pub placed_skewed: bool,
+}
+
+impl From<derive::TopicShare> for ShareRow {
+    fn from(share: derive::TopicShare) -> Self {
+        Self {
+            broker: share.broker,
+            partitions: share.placed,
+            in_sync: share.in_sync,
+            leaders: share.leaders,
+            skewed: share.is_skewed,
+            leader_skewed: share.is_leader_skewed,
+            placed_skewed: share.is_placed_skewed,
+        }
+    }
+}
+
+impl ShareRow {
+    /// What there is too much of.
+    pub(super) fn skews(&self) -> String {
+        let words = [
+            (self.skewed, "partitions"),
+            (self.leader_skewed, "leaders"),
+            (self.placed_skewed && !self.skewed, "placed"),
+        ];
+        let words = words.iter().filter(|(is, _)| *is).map(|(_, word)| *word);
+        words.collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// The records of a topic, when every partition's offsets are known.
@@ -61,6 +153,7 @@ fn topic_row(snapshot: &ClusterSnapshot, topic: &Topic) -> TopicRow {
             .log_dirs
             .get()
             .and_then(|dirs| derive::topic_size(dirs, topic).complete()),
+        balance: balance(topic, n_brokers(snapshot)),
     }
 }
 
@@ -114,6 +207,9 @@ pub struct TopicJson {
     pub internal: bool,
     pub replication_factor: usize,
     pub partitions: Vec<PartitionRow>,
+    pub balance: BalanceJson,
+    /// Brokers with a part of it.
+    pub brokers: Vec<ShareRow>,
     /// The settings of this topic itself, not what it inherits; `null` when they can't be read.
     pub configs: Option<Vec<ConfigRow>>,
 }
@@ -205,6 +301,11 @@ pub fn topic(snapshot: &ClusterSnapshot, topic: &Topic) -> TopicJson {
         partitions: partitions
             .map(|p| partition_row(topic, p, offsets, dirs))
             .collect(),
+        balance: balance(topic, n_brokers(snapshot)),
+        brokers: derive::topic_shares(topic)
+            .into_iter()
+            .map(ShareRow::from)
+            .collect(),
         configs: configs.map(|configs| {
             let own = configs
                 .entries
@@ -260,6 +361,18 @@ impl Printable for TopicJson {
                 or_dash(partition.size_bytes.map(bytes_text)),
             ]);
         }
+        text.push_str(&table.render());
+        let mut table = Table::new(&[">BROKER", ">PARTITIONS", ">IN SYNC", ">LEADS", "TOO MANY"]);
+        for share in &self.brokers {
+            table.row([
+                share.broker.to_string(),
+                share.partitions.len().to_string(),
+                share.in_sync.len().to_string(),
+                share.leaders.to_string(),
+                share.skews(),
+            ]);
+        }
+        text.push('\n');
         text.push_str(&table.render());
         text
     }

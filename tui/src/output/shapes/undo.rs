@@ -19,6 +19,10 @@ pub struct UndoRow {
     pub is_undone: bool,
     /// Whether it took another change back.
     pub is_undo: bool,
+    /// What of it nothing takes back.
+    pub irrevocable: Vec<String>,
+    /// Whether something takes it back, or a part of it.
+    pub can_be_undone: bool,
     pub file: String,
 }
 
@@ -29,6 +33,8 @@ impl From<&[Entry]> for UndoJson {
             change: entry.inverse.change.clone(),
             is_undone: entry.is_undone,
             is_undo: entry.inverse.is_undo,
+            irrevocable: entry.inverse.irrevocable.clone(),
+            can_be_undone: entry.inverse.undo.is_some(),
             file: entry.path.display().to_string(),
         };
         Self {
@@ -47,6 +53,8 @@ impl Printable for UndoJson {
             let state = match (row.is_undone, row.is_undo) {
                 (true, _) => "undone",
                 (false, true) => "an undo",
+                _ if !row.can_be_undone => "can't be undone",
+                _ if !row.irrevocable.is_empty() => "can be undone in part",
                 (false, false) => "can be undone",
             };
             table.row([

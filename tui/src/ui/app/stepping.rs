@@ -4,12 +4,12 @@ use tui_input::Input;
 
 use super::{App, CLIPBOARD_BYTES_MAX, DEPTH_MAX, parse_bootstrap, time_travel, undoing};
 use crate::clusters::Target;
-use crate::model::{Fault, TopicPartition, Update};
+use crate::model::{ClusterSnapshot, Fault, TopicPartition, Update};
 use crate::ops::{self, Action, Plan, Report};
 use crate::ui::command::{self, Command, Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::dialogs::{Help, Jump, Palette, PlanDialog, refusal};
-use crate::ui::event::Effect;
+use crate::ui::event::{Effect, PlanWish};
 use crate::ui::format;
 use crate::ui::screen::{Changed, Place, Step, Toast, Tone};
 use crate::ui::screens;
@@ -66,6 +66,7 @@ impl App {
             Id::SortPrevious => list.sort_next(-1, &cx),
             Id::SortReverse => list.sort_reverse(&cx),
             Id::Mark => list.toggle_mark(),
+            Id::MarkAll => list.toggle_all_marks(),
             Id::Filter if !argument.is_empty() => list.set_filter(argument, &cx),
             Id::Filter => {
                 let before = list.filter().text().to_owned();
@@ -292,18 +293,28 @@ impl App {
     }
 
     fn plan(&mut self, action: Action, effects: &mut Vec<Effect>) {
-        if n_named(&action) > PLANNED_AT_ONCE && self.world.past.is_none() {
+        let snapshot = self.world.snapshot.clone();
+        self.plan_wish(PlanWish::Action(Box::new(action)), snapshot, effects);
+    }
+
+    /// Plans at once, or beside the screens what they would wait for.
+    pub(super) fn plan_wish(
+        &mut self,
+        wish: PlanWish,
+        snapshot: ClusterSnapshot,
+        effects: &mut Vec<Effect>,
+    ) {
+        if wish.n_named() > PLANNED_AT_ONCE && self.world.past.is_none() {
             let job = self.world.cx().new_job();
             effects.extend(self.planning.replace(job).map(Effect::Cancel));
             effects.push(Effect::Plan {
                 job,
-                action: Box::new(action),
-                snapshot: Box::new(self.world.snapshot.clone()),
+                wish,
+                snapshot: Box::new(snapshot),
             });
             return self.say(Toast::info("planning …"));
         }
-        let plan = ops::plan(action, &self.world.snapshot);
-        self.show_plan(plan, effects);
+        self.show_plan(wish.plan(&snapshot), effects);
     }
 
     /// Plans with what was read for it, which is not kept.
@@ -312,7 +323,7 @@ impl App {
         for update in updates {
             snapshot.apply(update, self.world.now);
         }
-        self.show_plan(ops::plan(action, &snapshot), effects);
+        self.plan_wish(PlanWish::Action(Box::new(action)), snapshot, effects);
     }
 
     pub(super) fn show_plan(&mut self, plan: Result<Plan, Fault>, effects: &mut Vec<Effect>) {
@@ -350,14 +361,6 @@ impl App {
 
 /// Partitions that a change may name to be planned between two keys.
 const PLANNED_AT_ONCE: usize = 1_000;
-
-fn n_named(action: &Action) -> usize {
-    match action {
-        Action::Reassign(reassign) => reassign.target.len(),
-        Action::RunReassign(run) => run.reassign.target.len(),
-        _ => 0,
-    }
-}
 
 /// What came of a plan whose dialog was closed before its answer came.
 pub(super) fn told_without_dialog(result: Result<Report, Fault>) -> Vec<Step> {

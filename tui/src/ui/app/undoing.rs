@@ -6,9 +6,9 @@ use crate::model::{Fault, Update};
 use crate::ops::Action;
 use crate::ops::execution::Run;
 use crate::ops::execution::janitor::LeftOver;
-use crate::ops::undo::Entry;
+use crate::ops::undo::Last;
 use crate::ui::cx::Cx;
-use crate::ui::event::Effect;
+use crate::ui::event::{Effect, PlanWish};
 use crate::ui::screen::{Changed, Step, Toast};
 
 /// Looks for what undoes the last change.
@@ -50,7 +50,7 @@ impl App {
     /// Shows the plan that takes a change back; `updates` were read for it.
     pub(super) fn undo(
         &mut self,
-        found: Option<Box<Entry>>,
+        last: Box<Last>,
         updates: Vec<Update>,
         effects: &mut Vec<Effect>,
     ) {
@@ -58,11 +58,12 @@ impl App {
         for update in updates {
             self.on_update(update, now);
         }
-        match found {
-            None => self.say(Toast::info("there is nothing to undo")),
-            Some(entry) => {
-                let plan = entry.inverse.plan(Some(&entry.path), &self.world.snapshot);
-                self.show_plan(plan, effects);
+        match (&last.entry, last.stays().first()) {
+            (None, None) => self.say(Toast::info("there is nothing to undo")),
+            (None, Some(stays)) => self.say(Toast::bad(stays)),
+            (Some(_), _) => {
+                let snapshot = self.world.snapshot.clone();
+                self.plan_wish(PlanWish::Undo(last), snapshot, effects);
             }
         }
     }

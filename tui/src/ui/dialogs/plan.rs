@@ -377,7 +377,7 @@ impl Lines {
                 self.text("takes", &estimate.to_string(), theme.dim, theme.text);
             }
         }
-        if !plan.warnings.is_empty() {
+        if !plan.warnings.is_empty() || !plan.irrevocable.is_empty() {
             self.gap();
         }
         for warning in plan.warnings.iter().take(CHANGES_MAX) {
@@ -385,6 +385,9 @@ impl Lines {
         }
         for left in plan.not_done.iter().take(CHANGES_MAX) {
             self.text("left", left, theme.dim, theme.dim);
+        }
+        for stays in plan.irrevocable.iter().take(CHANGES_MAX) {
+            self.text("no undo", stays, theme.warn, theme.text);
         }
         if !plan.equivalent.is_empty() {
             self.gap();

@@ -7,8 +7,7 @@ use kafka_shared::task;
 
 use super::{broken, within};
 use crate::model::ClusterSnapshot;
-use crate::ops::{self, Action};
-use crate::ui::event::Answer;
+use crate::ui::event::{Answer, PlanWish};
 use crate::ui::screens::ProposeWish;
 
 /// Ends the work when whoever waits for it goes away, or has waited long enough.
@@ -33,9 +32,9 @@ pub(super) async fn propose(wish: Box<ProposeWish>) -> Answer {
 }
 
 /// Plans a change.
-pub(super) async fn plan(action: Box<Action>, snapshot: Box<ClusterSnapshot>) -> Answer {
+pub(super) async fn plan(wish: PlanWish, snapshot: Box<ClusterSnapshot>) -> Answer {
     let what = "plan the change";
-    let make = move || ops::plan(*action, &snapshot).map(Box::new);
+    let make = move || wish.plan(&snapshot).map(Box::new);
     let planned = task::spawn_blocking("ui-plan", make);
     Answer::Planned(match planned.await {
         Ok(planned) => planned,

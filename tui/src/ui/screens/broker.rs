@@ -1,4 +1,4 @@
-//! One broker: its numbers, its log directories, and every replica it holds.
+//! One broker: its numbers, its log directories, every replica it holds, and its share of each topic.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Span;
 
-use super::{absent, brokers, cells, stop, topics, traffic};
+use super::{absent, brokers, cells, shares, stop, topics, traffic};
 use crate::cluster::Interest;
 use crate::model::ConfigResource;
 use crate::ui::command::{Id, Scope};
@@ -109,6 +109,9 @@ const HIGH: u16 = 14;
 pub struct BrokerScreen {
     id: i32,
     list: List<Replica>,
+    topics: List<shares::Row>,
+    /// The topics are shown, and not the replicas.
+    on_topics: bool,
     row: Option<brokers::Row>,
     balances: brokers::Balances,
 }
@@ -118,6 +121,8 @@ impl BrokerScreen {
         Self {
             id,
             list: List::new(COLUMNS),
+            topics: List::new(shares::OF_BROKER),
+            on_topics: false,
             row: None,
             balances: brokers::Balances::default(),
         }
@@ -191,6 +196,23 @@ impl BrokerScreen {
         used + traffic::draw(&lines, room, buffer)
     }
 
+    /// The line between the numbers and the list.
+    fn draw_tabs(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
+        let theme = cx.theme;
+        let tab = |text: String, is_shown: bool| {
+            let style = if is_shown { theme.title } else { theme.dim };
+            Span::styled(format!(" {text} "), style)
+        };
+        let replicas = format::plural(self.list.rows().len(), "replica");
+        let spans = vec![
+            tab(replicas, !self.on_topics),
+            Span::styled("│", theme.border),
+            tab("share of each topic".to_owned(), self.on_topics),
+            Span::styled("─".repeat(usize::from(area.width)), theme.border),
+        ];
+        frame::line(spans, area.x, area.y, area.width, buffer);
+    }
+
     fn draw_dirs(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) -> u16 {
         let theme = cx.theme;
         let dirs = cx
@@ -244,7 +266,7 @@ impl Screen for BrokerScreen {
     }
 
     fn scopes(&self) -> &'static [Scope] {
-        &[Scope::Broker, Scope::List]
+        &[Scope::Broker, Scope::Panes, Scope::List]
     }
 
     fn parts(&self, cx: &Cx<'_>) -> Vec<Part> {
@@ -263,7 +285,7 @@ impl Screen for BrokerScreen {
         }
     }
 
-    focused_list!(self.list);
+    focused_list!(if self.on_topics { topics } else { list });
 
     fn shows(&self) -> Changed {
         SHOWN
@@ -299,6 +321,10 @@ impl Screen for BrokerScreen {
             }
         }
         self.list.set_rows(rows, cx);
+        // A walk over all topics of the cluster, which is worth it where one looks.
+        if self.on_topics {
+            shares::of_broker(&mut self.topics, self.id, metadata, cx);
+        }
     }
 
     fn run(&mut self, command: Id, _argument: &str, cx: &Cx<'_>) -> Option<Vec<Step>> {
@@ -306,9 +332,20 @@ impl Screen for BrokerScreen {
             Id::Configs => vec![Step::Push(Place::Configs(ConfigResource::Broker(self.id)))],
             Id::MayStop => vec![stop::ask(&[self.id].into(), cx)],
             Id::DrainBroker => vec![Step::Push(Place::Reassign(Moving::Drain(self.id)))],
+            Id::NextPane => {
+                self.on_topics = !self.on_topics;
+                if let (true, Some(metadata)) = (self.on_topics, cx.snapshot.metadata.get()) {
+                    shares::of_broker(&mut self.topics, self.id, metadata, cx);
+                }
+                Vec::new()
+            }
+            Id::Open if self.on_topics => vec![Step::Push(Place::Topic(
+                self.topics.selected_row()?.topic.name.to_string(),
+            ))],
             Id::Open => vec![Step::Push(Place::Topic(
                 self.list.selected_row()?.topic.to_string(),
             ))],
+            Id::Copy if self.on_topics => topics::copy(&self.topics.selected_row()?.topic.name, cx),
             Id::Copy => {
                 let row = self.list.selected_row()?;
                 topics::copy(&format!("{}-{}", row.topic, row.partition), cx)
@@ -319,6 +356,15 @@ impl Screen for BrokerScreen {
 
     fn draw(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
         let used = self.draw_numbers(cx, area, buffer) + 1;
+        if used <= area.height {
+            let y = area.y + used - 1;
+            let line = Rect {
+                y,
+                height: 1,
+                ..area
+            };
+            self.draw_tabs(cx, line, buffer);
+        }
         let rest = Rect {
             y: area.y + used.min(area.height),
             height: area.height.saturating_sub(used),
@@ -328,6 +374,9 @@ impl Screen for BrokerScreen {
             let nothing = "no replica is on this broker";
             return absent::draw(&cx.snapshot.metadata, nothing, cx, rest, buffer);
         }
-        self.list.draw(cx, true, rest, buffer);
+        match self.on_topics {
+            true => self.topics.draw(cx, true, rest, buffer),
+            false => self.list.draw(cx, true, rest, buffer),
+        }
     }
 }

@@ -9,9 +9,10 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
-use super::{cells, topics};
+use super::{cells, forms, topics};
 use crate::model::Fault;
 use crate::ops::declared::{Drift, DriftState, Prepared, Wanted};
+use crate::ops::execution::{BATCH, parse_rate};
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::dialogs::TextDialog;
@@ -221,6 +222,37 @@ impl Declared {
         (self.list.n_marked() > 0).then(|| marked().collect())
     }
 
+    /// Asks how fast replicas may be moved.
+    fn pace_form(&self) -> Form {
+        let (rate, batch) = self.wanted.pace.unwrap_or((None, BATCH));
+        let rate = rate.map(|rate| rate.to_string()).unwrap_or_default();
+        let fields = forms::pace_fields(&rate, batch);
+        Form::new("pace of the moves", fields, |values, _| {
+            let (rate, batch) = forms::pace(values)?;
+            let rate = rate.map_or_else(|| "none".to_owned(), |rate| rate.to_string());
+            let line = format!("{rate} {batch}");
+            Ok(vec![Step::Close, Step::Run(Id::RunPace, line)])
+        })
+    }
+
+    /// What the form above answered, or was typed: `20M 5`, `none 5`, `20M`.
+    fn set_pace(&mut self, line: &str, cx: &Cx<'_>) -> Vec<Step> {
+        let mut words = line.split_whitespace();
+        let rate = match words.next() {
+            None | Some("none") => Ok(None),
+            Some(text) => parse_rate(text).map(Some),
+        };
+        let batch = words.next().map_or(Ok(BATCH), str::parse);
+        match (rate, batch) {
+            (Ok(rate), Ok(batch @ 1..)) => {
+                self.wanted.pace = Some((rate, batch));
+                self.look(cx)
+            }
+            (Err(why), _) => vec![Step::Say(Toast::bad(format!("throttle: {why}")))],
+            _ => vec![Step::Say(Toast::bad("at a time: at least one"))],
+        }
+    }
+
     fn execute(&self) -> Vec<Step> {
         let Some(found) = &self.found else {
             return Vec::new();
@@ -296,6 +328,13 @@ impl Screen for Declared {
         if self.wanted.prune {
             parts.push("undeclared settings go".to_owned());
         }
+        parts.extend(self.wanted.pace.map(|(rate, batch)| match rate {
+            Some(rate) => {
+                let rate = crate::units::byte_rate(rate);
+                format!("moves at most {rate}, {batch} at a time")
+            }
+            None => format!("moves {batch} at a time"),
+        }));
         parts.join(" · ")
     }
 
@@ -346,7 +385,7 @@ impl Screen for Declared {
         why.map(|why| format!("{}; mark the others to go on with them", format::clean(why)))
     }
 
-    fn run(&mut self, command: Id, _argument: &str, cx: &Cx<'_>) -> Option<Vec<Step>> {
+    fn run(&mut self, command: Id, argument: &str, cx: &Cx<'_>) -> Option<Vec<Step>> {
         Some(match command {
             Id::Open => match self.list.selected_row() {
                 Some(row) => vec![Step::Dialog(Box::new(details(row, cx)))],
@@ -357,6 +396,8 @@ impl Screen for Declared {
                 None => Vec::new(),
             },
             Id::Execute => self.execute(),
+            Id::RunPace if argument.is_empty() => vec![Step::Dialog(Box::new(self.pace_form()))],
+            Id::RunPace => self.set_pace(argument, cx),
             Id::Prune => {
                 self.wanted.prune = !self.wanted.prune;
                 self.look(cx)

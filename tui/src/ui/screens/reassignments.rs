@@ -233,8 +233,10 @@ fn draw_run(cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) -> Rect {
         return area;
     };
     let theme = cx.theme;
+    let is_stuck = !run.waits_for.is_empty() || run.leaderless > 0;
     let style = match (run.is_over, &run.brake, &run.trouble) {
         (_, _, Some(_)) => theme.bad,
+        (false, _, None) if is_stuck => theme.bad,
         (true, _, _) => theme.dim,
         (false, Brake::Free, None) => theme.text,
         (false, _, None) => theme.warn,

@@ -8,7 +8,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
-use super::{absent, cells, forms, groups, topics, traffic};
+use super::{absent, cells, forms, groups, shares, topics, traffic};
 use crate::cluster::Interest;
 use crate::derive::{self, PartitionHealth, Total, partition_health};
 use crate::model::{Cell, ConfigResource, Group, Partition, Topic, TopicPartition};
@@ -16,7 +16,7 @@ use crate::ops::Action;
 use crate::ui::command::{Id, Scope};
 use crate::ui::cx::Cx;
 use crate::ui::format;
-use crate::ui::screen::{Changed, Moving, Part, Place, Screen, Step, focused_list};
+use crate::ui::screen::{Changed, Moving, Part, Place, Screen, Step};
 use crate::ui::widgets::frame;
 use crate::ui::widgets::list::{Clicked, Column, Key, List, Named, Rows};
 
@@ -241,6 +241,15 @@ const SHOWN: Changed = Changed::METADATA
 /// With fewer lines there is no room for two lists.
 const LOW: u16 = 9;
 
+/// Which list has the focus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pane {
+    Partitions,
+    Groups,
+    /// Shown where the groups are otherwise.
+    Brokers,
+}
+
 /// The screen.
 #[derive(Debug)]
 pub struct TopicScreen {
@@ -249,7 +258,8 @@ pub struct TopicScreen {
     partitions: List<Row>,
     groups: List<groups::Row>,
     settings: Vec<(String, String)>,
-    groups_focused: bool,
+    brokers: List<shares::Row>,
+    pane: Pane,
     records: Total<i64>,
     size: Total<i64>,
     rate: Total<f64>,
@@ -263,7 +273,8 @@ impl TopicScreen {
             partitions: List::new(COLUMNS),
             groups: List::new(groups::COLUMNS),
             settings: Vec::new(),
-            groups_focused: false,
+            brokers: List::new(shares::OF_TOPIC),
+            pane: Pane::Partitions,
             records: Total::new(),
             size: Total::new(),
             rate: Total::new(),
@@ -365,13 +376,16 @@ impl TopicScreen {
         frame::line(spans, area.x + 1, area.y + 1, area.width - 1, buffer);
     }
 
-    /// How the room is shared: partitions above, groups below where both fit.
+    /// How the room is shared: partitions above, groups or brokers below where both fit.
     fn areas(&self, area: Rect) -> (Rect, Rect) {
-        let n_groups = u16::try_from(self.groups.n_shown()).unwrap_or(u16::MAX);
-        let wanted = n_groups.saturating_add(2);
+        let n = match self.pane {
+            Pane::Brokers => self.brokers.n_shown(),
+            _ => self.groups.n_shown(),
+        };
+        let wanted = u16::try_from(n).unwrap_or(u16::MAX).saturating_add(2);
         let groups = match area.height {
             // Where there is no room for both, the one that is looked at has it.
-            ..LOW if self.groups_focused => wanted.min(area.height.saturating_sub(1)),
+            ..LOW if self.pane != Pane::Partitions => wanted.min(area.height.saturating_sub(1)),
             ..LOW => 1.min(area.height),
             height => wanted.min((height / 3).max(5)),
         };
@@ -426,22 +440,38 @@ impl Screen for TopicScreen {
         .collect()
     }
 
-    focused_list!(if self.groups_focused {
-        groups
-    } else {
-        partitions
-    });
+    fn list(&mut self) -> Option<&mut dyn Rows> {
+        Some(match self.pane {
+            Pane::Partitions => &mut self.partitions,
+            Pane::Groups => &mut self.groups,
+            Pane::Brokers => &mut self.brokers,
+        })
+    }
+
+    fn list_ref(&self) -> Option<&dyn Rows> {
+        Some(match self.pane {
+            Pane::Partitions => &self.partitions,
+            Pane::Groups => &self.groups,
+            Pane::Brokers => &self.brokers,
+        })
+    }
 
     fn click(&mut self, x: u16, y: u16, cx: &Cx<'_>) -> Clicked {
-        let clicked = self.partitions.click(x, y, cx);
-        if clicked != Clicked::Nothing {
-            let was_focused = !std::mem::replace(&mut self.groups_focused, false);
-            return if was_focused { clicked } else { Clicked::Row };
-        }
-        let clicked = self.groups.click(x, y, cx);
-        if clicked != Clicked::Nothing {
-            let was_focused = std::mem::replace(&mut self.groups_focused, true);
-            return if was_focused { clicked } else { Clicked::Row };
+        let below = match self.pane {
+            Pane::Brokers => Pane::Brokers,
+            _ => Pane::Groups,
+        };
+        for pane in [Pane::Partitions, below] {
+            let clicked = match pane {
+                Pane::Partitions => self.partitions.click(x, y, cx),
+                Pane::Groups => self.groups.click(x, y, cx),
+                Pane::Brokers => self.brokers.click(x, y, cx),
+            };
+            if clicked != Clicked::Nothing {
+                // What was clicked on to get the focus is not opened yet.
+                let was = std::mem::replace(&mut self.pane, pane);
+                return if was == pane { clicked } else { Clicked::Row };
+            }
         }
         Clicked::Nothing
     }
@@ -459,6 +489,7 @@ impl Screen for TopicScreen {
             return;
         };
         self.partitions.set_rows(self.rows(&topic, cx), cx);
+        self.brokers.set_rows(shares::of_topic(&topic), cx);
         self.records = topics::records(&topic, cx);
         self.rate = derive::topic_rate(cx.snapshot, &self.name);
         self.size = match cx.snapshot.log_dirs.get() {
@@ -518,12 +549,20 @@ impl Screen for TopicScreen {
         let partition = self.partitions.selected_row().map(|row| row.partition.id);
         Some(match command {
             Id::NextPane => {
-                self.groups_focused = !self.groups_focused;
+                self.pane = match self.pane {
+                    Pane::Partitions => Pane::Groups,
+                    Pane::Groups => Pane::Brokers,
+                    Pane::Brokers => Pane::Partitions,
+                };
                 Vec::new()
             }
-            Id::Open if self.groups_focused => {
+            Id::Open if self.pane == Pane::Groups => {
                 let row = self.groups.selected_row()?;
                 vec![Step::Push(Place::Group(row.group.id.to_string()))]
+            }
+            Id::Open if self.pane == Pane::Brokers => {
+                let row = self.brokers.selected_row()?;
+                vec![Step::Push(Place::Broker(row.share.broker))]
             }
             Id::Open | Id::Messages => vec![Step::Push(Place::Messages(self.name.clone()))],
             Id::Configs => vec![Step::Push(Place::Configs(self.config()))],
@@ -581,7 +620,16 @@ impl Screen for TopicScreen {
             ..area
         };
         let (top, below) = self.areas(rest);
-        self.partitions.draw(cx, !self.groups_focused, top, buffer);
+        let on_partitions = self.pane == Pane::Partitions;
+        self.partitions.draw(cx, on_partitions, top, buffer);
+        self.draw_below(cx, below, buffer);
+    }
+}
+
+impl TopicScreen {
+    /// The groups that read the topic, or the brokers that have a part of it.
+    fn draw_below(&self, cx: &Cx<'_>, below: Rect, buffer: &mut Buffer) {
+        let theme = cx.theme;
         let n = self.groups.n_shown();
         let known = cx
             .snapshot
@@ -590,14 +638,16 @@ impl Screen for TopicScreen {
             .map_or(0, |groups| groups.groups.len());
         let read = cx.snapshot.committed.len();
         let title = match n {
+            _ if self.pane == Pane::Brokers => {
+                format!("brokers of this topic ({})", self.brokers.n_shown())
+            }
             _ if read < known => format!("groups of this topic ({n}, {read} of {known} read)"),
             0 => "no group reads this topic".to_owned(),
             n => format!("groups of this topic ({n})"),
         };
-        let style = if self.groups_focused {
-            theme.title
-        } else {
-            theme.dim
+        let style = match self.pane {
+            Pane::Partitions => theme.dim,
+            _ => theme.title,
         };
         frame::rule(&title, style, theme, Rect { height: 1, ..below }, buffer);
         let below = Rect {
@@ -605,8 +655,10 @@ impl Screen for TopicScreen {
             height: below.height.saturating_sub(1),
             ..below
         };
-        if n > 0 {
-            self.groups.draw(cx, self.groups_focused, below, buffer);
+        match self.pane {
+            Pane::Brokers => self.brokers.draw(cx, true, below, buffer),
+            pane if n > 0 => self.groups.draw(cx, pane == Pane::Groups, below, buffer),
+            _ => {}
         }
     }
 }

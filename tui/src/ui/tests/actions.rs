@@ -86,6 +86,49 @@ fn marked_topics_are_deleted_together() {
 }
 
 #[test]
+fn one_key_marks_all_rows_that_are_shown_and_none_again() {
+    let mut driver = driver();
+    driver.keys("3 / c enter");
+    let n = driver.screen(100, 24).matches(" ok ").count();
+    driver.keys("*");
+    let marked = |driver: &mut Driver| {
+        let screen = driver.screen(100, 24);
+        let (before, _) = screen.split_once(" marked")?;
+        before.split_whitespace().next_back()?.parse::<usize>().ok()
+    };
+    let all = marked(&mut driver).expect("rows are marked");
+    assert!(all >= n.max(1));
+    driver.keys("*");
+    assert_eq!(marked(&mut driver), None);
+    driver.keys("* a");
+    let screen = driver.screen(100, 24);
+    let all = driver.app.snapshot().metadata.get().unwrap();
+    let meant = all.topics.iter().filter(|topic| topic.name.contains('c'));
+    match meant.count() {
+        1 => assert!(screen.contains("reassign clicks"), "{screen}"),
+        n => assert!(screen.contains(&format!("reassign {n} topics")), "{screen}"),
+    }
+}
+
+#[test]
+fn a_change_that_nothing_takes_back_says_so_before_it_is_made() {
+    let mut driver = driver();
+    driver.keys("3 G +");
+    driver.keys("ctrl-u 9 enter");
+    let screen = driver.screen(100, 30);
+    assert!(
+        screen.contains("no undo") && screen.contains("keeps 9 partitions: none can be removed"),
+        "{screen}"
+    );
+    driver.keys("esc esc D");
+    let screen = driver.screen(100, 30);
+    assert!(
+        screen.contains("no undo") && screen.contains("is deleted with its records"),
+        "{screen}"
+    );
+}
+
+#[test]
 fn a_new_topic_is_checked_by_the_broker_and_its_refusal_stands_in_the_dialog() {
     let mut driver = driver();
     driver.keys("3 n new tab 5 tab 2 tab retention.ms=1 enter");
@@ -432,7 +475,7 @@ fn the_last_change_can_be_taken_back() {
     let mut driver = driver();
     driver.keys("u");
     let job = looking_back(&mut driver);
-    driver.answer(job, Answer::LastChange(None, Vec::new()));
+    driver.answer(job, Answer::LastChange(Box::default(), Vec::new()));
     assert!(driver.screen(80, 24).contains("nothing to undo"));
     let inverse = |name: &str| undo::Inverse {
         version: 1,
@@ -441,18 +484,36 @@ fn the_last_change_can_be_taken_back() {
         change: format!("create topic \"{name}\""),
         is_undo: false,
         changes: Vec::new(),
-        undo: Action::DeleteTopics(vec![name.to_owned()]),
+        undo: Some(Action::DeleteTopics(vec![name.to_owned()])),
+        irrevocable: Vec::new(),
     };
-    let entry = |name: &str| undo::Entry {
-        path: "made.json".into(),
-        inverse: inverse(name),
-        is_undone: false,
+    let deleted = undo::Inverse {
+        change: "delete topic \"old\"".to_owned(),
+        undo: None,
+        irrevocable: vec!["topic \"old\" is deleted with its records".to_owned()],
+        ..inverse("old")
     };
+    let last = |entry: Option<&str>| undo::Last {
+        entry: entry.map(|name| undo::Entry {
+            path: "made.json".into(),
+            inverse: inverse(name),
+            is_undone: false,
+        }),
+        since: vec![deleted.clone()],
+    };
+    driver.keys("esc u");
+    let job = looking_back(&mut driver);
+    driver.answer(job, Answer::LastChange(Box::new(last(None)), Vec::new()));
+    let screen = driver.screen(120, 24);
+    assert!(
+        screen.contains("\"delete topic \"old\"\" is later and can't be taken back"),
+        "{screen}"
+    );
     driver.keys("esc U");
     let job = looking_back(&mut driver);
     driver.answer(
         job,
-        Answer::LastChange(Some(Box::new(entry("gone"))), Vec::new()),
+        Answer::LastChange(Box::new(last(Some("gone"))), Vec::new()),
     );
     let screen = driver.screen(80, 24);
     assert!(screen.contains("topic \"gone\" does not exist"), "{screen}");
@@ -460,10 +521,14 @@ fn the_last_change_can_be_taken_back() {
     let job = looking_back(&mut driver);
     driver.answer(
         job,
-        Answer::LastChange(Some(Box::new(entry("orders"))), Vec::new()),
+        Answer::LastChange(Box::new(last(Some("orders"))), Vec::new()),
     );
     let screen = driver.screen(80, 24);
-    assert!(screen.contains("undo: create topic \"orders\""), "{screen}");
+    assert!(
+        screen.contains("undo: create topic \"orders\"")
+            && screen.contains("\"old\" is deleted with its records"),
+        "{screen}"
+    );
     driver.keys("orders enter");
     let (_, plan) = executed(&mut driver).expect("it is executed once it was confirmed");
     assert_eq!(plan.undoes.as_deref(), Some("made.json".as_ref()));

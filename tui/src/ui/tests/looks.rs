@@ -80,14 +80,14 @@ fn broker() {
     size 5.00 MiB  out of sync 0  leads 3  replicas 4  preferred for 2
     log dir /var/lib/kafka  5.00 MiB in 4 replicas  512 GiB free of 1.00 TiB
     messages 150/s by the log ends of what it leads; no metrics endpoint
-
+    4 replicas │ share of each topic ──────────────────────────────────────────────
     PARTITION▲            ROLE          STATE             SIZE      BEHIND
     clicks-0              leader        in sync        977 KiB           0
     clicks-2              follower      in sync       2.86 MiB           0
     orders-0              leader        in sync        977 KiB           0
     orders-1              leader        in sync       1.91 MiB           0
 
-    ? help  c settings  d drain  w may stop?  enter open  / filter  > sort
+    ? help  tab next list  c settings  d drain  w may stop?  enter open  / filter
     ");
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Driver, fixture};
 use crate::model::Update;
-use crate::ops::{self, Action};
+use crate::ops::undo;
 use crate::ui::event::{Answer, Effect, JobId};
 use crate::ui::screens::ProposeWish;
 
@@ -111,21 +111,40 @@ fn a_plan_of_many_partitions_is_made_beside_the_screens_too() {
     let found = effects.find_map(|effect| match effect {
         Effect::Plan {
             job,
-            action,
+            wish,
             snapshot,
-        } => Some((job, action, snapshot)),
+        } => Some((job, wish, snapshot)),
         _ => None,
     });
-    let (job, action, snapshot) = found.unwrap();
-    let Action::Reassign(reassign) = &*action else {
-        panic!("{action:?}")
-    };
-    assert!(reassign.target.len() > 1_000);
-    let plan = ops::plan(*action, &snapshot).map(Box::new);
-    driver.answer(job, Answer::Planned(plan));
+    let (job, wish, snapshot) = found.unwrap();
+    assert!(wish.n_named() > 1_000);
+    let plan = wish.plan(&snapshot).unwrap();
+    let inverse = undo::Inverse::of(&plan, 0);
+    driver.answer(job, Answer::Planned(Ok(Box::new(plan))));
     let screen = driver.screen(100, 30);
     assert!(
         screen.contains("press y to execute") && screen.contains("large-0-0"),
         "{screen}"
     );
+
+    // What takes so much back is planned there, too.
+    driver.keys("esc esc u");
+    let mut effects = driver.take_effects().into_iter();
+    let job = effects.find_map(|effect| match effect {
+        Effect::LastChange { job, .. } => Some(job),
+        _ => None,
+    });
+    let entry = undo::Entry {
+        path: "made.json".into(),
+        inverse: inverse.unwrap(),
+        is_undone: false,
+    };
+    let last = undo::Last {
+        entry: Some(entry),
+        ..undo::Last::default()
+    };
+    driver.answer(job.unwrap(), Answer::LastChange(Box::new(last), Vec::new()));
+    let mut effects = driver.take_effects().into_iter();
+    let is_beside = |effect| matches!(effect, Effect::Plan { wish, .. } if wish.n_named() > 1_000);
+    assert!(effects.any(is_beside), "{}", driver.screen(100, 30));
 }

@@ -45,6 +45,8 @@ pub trait Rows {
     fn move_pages(&mut self, halves: isize);
     fn move_to(&mut self, position: usize);
     fn toggle_mark(&mut self);
+    /// Marks all rows shown; where they all are, none.
+    fn toggle_all_marks(&mut self);
     /// Whether there was any mark.
     fn clear_marks(&mut self) -> bool;
     fn selected_name(&self) -> Option<String>;
@@ -429,6 +431,17 @@ impl<R: Named> Rows for List<R> {
                 self.marked.insert(name);
             }
             self.move_by(1);
+        }
+    }
+
+    fn toggle_all_marks(&mut self) {
+        let names: Vec<String> = self.shown().map(|row| row.name().to_owned()).collect();
+        if names.iter().all(|name| self.marked.contains(name)) {
+            for name in &names {
+                self.marked.remove(name);
+            }
+        } else {
+            self.marked.extend(names);
         }
     }
 

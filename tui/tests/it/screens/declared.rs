@@ -23,7 +23,18 @@ fn declared_topics_are_compared_made_so_and_exported() -> anyhow::Result<()> {
     session.terminal.wait_while("same ")?;
     session.see("/ known enter", "partitions 1 → 3")?;
     session.see("enter", "+ 3")?;
-    session.see("esc esc x", "create 1 topic, change 1 topic")?;
+    session.see("esc esc t", "pace of the moves")?;
+    session.see(
+        "ctrl-u 5M tab ctrl-u 2 enter",
+        "moves at most 5 MB/s, 2 at a time",
+    )?;
+    session.see(":pace space none space 3 enter", "moves 3 at a time")?;
+    session.see(
+        ":pace space fast enter",
+        "throttle: it must be a number of bytes",
+    )?;
+    session.see("x", "create 1 topic, change 1 topic")?;
+    session.see("", "known\" keeps 3 partitions: none can be removed")?;
     session.see("", "accepts this")?;
     session.see("y", "✓ apply declared topics")?;
     session.see("", "everything is as declared")?;

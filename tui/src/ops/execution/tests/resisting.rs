@@ -130,3 +130,51 @@ fn a_run_that_is_held_goes_on_by_itself_and_what_was_on_its_way_is_not_stopped()
     fake.finish(&mut run);
     assert_eq!(run.counts().done, 3);
 }
+
+#[test]
+fn a_run_says_what_it_waits_for() {
+    let mut fake = Fake::new(&[&[1], &[1]]);
+    let mut run = fake.run(&[&[3], &[2]], None, 2);
+    fake.step(&mut run);
+    fake.dead = vec![3];
+    fake.step(&mut run);
+    assert_eq!(
+        run.line(),
+        "0 of 2 moved, 2 on the way, waits for broker 3, which is down"
+    );
+    fake.dead = vec![2, 3];
+    fake.isr.insert(key(1), Vec::new());
+    fake.step(&mut run);
+    assert_eq!((&run.waits_for[..], run.leaderless), (&[2, 3][..], 1));
+    let line = run.line();
+    assert!(
+        line.contains("waits for brokers 2,3, which are down, 1 partition has no leader"),
+        "{line}"
+    );
+    // They come back, and everything arrives.
+    (fake.dead, fake.isr) = (Vec::new(), BTreeMap::new());
+    fake.step(&mut run);
+    assert_eq!(run.line(), "0 of 2 moved, 2 on the way");
+    fake.finish(&mut run);
+    assert!(run.waits_for.is_empty() && run.leaderless == 0);
+}
+
+#[test]
+fn what_can_not_go_back_is_named_with_its_reason() {
+    let mut fake = Fake::new(&[&[1]]);
+    let mut run = fake.run(&[&[2, 3]], None, 1);
+    fake.step(&mut run);
+    fake.isr.insert(key(0), vec![2]);
+    run.orders.wish = Wish::Cancel;
+    fake.step(&mut run);
+    assert_eq!(
+        run.line(),
+        "0 of 1 moved, 1 on the way, going back, t-0 goes on: no replica of before is in sync: \
+         going back would lose records"
+    );
+    fake.isr.insert(key(0), vec![1, 2]);
+    fake.step(&mut run);
+    assert_eq!(run.line(), "0 of 1 moved, 1 on the way, going back");
+    fake.finish(&mut run);
+    assert_eq!(run.counts().cancelled, 1);
+}

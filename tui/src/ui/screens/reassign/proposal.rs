@@ -1,6 +1,7 @@
 //! Making a proposal: at once where the cluster is small, and as a job where it would hold the
 //! screens up.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use kafka_shared::types::TopicPartition;
@@ -110,7 +111,8 @@ impl ProposeWish {
                 Err(fault) => made.fault = Some(fault),
             }
             if let Moving::Partitions(partitions) = &self.moving {
-                made.target.retain(|key, _| partitions.contains(key));
+                let meant: HashSet<&TopicPartition> = partitions.iter().collect();
+                made.target.retain(|key, _| meant.contains(key));
             }
         }
         made.preview = preview(&self.metadata, dirs, &made.target);
@@ -119,17 +121,35 @@ impl ProposeWish {
     }
 }
 
-fn is_in_scope(moving: &Moving, key: &TopicPartition, replicas: &[i32]) -> bool {
-    match moving {
-        Moving::Topics(topics) => topics.iter().any(|topic| **topic == *key.topic),
-        Moving::Partitions(partitions) => partitions.contains(key),
-        Moving::Drain(broker) => replicas.contains(broker),
+/// What may move, to be looked up: it may be all topics of a large cluster.
+enum InScope<'a> {
+    Topics(HashSet<&'a str>),
+    Partitions(HashSet<&'a TopicPartition>),
+    On(i32),
+}
+
+impl<'a> InScope<'a> {
+    fn of(moving: &'a Moving) -> Self {
+        match moving {
+            Moving::Topics(topics) => Self::Topics(topics.iter().map(String::as_str).collect()),
+            Moving::Partitions(partitions) => Self::Partitions(partitions.iter().collect()),
+            Moving::Drain(broker) => Self::On(*broker),
+        }
+    }
+
+    fn holds(&self, key: &TopicPartition, replicas: &[i32]) -> bool {
+        match self {
+            Self::Topics(topics) => topics.contains(&*key.topic),
+            Self::Partitions(partitions) => partitions.contains(key),
+            Self::On(broker) => replicas.contains(broker),
+        }
     }
 }
 
 impl Proposed {
     fn make_rows(&mut self, metadata: &ClusterMetadata, moving: &Moving) {
         let has_racks = metadata.brokers.iter().any(|broker| broker.rack.is_some());
+        let scope = InScope::of(moving);
         let mut changes = self.preview.rows.iter().peekable();
         for topic in &metadata.topics {
             for partition in &topic.partitions {
@@ -139,7 +159,7 @@ impl Proposed {
                 };
                 // The preview is in the order of the metadata too.
                 let change = changes.next_if(|change| change.partition == key);
-                if change.is_none() && !is_in_scope(moving, &key, &partition.replicas) {
+                if change.is_none() && !scope.holds(&key, &partition.replicas) {
                     continue;
                 }
                 let current = partition.replicas.to_vec();
