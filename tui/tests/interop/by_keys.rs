@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::cluster::Cluster;
 use crate::command::document;
+use crate::running::Place;
 use crate::shell;
 use crate::{manager, terminal::Terminal};
 
@@ -28,7 +29,8 @@ pub fn rules(cluster: &mut Cluster) -> anyhow::Result<()> {
     };
     let create = ["--create", "--topic", "keyed-1", "--partitions", "1"];
     cluster.tool("kafka-topics", &create, None)?;
-    let mut terminal = manager(cluster, "acls")?;
+    let place = Place::of(cluster)?;
+    let mut terminal = place.screens("acls")?;
     terminal.wait_for("there are no rules: n creates one")?;
     terminal
         .keys("n tab ctrl-u User:carol tab ctrl-u read,describe tab tab keyed- tab space enter")?;
@@ -93,6 +95,14 @@ pub fn rules(cluster: &mut Cluster) -> anyhow::Result<()> {
     confirm(&mut terminal, "✓ delete 2 rules")?;
     terminal.wait_for("there are no rules")?;
     ensure!(!listed("User:carol"), "kafka-acls sees none");
+    // Back by the key; and what had made them is taken back by the command.
+    terminal.keys("u")?;
+    terminal.wait_for("undo: delete 2 rules")?;
+    confirm(&mut terminal, "✓ undo: delete 2 rules")?;
+    ensure!(listed(rule), "kafka-acls sees them again");
+    let done = place.document(&["undo", "--execute"])?;
+    ensure!(done["plan"]["title"] == "undo: create 2 rules", "{done}");
+    ensure!(!listed("User:carol"), "kafka-acls sees none any more");
     let delete = ["--delete", "--topic", "keyed-1"];
     cluster.tool("kafka-topics", &delete, None).map(drop)
 }
@@ -102,7 +112,8 @@ pub fn users_and_limits(cluster: &mut Cluster) -> anyhow::Result<()> {
         let args = ["--describe", "--entity-type", "users"];
         cluster.tool("kafka-configs", &args, None)
     };
-    let mut terminal = manager(cluster, "users")?;
+    let place = Place::of(cluster)?;
+    let mut terminal = place.screens("users")?;
     terminal.wait_for("overview › users")?;
     terminal.keys(&format!(
         "n ctrl-u dora tab tab {PASSWORD} tab {PASSWORD} tab ctrl-u 4096 enter"
@@ -120,6 +131,7 @@ pub fn users_and_limits(cluster: &mut Cluster) -> anyhow::Result<()> {
     );
     terminal.keys("/ dora enter D")?;
     terminal.wait_for("type dora to confirm")?;
+    terminal.wait_for("the password that user \"dora\" had is known to nobody here")?;
     terminal.keys("dora enter")?;
     terminal.wait_for("✓ delete the password of user \"dora\"")?;
     let is_gone = || users().is_ok_and(|text| !text.contains("dora"));
@@ -148,6 +160,30 @@ pub fn users_and_limits(cluster: &mut Cluster) -> anyhow::Result<()> {
     ensure!(
         shell::wait_until(DEADLINE, is_gone),
         "kafka-configs sees no limit"
+    );
+    // The limit comes back by the key, and goes by the command, which says what stays as it is.
+    terminal.keys("u")?;
+    terminal.wait_for("undo: ")?;
+    confirm(&mut terminal, "3 kB/s")?;
+    let has_limit = || users().is_ok_and(|text| text.contains("producer_byte_rate=3000"));
+    ensure!(
+        shell::wait_until(DEADLINE, has_limit),
+        "kafka-configs sees the limit again"
+    );
+    place.document(&["undo", "--execute"])?;
+    ensure!(
+        shell::wait_until(DEADLINE, is_gone),
+        "kafka-configs sees no limit any more"
+    );
+    let list = place.document(&["undo", "--list"])?;
+    let rows = list["changes"].as_array().cloned().unwrap_or_default();
+    let password = rows.iter().find(|row| {
+        let change = row["change"].as_str().unwrap_or_default();
+        change.starts_with("delete the password")
+    });
+    ensure!(
+        password.is_some_and(|row| row["can_be_undone"] == false),
+        "{list}"
     );
     Ok(())
 }

@@ -215,6 +215,39 @@ fn by_keys(cluster: &Cluster, files: &str) -> anyhow::Result<()> {
     terminal.wait_for("all as declared")?;
     let (a, _) = described(cluster, "declared-a")?;
     ensure!(a.contains("retention.ms=60000"), "{a}");
+    // More replicas, copied as fast as one says: a run does it, and it goes by the line of Kafka's
+    // tool too.
+    let file = std::path::Path::new(files).join("a.toml");
+    let text = std::fs::read_to_string(&file)?;
+    std::fs::write(
+        &file,
+        text.replace("replication_factor = 2", "replication_factor = 3"),
+    )?;
+    terminal.wait_for("1 changed")?;
+    terminal.keys("x")?;
+    terminal.wait_for("nothing limits how fast 4 replicas are copied")?;
+    terminal.keys("esc t")?;
+    terminal.wait_for("pace of the moves")?;
+    terminal.keys("ctrl-u 5M tab ctrl-u 2 enter")?;
+    terminal.wait_for("moves at most 5 MB/s, 2 at a time")?;
+    terminal.keys("x")?;
+    terminal.wait_for("--throttle 5000000")?;
+    ensure!(
+        !terminal.text().contains("nothing limits"),
+        "{}",
+        terminal.text()
+    );
+    terminal.wait_for("press y to execute")?;
+    terminal.keys("y")?;
+    terminal.wait_for("all as declared")?;
+    terminal.keys(":reassignments enter")?;
+    terminal.wait_for("4 of 4 moved, over")?;
+    let n = described(cluster, "declared-a")?.1;
+    ensure!(n == [3, 3, 3, 3], "{n:?}");
+    terminal.keys(":apply space")?;
+    terminal.send(files)?;
+    terminal.keys("enter")?;
+    terminal.wait_for("all as declared")?;
     // What is not declared goes only when told, and by its name: looked at, and left.
     terminal.keys("D")?;
     terminal.wait_for("to be deleted")?;

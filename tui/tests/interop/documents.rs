@@ -175,6 +175,7 @@ fn asked(cluster: &Cluster) -> Vec<Vec<String>> {
         "topics alter documents --set retention.ms=2000000",
         "partitions add documents --total 3 --dry-run",
         "brokers list",
+        "brokers describe 2",
         &metrics,
         "brokers may-stop 2",
         "groups list",

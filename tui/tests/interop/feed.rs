@@ -241,6 +241,12 @@ fn since(terminal: &mut Terminal, follower: &Follower) -> anyhow::Result<()> {
     let at = follower.at("is back in sync").context("it was told")?;
     terminal.send(&format!(":diff {at}\r"))?;
     terminal.wait_for("topic fed was deleted")?;
+    terminal.keys("esc")?;
+    terminal.wait_while("topic fed was deleted")?;
+    // As one asks: since that time of the day.
+    let time = kafka_tui::times::clock_ms(at);
+    terminal.send(&format!(":diff {time}\r"))?;
+    terminal.wait_for("topic fed was deleted")?;
     terminal.keys("esc").map(drop)
 }
 

@@ -139,6 +139,16 @@ fn screens(cluster: &mut Cluster) -> anyhow::Result<()> {
         let row = terminal.row("lagging-0").unwrap_or_default();
         row.get(3).is_some_and(|lag| lag == "9") && row.iter().any(|word| word == "8")
     })?;
+    // How long what waits is kept, exact times without a mark, and the rule of the verdict.
+    terminal.wait_until("six days are left", |terminal| {
+        let line = terminal.line("lagging-2").unwrap_or_default();
+        line.contains(" 6d") || line.contains(" 7d")
+    })?;
+    terminal.keys("G")?;
+    terminal.wait_until("the rule that fired", |terminal| {
+        let text = terminal.text();
+        text.contains("stop: ") || text.contains("stall: ")
+    })?;
     cluster.kill(3);
     terminal.wait_until("one partition without an end", |terminal| {
         let lag = |name: &str| terminal.row(name).unwrap_or_default().get(3).cloned();

@@ -36,7 +36,9 @@ mod metrics;
 mod moves;
 mod oauth;
 mod old;
+mod percents;
 mod plans;
+mod proposals;
 mod quorum;
 mod resets;
 mod running;
@@ -87,6 +89,10 @@ const CASES: &[(&str, Case)] = &[
         figures::topics,
     ),
     ("sizes are as kafka-log-dirs says", figures::sizes),
+    (
+        "percentages and shares are CMAK's, with its colours",
+        percents::percentages,
+    ),
     ("groups are as kafka-consumer-groups says", figures::groups),
     (
         "settings of brokers and groups are as kafka-configs says",
@@ -239,11 +245,11 @@ const CASES: &[(&str, Case)] = &[
     ),
     (
         "proposals by commands end as they say, and Kafka's tool agrees",
-        plans::proposals,
+        proposals::proposals,
     ),
     (
         "proposals by keys, for two topics at once and by hand",
-        plans::proposals_by_keys,
+        proposals::proposals_by_keys,
     ),
     ("elections by a schedule and by a key", plans::elections),
     (

@@ -1,8 +1,6 @@
 //! Plans: refused where reality has moved, with the line of Kafka's tools that does the same, with
-//! a warning where they would never end; proposals by command and by keys, carried out and read
-//! back by Kafka's tools; and the rest of what CMAK did.
+//! a warning where they would never end; and the rest of what CMAK did.
 
-use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -45,6 +43,17 @@ pub fn moved_on(cluster: &mut Cluster) -> anyhow::Result<()> {
         "{code}: {said}"
     );
 
+    // A proposal on the screen is as old as the plan.
+    let mut terminal = place.screens("topics")?;
+    terminal.keys(":topic space plan-moved enter")?;
+    terminal.wait_for("topics › plan-moved")?;
+    terminal.keys("a")?;
+    terminal.wait_for("reassign plan-moved")?;
+    terminal.keys("g space space e")?;
+    terminal.wait_for("replicas of 2 partitions")?;
+    terminal.keys("ctrl-u 3 enter")?;
+    terminal.wait_for("2 of 2 partitions change")?;
+
     let elsewhere = place.goal("plan-moved", &["2", "2"])?;
     let execute = ["--reassignment-json-file", &elsewhere, "--execute"];
     cluster.tool("kafka-reassign-partitions", &execute, None)?;
@@ -74,6 +83,13 @@ pub fn moved_on(cluster: &mut Cluster) -> anyhow::Result<()> {
         );
         ensure!(said.contains("plan it again"), "{said}");
     }
+    terminal.wait_until("what it is made from is not so any more", |terminal| {
+        let line = terminal.line("plan-moved-0").unwrap_or_default();
+        line.split_whitespace().nth(1) == Some("2")
+    })?;
+    terminal.keys("x")?;
+    terminal.wait_for("plan-moved-0 has the replicas 2 and not 1")?;
+    terminal.wait_for("plan it again")?;
     let (code, said) = place.run(&["plan", &saved, "--execute"])?;
     ensure!(
         code == 4 && said.to_string().contains("retention.ms is 50000 and was"),
@@ -319,192 +335,14 @@ pub fn same_as(cluster: &mut Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Replicas of each broker, as kafka-topics says of one topic.
-fn counts(cluster: &Cluster, topic: &str) -> anyhow::Result<BTreeMap<i32, usize>> {
-    let mut counts = BTreeMap::from([(1, 0), (2, 0), (3, 0)]);
-    for list in placed(cluster, topic)? {
-        for id in list.split(',') {
-            *counts.entry(id.parse()?).or_default() += 1;
-        }
-    }
-    Ok(counts)
-}
-
-/// What a plan says of brokers, as so many more or less than before.
-fn promised(plan: &Value) -> anyhow::Result<BTreeMap<i32, i64>> {
-    let rows = plan["brokers"]
-        .as_array()
-        .context("a plan tells of brokers")?;
-    let row = |row: &Value| {
-        let after = row["replicas_after"].as_i64()?;
-        let id = i32::try_from(row["broker"].as_i64()?).ok()?;
-        Some((id, after - row["replicas_before"].as_i64()?))
-    };
-    rows.iter().map(|one| row(one).context("a row")).collect()
-}
-
-/// A proposal by a command, carried out: brokers hold what was said, and Kafka's tool agrees.
-fn carried_out(
-    cluster: &Cluster,
-    place: &Place,
-    topic: &str,
-    goal: &[&str],
-) -> anyhow::Result<Value> {
-    let file = place.file("proposal.json");
-    let before = counts(cluster, topic)?;
-    let args = [
-        &["reassign", "plan", "--topic", topic, "--out", &file][..],
-        goal,
-    ]
-    .concat();
-    let plan = place.document(&args)?;
-    let done = place.document(&["reassign", "run", &file, "--execute"])?;
-    ensure!(
-        done["is_over"] == true && done["counts"]["skipped"] == 0,
-        "{done}"
-    );
-    let after = counts(cluster, topic)?;
-    for (id, more) in promised(&plan)? {
-        let (had, has) = (before[&id] as i64, after[&id] as i64);
-        ensure!(
-            had + more == has,
-            "{goal:?}: broker {id} had {had}, {more} more, has {has}"
-        );
-    }
-    let verify = [
-        "--reassignment-json-file",
-        &file,
-        "--verify",
-        "--preserve-throttles",
-    ];
-    let said = cluster.tool("kafka-reassign-partitions", &verify, None)?;
-    let n = done["moves"].as_array().map_or(0, Vec::len);
-    ensure!(
-        said.matches("is completed").count() == n,
-        "{goal:?}: {said}"
-    );
-    Ok(plan)
-}
-
-/// Add, drain, another number of replicas, leaders only: by commands.
-pub fn proposals(cluster: &mut Cluster) -> anyhow::Result<()> {
-    let name = "plan-commands";
-    topic(cluster, name, "1,2,1,2,1,2", false)?;
-    let place = Place::of(cluster)?;
-    carried_out(cluster, &place, name, &["--add", "3"])?;
-    ensure!(counts(cluster, name)? == BTreeMap::from([(1, 2), (2, 2), (3, 2)]));
-    carried_out(cluster, &place, name, &["--drain", "2"])?;
-    ensure!(counts(cluster, name)? == BTreeMap::from([(1, 3), (2, 0), (3, 3)]));
-    carried_out(cluster, &place, name, &["--replication-factor", "2"])?;
-    ensure!(
-        placed(cluster, name)?
-            .iter()
-            .all(|list| list.split(',').count() == 2)
-    );
-    // All preferred leaders on one broker, and back.
-    let lists: Vec<String> = placed(cluster, name)?;
-    let first = |list: &String| {
-        let (a, b) = list.split_once(',').unwrap_or((list, ""));
-        if b < a {
-            format!("{b},{a}")
-        } else {
-            list.clone()
-        }
-    };
-    let turned: Vec<String> = lists.iter().map(first).collect();
-    let turned: Vec<&str> = turned.iter().map(String::as_str).collect();
-    let goal = place.goal(name, &turned)?;
-    place.document(&["reassign", "run", &goal, "--execute"])?;
-    let plan = carried_out(cluster, &place, name, &["--leaders"])?;
-    ensure!(plan["moves"] == 0, "nothing is copied: {plan}");
-    let leaders = leaders(&place, name)?;
-    let most = |id: i64| leaders.iter().filter(|leader| **leader == id).count();
-    ensure!((1..=3).all(|id| most(id) == 2), "{leaders:?}");
-    Ok(())
-}
-
-fn leaders(place: &Place, topic: &str) -> anyhow::Result<Vec<i64>> {
+/// Who leads each partition of a topic.
+pub fn leaders(place: &Place, topic: &str) -> anyhow::Result<Vec<i64>> {
     let described = place.document(&["topics", "describe", topic])?;
     let partitions = described["partitions"].as_array().context("partitions")?;
     Ok(partitions
         .iter()
         .filter_map(|partition| partition["leader"].as_i64())
         .collect())
-}
-
-/// The same by keys, for two topics at once, then edited by hand.
-pub fn proposals_by_keys(cluster: &mut Cluster) -> anyhow::Result<()> {
-    let (name, other) = ("plan-keys-a", "plan-keys-b");
-    topic(cluster, name, "1,2,1", false)?;
-    topic(cluster, other, "2,1,2", false)?;
-    let place = Place::of(cluster)?;
-    let mut terminal = place.screens("topics")?;
-    let mut follow = |form: &str, said: &str, told: &str| -> anyhow::Result<()> {
-        terminal.keys(":topics space plan-keys enter")?;
-        terminal.wait_for("plan-keys-b")?;
-        terminal.wait_while("plan-commands")?;
-        terminal.keys("g space space a")?;
-        terminal.wait_for("reassign 2 topics")?;
-        terminal.keys("b")?;
-        terminal.wait_for("how to reassign")?;
-        terminal.keys(form)?;
-        terminal.wait_for(said)?;
-        terminal.wait_for(told)?;
-        terminal.keys("x")?;
-        terminal.wait_for("press y to execute")?;
-        terminal.keys("y")?;
-        terminal.wait_until("it was sent", |terminal| {
-            let text = terminal.text();
-            text.contains("on its way") || text.contains("✓") || text.contains("started")
-        })?;
-        terminal.keys("esc esc esc esc")?;
-        terminal.keys(":reassignments enter")?;
-        terminal.wait_for("nothing is being reassigned")
-    };
-    let all = |cluster: &Cluster| -> anyhow::Result<Vec<String>> {
-        Ok([placed(cluster, name)?, placed(cluster, other)?].concat())
-    };
-    let is_so = |cluster: &Cluster, what: &str, is: &dyn Fn(&[String]) -> bool| {
-        let came = shell::wait_until(DEADLINE, || all(cluster).is_ok_and(|now| is(&now)));
-        ensure!(came, "{what}: {:?}", all(cluster));
-        Ok(())
-    };
-    let held = |now: &[String], id: &str| {
-        now.iter()
-            .filter(|list| list.split(',').any(|one| one == id))
-            .count()
-    };
-    // Broker 3 joins in.
-    follow("ctrl-u 1,2,3 enter", "2 of 6 partitions change", "+3 -")?;
-    is_so(cluster, "add", &|now| {
-        ["1", "2", "3"].iter().all(|id| held(now, id) == 2)
-    })?;
-    // Broker 2 is emptied.
-    follow("ctrl-u 1,3 enter", "spread evenly over 1,3", "-2")?;
-    is_so(cluster, "drain", &|now| held(now, "2") == 0)?;
-    follow(
-        "ctrl-u 1,2,3 tab tab tab 2 enter",
-        "2 replicas each",
-        "6 of 6 partitions change",
-    )?;
-    is_so(cluster, "factor", &|now| {
-        now.iter().all(|list| list.split(',').count() == 2)
-    })?;
-    let before = all(cluster)?;
-    // By hand: the first partition's replicas the other way round.
-    terminal.keys(&format!(":topic space {name} enter"))?;
-    terminal.wait_for(&format!("topics › {name}"))?;
-    terminal.keys("a")?;
-    terminal.wait_for(&format!("reassign {name}"))?;
-    terminal.keys("b tab space space space enter")?;
-    terminal.wait_for("as edited by hand")?;
-    let (a, b) = before[0].split_once(',').context("two replicas")?;
-    terminal.keys(&format!("g e ctrl-u {b},{a} enter"))?;
-    terminal.wait_for("other order")?;
-    terminal.keys("x")?;
-    terminal.wait_for("press y to execute")?;
-    terminal.keys("y")?;
-    is_so(cluster, "by hand", &|now| now[0] == format!("{b},{a}"))
 }
 
 /// Elections on a schedule, without a screen: each time the preferred replicas lead again.
@@ -589,9 +427,25 @@ pub fn many_topics_and_settings(cluster: &mut Cluster) -> anyhow::Result<()> {
     terminal.wait_for("partitions")?;
     terminal.keys("ctrl-u 5 enter")?;
     terminal.wait_for("accepts this")?;
+    // What no undo takes back is said before, and after.
+    terminal.wait_for("topic \"plan-many-a\" keeps 5 partitions: none can be removed")?;
     terminal.keys("y")?;
     terminal.wait_for("✓ add partitions to 2 topics")?;
     ensure!(placed(cluster, name)?.len() == 5 && placed(cluster, other)?.len() == 5);
+    terminal.keys("u")?;
+    terminal.wait_for("\"add partitions to 2 topics\" is later and can't be taken back")?;
+    let set = ["topics", "alter", name, "--set", "retention.ms=77777000"];
+    place.document(&set)?;
+    place.document(&["partitions", "add", name, "--total", "6"])?;
+    let undo = place.document(&["undo"])?;
+    let warnings = undo["plan"]["warnings"].to_string();
+    ensure!(
+        warnings.contains("can't be taken back") && warnings.contains("keeps 6 partitions"),
+        "{undo}"
+    );
+    place.document(&["undo", "--execute"])?;
+    let own = place.document(&["configs", "describe", "--topic", name])?;
+    ensure!(!own.to_string().contains("77777000"), "{own}");
 
     // Each setting with type, default, documentation and source, as kafka-configs has it.
     let all = place.document(&["configs", "describe", "--topic", name, "--all"])?;

@@ -107,6 +107,14 @@ pub fn resets(cluster: &mut Cluster) -> anyhow::Result<()> {
             "{how:?}: {ours:?}, not {wanted:?}"
         );
     }
+    // Set by a command, and taken back by one.
+    let set = ["groups", "reset", GROUP, "--all-topics", "--to-latest"];
+    document(cluster, &[&set[..], &["--execute", "--yes"]].concat())?;
+    let now = committed(cluster)?;
+    ensure!(now == BTreeMap::from([(0, 20), (1, 20)]), "{now:?}");
+    document(cluster, &["undo", "--execute"])?;
+    let now = committed(cluster)?;
+    ensure!(now == BTreeMap::from([(0, 4), (1, 4)]), "{now:?}");
     let copied = ours(cluster, &["--from-group", "template"])?;
     ensure!(copied.values().all(|to| *to == 13), "{copied:?}");
     by_keys(cluster, file)?;

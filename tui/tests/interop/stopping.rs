@@ -87,13 +87,20 @@ pub fn may_stop(cluster: &mut Cluster) -> anyhow::Result<()> {
         "{code}: {answer}"
     );
 
-    let mut terminal = place.screens("brokers")?;
+    let mut terminal = place.screens("groups")?;
+    terminal.wait_for("classic-one")?;
+    terminal.keys(":brokers enter")?;
     terminal.wait_until("broker 3", |terminal| terminal.row("3").is_some())?;
     terminal.keys("G w")?;
     terminal.wait_for("may broker 3 stop now?")?;
     terminal.wait_for("would have no replica in sync")?;
     terminal.wait_for("stop-single-0")?;
     terminal.wait_for("stop-strict-0")?;
+    match groups {
+        0 => {}
+        1 => terminal.wait_for("1 group will find another coordinator")?,
+        n => terminal.wait_for(&format!("{n} groups will find another coordinator"))?,
+    }
     terminal.keys("esc")?;
 
     // The truth.
