@@ -32,7 +32,7 @@ use std::sync::Arc;
 use crate::types::Endpoint;
 
 pub use cluster::{Client, Route};
-pub use connection::{Connection, SendOptions};
+pub use connection::{Connection, SendOptions, Undecoded};
 pub use error::{ClientError, Step};
 pub use guard::ClusterGuard;
 pub use negotiation::ApiVersions;
@@ -58,6 +58,8 @@ pub struct ConnectionConfig {
     pub response_bytes_max: usize,
     /// Requests under way at the same time; further ones wait, within their own time-outs.
     pub in_flight_max: usize,
+    /// Gives the room of long answers back after each: for who rests longer than it works.
+    pub is_lean: bool,
 }
 
 impl Default for ConnectionConfig {
@@ -72,6 +74,7 @@ impl Default for ConnectionConfig {
             request_timeout_ms: 30_000,
             response_bytes_max: 128 * 1024 * 1024,
             in_flight_max: 64,
+            is_lean: false,
         }
     }
 }

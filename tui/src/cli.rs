@@ -80,6 +80,21 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
+/// A command line without a command, which is tried first: to know all commands takes a megabyte,
+/// which would stay with a program that is left open. What it does not know is [`Cli`]'s.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kafka-tui",
+    disable_help_flag = true,
+    disable_version_flag = true
+)]
+struct ScreensOnly {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(flatten)]
+    screens: ScreenArgs,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start three brokers with topics, producers and consumers in a temporary folder and open the
@@ -487,6 +502,14 @@ impl Io<'_> {
 
 /// Parses a command line. `Err` is the exit code after help, version or a mistake were printed.
 pub fn parse(args: impl IntoIterator<Item = OsString>, io: &mut Io<'_>) -> Result<Cli, u8> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Ok(ScreensOnly { global, screens }) = ScreensOnly::try_parse_from(&args) {
+        return Ok(Cli {
+            global,
+            screens,
+            command: None,
+        });
+    }
     Cli::try_parse_from(args).map_err(|error| {
         let text = error.render().to_string();
         if error.use_stderr() {

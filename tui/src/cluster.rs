@@ -30,6 +30,7 @@ mod quorum;
 mod quorum_changes;
 mod registry;
 mod security;
+mod seen;
 mod streams_groups;
 mod transactions;
 mod wire;

@@ -14,6 +14,7 @@ mod io;
 mod link;
 
 use std::collections::VecDeque;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -35,7 +36,7 @@ use super::negotiation::{Answer, ApiVersions, Negotiation};
 use super::stream::Stream;
 use crate::protocol::frame::FrameBuffer;
 use crate::protocol::own::{self, OwnRequest};
-use crate::protocol::{Request, api, codec};
+use crate::protocol::{Request, Response, api, codec};
 use crate::task;
 use crate::tls::TlsFault;
 use crate::types::Endpoint;
@@ -88,6 +89,34 @@ enum Control {
     Hold,
     Send(Command),
     Release,
+}
+
+/// A response as it came.
+#[derive(Debug)]
+pub struct Undecoded<B> {
+    shared: Arc<Shared>,
+    body: Bytes,
+    version: i16,
+    response: PhantomData<B>,
+}
+
+impl<B: Response> Undecoded<B> {
+    /// The bytes of the body.
+    pub fn bytes(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// # Errors
+    /// When it cannot be read; the connection is not used any more then.
+    pub fn decode(mut self) -> Result<B, ClientError> {
+        codec::decode_response(&mut self.body, self.version).map_err(|error| {
+            self.shared.is_usable.store(false, Ordering::Release);
+            ClientError::Protocol {
+                endpoint: self.shared.endpoint.clone(),
+                reason: error.to_string(),
+            }
+        })
+    }
 }
 
 impl Connection {
@@ -153,7 +182,10 @@ impl Connection {
             commands: receiver,
             controls,
             is_held: false,
-            frames: FrameBuffer::new(config.response_bytes_max),
+            frames: match config.is_lean {
+                true => FrameBuffer::lean(config.response_bytes_max),
+                false => FrameBuffer::new(config.response_bytes_max),
+            },
             unsent: VecDeque::new(),
             messenger: Messenger::new(config.in_flight_max.max(1)),
             abandoned: abandoned.clone(),
@@ -434,17 +466,47 @@ impl Connection {
         version: i16,
         timeout_ms: u64,
     ) -> Result<R::Response, ClientError> {
+        let answer = self.send_known_undecoded(request, version, timeout_ms);
+        answer.await?.decode()
+    }
+
+    async fn send_known_undecoded<R: Request>(
+        &self,
+        request: &R,
+        version: i16,
+        timeout_ms: u64,
+    ) -> Result<Undecoded<R::Response>, ClientError> {
         let deadline = deadline_in(timeout_ms);
-        let mut body = self
+        let body = self
             .exchange(request, version, deadline, timeout_ms)
             .await?;
-        codec::decode_response(&mut body, version).map_err(|error| {
-            self.shared.is_usable.store(false, Ordering::Release);
-            ClientError::Protocol {
-                endpoint: self.endpoint().clone(),
-                reason: error.to_string(),
-            }
+        Ok(Undecoded {
+            shared: Arc::clone(&self.shared),
+            body,
+            version,
+            response: PhantomData,
         })
+    }
+
+    /// As [`Connection::send_with`], without looking into the response: for who has seen it
+    /// before and knows it by its bytes.
+    ///
+    /// # Errors
+    /// As [`Connection::send`], except for what cannot be read: [`Undecoded::decode`] tells that.
+    pub async fn send_undecoded<R: Request>(
+        &self,
+        request: R,
+        options: SendOptions,
+    ) -> Result<Undecoded<R::Response>, ClientError> {
+        let version = self.version_up_to::<R>(options.version_max.unwrap_or(i16::MAX))?;
+        let timeout_ms = options
+            .timeout_ms
+            .unwrap_or(self.shared.config.request_timeout_ms);
+        if !api::is_read_only(R::KEY) {
+            self.check_cluster().await?;
+        }
+        self.send_known_undecoded(&request, version, timeout_ms)
+            .await
     }
 
     /// Sends a request and waits for the bytes of the response's body.

@@ -17,6 +17,9 @@ const READ_BYTES_MIN: usize = 8 * 1024;
 /// How much room is made ahead of the bytes that have arrived when a long frame was announced.
 const READ_AHEAD_BYTES_MAX: usize = 256 * 1024;
 
+/// Room that a lean buffer uses again for the next frame; it gives more back.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
+
 /// A length that no frame may have; the connection cannot go on after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
@@ -51,6 +54,7 @@ pub fn frame_length(bytes: &[u8], max_bytes: usize) -> Result<Option<usize>, Fra
 pub struct FrameBuffer {
     bytes: BytesMut,
     max_bytes: usize,
+    is_lean: bool,
 }
 
 impl FrameBuffer {
@@ -59,6 +63,16 @@ impl FrameBuffer {
         FrameBuffer {
             bytes: BytesMut::new(),
             max_bytes,
+            is_lean: false,
+        }
+    }
+
+    /// As [`Self::new`], giving the room of long frames back: for connections that rest longer
+    /// than they work.
+    pub fn lean(max_bytes: usize) -> FrameBuffer {
+        FrameBuffer {
+            is_lean: true,
+            ..FrameBuffer::new(max_bytes)
         }
     }
 
@@ -103,6 +117,10 @@ impl FrameBuffer {
             return Ok(None);
         }
         self.bytes.advance(LENGTH_BYTES);
+        if self.is_lean && self.bytes.len() == length_bytes && length_bytes > KEPT_BYTES_MAX {
+            // The room goes with the frame.
+            return Ok(Some(std::mem::take(&mut self.bytes).freeze()));
+        }
         Ok(Some(self.bytes.split_to(length_bytes).freeze()))
     }
 
@@ -165,6 +183,29 @@ mod tests {
         let mut buffer = FrameBuffer::new(usize::MAX);
         buffer.push(&i32::MAX.to_be_bytes());
         assert!(buffer.space().capacity() < 2 * READ_AHEAD_BYTES_MAX);
+        assert_eq!(buffer.next_frame(), Ok(None));
+    }
+
+    #[test]
+    fn what_a_long_frame_took_is_not_kept_and_what_follows_it_is() {
+        let frame = |n: usize, byte: u8| {
+            let length = i32::try_from(n).unwrap().to_be_bytes();
+            [&length[..], &vec![byte; n]].concat()
+        };
+        let mut buffer = FrameBuffer::lean(usize::MAX);
+        buffer.push(&frame(KEPT_BYTES_MAX + 1, 1));
+        assert_eq!(
+            buffer.next_frame().unwrap().unwrap().len(),
+            KEPT_BYTES_MAX + 1
+        );
+        assert!(buffer.space().capacity() <= KEPT_BYTES_MAX);
+        buffer.push(&frame(KEPT_BYTES_MAX + 1, 2));
+        buffer.push(&frame(3, 3));
+        assert_eq!(
+            buffer.next_frame().unwrap().unwrap().len(),
+            KEPT_BYTES_MAX + 1
+        );
+        assert_eq!(buffer.next_frame().unwrap().unwrap(), [3; 3][..]);
         assert_eq!(buffer.next_frame(), Ok(None));
     }
 

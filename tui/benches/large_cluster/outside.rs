@@ -4,6 +4,10 @@
 //! Time begins with the last key, or before the process is made, and ends with the screen as a
 //! terminal shows it. A number that was measured several times is told by its median, with the
 //! least beside it. Nobody writes to the cluster, so that silence can be expected.
+//!
+//! Memory is all that is resident (VmRSS), as other managers were measured: what the process has for
+//! itself, and the pages of the program and its libraries that it has touched, which the kernel maps
+//! in pieces of 64 KB and may take away at any time.
 
 use std::path::Path;
 use std::time::Duration;
@@ -336,8 +340,13 @@ fn idle(fixture: &mut Fixture, limits: &Limits) -> anyhow::Result<Vec<Line>> {
             Line::new(what("requests per second"), requests, "", REQUESTS_MAX),
         ]);
         let now = session.memory_mb("VmRSS:")?;
-        let peak = format!("peak {:.1}", session.memory_mb("VmHWM:")?);
-        lines.push(Line::new(what("memory"), now, "MB", limits.memory_mb).note(peak));
+        let parts = format!(
+            "peak {:.1}; {:.1} its own, {:.1} pages of the program and its libraries",
+            session.memory_mb("VmHWM:")?,
+            session.memory_mb("RssAnon:")?,
+            session.memory_mb("RssFile:")?
+        );
+        lines.push(Line::new(what("memory"), now, "MB", limits.memory_mb).note(parts));
         session.end()?;
     }
     Ok(lines)

@@ -1,13 +1,14 @@
 //! Configuration of one resource in full, and the few settings of all topics that lists need.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use kafka_protocol::messages::DescribeConfigsRequest;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult,
 };
+use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
+use kafka_shared::client::{SendOptions, Undecoded};
 use kafka_shared::protocol::StrBytes;
 
 use crate::model::{
@@ -15,7 +16,10 @@ use crate::model::{
     Fault, FaultKind, TopicSettings,
 };
 
-use super::wire::{ClusterClient, To, check_code};
+use super::seen::{Digest, Seen};
+use super::wire::{ClusterClient, To, check_code, decoded};
+
+const OF_TOPICS: &str = "read the settings of the topics";
 
 /// The settings that [`TopicSettings`] holds.
 const SETTINGS: [&str; 4] = [
@@ -144,13 +148,40 @@ impl ClusterClient {
         &self,
         metadata: &ClusterMetadata,
     ) -> Result<HashMap<Arc<str>, TopicSettings>, Fault> {
-        let what = "read the settings of the topics";
+        settings_in(metadata, self.ask_settings(metadata).await?)
+    }
+
+    /// As [`Self::topic_settings`]: the same allocation where they are those that were read last.
+    ///
+    /// # Errors
+    /// As [`Self::topic_settings`].
+    pub(super) async fn topic_settings_again(
+        &self,
+        metadata: &ClusterMetadata,
+        seen: &Seen<HashMap<Arc<str>, TopicSettings>>,
+    ) -> Result<Arc<HashMap<Arc<str>, TopicSettings>>, Fault> {
+        let answers = self.ask_settings(metadata).await?;
+        let digest = answers
+            .iter()
+            .fold(Digest::NOTHING, |digest, answer| digest.and(answer.bytes()));
+        if let Some(same) = seen.of(Some(digest)) {
+            return Ok(same);
+        }
+        let settings = Arc::new(settings_in(metadata, answers)?);
+        seen.keep(Some(digest), &settings);
+        Ok(settings)
+    }
+
+    async fn ask_settings(
+        &self,
+        metadata: &ClusterMetadata,
+    ) -> Result<Vec<Undecoded<DescribeConfigsResponse>>, Fault> {
         let keys: Vec<StrBytes> = SETTINGS
             .iter()
             .copied()
             .map(StrBytes::from_static_str)
             .collect();
-        let mut settings = HashMap::with_capacity(metadata.topics.len());
+        let mut answers = Vec::new();
         for topics in metadata.topics.chunks(TOPICS_MAX) {
             let resource = |name: &str| {
                 DescribeConfigsResource::default()
@@ -160,19 +191,40 @@ impl ClusterClient {
             };
             let resources = topics.iter().map(|topic| resource(&topic.name)).collect();
             let request = DescribeConfigsRequest::default().with_resources(resources);
-            let response = self.ask(what, To::Any, request).await?;
-            for result in response
-                .results
-                .iter()
-                .filter(|result| result.error_code == 0)
-            {
-                if let Some(topic) = metadata.topic(&result.resource_name) {
-                    settings.insert(Arc::clone(&topic.name), settings_of(result));
+            let answer = self.ask_undecoded(OF_TOPICS, To::Any, request, SendOptions::default());
+            answers.push(answer.await?);
+        }
+        Ok(answers)
+    }
+}
+
+fn settings_in(
+    metadata: &ClusterMetadata,
+    answers: Vec<Undecoded<DescribeConfigsResponse>>,
+) -> Result<HashMap<Arc<str>, TopicSettings>, Fault> {
+    let mut settings = HashMap::with_capacity(metadata.topics.len());
+    // Most topics have the same few.
+    let mut policies: HashSet<Arc<str>> = HashSet::new();
+    for answer in answers {
+        let response = decoded(OF_TOPICS, answer)?;
+        for result in response
+            .results
+            .iter()
+            .filter(|result| result.error_code == 0)
+        {
+            if let Some(topic) = metadata.topic(&result.resource_name) {
+                let mut found = settings_of(result);
+                if let Some(policy) = &mut found.cleanup_policy {
+                    match policies.get(policy) {
+                        Some(same) => *policy = Arc::clone(same),
+                        None => drop(policies.insert(Arc::clone(policy))),
+                    }
                 }
+                settings.insert(Arc::clone(&topic.name), found);
             }
         }
-        Ok(settings)
     }
+    Ok(settings)
 }
 
 fn some_values<'a>(

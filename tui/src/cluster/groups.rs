@@ -10,10 +10,11 @@ use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use kafka_protocol::messages::offset_fetch_response::OffsetFetchResponsePartitions;
 use kafka_protocol::messages::{
     ConsumerGroupDescribeRequest, DescribeGroupsRequest, DescribeShareGroupOffsetsRequest, GroupId,
-    ListGroupsRequest, OffsetFetchRequest, OffsetFetchResponse, ShareGroupDescribeRequest,
-    consumer_group_describe_response as consumer, describe_groups_response as classic,
-    share_group_describe_response as share,
+    ListGroupsRequest, ListGroupsResponse, OffsetFetchRequest, OffsetFetchResponse,
+    ShareGroupDescribeRequest, consumer_group_describe_response as consumer,
+    describe_groups_response as classic, share_group_describe_response as share,
 };
+use kafka_shared::client::Undecoded;
 use kafka_shared::protocol::StrBytes;
 use kafka_shared::protocol::share_offsets::{
     DescribeShareGroupOffsetsResponse, ShareGroupOffsets, SharePartitionOffset, ShareTopicOffsets,
@@ -25,7 +26,10 @@ use crate::model::{
 };
 
 use super::consumer_protocol::{Subscription, decode_assignment, decode_subscription};
-use super::wire::{ClusterClient, To, check_code};
+use super::seen::{Digest, Seen};
+use super::wire::{ClusterClient, To, check_code, decoded};
+
+const LIST: &str = "list groups";
 
 /// Groups asked for in one request.
 const GROUPS_MAX: usize = 100;
@@ -45,9 +49,8 @@ impl ClusterClient {
     /// # Errors
     /// When no broker answers.
     pub async fn groups(&self) -> Result<Groups, Fault> {
-        let what = "list groups";
         let cluster = self.client.cluster().await;
-        let cluster = cluster.map_err(|error| super::wire::client_fault(what, &error))?;
+        let cluster = cluster.map_err(|error| super::wire::client_fault(LIST, &error))?;
         let ids: Vec<i32> = cluster.nodes.keys().copied().collect();
         self.groups_of(&ids).await
     }
@@ -57,51 +60,39 @@ impl ClusterClient {
     /// # Errors
     /// When no broker answers.
     pub async fn groups_in(&self, metadata: &ClusterMetadata) -> Result<Groups, Fault> {
-        let live = metadata
-            .brokers
-            .iter()
-            .filter(|broker| broker.fenced != Some(true));
-        self.groups_of(&live.map(|broker| broker.id).collect::<Vec<_>>())
-            .await
+        self.groups_of(&live(metadata)).await
+    }
+
+    /// As [`Self::groups_in`]: the same allocation where they are those that were listed last.
+    ///
+    /// # Errors
+    /// As [`Self::groups_in`].
+    pub(super) async fn groups_again(
+        &self,
+        metadata: &ClusterMetadata,
+        seen: &Seen<Groups>,
+    ) -> Result<Arc<Groups>, Fault> {
+        let live = live(metadata);
+        let answers = self.ask_lists(&live).await;
+        let mut digest = Some(Digest::NOTHING);
+        for (id, answer) in live.iter().zip(&answers) {
+            digest = digest.and_then(|digest| digest.and_answer(*id, answer));
+        }
+        if let Some(same) = seen.of(digest) {
+            return Ok(same);
+        }
+        let groups = Arc::new(listed(&live, answers)?);
+        seen.keep(digest.filter(|_| groups.faults.is_empty()), &groups);
+        Ok(groups)
     }
 
     async fn groups_of(&self, brokers: &[i32]) -> Result<Groups, Fault> {
-        let what = "list groups";
-        let ask = async |id: i32| {
-            let response = self
-                .ask_part(what, id, ListGroupsRequest::default(), None)
-                .await?;
-            check_code(what, response.error_code, None)?;
-            Ok::<_, Fault>(response)
-        };
-        let answers = join_all(brokers.iter().map(|id| ask(*id))).await;
-        let mut groups = Groups::default();
-        let mut n_answers = 0;
-        for (id, answer) in brokers.iter().zip(answers) {
-            match answer {
-                Ok(response) => {
-                    n_answers += 1;
-                    for listed in &response.groups {
-                        let group = Group {
-                            id: Arc::from(listed.group_id.as_str()),
-                            kind: GroupKind::parse(&listed.group_type),
-                            state: (!listed.group_state.is_empty())
-                                .then(|| GroupState::parse(&listed.group_state)),
-                            protocol_type: Arc::from(&*listed.protocol_type),
-                            coordinator: *id,
-                        };
-                        groups.groups.insert(Arc::clone(&group.id), Arc::new(group));
-                    }
-                }
-                Err(fault) => {
-                    groups.faults.insert(*id, Arc::new(fault));
-                }
-            }
-        }
-        match groups.faults.values().next() {
-            Some(fault) if n_answers == 0 => Err(Fault::clone(fault)),
-            _ => Ok(groups),
-        }
+        listed(brokers, self.ask_lists(brokers).await)
+    }
+
+    async fn ask_lists(&self, brokers: &[i32]) -> Vec<ListAnswer> {
+        let ask = |id: &i32| self.ask_part_undecoded(LIST, *id, ListGroupsRequest::default(), None);
+        join_all(brokers.iter().map(ask)).await
     }
 
     /// Describes groups, each by its coordinator and in the way of its kind.
@@ -297,6 +288,50 @@ impl ClusterClient {
             &groups,
             answer.map(|response| from_offsets(&groups, &response, taken)),
         )
+    }
+}
+
+type ListAnswer = Result<Undecoded<ListGroupsResponse>, Fault>;
+
+/// The brokers that can be asked.
+fn live(metadata: &ClusterMetadata) -> Vec<i32> {
+    let brokers = metadata.brokers.iter();
+    let live = brokers.filter(|broker| broker.fenced != Some(true));
+    live.map(|broker| broker.id).collect()
+}
+
+fn listed(brokers: &[i32], answers: Vec<ListAnswer>) -> Result<Groups, Fault> {
+    let mut groups = Groups::default();
+    let mut n_answers = 0;
+    for (id, answer) in brokers.iter().zip(answers) {
+        let answer = answer.and_then(|answer| {
+            let response = decoded(LIST, answer)?;
+            check_code(LIST, response.error_code, None)?;
+            Ok(response)
+        });
+        match answer {
+            Ok(response) => {
+                n_answers += 1;
+                for listed in &response.groups {
+                    let group = Group {
+                        id: Arc::from(listed.group_id.as_str()),
+                        kind: GroupKind::parse(&listed.group_type),
+                        state: (!listed.group_state.is_empty())
+                            .then(|| GroupState::parse(&listed.group_state)),
+                        protocol_type: Arc::from(&*listed.protocol_type),
+                        coordinator: *id,
+                    };
+                    groups.groups.insert(Arc::clone(&group.id), Arc::new(group));
+                }
+            }
+            Err(fault) => {
+                groups.faults.insert(*id, Arc::new(fault));
+            }
+        }
+    }
+    match groups.faults.values().next() {
+        Some(fault) if n_answers == 0 => Err(Fault::clone(fault)),
+        _ => Ok(groups),
     }
 }
 

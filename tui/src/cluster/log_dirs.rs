@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use kafka_protocol::messages::DescribeLogDirsRequest;
+use kafka_shared::client::Undecoded;
 use kafka_shared::protocol::messages::DescribeLogDirsResponse;
 
 use crate::model::{ClusterMetadata, Fault, FaultKind, LogDir, LogDirs, PartError, ReplicaSize};
 
-use super::wire::{ClusterClient, check_code};
+use super::seen::{Digest, Seen};
+use super::wire::{ClusterClient, check_code, decoded};
 
 const WHAT: &str = "read the log directories";
 
@@ -19,41 +21,76 @@ impl ClusterClient {
     /// # Errors
     /// When no broker answers.
     pub async fn log_dirs(&self, metadata: &ClusterMetadata) -> Result<LogDirs, Fault> {
-        let ask = async |id: i32| {
+        made_of(metadata, self.ask_log_dirs(metadata).await)
+    }
+
+    /// As [`Self::log_dirs`], and whether they are those that were read last.
+    ///
+    /// # Errors
+    /// As [`Self::log_dirs`].
+    pub(super) async fn log_dirs_again(
+        &self,
+        metadata: &ClusterMetadata,
+        seen: &Seen<LogDirs>,
+    ) -> Result<(Arc<LogDirs>, bool), Fault> {
+        let answers = self.ask_log_dirs(metadata).await;
+        let mut digest = Some(Digest::NOTHING);
+        for (broker, answer) in metadata.brokers.iter().zip(&answers) {
+            digest = digest.and_then(|digest| digest.and_answer(broker.id, answer));
+        }
+        if let Some(same) = seen.of(digest) {
+            return Ok((same, true));
+        }
+        let dirs = Arc::new(made_of(metadata, answers)?);
+        // An answer that was a refusal may be explained in another way the next time.
+        seen.keep(digest.filter(|_| dirs.faults.is_empty()), &dirs);
+        Ok((dirs, false))
+    }
+
+    /// The answers in the order of the brokers.
+    async fn ask_log_dirs(&self, metadata: &ClusterMetadata) -> Vec<Answer> {
+        let answers = metadata.brokers.iter().map(|broker| async {
+            if broker.fenced == Some(true) {
+                let why = "the broker is fenced";
+                return Err(Fault::new(FaultKind::Unreachable, WHAT, why));
+            }
             let request = DescribeLogDirsRequest::default().with_topics(None);
-            let response = self.ask_part(WHAT, id, request, None).await?;
+            self.ask_part_undecoded(WHAT, broker.id, request, None)
+                .await
+        });
+        join_all(answers).await
+    }
+}
+
+type Answer = Result<Undecoded<DescribeLogDirsResponse>, Fault>;
+
+fn made_of(metadata: &ClusterMetadata, answers: Vec<Answer>) -> Result<LogDirs, Fault> {
+    let mut dirs = LogDirs::default();
+    // Names are shared with the metadata instead of being kept once per answer.
+    let mut names: HashSet<Arc<str>> = metadata
+        .topics
+        .iter()
+        .map(|topic| Arc::clone(&topic.name))
+        .collect();
+    for (broker, answer) in metadata.brokers.iter().zip(answers) {
+        let answer = answer.and_then(|answer| {
+            let response = decoded(WHAT, answer)?;
             check_code(WHAT, response.error_code, None)?;
-            Ok::<_, Fault>(response)
-        };
-        let answers = join_all(metadata.brokers.iter().map(|broker| async {
-            match broker.fenced {
-                Some(true) => Err(Fault::new(
-                    FaultKind::Unreachable,
-                    WHAT,
-                    "the broker is fenced",
-                )),
-                _ => ask(broker.id).await,
-            }
-        }));
-        let mut dirs = LogDirs::default();
-        // Names are shared with the metadata instead of being kept once per answer.
-        let mut names: HashSet<Arc<str>> = metadata
-            .topics
-            .iter()
-            .map(|topic| Arc::clone(&topic.name))
-            .collect();
-        for (broker, answer) in metadata.brokers.iter().zip(answers.await) {
-            match answer {
-                Ok(response) => take(&mut dirs, broker.id, &response, &mut names),
-                Err(fault) => {
-                    dirs.faults.insert(broker.id, Arc::new(fault));
-                }
+            Ok(response)
+        });
+        match answer {
+            Ok(response) => take(&mut dirs, broker.id, &response, &mut names),
+            Err(fault) => {
+                dirs.faults.insert(broker.id, Arc::new(fault));
             }
         }
-        match dirs.faults.values().next() {
-            Some(fault) if dirs.dirs.is_empty() => Err(Fault::clone(fault)),
-            _ => Ok(dirs),
-        }
+    }
+    for sizes in dirs.replicas.values_mut() {
+        sizes.shrink_to_fit();
+    }
+    match dirs.faults.values().next() {
+        Some(fault) if dirs.dirs.is_empty() => Err(Fault::clone(fault)),
+        _ => Ok(dirs),
     }
 }
 

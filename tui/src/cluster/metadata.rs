@@ -11,13 +11,18 @@ use kafka_protocol::messages::{
     BrokerId, DescribeClusterRequest, DescribeClusterResponse, DescribeTopicPartitionsRequest,
     DescribeTopicPartitionsResponse, MetadataRequest, MetadataResponse, TopicName,
 };
+use kafka_shared::client::{SendOptions, Undecoded};
 use kafka_shared::protocol::StrBytes;
 use uuid::Uuid;
 
 use crate::model::{Broker, ClusterMetadata, Fault, PartError, Partition, Topic};
 
 use super::probe::may_describe;
-use super::wire::{ClusterClient, To, check_code, client_fault};
+use super::seen::{Digest, Seen};
+use super::wire::{ClusterClient, To, check_code, client_fault, decoded};
+
+const WHAT: &str = "read the cluster's metadata";
+const DESCRIBE: &str = "describe the cluster";
 
 /// Answers of DescribeTopicPartitions that are put together for one topic; each holds up to 2,000
 /// partitions.
@@ -30,35 +35,79 @@ impl ClusterClient {
     /// # Errors
     /// When no broker answers Metadata.
     pub async fn metadata(&self) -> Result<ClusterMetadata, Fault> {
-        let what = "read the cluster's metadata";
+        let (metadata, described) = self.ask_metadata().await;
+        self.made_of(metadata?, described)
+    }
+
+    /// As [`Self::metadata`]: the same allocation while the cluster is as it was, and of what has
+    /// changed only the topics that did are new.
+    ///
+    /// # Errors
+    /// As [`Self::metadata`].
+    pub(super) async fn metadata_again(
+        &self,
+        seen: &Seen<ClusterMetadata>,
+    ) -> Result<Arc<ClusterMetadata>, Fault> {
+        let (metadata, described) = self.ask_metadata().await;
+        let metadata = metadata?;
+        let digest = Digest::NOTHING.and(metadata.bytes());
+        // A cluster that doesn't say it is as it was when it didn't say it then.
+        let digest = digest.and(described.as_ref().map_or(&[], |answer| answer.bytes()));
+        if let Some(same) = seen.of(Some(digest)) {
+            return Ok(same);
+        }
+        let mut made = self.made_of(metadata, described)?;
+        if let Some(old) = seen.last() {
+            made.share_unchanged(&old);
+        }
+        let made = Arc::new(made);
+        seen.keep(Some(digest), &made);
+        Ok(made)
+    }
+
+    async fn ask_metadata(
+        &self,
+    ) -> (
+        Result<Undecoded<MetadataResponse>, Fault>,
+        Result<Undecoded<DescribeClusterResponse>, Fault>,
+    ) {
         let request = MetadataRequest::default()
             .with_topics(None)
             .with_allow_auto_topic_creation(false);
-        let (metadata, described) =
-            tokio::join!(self.ask(what, To::Any, request), self.describe_cluster());
-        let mut metadata = from_metadata(metadata?)?;
+        let metadata = self.ask_undecoded(WHAT, To::Any, request, SendOptions::default());
+        tokio::join!(metadata, self.describe_cluster())
+    }
+
+    fn made_of(
+        &self,
+        metadata: Undecoded<MetadataResponse>,
+        described: Result<Undecoded<DescribeClusterResponse>, Fault>,
+    ) -> Result<ClusterMetadata, Fault> {
+        let mut metadata = from_metadata(decoded(WHAT, metadata)?)?;
         if let Some(id) = &metadata.cluster_id {
             self.see_cluster(id);
         }
-        if let Ok(described) = described {
+        let described = described.and_then(|answer| decoded(DESCRIBE, answer));
+        if let Ok(described) = described
+            && described.error_code == 0
+        {
             add_description(&mut metadata, &described);
         }
         Ok(metadata)
     }
 
-    async fn describe_cluster(&self) -> Result<DescribeClusterResponse, Fault> {
-        let what = "describe the cluster";
-        let connection = self.connection(what, To::Any).await?;
+    async fn describe_cluster(&self) -> Result<Undecoded<DescribeClusterResponse>, Fault> {
+        let connection = self.connection(DESCRIBE, To::Any).await?;
         let version = connection.version_of::<DescribeClusterRequest>();
-        let version = version.map_err(|error| client_fault(what, &error))?;
+        let version = version.map_err(|error| client_fault(DESCRIBE, &error))?;
         // Fenced brokers can be asked for since version 2.
         let request = DescribeClusterRequest::default()
             .with_include_cluster_authorized_operations(true)
             .with_include_fenced_brokers(version >= 2);
-        let response = connection.send(request).await;
-        let response = response.map_err(|error| client_fault(what, &error))?;
-        check_code(what, response.error_code, response.error_message.as_deref())?;
-        Ok(response)
+        let response = connection
+            .send_undecoded(request, SendOptions::default())
+            .await;
+        response.map_err(|error| client_fault(DESCRIBE, &error))
     }
 
     /// One topic with its eligible leader replicas.
@@ -108,7 +157,7 @@ fn topic_id(id: Uuid) -> Option<Uuid> {
 }
 
 pub(super) fn from_metadata(response: MetadataResponse) -> Result<ClusterMetadata, Fault> {
-    check_code("read the cluster's metadata", response.error_code, None)?;
+    check_code(WHAT, response.error_code, None)?;
     let mut brokers: Vec<Broker> = response
         .brokers
         .iter()

@@ -7,15 +7,17 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::{BrokerId, ListOffsetsRequest, ListOffsetsResponse, TopicName};
+use kafka_shared::client::Undecoded;
 use kafka_shared::error::ErrorCode;
 use kafka_shared::protocol::StrBytes;
 
 use crate::model::{
     Cell, ClusterMetadata, Fault, FaultKind, Offsets, PartError, Partition, PartitionOffsets,
-    Topic, TopicOffsets,
+    Taken, Topic, TopicOffsets,
 };
 
-use super::wire::ClusterClient;
+use super::seen::{Digest, Seen};
+use super::wire::{ClusterClient, decoded};
 
 /// Asks for the first offset that can be read.
 pub(super) const EARLIEST: i64 = -2;
@@ -53,19 +55,54 @@ impl ClusterClient {
         metadata: &ClusterMetadata,
         topics: Option<&[Arc<str>]>,
     ) -> Result<Offsets, Fault> {
-        let topics: Vec<&Arc<Topic>> = match topics {
-            None => metadata.topics.iter().collect(),
-            Some(names) => names
-                .iter()
-                .filter_map(|name| metadata.topic(name))
-                .collect(),
+        let topics = topics_of(metadata, topics);
+        let (starts, ends) = self.ask_both(&topics).await;
+        self.offsets_from(&topics, starts, ends)
+    }
+
+    /// As [`Self::offsets`], and whether they are those that were read last: then they are the same
+    /// allocations but for their time.
+    ///
+    /// # Errors
+    /// As [`Self::offsets`].
+    pub(super) async fn offsets_again(
+        &self,
+        metadata: &Arc<ClusterMetadata>,
+        names: Option<&[Arc<str>]>,
+        seen: &Seen<SeenOffsets>,
+    ) -> Result<(Arc<Offsets>, bool), Fault> {
+        let topics = topics_of(metadata, names);
+        let (starts, ends) = self.ask_both(&topics).await;
+        let digest = digest_of(&topics, names.is_none(), &starts, &ends);
+        let same = seen.of(digest);
+        if let Some(same) = same.filter(|same| Arc::ptr_eq(&same.metadata, metadata)) {
+            return Ok((Arc::new(as_of(&same.offsets, self.now())), true));
+        }
+        let offsets = Arc::new(self.offsets_from(&topics, starts, ends)?);
+        let kept = SeenOffsets {
+            metadata: Arc::clone(metadata),
+            offsets: Arc::clone(&offsets),
         };
-        let (starts, ends) = tokio::join!(
-            self.offsets_at(&topics, EARLIEST, Isolation::Uncommitted),
-            self.offsets_at(&topics, LATEST, Isolation::Uncommitted)
-        );
-        let (mut starts, mut ends) = (starts?, ends?);
+        seen.keep(digest, &Arc::new(kept));
+        Ok((offsets, false))
+    }
+
+    /// Asks for the beginning and the end.
+    async fn ask_both<'a>(&self, topics: &[&'a Arc<Topic>]) -> (Answers<'a>, Answers<'a>) {
+        tokio::join!(
+            self.ask_offsets(topics, EARLIEST, Isolation::Uncommitted),
+            self.ask_offsets(topics, LATEST, Isolation::Uncommitted)
+        )
+    }
+
+    fn offsets_from(
+        &self,
+        topics: &[&Arc<Topic>],
+        starts: Answers<'_>,
+        ends: Answers<'_>,
+    ) -> Result<Offsets, Fault> {
         let taken = self.now();
+        let (mut starts, mut ends) = (starts.found()?, ends.found()?);
         let mut offsets = Offsets::with_capacity(topics.len());
         for topic in topics {
             let mut start = starts.remove(&*topic.name).unwrap_or_default();
@@ -155,34 +192,63 @@ impl ClusterClient {
         timestamp: i64,
         isolation: Isolation,
     ) -> Result<HashMap<&'a str, Found>, Fault> {
-        let mut found: HashMap<&str, Found> = HashMap::with_capacity(topics.len());
+        self.ask_offsets(topics, timestamp, isolation).await.found()
+    }
+
+    async fn ask_offsets<'a>(
+        &self,
+        topics: &[&'a Arc<Topic>],
+        timestamp: i64,
+        isolation: Isolation,
+    ) -> Answers<'a> {
+        let mut leaderless = Ask::new();
         let mut asks = Vec::new();
         for (leader, ask) in by_leader(topics) {
             if leader < 0 {
-                let error = Cell::Failed(PartError(ErrorCode::LEADER_NOT_AVAILABLE.0));
-                fill(&mut found, &ask, error);
+                leaderless.extend(ask);
             } else {
                 asks.extend(chunks(ask).into_iter().map(|ask| (leader, ask)));
             }
         }
         let answers = asks.iter().map(|(leader, ask)| {
             let request = request(ask, timestamp, isolation);
-            self.ask_part(WHAT, *leader, request, None)
+            self.ask_part_undecoded(WHAT, *leader, request, None)
         });
         let answers = join_all(answers).await;
-        let n_asked = answers.len();
+        let answers = asks.into_iter().zip(answers);
+        Answers {
+            leaderless,
+            answers: answers.map(|((leader, ask), a)| (leader, ask, a)).collect(),
+        }
+    }
+}
+
+/// What the leaders answered.
+struct Answers<'a> {
+    leaderless: Ask<'a>,
+    answers: Vec<(i32, Ask<'a>, Result<Undecoded<ListOffsetsResponse>, Fault>)>,
+}
+
+impl<'a> Answers<'a> {
+    /// # Errors
+    /// When no leader answered.
+    fn found(self) -> Result<HashMap<&'a str, Found>, Fault> {
+        let mut found: HashMap<&str, Found> = HashMap::new();
+        let error = Cell::Failed(PartError(ErrorCode::LEADER_NOT_AVAILABLE.0));
+        fill(&mut found, &self.leaderless, error);
+        let n_asked = self.answers.len();
         let mut first_fault = None;
         let mut n_failed = 0;
-        for ((_, ask), answer) in asks.iter().zip(answers) {
-            match answer {
-                Ok(response) => take(&mut found, ask, &response),
+        for (_, ask, answer) in self.answers {
+            match answer.and_then(|answer| decoded(WHAT, answer)) {
+                Ok(response) => take(&mut found, &ask, &response),
                 Err(fault) => {
                     n_failed += 1;
                     let code = match fault.kind {
                         FaultKind::Unsupported => ErrorCode::UNSUPPORTED_VERSION,
                         _ => ErrorCode::NETWORK_EXCEPTION,
                     };
-                    fill(&mut found, ask, Cell::Failed(PartError(code.0)));
+                    fill(&mut found, &ask, Cell::Failed(PartError(code.0)));
                     first_fault.get_or_insert(fault);
                 }
             }
@@ -190,6 +256,54 @@ impl ClusterClient {
         match first_fault {
             Some(fault) if n_failed == n_asked => Err(fault),
             _ => Ok(found),
+        }
+    }
+}
+
+/// Offsets that were read, and the topics that they were asked for with.
+#[derive(Debug)]
+pub(crate) struct SeenOffsets {
+    metadata: Arc<ClusterMetadata>,
+    offsets: Arc<Offsets>,
+}
+
+/// Of the names that were asked for and all answers; `None` where one is missing.
+fn digest_of(
+    topics: &[&Arc<Topic>],
+    are_all: bool,
+    starts: &Answers<'_>,
+    ends: &Answers<'_>,
+) -> Option<Digest> {
+    let mut digest = Digest::NOTHING.and_number(topics.len() as u64);
+    if !are_all {
+        for topic in topics {
+            digest = digest.and(topic.name.as_bytes());
+        }
+    }
+    for (leader, _, answer) in starts.answers.iter().chain(&ends.answers) {
+        digest = digest.and_answer(*leader, answer)?;
+    }
+    Some(digest)
+}
+
+/// The same offsets, read now.
+fn as_of(offsets: &Offsets, taken: Taken) -> Offsets {
+    let again = |old: &Arc<TopicOffsets>| TopicOffsets {
+        taken,
+        topic_id: old.topic_id,
+        partitions: Arc::clone(&old.partitions),
+    };
+    let again =
+        |(name, old): (&Arc<str>, &Arc<TopicOffsets>)| (Arc::clone(name), Arc::new(again(old)));
+    offsets.iter().map(again).collect()
+}
+
+fn topics_of<'a>(metadata: &'a ClusterMetadata, names: Option<&[Arc<str>]>) -> Vec<&'a Arc<Topic>> {
+    match names {
+        None => metadata.topics.iter().collect(),
+        Some(names) => {
+            let found = names.iter().filter_map(|name| metadata.topic(name));
+            found.collect()
         }
     }
 }

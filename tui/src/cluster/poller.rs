@@ -12,7 +12,7 @@
 //!   nothing changes, so that a large cluster is not asked for more than a small share of the time.
 //! - Everything ends when the [`PollerHandle`] is dropped.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,9 +24,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::model::{
     ClusterMetadata, Committed, CommittedPartition, ConfigResource, Fault, Group, GroupDescription,
-    Groups, Offsets, PerGroup, Taken, Update,
+    Groups, LogDirs, Offsets, PerGroup, Taken, TopicSettings, Update,
 };
 
+use super::offsets::SeenOffsets;
+use super::seen::Seen;
 use super::wire::ClusterClient;
 
 mod asked;
@@ -254,6 +256,18 @@ enum Outcome {
     Over,
 }
 
+/// What a part was answered last; each keeps its own.
+#[derive(Default)]
+struct SeenParts {
+    /// The fingerprint of all of it.
+    fingerprint: AtomicU64,
+    metadata: Seen<ClusterMetadata>,
+    offsets: Seen<SeenOffsets>,
+    groups: Seen<Groups>,
+    log_dirs: Seen<LogDirs>,
+    settings: Seen<HashMap<Arc<str>, TopicSettings>>,
+}
+
 /// What each task has.
 #[derive(Clone)]
 struct Part {
@@ -266,8 +280,8 @@ struct Part {
     moving_ms: u64,
     /// How many times its interval it may rest while nothing changes.
     quiet_factor: u64,
-    /// The fingerprint of what was read last.
-    seen: Arc<AtomicU64>,
+    /// What was read last.
+    seen: Arc<SeenParts>,
     stop: CancellationToken,
 }
 
@@ -366,7 +380,8 @@ impl Part {
 
     /// A good outcome: the same as before where the fingerprint of what was read is.
     fn compared(&self, fingerprint: u64) -> Outcome {
-        if self.seen.swap(fingerprint, Ordering::Relaxed) == fingerprint {
+        let before = self.seen.fingerprint.swap(fingerprint, Ordering::Relaxed);
+        if before == fingerprint {
             Outcome::Same
         } else {
             Outcome::Good
@@ -432,15 +447,15 @@ fn shared<T>(result: Result<T, Fault>) -> Result<Arc<T>, Arc<Fault>> {
 }
 
 async fn read_metadata(part: Part, known: watch::Sender<Option<Arc<ClusterMetadata>>>) -> Outcome {
-    let mut is_same = false;
-    let result = part.client.metadata().await.map(|mut metadata| {
-        if let Some(old) = known.borrow().as_ref() {
-            metadata.share_unchanged(old);
-            is_same = metadata.has_same_topics(old) && metadata.brokers == old.brokers;
+    let result = part.client.metadata_again(&part.seen.metadata).await;
+    let result = result.map_err(Arc::new);
+    let is_same = match (&result, &*known.borrow()) {
+        (Ok(now), Some(old)) => {
+            let is_it = || now.has_same_topics(old) && now.brokers == old.brokers;
+            Arc::ptr_eq(now, old) || is_it()
         }
-        metadata
-    });
-    let result = shared(result);
+        _ => false,
+    };
     let found = result.clone();
     let outcome = match part.send(Update::Metadata(result)).await {
         Outcome::Good if is_same => Outcome::Same,
@@ -457,15 +472,20 @@ async fn read_offsets(mut part: Part) -> Outcome {
     let Some(metadata) = part.metadata().await else {
         return Outcome::Over;
     };
-    let result = shared(part.client.offsets(&metadata, None).await);
-    let found = result.clone().ok();
+    let seen = &part.seen.offsets;
+    let read = part.client.offsets_again(&metadata, None, seen).await;
+    let is_same = read.as_ref().is_ok_and(|(_, is_same)| *is_same);
     let update = Update::Offsets {
-        result,
+        result: read.map(|(offsets, _)| offsets).map_err(Arc::new),
         complete: true,
     };
-    match (part.send(update).await, found) {
-        (Outcome::Good, Some(offsets)) => part.compared(offsets_fingerprint(&offsets)),
-        (outcome, _) => outcome,
+    same_if(is_same, part.send(update).await)
+}
+
+fn same_if(is_same: bool, outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Good if is_same => Outcome::Same,
+        outcome => outcome,
     }
 }
 
@@ -495,9 +515,10 @@ async fn read_visible(mut part: Part) -> Outcome {
     let Some(metadata) = part.metadata().await else {
         return Outcome::Over;
     };
-    let result = shared(part.client.offsets(&metadata, Some(&topics)).await);
+    let (topics, seen) = (Some(&topics[..]), &part.seen.offsets);
+    let read = part.client.offsets_again(&metadata, topics, seen).await;
     part.send(Update::Offsets {
-        result,
+        result: read.map(|(offsets, _)| offsets).map_err(Arc::new),
         complete: false,
     })
     .await
@@ -507,7 +528,8 @@ async fn read_groups(mut part: Part) -> Outcome {
     let Some(metadata) = part.metadata().await else {
         return Outcome::Over;
     };
-    let result = shared(part.client.groups_in(&metadata).await);
+    let result = part.client.groups_again(&metadata, &part.seen.groups).await;
+    let result = result.map_err(Arc::new);
     let groups = result.clone();
     let outcome = part.send(Update::Groups(result)).await;
     let Ok(groups) = groups else { return outcome };
@@ -614,16 +636,11 @@ async fn read_log_dirs(mut part: Part) -> Outcome {
     let Some(metadata) = part.metadata().await else {
         return Outcome::Over;
     };
-    let result = shared(part.client.log_dirs(&metadata).await);
-    let size = result.as_ref().ok().map(|found| {
-        let dirs = found.dirs.iter();
-        let dirs = dirs.flat_map(|(broker, dirs)| dirs.iter().map(move |dir| (broker, dir)));
-        fingerprint(dirs.map(|(broker, dir)| (broker, &dir.path, dir.replicas, dir.size_bytes)))
-    });
-    match (part.send(Update::LogDirs(result)).await, size) {
-        (Outcome::Good, Some(size)) => part.compared(size),
-        (outcome, _) => outcome,
-    }
+    let read = part.client.log_dirs_again(&metadata, &part.seen.log_dirs);
+    let read = read.await;
+    let is_same = read.as_ref().is_ok_and(|(_, is_same)| *is_same);
+    let update = Update::LogDirs(read.map(|(dirs, _)| dirs).map_err(Arc::new));
+    same_if(is_same, part.send(update).await)
 }
 
 async fn read_quorum(part: Part) -> Outcome {
@@ -654,8 +671,9 @@ async fn read_settings(mut part: Part) -> Outcome {
     let Some(metadata) = part.metadata().await else {
         return Outcome::Over;
     };
-    let result = shared(part.client.topic_settings(&metadata).await);
-    part.send(Update::Settings(result)).await
+    let seen = &part.seen.settings;
+    let result = part.client.topic_settings_again(&metadata, seen).await;
+    part.send(Update::Settings(result.map_err(Arc::new))).await
 }
 
 async fn read_configs(part: Part) -> Outcome {

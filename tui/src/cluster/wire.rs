@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use kafka_shared::client::{
     Client, ClientConfig, ClientError, ClusterGuard, Connection, ConnectionConfig, Security,
-    SendOptions,
+    SendOptions, Undecoded,
 };
 use kafka_shared::error::{ApiError, ErrorCode};
 use kafka_shared::protocol::own::OwnRequest;
-use kafka_shared::protocol::{Request, api};
+use kafka_shared::protocol::{Request, Response, api};
 use kafka_shared::time::Clock;
 use kafka_shared::types::Endpoint;
 
@@ -92,6 +92,7 @@ impl ClusterClient {
             software_version: env!("CARGO_PKG_VERSION").to_owned(),
             connect_timeout_ms: options.connect_timeout_ms,
             request_timeout_ms: options.request_timeout_ms,
+            is_lean: true,
             ..ConnectionConfig::default()
         };
         let config = ClientConfig {
@@ -183,15 +184,26 @@ impl ClusterClient {
         request: R,
         options: SendOptions,
     ) -> Result<R::Response, Fault> {
+        decoded(what, self.ask_undecoded(what, to, request, options).await?)
+    }
+
+    /// As [`Self::ask_with`], without looking into the answer.
+    pub(super) async fn ask_undecoded<R: Request>(
+        &self,
+        what: &str,
+        to: To,
+        request: R,
+        options: SendOptions,
+    ) -> Result<Undecoded<R::Response>, Fault> {
         self.may_send::<R>(what)?;
         let connection = self.connection(what, to).await?;
         // A connection that idled too long is found closed when it is used: worth one more try.
         let again =
             (api::is_read_only(R::KEY) && !matches!(to, To::Node(_))).then(|| request.clone());
-        let mut answer = connection.send_with(request, options).await;
+        let mut answer = connection.send_undecoded(request, options).await;
         if let (Err(ClientError::Closed { .. }), Some(request)) = (&answer, again) {
             let connection = self.connection(what, to).await?;
-            answer = connection.send_with(request, options).await;
+            answer = connection.send_undecoded(request, options).await;
         }
         answer.map_err(|error| client_fault(what, &error))
     }
@@ -205,11 +217,23 @@ impl ClusterClient {
         request: R,
         version_max: Option<i16>,
     ) -> Result<R::Response, Fault> {
+        let answer = self.ask_part_undecoded(what, node, request, version_max);
+        decoded(what, answer.await?)
+    }
+
+    /// As [`Self::ask_part`], without looking into the answer.
+    pub(super) async fn ask_part_undecoded<R: Request>(
+        &self,
+        what: &str,
+        node: i32,
+        request: R,
+        version_max: Option<i16>,
+    ) -> Result<Undecoded<R::Response>, Fault> {
         let options = SendOptions {
             version_max,
             timeout_ms: Some(PART_TIMEOUT_MS),
         };
-        let answer = self.ask_with(what, To::Node(node), request, options);
+        let answer = self.ask_undecoded(what, To::Node(node), request, options);
         within(what, node, answer).await
     }
 
@@ -242,6 +266,11 @@ async fn within<T>(
             Err(Fault::new(FaultKind::Unreachable, what, why))
         }
     }
+}
+
+/// Looks into an answer.
+pub(super) fn decoded<B: Response>(what: &str, answer: Undecoded<B>) -> Result<B, Fault> {
+    answer.decode().map_err(|error| client_fault(what, &error))
 }
 
 /// Tells what went wrong between a call and its answer.

@@ -19,17 +19,118 @@ use super::verdict::{ConsumerVerdict, Judged, WINDOW, WindowCommit, verdict};
 /// Samples are no closer together than this.
 const SPACING_MS: i64 = 5_000;
 
+/// So long a window is whole, however few samples it has: of what is at rest fewer are taken.
+const WHOLE_MS: i64 = SPACING_MS * (WINDOW as i64 - 1);
+
 /// Partitions of which samples are kept.
 const PARTITIONS_MAX: usize = 50_000;
 
-/// The newest samples of a partition, oldest first.
-type Window = Vec<WindowCommit>;
+/// Samples in a row that say the same.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    offset: i64,
+    /// Records behind; -1 where that is not known.
+    lag: i64,
+    first_ms: i64,
+    /// From the first sample to the last.
+    took_ms: u32,
+    n: u32,
+}
+
+impl Run {
+    fn new(offset: i64, lag: i64, at_ms: i64) -> Self {
+        Self {
+            offset,
+            lag,
+            first_ms: at_ms,
+            took_ms: 0,
+            n: 1,
+        }
+    }
+
+    fn last_ms(&self) -> i64 {
+        self.first_ms + i64::from(self.took_ms)
+    }
+
+    fn at_ms(&self, nth: u32) -> i64 {
+        let between = i64::from(self.took_ms) * i64::from(nth);
+        self.first_ms + between / i64::from(self.n.max(2) - 1)
+    }
+
+    fn commits(&self) -> impl Iterator<Item = WindowCommit> + '_ {
+        (0..self.n).map(|nth| WindowCommit {
+            offset: self.offset,
+            at_ms: self.at_ms(nth),
+            lag: (self.lag >= 0).then_some(self.lag),
+        })
+    }
+}
+
+/// The newest samples of a partition, oldest first: up to [`WINDOW`] in all runs together.
+#[derive(Debug, Default)]
+struct Window(Vec<Run>);
+
+impl Window {
+    fn len(&self) -> usize {
+        self.0.iter().map(|run| run.n as usize).sum()
+    }
+
+    fn is_whole(&self) -> bool {
+        let took = match (self.0.first(), self.0.last()) {
+            (Some(first), Some(last)) => last.last_ms() - first.first_ms,
+            _ => 0,
+        };
+        took >= WHOLE_MS || self.len() >= WINDOW
+    }
+
+    fn last_offset(&self) -> Option<i64> {
+        self.0.last().map(|run| run.offset)
+    }
+
+    /// Adds a sample. Whether a verdict may be another than before.
+    fn push(&mut self, offset: i64, lag: i64, at_ms: i64) -> bool {
+        let was_whole = self.is_whole();
+        if self.len() >= WINDOW {
+            self.pop();
+        }
+        let last = self.0.last_mut();
+        match last.filter(|run| (run.offset, run.lag) == (offset, lag)) {
+            Some(run) => {
+                run.took_ms = u32::try_from(at_ms - run.first_ms).unwrap_or(u32::MAX);
+                run.n += 1;
+            }
+            None => {
+                // Mostly there is one run, and there are many partitions.
+                self.0.reserve_exact(1);
+                self.0.push(Run::new(offset, lag, at_ms));
+            }
+        }
+        !was_whole || self.0.len() > 1
+    }
+
+    /// Takes the oldest sample away.
+    fn pop(&mut self) {
+        match self.0.first_mut() {
+            Some(run) if run.n > 1 => {
+                let second_ms = run.at_ms(1);
+                let passed = u32::try_from(second_ms - run.first_ms).unwrap_or(0);
+                run.took_ms = run.took_ms.saturating_sub(passed);
+                run.first_ms = second_ms;
+                run.n -= 1;
+            }
+            Some(_) => drop(self.0.remove(0)),
+            None => {}
+        }
+    }
+}
 
 /// What is kept of one group.
 #[derive(Debug, Default)]
 struct Kept {
     /// When the last sample was taken, on the monotonic clock.
     noted_ms: i64,
+    /// The same moment for people: what is silent is so up to there, for nobody has looked since.
+    noted_wall_ms: i64,
     /// By topic and partition, in their order.
     windows: Vec<(Arc<str>, i32, Window)>,
 }
@@ -42,13 +143,16 @@ pub struct CommitHistory {
 }
 
 impl CommitHistory {
-    /// Takes samples of what was just read, which the snapshot holds already.
-    pub fn note(&mut self, read: &PerGroup<Committed>, snapshot: &ClusterSnapshot) {
+    /// Takes samples of what was just read, which the snapshot holds already. Whether a verdict may
+    /// be another than before.
+    pub fn note(&mut self, read: &PerGroup<Committed>, snapshot: &ClusterSnapshot) -> bool {
+        let mut is_news = false;
         for (id, result) in read {
             if let Ok(committed) = result {
-                self.sample(id, committed, snapshot);
+                is_news |= self.sample(id, committed, snapshot);
             }
         }
+        is_news
     }
 
     /// Forgets the groups that are not there any more.
@@ -64,7 +168,7 @@ impl CommitHistory {
         }
     }
 
-    fn sample(&mut self, id: &Arc<str>, committed: &Committed, snapshot: &ClusterSnapshot) {
+    fn sample(&mut self, id: &Arc<str>, committed: &Committed, snapshot: &ClusterSnapshot) -> bool {
         let taken = committed.taken;
         let n: usize = committed.topics.values().map(Vec::len).sum();
         let known = self.groups.get(id);
@@ -72,74 +176,84 @@ impl CommitHistory {
         if known.is_some_and(|kept| taken.monotonic_ms - kept.noted_ms < SPACING_MS)
             || self.partitions - had + n > PARTITIONS_MAX
         {
-            return;
+            return false;
         }
         let described = snapshot.descriptions.get(id).and_then(|d| d.get());
         let has_members = described.is_some_and(|group| !group.members.is_empty());
         let kept = self.groups.entry(Arc::clone(id)).or_default();
         kept.noted_ms = taken.monotonic_ms;
+        kept.noted_wall_ms = taken.wall_ms;
+        let mut is_news = false;
         let mut old = std::mem::take(&mut kept.windows).into_iter().peekable();
+        kept.windows.reserve_exact(n);
         for (topic, partitions) in &committed.topics {
             let ends = snapshot.offsets.get().and_then(|all| all.get(topic));
             for commit in partitions {
                 // Both are in the same order: what is passed over is not committed any more.
                 let key = (topic, commit.partition);
-                while old.next_if(|(t, id, _)| (t, *id) < key).is_some() {}
+                while old.next_if(|(t, id, _)| (t, *id) < key).is_some() {
+                    is_news = true;
+                }
                 let is_it = |(t, id, _): &(Arc<str>, i32, Window)| (t, *id) == key;
                 let mut window = old.next_if(is_it).map(|(_, _, w)| w).unwrap_or_default();
                 let Some(offset) = commit.offset else {
                     continue;
                 };
-                let is_same = window.last().is_some_and(|last| last.offset == offset);
+                let is_same = window.last_offset() == Some(offset);
                 if !is_same || has_members {
-                    if window.len() == WINDOW {
-                        window.remove(0);
-                    }
                     let end = ends.and_then(|o| o.partition(commit.partition)?.end.known());
-                    window.push(WindowCommit {
-                        offset,
-                        at_ms: taken.wall_ms,
-                        lag: end.map(|end| (end - offset).max(0)),
-                    });
+                    let lag = end.map_or(-1, |end| (end - offset).max(0));
+                    is_news |= window.push(offset, lag, taken.wall_ms);
+                } else {
+                    // The longer it is silent, the sooner it has stopped.
+                    is_news = true;
                 }
                 kept.windows
                     .push((Arc::clone(topic), commit.partition, window));
             }
         }
         self.partitions = self.partitions - had + kept.windows.len();
+        is_news || old.next().is_some()
     }
 
     /// The worst verdict on a group's partitions; `None` where too little was seen of one that is
     /// behind, or nothing is kept.
-    pub fn verdict(&self, id: &str, snapshot: &ClusterSnapshot, now_ms: i64) -> Option<Judged> {
+    pub fn verdict(&self, id: &str, snapshot: &ClusterSnapshot) -> Option<Judged> {
         let kept = self.groups.get(id)?;
         let mut worst: Option<Judged> = None;
+        let mut commits = Vec::with_capacity(WINDOW);
         for (topic, partition, window) in &kept.windows {
             let ends = snapshot.offsets.get().and_then(|all| all.get(topic));
             let Some(end) = ends.and_then(|o| o.partition(*partition)?.end.known()) else {
                 continue;
             };
-            let judged = judge(window, end, now_ms)?;
+            commits.clear();
+            commits.extend(window.0.iter().flat_map(Run::commits));
+            let judged = judge(&commits, window.is_whole(), end, kept.noted_wall_ms)?;
             if worst.as_ref().is_none_or(|w| judged.verdict > w.verdict) {
                 worst = Some(judged);
             }
         }
         worst
     }
+
+    /// Whether there will be a verdict once enough was seen.
+    pub fn is_watched(&self, id: &str) -> bool {
+        self.groups.contains_key(id)
+    }
 }
 
 /// The verdict on one partition, where its samples carry one.
-fn judge(window: &Window, end: i64, now_ms: i64) -> Option<Judged> {
+fn judge(commits: &[WindowCommit], is_whole: bool, end: i64, now_ms: i64) -> Option<Judged> {
     // What the log ended at when the samples were taken tells whether it was ever at the end.
-    let ends = window.iter().filter_map(|c| Some(c.offset + c.lag?));
+    let ends = commits.iter().filter_map(|c| Some(c.offset + c.lag?));
     let ends: Vec<i64> = ends.chain([end]).collect();
-    let judged = verdict(window, &ends, now_ms, 0);
-    let is_full = window.len() == WINDOW;
+    let judged = verdict(commits, &ends, now_ms, 0);
     match judged.verdict {
-        ConsumerVerdict::Stall | ConsumerVerdict::Warning if !is_full => None,
+        ConsumerVerdict::Stall | ConsumerVerdict::Warning if !is_whole => None,
         // A single sample is no window that anything could have been longer than.
-        ConsumerVerdict::Stop if window.len() == 1 => {
-            let first_ms = window.first().map_or(now_ms, |commit| commit.at_ms);
+        ConsumerVerdict::Stop if commits.len() == 1 => {
+            let first_ms = commits.first().map_or(now_ms, |commit| commit.at_ms);
             (now_ms - first_ms >= SPACING_MS * WINDOW as i64).then_some(judged)
         }
         _ => Some(judged),
@@ -229,7 +343,7 @@ mod tests {
             };
             let read: PerGroup<Committed> = vec![(Arc::from("g"), Ok(Arc::new(committed)))];
             history.note(&read, &snapshot);
-            let judged = history.verdict("g", &snapshot, at.wall_ms);
+            let judged = history.verdict("g", &snapshot);
             told.push(judged.map_or("", |judged| judged.verdict.as_str()));
         }
         told
@@ -252,6 +366,78 @@ mod tests {
     fn a_group_without_members_that_is_behind_has_stopped() {
         let told = told(0, [(10, 90); 12]);
         assert_eq!((told[9], told[10], told[11]), ("", "stop", "stop"));
+    }
+
+    #[test]
+    fn what_is_looked_at_rarely_is_judged_as_soon_and_then_tells_nothing_new() {
+        let mut snapshot = ClusterSnapshot::default();
+        let group = (Arc::from("g"), Ok(Arc::new(described(1))));
+        snapshot.apply(Update::Descriptions(vec![group]), taken(0));
+        let mut history = CommitHistory::default();
+        let mut told = Vec::new();
+        for seconds in [0, 15, 30, 45, 60, 75, 200] {
+            let partition = PartitionOffsets {
+                partition: 0,
+                start: Cell::Known(0),
+                end: Cell::Known(90),
+            };
+            let offsets = TopicOffsets {
+                taken: taken(seconds),
+                topic_id: None,
+                partitions: [partition].into(),
+            };
+            let update = Update::Offsets {
+                result: Ok(Arc::new(Offsets::from([("t".into(), Arc::new(offsets))]))),
+                complete: true,
+            };
+            snapshot.apply(update, taken(seconds));
+            let commit = CommittedPartition {
+                partition: 0,
+                offset: Some(10),
+                leader_epoch: None,
+                metadata: None,
+                error: None,
+                lag: None,
+            };
+            let committed = Committed {
+                taken: taken(seconds),
+                topics: BTreeMap::from([(Arc::from("t"), vec![commit])]),
+            };
+            let read: PerGroup<Committed> = vec![(Arc::from("g"), Ok(Arc::new(committed)))];
+            let is_news = history.note(&read, &snapshot);
+            let judged = history.verdict("g", &snapshot);
+            told.push((judged.map_or("", |judged| judged.verdict.as_str()), is_news));
+        }
+        let wanted = [
+            ("", true),
+            ("", true),
+            ("", true),
+            ("stall", true),
+            ("stall", false),
+            ("stall", false),
+            ("stall", false),
+        ];
+        assert_eq!(told, wanted);
+    }
+
+    #[test]
+    fn runs_are_counted_as_the_samples_that_they_stand_for() {
+        let mut window = Window::default();
+        for (nth, offset) in [1, 1, 1, 2, 3, 3].into_iter().enumerate() {
+            window.push(offset, 5, nth as i64 * 5_000);
+        }
+        assert_eq!((window.0.len(), window.len()), (3, 6));
+        let times = |window: &Window| -> Vec<(i64, i64)> {
+            let commits = window.0.iter().flat_map(Run::commits);
+            commits.map(|c| (c.offset, c.at_ms / 1_000)).collect()
+        };
+        let all = [(1, 0), (1, 5), (1, 10), (2, 15), (3, 20), (3, 25)];
+        assert_eq!(times(&window), all);
+        for nth in 6..14 {
+            window.push(3, 5, nth * 5_000);
+        }
+        let last: Vec<(i64, i64)> = (4..14).map(|nth| (3, nth * 5)).collect();
+        assert_eq!(times(&window), last, "the newest ten");
     }
 
     #[test]

@@ -64,6 +64,11 @@ impl ReplicaSizes {
         self.0.iter()
     }
 
+    /// Gives back room that was made for more.
+    pub fn shrink_to_fit(&mut self) {
+        self.0.shrink_to_fit();
+    }
+
     pub fn insert(&mut self, (partition, broker): (i32, i32), size: ReplicaSize) {
         match self
             .0

@@ -170,6 +170,58 @@ impl ClusterSnapshot {
         }
     }
 
+    /// Whether an update tells anything that is not known: another value, a failure, or a success
+    /// after one. What was read again as it was is only newer.
+    pub fn is_news(&self, update: &Update) -> bool {
+        match update {
+            Update::Metadata(read) => is_other(&self.metadata, read, |old, new| {
+                new.has_same_topics(old)
+                    && new.brokers == old.brokers
+                    && new.cluster_id == old.cluster_id
+                    && new.controller_id == old.controller_id
+                    && new.may_describe == old.may_describe
+            }),
+            Update::Offsets { result, .. } => is_other(&self.offsets, result, |old, new| {
+                new.iter()
+                    .all(|(name, new)| self.are_at_rest(old.get(name), name, new))
+            }),
+            Update::Settings(read) => is_other(&self.settings, read, PartialEq::eq),
+            Update::LogDirs(read) => is_other(&self.log_dirs, read, |_, _| false),
+            Update::Groups(read) => is_other(&self.groups, read, PartialEq::eq),
+            Update::Descriptions(read) => read.iter().any(|(id, read)| {
+                let known = self.descriptions.get(id);
+                known.is_none_or(|known| is_other(known, read, PartialEq::eq))
+            }),
+            Update::Committed(read) => read.iter().any(|(id, read)| {
+                let known = self.committed.get(id);
+                known.is_none_or(|known| is_other(known, read, |old, new| old.topics == new.topics))
+            }),
+            Update::Quorum(read) => is_other(&self.quorum, read, PartialEq::eq),
+            Update::Reassignments(read) => is_other(&self.reassignments, read, PartialEq::eq),
+            Update::Features(read) => is_other(&self.features, read, PartialEq::eq),
+            Update::Configs(..)
+            | Update::Security(_)
+            | Update::Transactions(_)
+            | Update::Metrics(_) => true,
+        }
+    }
+
+    /// Whether a topic's offsets are as they were, and were so before already: then its rate is
+    /// what it was too.
+    fn are_at_rest(
+        &self,
+        old: Option<&Arc<TopicOffsets>>,
+        name: &Arc<str>,
+        new: &TopicOffsets,
+    ) -> bool {
+        let is_same = |other: &Arc<TopicOffsets>| {
+            other.topic_id == new.topic_id
+                && (Arc::ptr_eq(&other.partitions, &new.partitions)
+                    || other.partitions == new.partitions)
+        };
+        old.is_some_and(is_same) && self.offsets_before.get(name).is_some_and(is_same)
+    }
+
     /// Takes one result in. Failures stand beside the old values.
     pub fn apply(&mut self, update: Update, at: Taken) {
         match update {
@@ -390,6 +442,20 @@ impl ClusterSnapshot {
             faults.extend(part.iter().map(|(id, fault)| (*id, Arc::clone(fault))));
         }
         faults
+    }
+}
+
+/// Whether what was read is another value than what is known, or its failure or success is new.
+fn is_other<T>(
+    known: &Resource<T>,
+    read: &super::Read<T>,
+    is_same: impl FnOnce(&T, &T) -> bool,
+) -> bool {
+    match (known.value(), read) {
+        (Some(old), Ok(new)) if known.fault().is_none() && !known.is_loading() => {
+            !Arc::ptr_eq(old, new) && !is_same(old, new)
+        }
+        _ => true,
     }
 }
 

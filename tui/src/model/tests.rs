@@ -84,6 +84,73 @@ fn what_is_known_of_deleted_topics_and_groups_is_forgotten() {
 }
 
 #[test]
+fn what_was_read_again_as_it_was_is_no_news() {
+    let mut snapshot = ClusterSnapshot::default();
+    let mut is_news = |update: Update, ms| {
+        let is_news = snapshot.is_news(&update);
+        snapshot.apply(update, at(ms));
+        is_news
+    };
+    let names = Arc::new(metadata(&["a"]));
+    let same = ClusterMetadata::clone(&names);
+    assert!(is_news(Update::Metadata(Ok(Arc::clone(&names))), 0));
+    assert!(!is_news(Update::Metadata(Ok(names)), 1));
+    assert!(!is_news(Update::Metadata(Ok(Arc::new(same))), 2));
+    assert!(is_news(Update::Metadata(Err(fault("x"))), 3));
+    assert!(is_news(Update::Metadata(Err(fault("y"))), 4));
+    assert!(is_news(Update::Metadata(Ok(Arc::new(metadata(&["a"])))), 5));
+
+    let offsets = |end: i64, ms: i64| {
+        let partition = PartitionOffsets {
+            partition: 0,
+            start: Cell::Known(0),
+            end: Cell::Known(end),
+        };
+        let topic = TopicOffsets {
+            taken: at(ms),
+            topic_id: None,
+            partitions: [partition].into(),
+        };
+        Update::Offsets {
+            result: Ok(Arc::new(Offsets::from([("a".into(), Arc::new(topic))]))),
+            complete: false,
+        }
+    };
+    // The second read of the same gives a rate, and the first after a change another one.
+    let reads = [
+        (5, true),
+        (5, true),
+        (5, false),
+        (6, true),
+        (6, true),
+        (6, false),
+    ];
+    for (nth, (end, wanted)) in (1..).zip(reads) {
+        let ms = nth * 10_000;
+        assert_eq!(is_news(offsets(end, ms), ms), wanted, "read {nth}");
+    }
+
+    let committed = |offset: i64, ms: i64| {
+        let commit = CommittedPartition {
+            partition: 0,
+            offset: Some(offset),
+            leader_epoch: None,
+            metadata: None,
+            error: None,
+            lag: None,
+        };
+        let committed = Committed {
+            taken: at(ms),
+            topics: BTreeMap::from([(Arc::from("a"), vec![commit])]),
+        };
+        Update::Committed(vec![(Arc::from("g"), Ok(Arc::new(committed)))])
+    };
+    assert!(is_news(committed(1, 1), 1));
+    assert!(!is_news(committed(1, 2), 2), "only later");
+    assert!(is_news(committed(2, 3), 3));
+}
+
+#[test]
 fn a_running_reassignment_is_marked_in_the_topic_and_unmarked_when_it_ends() {
     let mut snapshot = ClusterSnapshot::default();
     snapshot.apply(Update::Metadata(Ok(Arc::new(metadata(&["a", "b"])))), at(1));

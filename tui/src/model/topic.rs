@@ -105,7 +105,8 @@ pub struct TopicOffsets {
     pub taken: Taken,
     /// The topic these offsets belong to; a topic made anew under the old name has another id.
     pub topic_id: Option<Uuid>,
-    pub partitions: Box<[PartitionOffsets]>,
+    /// Shared with what was read before or after while they are the same.
+    pub partitions: Arc<[PartitionOffsets]>,
 }
 
 impl TopicOffsets {

@@ -474,7 +474,7 @@ fn in_time(
     let name = "kafka_group_verdict";
     page.family(name);
     for group in all {
-        let judged = history.commits.verdict(&group.id, snapshot, now.wall_ms);
+        let judged = history.commits.verdict(&group.id, snapshot);
         if let Some(judged) = judged {
             let labels = [("group", &*group.id), ("verdict", judged.verdict.as_str())];
             page.sample(name, &labels, Some(1.0));

@@ -623,7 +623,7 @@ fn offsets_of_line(form: OffsetsForm, old: &Offsets) -> Offsets {
         let of = TopicOffsets {
             taken: at,
             topic_id: id.and_then(|id| uuid_from_base64(&id)),
-            partitions: offsets_of(partitions),
+            partitions: offsets_of(partitions).into(),
         };
         (name, Arc::new(of))
     });

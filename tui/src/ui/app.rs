@@ -46,6 +46,10 @@ const STALE_INTERVALS: i64 = 2;
 const STALE_MS_MIN: i64 = 5_000;
 /// What terminals take over OSC 52, about 100 kB of base64.
 const CLIPBOARD_BYTES_MAX: usize = 74_000;
+/// Where nothing is new, so often is drawn what changes with time alone, while data come.
+const DRAWN_MS: i64 = 2_000;
+/// So often its order is made anew.
+const ROWS_MADE_MS: i64 = 15_000;
 /// Screens one can go back through.
 const DEPTH_MAX: usize = 20;
 
@@ -142,6 +146,9 @@ pub struct App {
     /// What the rows of the screen on top don't know yet.
     changed: Changed,
     dirty: bool,
+    /// When the last drawing was, and when all rows were made anew.
+    drawn_ms: i64,
+    rows_made_ms: i64,
     /// Plans what names too much to be planned at once.
     planning: Option<JobId>,
     start: Option<AppOptions>,
@@ -176,6 +183,8 @@ impl App {
             interest: Interest::default(),
             changed: Changed::ALL,
             dirty: true,
+            drawn_ms: now.monotonic_ms,
+            rows_made_ms: now.monotonic_ms,
             planning: None,
             forced_read_only: options.read_only,
             start: Some(options.clone()),
@@ -229,11 +238,15 @@ impl App {
     /// Brings rows up to date before a drawing.
     pub fn settle(&mut self) {
         self.dirty = false;
+        self.drawn_ms = self.world.now.monotonic_ms;
         self.make_rows();
     }
 
     fn make_rows(&mut self) {
         let changed = std::mem::take(&mut self.changed);
+        if changed == Changed::ALL {
+            self.rows_made_ms = self.world.now.monotonic_ms;
+        }
         if let Some(screen) = self.screens.last_mut()
             && changed.any(screen.shows())
         {
@@ -336,9 +349,8 @@ impl App {
             }
         }
         let is_metadata = matches!(&update, Update::Metadata(Ok(_)));
-        if self.world.past.is_none() {
-            self.changed = self.changed.and(Changed::of(&update));
-        }
+        let changed = Changed::of(&update);
+        let mut is_news = self.stale_ms().is_some() || self.world.snapshot.is_news(&update);
         let before = derive::Before::of(&self.world.snapshot, &update);
         let (committed, is_groups) = match &update {
             Update::Committed(read) => (Some(read.clone()), false),
@@ -346,18 +358,32 @@ impl App {
         };
         self.world.snapshot.apply(update, at);
         if let Some(read) = committed {
-            self.world.commits.note(&read, &self.world.snapshot);
+            is_news |= self.world.commits.note(&read, &self.world.snapshot);
         } else if is_groups {
             self.world.commits.retain(&self.world.snapshot);
         }
         let (snapshot, feed) = (&self.world.snapshot, &mut self.world.feed);
         let told = before.happenings(snapshot, &mut feed.absences, at);
+        is_news |= !told.is_empty();
         feed.add(told);
         self.world.ends.note(&self.world.snapshot, at);
         if is_metadata {
             self.world.history.note(&self.world.snapshot, at);
         }
-        self.dirty = true;
+        self.show_changed(is_news, changed);
+    }
+
+    /// What has changed is drawn soon. Where nothing has, what tells how long ago something was
+    /// is drawn anew from time to time, and put in order anew more seldom.
+    fn show_changed(&mut self, is_news: bool, changed: Changed) {
+        let now = self.world.now.monotonic_ms;
+        let is_due = now - self.rows_made_ms >= ROWS_MADE_MS;
+        if self.world.past.is_none() && (is_news || is_due) {
+            self.changed = self
+                .changed
+                .and(if is_due { Changed::ALL } else { changed });
+        }
+        self.dirty |= is_news || is_due || now - self.drawn_ms >= DRAWN_MS;
     }
 
     /// How old the names of the cluster are, if that is worth saying.

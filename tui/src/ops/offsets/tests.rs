@@ -225,7 +225,7 @@ fn refusals_say_why() {
 fn an_end_that_can_t_be_read_costs_its_own_partition() {
     let mut facts = facts();
     let mut broken = TopicOffsets::clone(&facts.offsets["orders"]);
-    broken.partitions[0].end = Cell::Failed(PartError(6));
+    Arc::make_mut(&mut broken.partitions)[0].end = Cell::Failed(PartError(6));
     facts.offsets.insert(Arc::from("orders"), Arc::new(broken));
     let request = ResetRequest {
         group: "g".to_owned(),

@@ -134,10 +134,13 @@ impl Row {
         if cx.is_past || self.group.kind == GroupKind::Share {
             return None;
         }
-        let judged = cx
-            .commits
-            .verdict(&self.group.id, cx.snapshot, cx.now.wall_ms);
+        let judged = cx.commits.verdict(&self.group.id, cx.snapshot);
         judged.map(|judged| judged.verdict)
+    }
+
+    /// Whether a verdict will come.
+    fn is_watched(&self, cx: &Cx<'_>) -> bool {
+        !cx.is_past && self.group.kind != GroupKind::Share && cx.commits.is_watched(&self.group.id)
     }
 
     fn state_style(&self, cx: &Cx<'_>) -> Style {
@@ -232,6 +235,7 @@ pub const COLUMNS: &[Column<Row>] = &[
         },
         |row, cx| match row.verdict(cx) {
             Some(verdict) => Span::styled(verdict.as_str(), verdict_style(verdict, cx)),
+            None if row.is_watched(cx) => cells::dim(format::UNKNOWN, cx),
             None => cells::dim(format::NONE, cx),
         },
     ),

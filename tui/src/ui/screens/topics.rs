@@ -421,8 +421,13 @@ impl Screen for Topics {
         let topics = &metadata.topics;
         let is_same = |(row, topic): (&Row, &Arc<Topic>)| row.topic.name == topic.name;
         if old.len() == topics.len() && old.iter().zip(topics).all(is_same) {
-            // Thousands of rows stay where they are in memory.
+            // Thousands of rows stay where they are in memory, and numbers alone change none.
+            let are_numbers = !changed.any(Changed::METADATA.and(Changed::SETTINGS));
             for (row, topic) in old.iter_mut().zip(topics) {
+                if are_numbers {
+                    row.forget(changed);
+                    continue;
+                }
                 let min_isr = cx.min_isr(&topic.name);
                 if row.is_current(topic, min_isr, n_brokers) {
                     row.forget(changed);

@@ -163,8 +163,8 @@ fn topic() {
 
     groups of this topic (2) ──────────────────────────────────────────────────────
     GROUP▲            STATE                LAG    TIME  VERDICT  MEMBERS  TYPE
-    billing           stable             1,000       -  -              2  classic
-    reports           empty          1,000,060       -  -              …  consumer
+    billing           stable             1,000       -  …              2  classic
+    reports           empty          1,000,060       -  …              …  consumer
     ? help  tab next list  m messages  c settings  a reassign  p produce
     ");
     assert_snapshot!(look("3 G enter", 160, 14), @r"
@@ -179,8 +179,8 @@ fn topic() {
 
     groups of this topic (2) ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
     GROUP▲            STATE                LAG    TIME  VERDICT        WORST  MEMBERS  TOPICS  TYPE      COORD  OWNED   LOST  ASSIGNOR
-    billing           stable             1,000       -  -              1,000        2       1  classic       2   100%      0  range
-    reports           empty          1,000,060       -  -          1,000,060        …       1  consumer      2     0%      1
+    billing           stable             1,000       -  …              1,000        2       1  classic       2   100%      0  range
+    reports           empty          1,000,060       -  …          1,000,060        …       1  consumer      2     0%      1
     ? help  tab next list  m messages  c settings  a reassign  p produce  + partitions  e elect  w producers  D delete  enter open  / filter  > sort  : command
     ");
 }
@@ -207,8 +207,8 @@ fn groups() {
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1       live
     overview › groups  2 ──────────────────────────────────────────────────────────
     GROUP▲            STATE                LAG    TIME  VERDICT  MEMBERS  TYPE
-    billing           stable             1,000       -  -              2  classic
-    reports           empty          1,000,060       -  -              …  consumer
+    billing           stable             1,000       -  …              2  classic
+    reports           empty          1,000,060       -  …              …  consumer
 
 
 
@@ -218,8 +218,8 @@ fn groups() {
     kafka-tui  b1:9092  cluster-of-the-fixture  3 brokers  controller 1                                                                                       live
     overview › groups  2 ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
     GROUP▲            STATE                LAG    TIME  VERDICT        WORST  MEMBERS  TOPICS  TYPE      COORD  OWNED   LOST  ASSIGNOR
-    billing           stable             1,000       -  -              1,000        2       1  classic       2   100%      0  range
-    reports           empty          1,000,060       -  -          1,000,060        …       1  consumer      2     0%      1
+    billing           stable             1,000       -  …              1,000        2       1  classic       2   100%      0  range
+    reports           empty          1,000,060       -  …          1,000,060        …       1  consumer      2     0%      1
 
 
     ? help  o offsets  D delete  enter open  / filter  > sort  : command  ctrl-p jump
