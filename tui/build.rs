@@ -1,6 +1,6 @@
 //! Puts the functions that the screens run side by side in the program.
 //!
-//! A program of 25 MB that runs 2 MB of them, spread evenly, has 14 MB in memory, because a page
+//! A program of 25 MB that runs 3 MB of them, spread evenly, has 14 MB in memory, because a page
 //! that is needed comes with its neighbours. Where the linker takes a list of what belongs together
 //! (`link/screens.ld`, written by `link/order.py`), optimised programs are laid out by it. Nothing
 //! but memory depends on that: without the list, and with names that are no longer right, the
