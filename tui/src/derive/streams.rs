@@ -33,7 +33,9 @@ impl StreamsTask {
 
 /// Every task that somebody does or shall do: by part of the topology, partition and role.
 pub fn streams_tasks(description: &GroupDescription) -> Vec<StreamsTask> {
-    let mut tasks: BTreeMap<(Arc<str>, i32, TaskRole), (Vec<usize>, Vec<usize>)> = BTreeMap::new();
+    type Key = (Arc<str>, i32, TaskRole);
+    type Members = Vec<usize>;
+    let mut tasks: BTreeMap<Key, (Members, Members)> = BTreeMap::new();
     let mut note = |at: usize, of: &Tasks, is_target: bool| {
         for role in TaskRole::ALL {
             for part in of.of(role) {

@@ -287,7 +287,7 @@ fn told(page: &mut Page, snapshot: &ClusterSnapshot, now_ms: i64) {
         let name = format!("kafka_broker_{name}");
         page.family(&name);
         for (id, of) in all() {
-            let value = of.reading.get().and_then(|reading| value(reading));
+            let value = of.reading.get().and_then(&value);
             page.sample(&name, &[("broker", &id)], value);
         }
     }
