@@ -49,7 +49,10 @@ fn cmak(partitions: &[(i32, Vec<i32>, Vec<i32>)], brokers: usize) -> [u32; 5] {
     ]
 }
 
-fn described(cluster: &Cluster, topic: &str) -> anyhow::Result<Vec<(i32, Vec<i32>, Vec<i32>)>> {
+/// A leader, the replicas and those in sync.
+type Described = (i32, Vec<i32>, Vec<i32>);
+
+fn described(cluster: &Cluster, topic: &str) -> anyhow::Result<Vec<Described>> {
     let text = cluster.tool("kafka-topics", &["--describe", "--topic", topic], None)?;
     let mut partitions = Vec::new();
     for line in text.lines().filter(|line| line.contains("Leader: ")) {

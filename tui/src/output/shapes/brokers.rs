@@ -160,8 +160,8 @@ pub fn broker(snapshot: &ClusterSnapshot, id: i32) -> Option<BrokerJson> {
         .find(|row| row.id == id)?;
     let all_dirs = snapshot.log_dirs.get();
     let row = |topic: &crate::model::Topic| {
-        let shares = derive::topic_shares(topic).into_iter();
-        let share = shares.filter(|share| share.broker == id).last()?;
+        let mut shares = derive::topic_shares(topic).into_iter();
+        let share = shares.rfind(|share| share.broker == id)?;
         let size = |partition: &i32| {
             let replica = all_dirs?.replica(&topic.name, *partition, id);
             Some(replica?.size_bytes)
