@@ -43,7 +43,7 @@ pub fn rules(cluster: &mut Cluster) -> anyhow::Result<()> {
     let rule = "principal=User:carol, host=*, operation=READ, permissionType=ALLOW";
     ensure!(listed(rule), "kafka-acls sees it");
     // Reading includes describing: one of both does nothing, and the screen says which.
-    terminal.wait_for("1 do nothing")?;
+    terminal.wait_for("1 does nothing")?;
     terminal.keys("x ctrl-u User:carol tab ctrl-u write tab tab ctrl-u keyed-1 enter")?;
     terminal.wait_for("the rules say")?;
     terminal.wait_for("no")?;

@@ -208,7 +208,7 @@ pub fn rules_and_answers(cluster: &mut Cluster) -> anyhow::Result<()> {
     ensure!(idle["idle"][0]["idle"] == "redundant", "{idle}");
 
     let mut terminal = manager(cluster, "acls")?;
-    terminal.wait_for("1 do nothing")?;
+    terminal.wait_for("1 does nothing")?;
     terminal.keys("x ctrl-u User:alice tab ctrl-u read tab tab ctrl-u orders enter")?;
     terminal.wait_for("yes, by the rule: allow User:alice read on topic \"orders\"")?;
     terminal.keys("esc esc o g D")?;

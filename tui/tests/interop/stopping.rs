@@ -38,16 +38,33 @@ fn said(answer: &Value, what: &str) -> anyhow::Result<BTreeSet<String>> {
     Ok(names.map(str::to_owned).collect())
 }
 
-/// Groups by their coordinator, as kafka-consumer-groups and kafka-share-groups say.
+/// How many of the groups that kafka-groups lists are coordinated there: Kafka chooses a partition
+/// of __consumer_offsets by Java's hash of the name, and its leader coordinates the group.
 fn groups_at(cluster: &Cluster, broker: i32) -> anyhow::Result<usize> {
-    let args = ["--all-groups", "--describe", "--state"];
-    let mut text = cluster.tool("kafka-consumer-groups", &args, None)?;
-    text.push_str(&cluster.tool("kafka-share-groups", &args, None)?);
-    let at = format!("({broker})");
-    Ok(text
+    let args = ["--describe", "--topic", "__consumer_offsets"];
+    let text = cluster.tool("kafka-topics", &args, None)?;
+    let leaders = text.lines().filter_map(|line| {
+        let (_, rest) = line.split_once("Leader: ")?;
+        rest.split_whitespace().next()?.parse::<i32>().ok()
+    });
+    let leaders: Vec<i32> = leaders.collect();
+    ensure!(!leaders.is_empty(), "{text}");
+    let hash = |name: &str| {
+        let units = name.encode_utf16();
+        units.fold(0_i32, |hash, unit| {
+            hash.wrapping_mul(31).wrapping_add(i32::from(unit))
+        })
+    };
+    let text = cluster.tool("kafka-groups", &["--list"], None)?;
+    let groups = text
         .lines()
-        .filter(|line| line.split_whitespace().any(|word| word == at))
-        .count())
+        .skip(1)
+        .filter_map(|line| line.split_whitespace().next());
+    let coordinators = groups.filter_map(|group| {
+        let partition = hash(group).unsigned_abs() as usize % leaders.len();
+        leaders.get(partition)
+    });
+    Ok(coordinators.filter(|leader| **leader == broker).count())
 }
 
 pub fn may_stop(cluster: &mut Cluster) -> anyhow::Result<()> {

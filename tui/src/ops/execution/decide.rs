@@ -275,7 +275,8 @@ impl Run {
     }
 
     /// What to wait for before more is moved. A partition that misses a replica on a broker that
-    /// is gone, and that this run moves, is not waited for: the move mends it.
+    /// is gone, and that this run moves, is not waited for: the move mends it. Neither is one whose
+    /// replicas are all gone: nothing that is copied can push it further.
     fn judge(&self, snapshot: &ClusterSnapshot, metadata: &ClusterMetadata) -> Brake {
         let Some(settings) = snapshot.settings.get() else {
             return Brake::Free;
@@ -302,6 +303,10 @@ impl Run {
                 };
                 if !lacks_one(partition)
                     || in_sync > min
+                    || partition
+                        .replicas
+                        .iter()
+                        .all(|id| is_gone(*id, partition, metadata))
                     || is_mended(partition, metadata, &mended, &key)
                 {
                     continue;
@@ -348,11 +353,14 @@ fn is_mended(
     mended: &BTreeSet<TopicPartition>,
     key: &TopicPartition,
 ) -> bool {
-    let gone = |id: &i32| {
-        let broker = metadata.broker(*id);
-        broker.is_none_or(|broker| broker.fenced == Some(true)) || partition.offline.contains(id)
-    };
-    mended.contains(key) && partition.replicas.iter().any(gone)
+    let mut replicas = partition.replicas.iter();
+    mended.contains(key) && replicas.any(|id| is_gone(*id, partition, metadata))
+}
+
+/// Whether the broker is down, or has lost the disk of this replica.
+fn is_gone(id: i32, partition: &Partition, metadata: &ClusterMetadata) -> bool {
+    let broker = metadata.broker(id);
+    broker.is_none_or(|broker| broker.fenced == Some(true)) || partition.offline.contains(&id)
 }
 
 impl Move {

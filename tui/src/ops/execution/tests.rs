@@ -379,6 +379,28 @@ fn a_move_off_a_dead_broker_is_not_held_by_what_it_mends() {
 }
 
 #[test]
+fn a_partition_whose_replicas_are_all_gone_holds_nothing() {
+    let mut fake = Fake::new(&[&[1], &[4], &[4, 5]]);
+    fake.dead = vec![4];
+    let mut run = fake.run(&[&[2], &[4], &[4, 5]], Some(1000), 1);
+    fake.isr.insert(key(1), vec![]);
+    fake.isr.insert(key(2), vec![]);
+    let mut look_twice = |fake: &mut Fake| {
+        for _ in 0..2 {
+            fake.look(&mut run)
+                .into_iter()
+                .for_each(|todo| fake.take(todo));
+        }
+        run.brake.clone()
+    };
+    let held = Brake::Stopped("t-2 below min.insync.replicas".to_owned());
+    assert_eq!(look_twice(&mut fake), held, "5 can come back into it");
+    fake.dead = vec![4, 5];
+    assert_eq!(look_twice(&mut fake), Brake::Free);
+    assert_eq!(fake.running.len(), 1);
+}
+
+#[test]
 fn a_cancel_goes_back_except_where_that_loses_records() {
     let mut fake = Fake::new(&[&[1], &[1], &[1]]);
     let mut run = fake.run(&[&[2], &[2], &[2]], Some(1000), 2);

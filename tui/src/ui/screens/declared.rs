@@ -174,6 +174,10 @@ pub struct Declared {
     watch: Option<JobId>,
     found: Option<Box<Prepared>>,
     fault: Option<Fault>,
+    /// Whether what was found is not yet what is asked for now.
+    is_behind: bool,
+    /// Whether it is to be executed as soon as it is.
+    execute_then: bool,
 }
 
 impl Declared {
@@ -186,11 +190,14 @@ impl Declared {
             watch: None,
             found: None,
             fault: None,
+            is_behind: false,
+            execute_then: false,
         }
     }
 
     /// Looks from now on, with what is asked for now.
     fn look(&mut self, cx: &Cx<'_>) -> Vec<Step> {
+        (self.is_behind, self.execute_then) = (true, false);
         let before = self.watch.take().map(Effect::Cancel);
         let job = cx.new_job();
         self.watch = Some(job);
@@ -253,7 +260,11 @@ impl Declared {
         }
     }
 
-    fn execute(&self) -> Vec<Step> {
+    fn execute(&mut self) -> Vec<Step> {
+        if self.is_behind {
+            self.execute_then = true;
+            return vec![Step::Say(Toast::info("comparing as it is asked for now"))];
+        }
         let Some(found) = &self.found else {
             return Vec::new();
         };
@@ -360,9 +371,19 @@ impl Screen for Declared {
             Some(Answer::Declared(Ok(found))) => {
                 self.fault = None;
                 self.found = Some(found);
+                self.is_behind = false;
                 self.show(cx);
+                if std::mem::take(&mut self.execute_then) {
+                    return match self.refusal(Id::Execute, cx) {
+                        Some(why) => vec![Step::Say(Toast::bad(why))],
+                        None => self.execute(),
+                    };
+                }
             }
-            Some(Answer::Declared(Err(fault))) => self.fault = Some(fault),
+            Some(Answer::Declared(Err(fault))) => {
+                self.execute_then = false;
+                self.fault = Some(fault);
+            }
             _ => {}
         }
         Vec::new()
