@@ -23,8 +23,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::model::{
-    ClusterMetadata, Committed, CommittedPartition, ConfigResource, Fault, Group, GroupDescription,
-    Groups, LogDirs, Offsets, PerGroup, Taken, TopicSettings, Update,
+    Cell, ClusterMetadata, Committed, CommittedPartition, ConfigResource, Fault, Group,
+    GroupDescription, Groups, LogDirs, Offsets, PerGroup, Taken, TopicSettings, Update,
 };
 
 use super::offsets::SeenOffsets;
@@ -251,6 +251,8 @@ enum Outcome {
     Good,
     /// What was read is what was known.
     Same,
+    /// Good but for what somebody did not answer.
+    Partial,
     Failed,
     /// The reader is gone.
     Over,
@@ -321,7 +323,7 @@ impl Part {
             let started = self.client.now().monotonic_ms;
             let outcome = read(self.clone()).await;
             n_failures = match outcome {
-                Outcome::Good | Outcome::Same => 0,
+                Outcome::Good | Outcome::Same | Outcome::Partial => 0,
                 Outcome::Failed => n_failures.saturating_add(1),
                 Outcome::Over => return,
             };
@@ -339,6 +341,9 @@ impl Part {
                     (took * QUIET_REST_FACTOR).max((took * QUIET_PATIENCE).min(longest))
                 }
                 Outcome::Good | Outcome::Same => took * REST_FACTOR,
+                // Most of that time may have been a wait for a broker that is not there, and it is
+                // told as missing until the next read.
+                Outcome::Partial => (took * REST_FACTOR).min(Duration::from_millis(BACKOFF_MAX_MS)),
                 // A long wait for a broker that is not there was no burden on anybody.
                 Outcome::Failed | Outcome::Over => Duration::ZERO,
             };
@@ -370,9 +375,10 @@ impl Part {
     }
 
     async fn send(&self, update: Update) -> Outcome {
-        let is_failure = is_failure(&update);
+        let (is_failure, is_partial) = (is_failure(&update), is_partial(&update));
         match self.updates.send((update, self.client.now())).await {
             Ok(()) if is_failure => Outcome::Failed,
+            Ok(()) if is_partial => Outcome::Partial,
             Ok(()) => Outcome::Good,
             Err(_) => Outcome::Over,
         }
@@ -439,6 +445,22 @@ fn is_failure(update: &Update) -> bool {
         Update::Metrics(results) => results.iter().all(|(_, result)| result.is_err()),
         // A group that can't be described is its own cell's matter.
         Update::Descriptions(_) | Update::Committed(_) => false,
+    }
+}
+
+/// Whether a broker's part of it is missing.
+fn is_partial(update: &Update) -> bool {
+    match update {
+        Update::LogDirs(Ok(dirs)) => !dirs.faults.is_empty(),
+        Update::Groups(Ok(groups)) => !groups.faults.is_empty(),
+        Update::Offsets {
+            result: Ok(offsets),
+            ..
+        } => {
+            let mut partitions = offsets.values().flat_map(|topic| topic.partitions.iter());
+            partitions.any(|partition| matches!(partition.end, Cell::Failed(_)))
+        }
+        _ => false,
     }
 }
 
@@ -683,7 +705,7 @@ async fn read_configs(part: Part) -> Outcome {
         match part.send(Update::Configs(resource, result)).await {
             Outcome::Over => return Outcome::Over,
             Outcome::Failed => outcome = Outcome::Failed,
-            Outcome::Good | Outcome::Same => {}
+            Outcome::Good | Outcome::Same | Outcome::Partial => {}
         }
     }
     outcome

@@ -40,7 +40,7 @@ fn look(cluster: &Cluster, terminal: &mut Terminal) -> anyhow::Result<()> {
         terminal.resize(size.0, size.1)?;
         terminal.wait_until(told, |terminal| words(terminal).contains(told))?;
         // On the smallest one names are cut.
-        terminal.wait_for("strand")?;
+        terminal.wait_for("stran")?;
     }
     // Nothing waits for the dead one: keys are answered at once, elsewhere too.
     terminal.resize(80, 24)?;
