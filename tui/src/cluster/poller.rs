@@ -23,8 +23,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::model::{
-    Cell, ClusterMetadata, Committed, CommittedPartition, ConfigResource, Fault, Group,
-    GroupDescription, Groups, LogDirs, Offsets, PerGroup, Taken, TopicSettings, Update,
+    ClusterMetadata, Committed, CommittedPartition, ConfigResource, Fault, Group, GroupDescription,
+    Groups, LogDirs, Offsets, PerGroup, Taken, TopicSettings, Update,
 };
 
 use super::offsets::SeenOffsets;
@@ -32,6 +32,9 @@ use super::seen::Seen;
 use super::wire::ClusterClient;
 
 mod asked;
+mod outcome;
+
+use outcome::{Outcome, is_failure, is_partial, pause_ms};
 
 /// Updates that wait for the reader.
 const UPDATES_MAX: usize = 64;
@@ -245,19 +248,6 @@ enum Wake {
     Moves,
 }
 
-/// How a read ended, for the length of the pause after it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Good,
-    /// What was read is what was known.
-    Same,
-    /// Good but for what somebody did not answer.
-    Partial,
-    Failed,
-    /// The reader is gone.
-    Over,
-}
-
 /// What a part was answered last; each keeps its own.
 #[derive(Default)]
 struct SeenParts {
@@ -421,47 +411,6 @@ fn n_topics(metadata: &watch::Receiver<Option<Arc<ClusterMetadata>>>) -> usize {
         .borrow()
         .as_ref()
         .map_or(0, |metadata| metadata.topics.len())
-}
-
-/// Doubles with every failure in a row.
-fn pause_ms(interval_ms: u64, n_failures: u32) -> u64 {
-    let doubled = interval_ms.saturating_mul(1 << n_failures.min(10));
-    doubled.min(BACKOFF_MAX_MS.max(interval_ms))
-}
-
-fn is_failure(update: &Update) -> bool {
-    match update {
-        Update::Metadata(result) => result.is_err(),
-        Update::Offsets { result, .. } => result.is_err(),
-        Update::Settings(result) => result.is_err(),
-        Update::LogDirs(result) => result.is_err(),
-        Update::Groups(result) => result.is_err(),
-        Update::Configs(_, result) => result.is_err(),
-        Update::Quorum(result) => result.is_err(),
-        Update::Reassignments(result) => result.is_err(),
-        Update::Features(result) => result.is_err(),
-        Update::Security(update) => update.is_failure(),
-        Update::Transactions(result) => result.is_err(),
-        Update::Metrics(results) => results.iter().all(|(_, result)| result.is_err()),
-        // A group that can't be described is its own cell's matter.
-        Update::Descriptions(_) | Update::Committed(_) => false,
-    }
-}
-
-/// Whether a broker's part of it is missing.
-fn is_partial(update: &Update) -> bool {
-    match update {
-        Update::LogDirs(Ok(dirs)) => !dirs.faults.is_empty(),
-        Update::Groups(Ok(groups)) => !groups.faults.is_empty(),
-        Update::Offsets {
-            result: Ok(offsets),
-            ..
-        } => {
-            let mut partitions = offsets.values().flat_map(|topic| topic.partitions.iter());
-            partitions.any(|partition| matches!(partition.end, Cell::Failed(_)))
-        }
-        _ => false,
-    }
 }
 
 fn shared<T>(result: Result<T, Fault>) -> Result<Arc<T>, Arc<Fault>> {

@@ -2,7 +2,7 @@ use kafka_shared::time::MockClock;
 
 use super::*;
 use crate::cluster::ConnectOptions;
-use crate::model::GroupKind;
+use crate::model::{FaultKind, GroupKind};
 
 #[test]
 fn failures_in_a_row_double_the_pause_up_to_a_limit() {
@@ -84,4 +84,15 @@ fn an_unreachable_cluster_is_told_and_tried_again_until_the_handle_is_dropped() 
         drop(handle);
         while updates.recv().await.is_some() {}
     });
+}
+
+#[test]
+fn what_misses_the_part_of_a_silent_broker_is_no_whole_answer() {
+    let whole = LogDirs::default();
+    let mut partial = LogDirs::default();
+    let silent = Fault::new(FaultKind::Unreachable, "read sizes", "no answer");
+    partial.faults.insert(3, Arc::new(silent));
+    assert!(!is_partial(&Update::LogDirs(Ok(Arc::new(whole)))));
+    let update = Update::LogDirs(Ok(Arc::new(partial)));
+    assert!(is_partial(&update) && !is_failure(&update));
 }
