@@ -42,6 +42,11 @@ pub use saved::SavedClusters;
 
 /// The longest that anything but following messages may take.
 const JOB_TIMEOUT_MS: u64 = 120_000;
+
+/// A look is followed by a rest of so many times as long as it took, up to the longest one.
+const LOOK_REST: u64 = 20;
+const LOOK_REST_MAX_MS: u64 = 120_000;
+
 /// Messages of a tail that are handed over together, and how often.
 const TAIL_BATCH: usize = 512;
 const TAIL_PAUSE_MS: u64 = 50;
@@ -616,6 +621,29 @@ fn told(what: &str, names: Vec<String>, results: Vec<Result<LocalBroker, Fault>>
     let all = names.join(", ");
     let outcomes = Outcomes::of(names.into_iter().zip(results));
     Answer::LocalDone(outcomes.all().map(|_| format!("{all}: {what}")))
+}
+
+/// Hands over what a look that began at `from_ms` has found, and rests until the next one is due:
+/// `every_ms` or, where a look takes long, [`LOOK_REST`] times as long. The answer comes back where
+/// nobody listens any more.
+async fn hand_over(
+    client: &ClusterClient,
+    events: &mpsc::Sender<Event>,
+    (job, answer): (JobId, Answer),
+    from_ms: i64,
+    every_ms: u64,
+) -> Option<Answer> {
+    if let Err(mpsc::error::SendError(event)) = events.send(Event::Answer { job, answer }).await
+        && let Event::Answer { answer, .. } = event
+    {
+        return Some(answer);
+    }
+    let took_ms = u64::try_from(client.now().monotonic_ms - from_ms).unwrap_or(0);
+    let rest_ms = took_ms
+        .saturating_mul(LOOK_REST)
+        .clamp(every_ms, LOOK_REST_MAX_MS);
+    tokio::time::sleep(Duration::from_millis(rest_ms)).await;
+    None
 }
 
 async fn within<T>(what: &str, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {

@@ -7,14 +7,12 @@ use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
-use crate::command::{document, run};
+use crate::command::{document, run, until};
 use crate::manager;
-use crate::members::{Members, Program};
+use crate::members::{CLASSIC, CONSUMER, Members, Program};
 use crate::shell;
 
 const DEADLINE: Duration = Duration::from_secs(90);
-const CLASSIC: &str = "group.protocol=classic session.timeout.ms=8000 heartbeat.interval.ms=500";
-const CONSUMER: &str = "group.protocol=consumer";
 
 fn create(cluster: &Cluster, topic: &str, partitions: &str) -> anyhow::Result<()> {
     let args = ["topics", "create", topic, "--partitions", partitions];
@@ -23,23 +21,6 @@ fn create(cluster: &Cluster, topic: &str, partitions: &str) -> anyhow::Result<()
         &[&args[..], &["--replication-factor", "3"]].concat(),
     )
     .map(drop)
-}
-
-/// Waits until what a command prints is as wanted.
-fn until(
-    cluster: &Cluster,
-    args: &[&str],
-    is_so: impl Fn(&Value) -> bool,
-) -> anyhow::Result<Value> {
-    let mut last = Value::Null;
-    let came = shell::wait_until(DEADLINE, || {
-        if let Ok((_, document)) = run(cluster, args) {
-            last = document;
-        }
-        is_so(&last)
-    });
-    ensure!(came, "{args:?} stays as {last}");
-    Ok(last)
 }
 
 /// The causes of each event.

@@ -2,11 +2,16 @@
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
+use crate::shell;
+
+/// The longest that [`until`] waits.
+const UNTIL: Duration = Duration::from_secs(90);
 
 /// Runs a command on the cluster; its exit code and its document.
 pub fn run(cluster: &Cluster, args: &[&str]) -> anyhow::Result<(i32, Value)> {
@@ -41,4 +46,21 @@ pub fn run_with(args: &[&str], stdin: Option<&str>) -> anyhow::Result<(i32, Valu
     let document = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&output.stderr).into_owned()));
     Ok((code, document))
+}
+
+/// Waits until what a command prints is as wanted.
+pub fn until(
+    cluster: &Cluster,
+    args: &[&str],
+    is_so: impl Fn(&Value) -> bool,
+) -> anyhow::Result<Value> {
+    let mut last = Value::Null;
+    let came = shell::wait_until(UNTIL, || {
+        if let Ok((_, document)) = run(cluster, args) {
+            last = document;
+        }
+        is_so(&last)
+    });
+    ensure!(came, "{args:?} stays as {last}");
+    Ok(last)
 }

@@ -12,6 +12,11 @@ use crate::{apache, shell};
 
 const POM: &str = "pom-streams.xml";
 
+/// Settings of consumers that go by the one protocol and by the other.
+pub const CLASSIC: &str =
+    "group.protocol=classic session.timeout.ms=8000 heartbeat.interval.ms=500";
+pub const CONSUMER: &str = "group.protocol=consumer";
+
 /// The compiled program.
 pub struct Program {
     classes: tempfile::TempDir,

@@ -5,35 +5,14 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use kafka_shared::time::{Clock as _, SystemClock};
-use serde_json::Value;
 
 use crate::cluster::Cluster;
-use crate::command::{document, run, run_with};
+use crate::command::{document, run_with, until};
 use crate::manager;
-use crate::members::Program;
-use crate::shell;
+use crate::members::{CLASSIC, CONSUMER, Program};
 
 const DEADLINE: Duration = Duration::from_secs(90);
-const CLASSIC: &str = "group.protocol=classic session.timeout.ms=8000 heartbeat.interval.ms=500";
-const CONSUMER: &str = "group.protocol=consumer";
 const HOUR_MS: i64 = 3_600_000;
-
-/// Waits until what a command prints is as wanted.
-fn until(
-    cluster: &Cluster,
-    args: &[&str],
-    is_so: impl Fn(&Value) -> bool,
-) -> anyhow::Result<Value> {
-    let mut last = Value::Null;
-    let came = shell::wait_until(DEADLINE, || {
-        if let Ok((_, document)) = run(cluster, args) {
-            last = document;
-        }
-        is_so(&last)
-    });
-    ensure!(came, "{args:?} stays as {last}");
-    Ok(last)
-}
 
 pub fn verdicts(cluster: &mut Cluster) -> anyhow::Result<()> {
     let program = Program::compile()?;

@@ -1,12 +1,11 @@
 //! Jobs about groups.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use kafka_shared::task;
 use tokio::sync::mpsc;
 
-use super::{broken, within};
+use super::{broken, hand_over, within};
 use crate::cluster::{ClusterClient, GroupLogLimits};
 use crate::ops::ResetTo;
 use crate::ops::offsets::{prepare_reset, read_csv};
@@ -16,9 +15,6 @@ use crate::ui::screens::ResetWish;
 /// How often a group is looked at closely.
 const WATCH_MS: u64 = 5_000;
 
-/// A look is followed by a rest of so many times as long as it took.
-const REST: u32 = 20;
-
 /// Looks at a group until it is cancelled or nobody listens.
 pub(super) async fn watch(
     client: ClusterClient,
@@ -27,18 +23,14 @@ pub(super) async fn watch(
     group: String,
 ) -> Answer {
     loop {
-        let from = client.now().monotonic_ms;
+        let from_ms = client.now().monotonic_ms;
         let limits = GroupLogLimits::default();
         let look = within("look at the group", client.look_at_group(&group, limits)).await;
         let answer = Answer::GroupLooked(look.map(Arc::new));
-        if let Err(mpsc::error::SendError(event)) = events.send(Event::Answer { job, answer }).await
-            && let Event::Answer { answer, .. } = event
-        {
+        let found = (job, answer);
+        if let Some(answer) = hand_over(&client, &events, found, from_ms, WATCH_MS).await {
             return answer;
         }
-        let took = u64::try_from(client.now().monotonic_ms - from).unwrap_or(0);
-        let rest = took.saturating_mul(REST.into()).clamp(WATCH_MS, 120_000);
-        tokio::time::sleep(Duration::from_millis(rest)).await;
     }
 }
 

@@ -1,20 +1,16 @@
 //! Looks at who writes to a topic.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::within;
+use super::{hand_over, within};
 use crate::cluster::ClusterClient;
 use crate::model::{Fault, TopicProducers};
 use crate::ui::event::{Answer, Event, JobId};
 
 /// How often the leaders are asked.
 const WATCH_MS: u64 = 3_000;
-
-/// A look is followed by a rest of so many times as long as it took.
-const REST: u32 = 20;
 
 /// Looks until it is cancelled or nobody listens.
 pub(super) async fn watch(
@@ -24,17 +20,13 @@ pub(super) async fn watch(
     topic: String,
 ) -> Answer {
     loop {
-        let from = client.now().monotonic_ms;
+        let from_ms = client.now().monotonic_ms;
         let look = within("describe the producers", look(&client, &topic)).await;
         let answer = Answer::Producers(look.map(Arc::new));
-        if let Err(mpsc::error::SendError(event)) = events.send(Event::Answer { job, answer }).await
-            && let Event::Answer { answer, .. } = event
-        {
+        let found = (job, answer);
+        if let Some(answer) = hand_over(&client, &events, found, from_ms, WATCH_MS).await {
             return answer;
         }
-        let took = u64::try_from(client.now().monotonic_ms - from).unwrap_or(0);
-        let rest = took.saturating_mul(REST.into()).clamp(WATCH_MS, 120_000);
-        tokio::time::sleep(Duration::from_millis(rest)).await;
     }
 }
 
