@@ -4,13 +4,15 @@
 //! `ops`, prints through `output`. Results go to stdout, errors and questions to stderr.
 //!
 //! Invariants:
-//! - A command that changes something shows the plan it executes; `--dry-run` stops after it.
+//! - A command that changes something shows the plan it executes; a dry run stops after it, and
+//!   whether it is one `cli::change_args` alone decides.
 //! - What destroys data needs `--yes` or the typed name.
 //! - Exit codes are those of [`EXIT_CODES`], and `--help` lists them.
 
 mod apply;
 mod broker_metrics;
 mod change;
+mod change_args;
 mod changes;
 mod clusters;
 mod connect;
@@ -33,6 +35,7 @@ mod show;
 mod top;
 mod transactions;
 mod undo;
+mod unrepeated;
 mod wait;
 
 use std::ffi::OsString;
@@ -48,6 +51,7 @@ use crate::model::{ClusterSnapshot, Fault, FaultKind, Update};
 use crate::output::{EXIT_CODES, Format, Printable, error_text, exit_code};
 
 pub use apply::{ApplyArgs, ExportArgs};
+pub use change_args::ChangeArgs;
 pub use changes::ChangesArgs;
 pub use clusters::ClustersCommand;
 pub use connect::{BOOTSTRAP_VARIABLE, GlobalArgs};
@@ -198,7 +202,7 @@ pub enum Scripted {
     Connect(ConnectArgs),
     /// Write the reference of keys, commands and configuration, as Markdown
     Docs(DocsArgs),
-    /// Save, list, test and remove clusters
+    /// Save, list, edit, test and remove clusters
     #[command(subcommand)]
     Clusters(ClustersCommand),
     /// Start, stop, pause, restart and delete brokers and clusters on this machine; show their logs
@@ -209,17 +213,6 @@ pub enum Scripted {
         /// For this shell
         shell: clap_complete::Shell,
     },
-}
-
-/// How a change is made.
-#[derive(Clone, Copy, Debug, Default, Args)]
-pub struct ChangeArgs {
-    /// Show the plan, let the broker check it where it can, change nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Don't ask before destroying data
-    #[arg(long)]
-    pub yes: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -22,12 +22,8 @@ pub struct ApplyArgs {
     /// A file, or a folder of files; may be given more than once
     #[arg(short, long = "file", value_name = "PATH", required = true)]
     pub files: Vec<PathBuf>,
-    /// Do it; without this it is only shown
-    #[arg(long)]
-    pub execute: bool,
-    /// Show only, as without --execute, and let the brokers check it
-    #[arg(long, conflicts_with = "execute")]
-    pub dry_run: bool,
+    #[command(flatten)]
+    pub change: ChangeArgs,
     /// Only say whether the cluster is as declared: exits with 0 if it is, with 8 if not, and with
     /// another code where that can't be told
     #[arg(long, conflicts_with_all = ["execute", "dry_run"])]
@@ -39,9 +35,6 @@ pub struct ApplyArgs {
     /// those that a file names under `keep`
     #[arg(long)]
     pub delete_undeclared: bool,
-    /// Don't ask before destroying data
-    #[arg(long)]
-    pub yes: bool,
     /// Move replicas in a throttled run, and stay until it has ended
     #[command(flatten)]
     pub pace: PaceArgs,
@@ -82,21 +75,20 @@ pub(super) async fn run(
     }
     io.write_unless_json(global, &shown.differences());
     let refused = refusal(&compared);
-    let is_dry = !args.execute;
+    let change = args.change.showing_first();
+    let is_dry = change.is_dry(&session.target);
     let code = match (plan, refused) {
-        (_, Some(fault)) if args.execute => return Err(fault),
+        (_, Some(fault)) if !is_dry => return Err(fault),
         (_, Some(fault)) => exit_code(&fault),
         (None, None) => 0,
-        (Some(plan), None) => execute(global, &session, &plan, &args, &mut shown, io).await?,
+        (Some(plan), None) => execute(global, &session, &plan, change, &mut shown, io).await?,
     };
     match global.output {
-        Format::Table => {
-            io.write(&shown.outcome());
-            if is_dry && shown.plan.is_some() {
-                io.tell("dry run: nothing was changed; --execute does it\n");
-            }
-        }
+        Format::Table => io.write(&shown.outcome()),
         format => io.print(format, &shown),
+    }
+    if shown.plan.is_some() && global.save_plan.is_none() {
+        change.tell(&session.target, io);
     }
     Ok(code)
 }
@@ -105,14 +97,10 @@ async fn execute(
     global: &GlobalArgs,
     session: &Session,
     plan: &Plan,
-    args: &ApplyArgs,
+    change: ChangeArgs,
     shown: &mut ApplyJson,
     io: &mut Io<'_>,
 ) -> Result<u8, Fault> {
-    let change = ChangeArgs {
-        dry_run: !args.execute,
-        yes: args.yes,
-    };
     let (done, mut code) = carry_out(global, session, plan, change, io).await?;
     let has_begun = done.report.is_some();
     shown.done(done);
@@ -122,7 +110,7 @@ async fn execute(
             wish: Some(Wish::Run),
             ..NewOrders::default()
         };
-        code = execution::order_quietly(global, new, io).await?;
+        code = execution::order_quietly(global, new, change, io).await?;
         shown.verification = ops::verify(&session.client, &run_to_its_end(plan))
             .await
             .ok();

@@ -192,20 +192,19 @@ pub(super) async fn elect_every(
     io: &mut Io<'_>,
 ) -> Result<u8, Fault> {
     let session = Session::open(global).await?;
-    session
-        .client
-        .refuse_if_read_only("elect preferred leaders")?;
+    let what = "elect preferred leaders";
+    if change.is_dry(&session.target) {
+        let why = "changes of this cluster are dry runs unless something else is said";
+        return Err(Fault::refused(what, why).with_hint("--execute elects again and again"));
+    }
+    session.client.refuse_if_read_only(what)?;
     let plan = ops::plan(election(&session, only)?, &session.snapshot)?;
     confirm(&session, &plan, change, io)?;
     drop(session);
     loop {
         let time = undo::timestamp(kafka_shared::time::SystemClock::new().wall_ms());
-        let without_question = ChangeArgs {
-            yes: true,
-            ..change
-        };
         io.tell(&format!("{time}\n"));
-        if let Err(fault) = elect(global, only, without_question, io).await {
+        if let Err(fault) = elect(global, only, change.decided(), io).await {
             io.tell(&crate::output::error_text(&fault));
         }
         tokio::select! {
@@ -250,6 +249,9 @@ pub(super) async fn make(
 ) -> Result<u8, Fault> {
     let (done, code) = carry_out(global, session, plan, change, io).await?;
     io.print(global.output, &done);
+    if global.save_plan.is_none() && !plan.is_empty() {
+        change.tell(&session.target, io);
+    }
     Ok(code)
 }
 
@@ -273,8 +275,9 @@ pub(super) async fn carry_out(
         };
         return Ok((shown, 0));
     }
+    let is_dry = change.is_dry(&session.target);
     // A dry run asks the broker too, unless the session may not even ask.
-    if !change.dry_run {
+    if !is_dry {
         session.client.refuse_if_read_only(&plan.title)?;
     }
     let check = if session.client.is_read_only() {
@@ -286,13 +289,13 @@ pub(super) async fn carry_out(
         return Err(fault.clone());
     }
     let mut done = DoneJson {
-        dry_run: change.dry_run,
+        dry_run: is_dry,
         plan: PlanJson::from(plan),
         check: Some(check).filter(|check| !check.items.is_empty()),
         report: None,
         verification: None,
     };
-    if change.dry_run || plan.is_empty() {
+    if is_dry || plan.is_empty() {
         return Ok((done, 0));
     }
     confirm(session, plan, change, io)?;

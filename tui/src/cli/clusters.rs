@@ -1,15 +1,16 @@
-//! `clusters`: save, list, test and remove clusters.
+//! `clusters`: save, list, edit, test and remove clusters.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use kafka_shared::types::Endpoint;
 
 use super::connect::GlobalArgs;
+use super::unrepeated::Unrepeated;
 use super::{Io, key_value};
 use crate::clusters::{
-    ClustersFile, Colour, Entry, Level, Login, SecretFrom, Target, legal_name, login_reference,
+    ClustersFile, Colour, Entry, Level, Login, SecretFrom, Store, Target, legal_name,
+    login_reference,
 };
 use crate::model::{Fault, Probe};
 use crate::output::{
@@ -26,6 +27,12 @@ pub enum ClustersCommand {
     /// --password-from where it is.
     #[command(after_help = super::examples::CLUSTERS_ADD)]
     Add(Box<AddArgs>),
+    /// Change what is saved of a cluster; what is not named stays as it is
+    ///
+    /// It is connected to first where it is to be reached in another way. With other addresses its id
+    /// is learned anew. --read-write takes back that it is read-only.
+    #[command(after_help = super::examples::CLUSTERS_EDIT)]
+    Edit(Box<EditArgs>),
     /// Connect to a saved cluster, or to all, and tell which step fails
     Test {
         /// All if absent
@@ -45,18 +52,74 @@ pub enum ClustersCommand {
 pub struct AddArgs {
     /// What to call it
     name: String,
+    #[command(flatten)]
+    entry: EntryArgs,
+    /// Save it without connecting
+    #[arg(long)]
+    no_test: bool,
+    /// Put it in the place of a saved cluster of that name
+    #[arg(long)]
+    replace: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct EditArgs {
+    /// What it is called
+    name: String,
+    /// What to call it from now on
+    #[arg(long, value_name = "NAME")]
+    rename: Option<String>,
+    #[command(flatten)]
+    entry: EntryArgs,
+    /// Takes a client property out; may be given more than once
+    #[arg(long = "unset", value_name = "KEY")]
+    unset: Vec<String>,
+    /// Takes this away; several by comma
+    #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',')]
+    clear: Vec<Clear>,
+    /// Forget the cluster's id and learn that of the cluster that answers now, which may be another
+    #[arg(long)]
+    learn_id: bool,
+    /// Save it without connecting, also where it is reached in another way
+    #[arg(long)]
+    no_test: bool,
+}
+
+/// What an entry may be without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Clear {
+    Bootstrap,
+    Properties,
+    Login,
+    Tls,
+    Ca,
+    Certificate,
+    Color,
+    DryRunFirst,
+    Registry,
+    RegistryCa,
+    Connect,
+    ConnectLogin,
+    ConnectCa,
+    Metrics,
+    MetricsLogin,
+    MetricsCa,
+}
+
+/// What an entry says, beside the options that every command has.
+#[derive(Debug, Args)]
+struct EntryArgs {
     /// A client property by Kafka's name; may be given more than once
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     settings: Vec<(String, String)>,
     /// Log in as this user
-    #[arg(long, requires = "password_from")]
+    #[arg(long)]
     user: Option<String>,
-    /// How to log in
-    #[arg(long, value_name = "NAME", default_value = "SCRAM-SHA-512",
-          value_parser = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])]
-    mechanism: String,
+    /// How to log in; SCRAM-SHA-512 if nothing says
+    #[arg(long, value_name = "NAME", value_parser = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])]
+    mechanism: Option<String>,
     /// Where the password is: env:NAME, file:PATH or command:LINE
-    #[arg(long, value_name = "PLACE", requires = "user")]
+    #[arg(long, value_name = "PLACE", value_parser = Unrepeated(str::parse::<SecretFrom>))]
     password_from: Option<SecretFrom>,
     /// Speak TLS
     #[arg(long)]
@@ -70,30 +133,28 @@ pub struct AddArgs {
     /// A colour to know it by
     #[arg(long, value_enum)]
     color: Option<Colour>,
-    /// How careful one has to be: decides what is confirmed by typing a name
-    #[arg(long, value_enum, default_value_t)]
-    danger: Level,
+    /// How careful one has to be: decides what is confirmed by typing a name; normal if nothing says
+    #[arg(long, value_enum)]
+    danger: Option<Level>,
+    /// Whether commands only show their changes there unless --execute is given; if nothing says,
+    /// where danger is high
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    dry_run_first: Option<bool>,
     /// A worker of Kafka Connect, http://host:8083; may be given more than once
     #[arg(long = "connect", value_name = "URL")]
     connect: Vec<String>,
     /// The user of these workers and where the password is: user:env:NAME
-    #[arg(long, value_name = "USER:WHERE", requires = "connect")]
+    #[arg(long, value_name = "USER:WHERE", value_parser = Unrepeated(login_reference))]
     connect_login: Option<String>,
     /// Certificates of the authorities that vouch for these workers, PEM
-    #[arg(long, value_name = "FILE", requires = "connect")]
+    #[arg(long, value_name = "FILE")]
     connect_ca: Option<PathBuf>,
     /// The user of the metrics endpoints of --metrics and where the password is: user:env:NAME
-    #[arg(long, value_name = "USER:WHERE", requires = "metrics")]
+    #[arg(long, value_name = "USER:WHERE", value_parser = Unrepeated(login_reference))]
     metrics_login: Option<String>,
     /// Certificates of the authorities that vouch for these endpoints, PEM
-    #[arg(long, value_name = "FILE", requires = "metrics")]
+    #[arg(long, value_name = "FILE")]
     metrics_ca: Option<PathBuf>,
-    /// Save it without connecting
-    #[arg(long)]
-    no_test: bool,
-    /// Put it in the place of a saved cluster of that name
-    #[arg(long)]
-    replace: bool,
 }
 
 pub(super) async fn run(
@@ -108,6 +169,7 @@ pub(super) async fn run(
             Ok(0)
         }
         ClustersCommand::Add(args) => add(global, &mut file, *args, io).await,
+        ClustersCommand::Edit(args) => edit(global, file, *args, io).await,
         ClustersCommand::Test { names } => test(global, &mut file, names, io).await,
         ClustersCommand::Remove { name, yes } => {
             file.find(&name)?;
@@ -126,13 +188,7 @@ pub(super) async fn run(
             }
             file.remove(&name)?;
             file.save()?;
-            let done = ClusterDoneJson {
-                name,
-                done: "removed",
-                config: file.path().display().to_string(),
-                probe: None,
-            };
-            io.print(global.output, &done);
+            io.print(global.output, &done(&file, name, "removed"));
             Ok(0)
         }
     }
@@ -143,6 +199,7 @@ fn list(file: &ClustersFile) -> ClustersJson {
         entry: entry.clone(),
         is_default: file.default_name() == Some(&*entry.name),
         settings: entry.shown_settings(),
+        is_dry_by_default: entry.danger.is_dry_by_default(entry.dry_run),
         name: entry.name.clone(),
     };
     ClustersJson {
@@ -158,88 +215,187 @@ async fn add(
     io: &mut Io<'_>,
 ) -> Result<u8, Fault> {
     legal_name(&args.name)?;
-    let mut entry = entry(global, &args)?;
+    let mut entry = Entry {
+        name: args.name,
+        ..Entry::default()
+    };
+    args.entry.write(global, &mut entry)?;
+    entry.check()?;
     file.add(&entry, args.replace)?;
     let mut probe = None;
     if !args.no_test {
-        let target = global.with_rights(Target::of(&entry, file.path())?);
-        let tried = global.client_of(&target).await?.probe().await;
-        let found = tried.map_err(|fault| {
-            let hint = fault.hint.clone().unwrap_or_default();
-            fault.with_hint(format!("{hint}; --no-test saves it without connecting"))
-        })?;
+        let found = reached(global, &Target::of(&entry, file.path())?).await?;
         entry.cluster_id = found.cluster_id.clone();
         probe = Some(found);
         file.add(&entry, true)?;
     }
     file.save()?;
     let done = ClusterDoneJson {
-        name: args.name,
-        done: "saved",
-        config: file.path().display().to_string(),
         probe,
+        ..done(file, entry.name, "saved")
     };
     io.print(global.output, &done);
     Ok(0)
 }
 
-fn entry(global: &GlobalArgs, args: &AddArgs) -> Result<Entry, Fault> {
-    let mut settings: BTreeMap<String, String> = args.settings.iter().cloned().collect();
-    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
-    if let (Some(user), Some(from)) = (&args.user, &args.password_from) {
-        let login = Login {
-            mechanism: args.mechanism.clone(),
-            username: user.clone(),
-            password: from.clone(),
-        };
-        settings.extend(login.settings());
+fn done(file: &ClustersFile, name: String, done: &'static str) -> ClusterDoneJson {
+    ClusterDoneJson {
+        name,
+        done,
+        config: file.path().display().to_string(),
+        probe: None,
     }
-    let stores = [
-        ("ssl.truststore", args.ca.as_ref()),
-        ("ssl.keystore", args.certificate.as_ref()),
-    ];
-    for (key, path) in stores {
-        if let Some(path) = path.map(absolute) {
-            settings.insert(format!("{key}.type"), "PEM".to_owned());
-            settings.insert(format!("{key}.location"), path.display().to_string());
+}
+
+async fn edit(
+    global: &GlobalArgs,
+    mut file: ClustersFile,
+    args: EditArgs,
+    io: &mut Io<'_>,
+) -> Result<u8, Fault> {
+    let before = file.find(&args.name)?.clone();
+    let mut after = before.clone();
+    for what in &args.clear {
+        what.clear(&mut after);
+    }
+    for key in &args.unset {
+        after.settings.remove(key);
+    }
+    args.entry.write(global, &mut after)?;
+    after.name = args.rename.unwrap_or(args.name);
+    let mut after = after.in_place_of(&before, args.learn_id);
+    if after == before {
+        io.print(global.output, &done(&file, after.name, "unchanged"));
+        return Ok(0);
+    }
+    after.check()?;
+    // Before it takes its time: the name may be taken.
+    file.edit(&before, &after)?;
+    let mut probe = None;
+    if !args.no_test && (args.learn_id || !after.is_reached_as(&before)) {
+        let found = reached(global, &Target::of(&after, file.path())?).await?;
+        after.cluster_id = found.cluster_id.clone().or(after.cluster_id);
+        if let (Some(was), Some(is)) = (&before.cluster_id, &after.cluster_id)
+            && was != is
+        {
+            io.tell(&format!(
+                "warning: it was cluster {was} before, and is {is} now\n"
+            ));
+        }
+        probe = Some(found);
+    }
+    // Read anew: somebody else may have changed the file meanwhile.
+    let mut file = global.clusters_file()?;
+    file.edit(&before, &after)?;
+    file.save()?;
+    let done = ClusterDoneJson {
+        probe,
+        ..done(&file, after.name, "changed")
+    };
+    io.print(global.output, &done);
+    Ok(0)
+}
+
+impl Clear {
+    fn clear(self, entry: &mut Entry) {
+        match self {
+            Self::Bootstrap => entry.bootstrap.clear(),
+            Self::Properties => entry.properties = None,
+            Self::Login => entry.set_login(None),
+            Self::Tls => entry.set_tls(false),
+            Self::Ca => entry.set_store(Store::Trusted, None),
+            Self::Certificate => entry.set_store(Store::Own, None),
+            Self::Color => entry.color = None,
+            Self::DryRunFirst => entry.dry_run = None,
+            Self::Registry => entry.registry = None,
+            Self::RegistryCa => entry.registry_ca = None,
+            Self::Connect => entry.connect.clear(),
+            Self::ConnectLogin => entry.connect_login = None,
+            Self::ConnectCa => entry.connect_ca = None,
+            Self::Metrics => entry.metrics = None,
+            Self::MetricsLogin => entry.metrics_login = None,
+            Self::MetricsCa => entry.metrics_ca = None,
         }
     }
-    let has_tls = args.tls || args.ca.is_some() || args.certificate.is_some();
-    let protocol = match (has_tls, args.user.is_some()) {
-        (false, false) => None,
-        (true, false) => Some("SSL"),
-        (false, true) => Some("SASL_PLAINTEXT"),
-        (true, true) => Some("SASL_SSL"),
-    };
-    if let Some(protocol) = protocol {
-        let own = settings.entry("security.protocol".to_owned());
-        own.or_insert_with(|| protocol.to_owned());
+}
+
+impl EntryArgs {
+    /// Writes into an entry what is named here; all else of it stays.
+    fn write(&self, global: &GlobalArgs, entry: &mut Entry) -> Result<(), Fault> {
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let path = |path: &Option<PathBuf>, saved: &mut Option<PathBuf>| {
+            *saved = path.as_ref().map(absolute).or(saved.take());
+        };
+        if !global.bootstrap.is_empty() {
+            let all: Vec<String> = global.bootstrap.iter().map(Endpoint::to_string).collect();
+            entry.bootstrap = all.join(",");
+        }
+        path(&global.properties, &mut entry.properties);
+        path(&global.registry_ca, &mut entry.registry_ca);
+        path(&self.connect_ca, &mut entry.connect_ca);
+        path(&self.metrics_ca, &mut entry.metrics_ca);
+        if self.tls {
+            entry.set_tls(true);
+        }
+        for (store, path) in [(Store::Trusted, &self.ca), (Store::Own, &self.certificate)] {
+            if let Some(path) = path {
+                entry.set_store(store, Some(&absolute(path)));
+            }
+        }
+        if let Some(login) = self.login(entry)? {
+            entry.set_login(Some(&login));
+        }
+        entry.settings.extend(self.settings.iter().cloned());
+        entry.color = self.color.or(entry.color);
+        entry.danger = self.danger.unwrap_or(entry.danger);
+        entry.dry_run = self.dry_run_first.or(entry.dry_run);
+        entry.read_only = global.read_only || (entry.read_only && !global.read_write);
+        let saved = entry.registry.take();
+        entry.registry = global.registry.clone().or(saved);
+        entry.metrics = global.endpoints()?.or(entry.metrics.take());
+        if !self.connect.is_empty() {
+            entry.connect.clone_from(&self.connect);
+        }
+        let saved = entry.connect_login.take();
+        entry.connect_login = self.connect_login.clone().or(saved);
+        let saved = entry.metrics_login.take();
+        entry.metrics_login = self.metrics_login.clone().or(saved);
+        Ok(())
     }
-    let bootstrap: Vec<String> = global.bootstrap.iter().map(Endpoint::to_string).collect();
-    if bootstrap.is_empty() && global.properties.is_none() {
-        let why = "it has no address";
-        return Err(
-            Fault::refused(format!("save cluster \"{}\"", args.name), why)
-                .with_hint("give --bootstrap host:port, or --properties with bootstrap.servers"),
-        );
+
+    /// Who is to log in, where anything of it is named; the rest is as it is saved.
+    fn login(&self, entry: &Entry) -> Result<Option<Login>, Fault> {
+        if (&self.user, &self.mechanism, &self.password_from) == (&None, &None, &None) {
+            return Ok(None);
+        }
+        let what = format!("save cluster \"{}\"", entry.name);
+        let saved = entry.login().unwrap_or_default();
+        let username = self.user.clone().unwrap_or(saved.user);
+        if username.is_empty() {
+            let why = "nobody is named who logs in";
+            return Err(Fault::refused(what, why).with_hint("--user names who does"));
+        }
+        let place = saved.password_from.and_then(|place| place.parse().ok());
+        let password = self.password_from.clone().or(place).ok_or_else(|| {
+            Fault::refused(what, "it is not said where the password is")
+                .with_hint("--password-from env:NAME, file:PATH or command:LINE")
+        })?;
+        let saved = Some(saved.mechanism).filter(|name| !name.is_empty());
+        let mechanism = self.mechanism.clone().or(saved);
+        Ok(Some(Login {
+            mechanism: mechanism.unwrap_or_else(|| "SCRAM-SHA-512".to_owned()),
+            username,
+            password,
+        }))
     }
-    Ok(Entry {
-        name: args.name.clone(),
-        bootstrap: bootstrap.join(","),
-        properties: global.properties.as_ref().map(absolute),
-        settings,
-        color: args.color,
-        danger: args.danger,
-        read_only: global.read_only,
-        registry: global.registry.clone(),
-        registry_ca: global.registry_ca.as_ref().map(absolute),
-        cluster_id: None,
-        connect: args.connect.clone(),
-        connect_login: args.connect_login.as_deref().map(login_reference),
-        connect_ca: args.connect_ca.as_ref().map(absolute),
-        metrics: global.endpoints()?,
-        metrics_login: args.metrics_login.as_deref().map(login_reference),
-        metrics_ca: args.metrics_ca.as_ref().map(absolute),
+}
+
+/// What answers there, or why nothing does.
+async fn reached(global: &GlobalArgs, target: &Target) -> Result<Probe, Fault> {
+    let tried = tried(global, &global.with_rights(target.clone())).await;
+    tried.map_err(|fault| {
+        let hint = fault.hint.clone().unwrap_or_default();
+        fault.with_hint(format!("{hint}; --no-test saves it without connecting"))
     })
 }
 
@@ -302,7 +458,9 @@ async fn tried(global: &GlobalArgs, target: &Target) -> Result<Probe, Fault> {
         let name = target.name.as_deref().unwrap_or_default();
         let why = format!("it answers as cluster {id}, and was saved as {saved}");
         return Err(Fault::refused(format!("test cluster \"{name}\""), why)
-            .with_hint("changes are refused there; if this is right, remove it and add it again"));
+            .with_hint(format!(
+                "changes are refused there; if this is right: kafka-tui clusters edit {name} --learn-id"
+            )));
     }
     Ok(found)
 }

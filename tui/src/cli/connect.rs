@@ -18,6 +18,10 @@ use crate::output::Format;
 /// Names the bootstrap servers when `--bootstrap` does not.
 pub const BOOTSTRAP_VARIABLE: &str = "KAFKA_BOOTSTRAP";
 
+/// Whether changes of clusters that are not saved are dry runs unless `--execute` is given: `true` or
+/// `false`.
+pub const DRY_RUN_VARIABLE: &str = "KAFKA_TUI_DRY_RUN";
+
 /// Own options stand before those that every command has.
 const HEADING: &str = "Options of every command";
 
@@ -97,6 +101,7 @@ impl GlobalArgs {
                 None => self.default_target()?,
             },
         };
+        let found = found.map(by_environment).transpose()?;
         let metrics = self.endpoints()?;
         Ok(found.map(|target| Target {
             registry: self.registry.clone().or(target.registry.clone()),
@@ -104,6 +109,20 @@ impl GlobalArgs {
             metrics: metrics.or(target.metrics.clone()),
             ..self.with_rights(target)
         }))
+    }
+
+    /// For what makes no plan, or executes one that is a file already.
+    ///
+    /// # Errors
+    /// A plan is to be saved.
+    pub(super) fn saves_no_plan(&self, what: &str) -> Result<(), Fault> {
+        match self.save_plan {
+            None => Ok(()),
+            Some(_) => Err(
+                Fault::refused(what, "this makes no plan that could be saved")
+                    .with_hint("leave --save-plan away; --dry-run shows what would be"),
+            ),
+        }
     }
 
     /// The metrics endpoints that the options name.
@@ -165,6 +184,25 @@ impl GlobalArgs {
         options.connect_timeout_ms = options.connect_timeout_ms.min(options.request_timeout_ms);
         Ok(ClusterClient::new(options, Arc::new(SystemClock::new())))
     }
+}
+
+/// What the variables say of a cluster that is not saved.
+///
+/// # Errors
+/// One of them can't be read.
+pub(super) fn by_environment(target: Target) -> Result<Target, Fault> {
+    let said = std::env::var(DRY_RUN_VARIABLE).unwrap_or_default();
+    if target.name.is_some() || said.is_empty() {
+        return Ok(target);
+    }
+    let dry_run = said.parse().map_err(|_| {
+        let why = format!("\"{said}\" is neither true nor false");
+        Fault::refused(format!("read {DRY_RUN_VARIABLE}"), why)
+    })?;
+    Ok(Target {
+        dry_run: Some(dry_run),
+        ..target
+    })
 }
 
 fn bootstrap_of_environment() -> Result<Option<Vec<Endpoint>>, Fault> {

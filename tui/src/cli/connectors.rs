@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::clusters::{Level, connect_confirmation};
+use crate::clusters::{Target, connect_confirmation};
 use crate::connect::{Change, Proposal, Workers, read_config};
 use crate::model::Fault;
 use crate::output::{self, ConnectChangeJson};
 
+use super::connect::by_environment;
 use super::{ChangeArgs, GlobalArgs, Io, key_value};
 
 /// Which workers, and what is wanted of them.
@@ -51,6 +52,8 @@ pub enum ConnectCommand {
         /// Only this task
         #[arg(long, value_name = "ID", conflicts_with = "failed")]
         task: Option<i32>,
+        #[command(flatten)]
+        change: ChangeArgs,
     },
     /// Let a connector rest; its tasks keep what they have
     Pause {
@@ -63,6 +66,8 @@ pub enum ConnectCommand {
     Resume {
         /// The connector's name
         name: String,
+        #[command(flatten)]
+        change: ChangeArgs,
     },
     /// End the tasks of a connector; it and its offsets stay
     Stop {
@@ -97,18 +102,12 @@ pub enum ConnectCommand {
     },
 }
 
-/// How careful one has to be.
-struct Care {
-    level: Level,
-    cluster: Option<String>,
-}
-
 pub(super) async fn run(
     global: &GlobalArgs,
     args: ConnectArgs,
     io: &mut Io<'_>,
 ) -> Result<u8, Fault> {
-    let (workers, care) = workers(global, &args)?;
+    let (workers, target) = workers(global, &args)?;
     match args.command {
         ConnectCommand::List { check } => {
             let list = output::connectors(workers.connectors().await?);
@@ -131,36 +130,31 @@ pub(super) async fn run(
             io.print(global.output, &output::connector(found));
             Ok(0)
         }
-        ConnectCommand::Restart { name, failed, task } => {
+        ConnectCommand::Restart {
+            name,
+            failed,
+            task,
+            change,
+        } => {
             let restart = match task {
                 Some(task) => Change::RestartTask(task),
                 None => Change::Restart {
                     failed_only: failed,
                 },
             };
-            make(
-                global,
-                &workers,
-                &care,
-                name,
-                restart,
-                ChangeArgs::default(),
-                io,
-            )
-            .await
+            make(global, &workers, &target, name, restart, change, io).await
         }
         ConnectCommand::Pause { name, change } => {
-            make(global, &workers, &care, name, Change::Pause, change, io).await
+            make(global, &workers, &target, name, Change::Pause, change, io).await
         }
-        ConnectCommand::Resume { name } => {
-            let change = ChangeArgs::default();
-            make(global, &workers, &care, name, Change::Resume, change, io).await
+        ConnectCommand::Resume { name, change } => {
+            make(global, &workers, &target, name, Change::Resume, change, io).await
         }
         ConnectCommand::Stop { name, change } => {
-            make(global, &workers, &care, name, Change::Stop, change, io).await
+            make(global, &workers, &target, name, Change::Stop, change, io).await
         }
         ConnectCommand::Delete { name, change } => {
-            make(global, &workers, &care, name, Change::Delete, change, io).await
+            make(global, &workers, &target, name, Change::Delete, change, io).await
         }
         ConnectCommand::Config {
             name,
@@ -179,44 +173,42 @@ pub(super) async fn run(
                 return Err(Fault::refused(what, "no change is named")
                     .with_hint("--set KEY=VALUE, --unset KEY or --file FILE"));
             }
-            configure(global, &workers, &care, name, (&set, &unset), change, io).await
+            configure(global, &workers, &target, name, (&set, &unset), change, io).await
         }
     }
 }
 
-fn workers(global: &GlobalArgs, args: &ConnectArgs) -> Result<(Workers, Care), Fault> {
-    let target = global.target()?.unwrap_or_default();
+fn workers(global: &GlobalArgs, args: &ConnectArgs) -> Result<(Workers, Target), Fault> {
+    let target = by_environment(global.target()?.unwrap_or_default())?;
     let target = global.with_rights(target);
     // On the command line a reference needs no dollar and braces, which shells take for theirs.
     let login = args.login.as_ref().map(|text| match text.split_once(':') {
         Some((user, place)) => format!("{user}:${{{place}}}"),
         None => text.clone(),
     });
-    let care = Care {
-        level: target.level,
-        cluster: target.name.clone(),
-    };
     let workers = target.workers(&args.urls, login.as_deref())?;
-    let ca = args.ca.clone().or(target.connect_ca);
-    Ok((workers.trusting(ca), care))
+    let ca = args.ca.clone().or(target.connect_ca.clone());
+    Ok((workers.trusting(ca), target))
 }
 
 async fn configure(
     global: &GlobalArgs,
     workers: &Workers,
-    care: &Care,
+    target: &Target,
     name: String,
     (set, unset): (&[(String, String)], &[String]),
     change: ChangeArgs,
     io: &mut Io<'_>,
 ) -> Result<u8, Fault> {
+    global.saves_no_plan("configure a connector")?;
     let Proposal {
         diff,
         problems,
         config,
     } = workers.propose(&name, set, unset).await?;
-    if !problems.is_empty() || change.dry_run || diff.is_empty() {
+    if !problems.is_empty() || change.is_dry(target) || diff.is_empty() {
         let is_good = problems.is_empty();
+        let has_work = is_good && !diff.is_empty();
         io.print(
             global.output,
             &ConnectChangeJson {
@@ -227,9 +219,18 @@ async fn configure(
                 is_done: false,
             },
         );
+        if has_work {
+            change.tell(target, io);
+        }
         return Ok(if is_good { 0 } else { 4 });
     }
-    confirm(care, &name, &Change::SetConfig(config.clone()), change, io)?;
+    confirm(
+        target,
+        &name,
+        &Change::SetConfig(config.clone()),
+        change,
+        io,
+    )?;
     workers.change(&name, &Change::SetConfig(config)).await?;
     io.print(
         global.output,
@@ -247,14 +248,16 @@ async fn configure(
 async fn make(
     global: &GlobalArgs,
     workers: &Workers,
-    care: &Care,
+    target: &Target,
     name: String,
     what: Change,
     change: ChangeArgs,
     io: &mut Io<'_>,
 ) -> Result<u8, Fault> {
-    if !change.dry_run {
-        confirm(care, &name, &what, change, io)?;
+    global.saves_no_plan("change a connector")?;
+    let is_dry = change.is_dry(target);
+    if !is_dry {
+        confirm(target, &name, &what, change, io)?;
         workers.change(&name, &what).await?;
     }
     io.print(
@@ -264,22 +267,23 @@ async fn make(
             change: what.done(),
             diff: Vec::new(),
             problems: Vec::new(),
-            is_done: !change.dry_run,
+            is_done: !is_dry,
         },
     );
+    change.tell(target, io);
     Ok(0)
 }
 
 /// What is to be typed, as for any other action: the connector's name before it is deleted, the
 /// cluster's where danger is high.
 fn confirm(
-    care: &Care,
+    target: &Target,
     name: &str,
     what: &Change,
     change: ChangeArgs,
     io: &mut Io<'_>,
 ) -> Result<(), Fault> {
-    let typed = connect_confirmation(what, name, care.level, care.cluster.as_deref());
+    let typed = connect_confirmation(what, name, target.level, target.name.as_deref());
     let Some(typed) = typed.filter(|_| !change.yes) else {
         return Ok(());
     };

@@ -89,6 +89,12 @@ Examples:
   kafka-tui clusters add prod --bootstrap host:9093 --tls --user me --password-from env:PW --danger high --read-only
   kafka-tui clusters add old --properties client.properties";
 
+pub(super) const CLUSTERS_EDIT: &str = "\
+Examples:
+  kafka-tui clusters edit prod --bootstrap host1:9093,host2:9093
+  kafka-tui clusters edit prod --password-from file:/run/secrets/kafka --danger high
+  kafka-tui clusters edit old --rename archive --read-only --clear connect,connect-login";
+
 pub(super) const LOCAL_START: &str = "\
 Examples:
   kafka-tui local start                           # one broker, called default

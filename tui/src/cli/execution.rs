@@ -33,10 +33,11 @@ pub(super) async fn run(
     global: &GlobalArgs,
     file: &Path,
     pace: &PaceArgs,
-    execute: bool,
-    yes: bool,
+    change: ChangeArgs,
     io: &mut Io<'_>,
 ) -> Result<u8, Fault> {
+    global.saves_no_plan("execute a reassignment")?;
+    let change = change.showing_first();
     let file = PlanFile::parse(&read(file)?)?;
     let mut session = open(global).await?;
     read_rates(&mut session).await;
@@ -50,9 +51,9 @@ pub(super) async fn run(
         plan.title = goal;
     }
     io.write_unless_json(global, &PlanJson::from(&plan).table());
-    if !execute || plan.is_empty() {
+    if change.is_dry(&session.target) || plan.is_empty() {
         if !plan.is_empty() {
-            io.tell("dry run: nothing was changed; --execute does it\n");
+            change.tell(&session.target, io);
         }
         if global.output == crate::output::Format::Json {
             io.print(global.output, &PlanJson::from(&plan));
@@ -60,10 +61,6 @@ pub(super) async fn run(
         return Ok(0);
     }
     session.client.refuse_if_read_only(&plan.title)?;
-    let change = ChangeArgs {
-        dry_run: false,
-        yes,
-    };
     confirm(&session, &plan, change, io)?;
     carry_out(global, &session, &plan, io).await
 }
@@ -130,17 +127,27 @@ async fn drive(
 }
 
 /// Gives orders to whoever executes the run of this cluster. Where nobody does, `take_over`
-/// decides whether this process goes on with it.
+/// decides whether this process goes on with it. A dry run shows the run that is meant.
 pub(super) async fn order(
     global: &GlobalArgs,
     new: NewOrders,
     take_over: bool,
+    change: ChangeArgs,
     io: &mut Io<'_>,
 ) -> Result<u8, Fault> {
+    global.saves_no_plan("change a run")?;
     let session = Session::open(global).await?;
-    session.client.refuse_if_read_only("change a run")?;
+    let is_dry = change.is_dry(&session.target);
+    if !is_dry {
+        session.client.refuse_if_read_only("change a run")?;
+    }
     let store = store(&session)?;
     let mut run = store.unfinished().ok_or_else(none_runs)?;
+    if is_dry {
+        io.print(global.output, &RunJson::from(&run));
+        change.tell(&session.target, io);
+        return Ok(0);
+    }
     let Some(held) = store.hold()? else {
         store.order(&run.id, &new)?;
         io.tell("the process that executes it was told\n");
@@ -164,6 +171,7 @@ pub(super) async fn order(
 pub(super) async fn order_quietly(
     global: &GlobalArgs,
     new: NewOrders,
+    change: ChangeArgs,
     io: &mut Io<'_>,
 ) -> Result<u8, Fault> {
     let mut nowhere = std::io::sink();
@@ -172,7 +180,7 @@ pub(super) async fn order_quietly(
         err: &mut *io.err,
         ask: &mut *io.ask,
     };
-    order(global, new, true, &mut quiet).await
+    order(global, new, true, change.decided(), &mut quiet).await
 }
 
 /// The unfinished run of this cluster, for `status` and `cancel`.
@@ -184,16 +192,18 @@ pub(super) fn unfinished(session: &Session) -> Option<Run> {
 pub(super) async fn clean(
     global: &GlobalArgs,
     all: bool,
-    execute: bool,
+    change: ChangeArgs,
     io: &mut Io<'_>,
 ) -> Result<u8, Fault> {
+    global.saves_no_plan("remove throttles")?;
+    let change = change.showing_first();
     let session = Session::open(global).await?;
     let store = store(&session)?;
     let metadata = session.metadata()?;
     let found = janitor::find(&session.client, &metadata, &store, true).await?;
     let mut shown = JanitorJson::of(&found, all);
     let mut code = 0;
-    if execute {
+    if !change.is_dry(&session.target) {
         session.client.refuse_if_read_only("remove throttles")?;
         let removed = found.iter().filter(|left| all || left.set_by.is_some());
         for left in removed {
@@ -206,8 +216,8 @@ pub(super) async fn clean(
         }
     }
     io.print(global.output, &shown);
-    if !execute && shown.has_work() {
-        io.tell("dry run: nothing was changed; --execute removes them\n");
+    if shown.has_work() {
+        change.tell(&session.target, io);
     }
     Ok(code)
 }

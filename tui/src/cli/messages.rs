@@ -19,7 +19,7 @@ use crate::output::{self, Format, MessagesJson, MovedJson};
 use crate::times::parse_time;
 use crate::transfer::{self, NewFile, PartitionBy, Shape, Source, Writing};
 
-use super::{GlobalArgs, Io};
+use super::{ChangeArgs, GlobalArgs, Io};
 
 /// How often progress is told.
 const PROGRESS_S: u64 = 5;
@@ -153,18 +153,7 @@ pub struct ImportArgs {
     #[arg(long, value_enum, default_value_t)]
     partition_by: PartitionBy,
     #[command(flatten)]
-    write: WriteArgs,
-}
-
-/// How records are written.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct WriteArgs {
-    /// Read and count, write nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// Don't ask where a cluster wants changes confirmed
-    #[arg(long)]
-    yes: bool,
+    change: ChangeArgs,
 }
 
 #[derive(Debug, Args)]
@@ -192,7 +181,7 @@ pub struct CopyArgs {
     #[command(flatten)]
     choice: ChoiceArgs,
     #[command(flatten)]
-    write: WriteArgs,
+    change: ChangeArgs,
 }
 
 /// What stands in a file of messages.
@@ -236,7 +225,7 @@ pub struct ProduceArgs {
     #[arg(long, value_name = "TEXT", conflicts_with = "key")]
     key_separator: Option<String>,
     #[command(flatten)]
-    write: WriteArgs,
+    change: ChangeArgs,
 }
 
 fn decoder(text: &str) -> Result<Decoder, String> {
@@ -526,14 +515,14 @@ fn finish(global: &GlobalArgs, done: &MovedJson, to_stderr: bool, io: &mut Io<'_
 fn confirm_writing(
     what: String,
     target: &Target,
-    write: WriteArgs,
+    change: ChangeArgs,
     io: &mut Io<'_>,
 ) -> Result<(), Fault> {
     let by_cluster = matches!(target.level, Level::High).then(|| target.name.clone());
     let Some(wanted) = by_cluster.flatten() else {
         return Ok(());
     };
-    if write.yes || write.dry_run {
+    if change.yes || change.is_dry(target) {
         return Ok(());
     }
     match (io.ask)(&format!("{what}\nType {wanted} to go on: ")) {
@@ -545,12 +534,13 @@ fn confirm_writing(
 }
 
 async fn import(global: &GlobalArgs, args: &ImportArgs, io: &mut Io<'_>) -> Result<u8, Fault> {
+    global.saves_no_plan("import records")?;
     let (client, target) = global.client_and_target().await?;
     let what = format!("import records into topic \"{}\"", args.topic);
     client.refuse_if_read_only(&what)?;
-    confirm_writing(what, &target, args.write, io)?;
+    confirm_writing(what, &target, args.change, io)?;
     let source = Source::open(args.file.as_deref(), Shape::Jsonl)?;
-    let (by, dry_run) = (args.partition_by, args.write.dry_run);
+    let (by, dry_run) = (args.partition_by, args.change.is_dry(&target));
     let mut progress = Progress::new();
     let tell = |n| progress.tell(n, &mut *io.err);
     let messages = transfer::import(&client, &args.topic, source, by, dry_run, tell).await?;
@@ -563,10 +553,12 @@ async fn import(global: &GlobalArgs, args: &ImportArgs, io: &mut Io<'_>) -> Resu
         ..MovedJson::default()
     };
     io.print(global.output, &done);
+    args.change.tell(&target, io);
     Ok(0)
 }
 
 async fn copy(global: &GlobalArgs, args: &CopyArgs, io: &mut Io<'_>) -> Result<u8, Fault> {
+    global.saves_no_plan("copy records")?;
     let (client, here) = global.client_and_target().await?;
     let other = match (&args.to_cluster, &args.to_bootstrap[..]) {
         (None, []) => None,
@@ -592,9 +584,10 @@ async fn copy(global: &GlobalArgs, args: &CopyArgs, io: &mut Io<'_>) -> Result<u
     };
     let what = format!("copy records to topic \"{}\"", args.target);
     to.refuse_if_read_only(&what)?;
-    confirm_writing(what, target, args.write, io)?;
+    confirm_writing(what, target, args.change, io)?;
     let read = reading(&client, &args.choice, &args.source, &args.place, args.limit)?;
-    let how = (args.partition_by, args.write.dry_run);
+    let dry_run = args.change.is_dry(target);
+    let how = (args.partition_by, dry_run);
     let mut progress = Progress::new();
     let tell = |n| progress.tell(n, &mut *io.err);
     let copied = transfer::copy(&client, &read, to, &args.target, how, tell).await?;
@@ -606,21 +599,24 @@ async fn copy(global: &GlobalArgs, args: &CopyArgs, io: &mut Io<'_>) -> Result<u
             Some(name) => format!("{} of {name}", args.target),
             None => args.target.clone(),
         }),
-        dry_run: args.write.dry_run,
+        dry_run,
         messages,
         read: Some(output::read(&report)),
         ..MovedJson::default()
     };
     io.print(global.output, &done);
+    args.change.tell(target, io);
     Ok(0)
 }
 
 async fn produce(global: &GlobalArgs, args: &ProduceArgs, io: &mut Io<'_>) -> Result<u8, Fault> {
+    global.saves_no_plan("write records")?;
     let (client, target) = global.client_and_target().await?;
     let what = format!("write records to topic \"{}\"", args.topic);
     client.refuse_if_read_only(&what)?;
-    confirm_writing(what, &target, args.write, io)?;
-    let mut writing = Writing::new(&client, &args.topic, args.write.dry_run).await?;
+    confirm_writing(what, &target, args.change, io)?;
+    let dry_run = args.change.is_dry(&target);
+    let mut writing = Writing::new(&client, &args.topic, dry_run).await?;
     let bytes = |text: &String| bytes::Bytes::from(text.clone().into_bytes());
     let own = NewRecord {
         partition: args.partition,
@@ -648,12 +644,13 @@ async fn produce(global: &GlobalArgs, args: &ProduceArgs, io: &mut Io<'_>) -> Re
         done: "produced",
         from: args.file.as_ref().map(|path| path.display().to_string()),
         to: Some(args.topic.clone()),
-        dry_run: args.write.dry_run,
+        dry_run,
         messages: writing.messages(),
         partition: writing.last().map(|(partition, _)| partition),
         offset: writing.last().map(|(_, offset)| offset),
         ..MovedJson::default()
     };
     io.print(global.output, &done);
+    args.change.tell(&target, io);
     Ok(0)
 }

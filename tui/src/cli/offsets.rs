@@ -35,15 +35,8 @@ pub struct ResetArgs {
     /// Print the new offsets as a file that --from-file takes, and change nothing
     #[arg(long, conflicts_with = "execute")]
     pub export: bool,
-    /// Do it; without this it is only shown
-    #[arg(long)]
-    pub execute: bool,
-    /// Show only, as without --execute
-    #[arg(long, conflicts_with = "execute")]
-    pub dry_run: bool,
-    /// Don't ask where a cluster wants it confirmed
-    #[arg(long)]
-    pub yes: bool,
+    #[command(flatten)]
+    pub change: ChangeArgs,
 }
 
 /// Where to.
@@ -142,15 +135,15 @@ pub(super) async fn reset(
         io.write(&write_csv(&alter));
         return Ok(0);
     }
-    if args.execute {
-        let change = ChangeArgs {
-            dry_run: false,
-            yes: args.yes,
-        };
+    let change = args.change.showing_first();
+    if !change.is_dry(&session.target) {
         return execute(global, &session, Action::AlterOffsets(alter), change, io).await;
     }
     let plan = ops::plan(Action::AlterOffsets(alter.clone()), &session.snapshot)?;
     io.print(global.output, &OffsetsJson::new(&alter, &plan));
+    if !plan.is_empty() {
+        change.tell(&session.target, io);
+    }
     Ok(0)
 }
 

@@ -16,12 +16,8 @@ use super::{ChangeArgs, GlobalArgs, Io, Session};
 pub struct PlanArgs {
     /// As --save-plan wrote it
     pub file: PathBuf,
-    /// Do it: without this the plan is shown only, after a look at whether it still holds
-    #[arg(long)]
-    pub execute: bool,
-    /// Don't ask before destroying data
-    #[arg(long)]
-    pub yes: bool,
+    #[command(flatten)]
+    pub change: ChangeArgs,
 }
 
 pub(super) async fn run(global: &GlobalArgs, args: PlanArgs, io: &mut Io<'_>) -> Result<u8, Fault> {
@@ -34,11 +30,9 @@ pub(super) async fn run(global: &GlobalArgs, args: PlanArgs, io: &mut Io<'_>) ->
         super::reassign::read_moves(&mut session).await;
     }
     let plan = saved.plan(&session.snapshot)?;
-    let change = ChangeArgs {
-        dry_run: !args.execute,
-        yes: args.yes,
-    };
-    if let (Action::RunReassign(_), true, false) = (&plan.action, args.execute, plan.is_empty()) {
+    let change = args.change.showing_first();
+    let executes = !change.is_dry(&session.target) && global.save_plan.is_none();
+    if let (Action::RunReassign(_), true, false) = (&plan.action, executes, plan.is_empty()) {
         confirm(&session, &plan, change, io)?;
         return carry_out(global, &session, &plan, io).await;
     }

@@ -59,37 +59,37 @@ pub(super) async fn run(
             let wanted = file.reassign(&*session.metadata()?)?;
             let plan = ops::plan(Action::Reassign(wanted), &session.snapshot)?;
             let code = make(global, &session, &plan, change, io).await?;
-            if wait && code == 0 && !change.dry_run && !plan.is_empty() {
+            let is_done = !change.is_dry(&session.target) && global.save_plan.is_none();
+            if wait && code == 0 && is_done && !plan.is_empty() {
                 return wait_until_done(&session, &plan, io).await;
             }
             Ok(code)
         }
-        ReassignCommand::Run {
-            file,
-            pace,
-            execute,
-            yes,
-        } => execution::run(global, &file, &pace, execute, yes, io).await,
-        ReassignCommand::Resume { pace } => {
+        ReassignCommand::Run { file, pace, change } => {
+            execution::run(global, &file, &pace, change, io).await
+        }
+        ReassignCommand::Resume { pace, change } => {
             let mut new = orders_of(&pace);
             new.wish = Some(Wish::Run);
-            execution::order(global, new, true, io).await
+            execution::order(global, new, true, change, io).await
         }
-        ReassignCommand::Pause => {
+        ReassignCommand::Pause { change } => {
             let new = NewOrders {
                 wish: Some(Wish::Pause),
                 ..NewOrders::default()
             };
-            execution::order(global, new, false, io).await
+            execution::order(global, new, false, change, io).await
         }
-        ReassignCommand::Set { pace, unthrottled } => {
+        ReassignCommand::Set {
+            pace,
+            unthrottled,
+            change,
+        } => {
             let mut new = orders_of(&pace);
             new.unthrottled = unthrottled;
-            execution::order(global, new, false, io).await
+            execution::order(global, new, false, change, io).await
         }
-        ReassignCommand::Janitor { all, execute } => {
-            execution::clean(global, all, execute, io).await
-        }
+        ReassignCommand::Janitor { all, change } => execution::clean(global, all, change, io).await,
         ReassignCommand::Status => {
             let mut session = open(global).await?;
             if let Some(fault) = session.snapshot.reassignments.fault() {
@@ -119,12 +119,13 @@ pub(super) async fn run(
             if let Some(fault) = session.snapshot.reassignments.fault() {
                 return Err(Fault::clone(fault));
             }
-            if file.is_none() && !change.dry_run && execution::unfinished(&session).is_some() {
+            let executes = !change.is_dry(&session.target) && global.save_plan.is_none();
+            if file.is_none() && executes && execution::unfinished(&session).is_some() {
                 let new = NewOrders {
                     wish: Some(Wish::Cancel),
                     ..NewOrders::default()
                 };
-                return execution::order(global, new, true, io).await;
+                return execution::order(global, new, true, change, io).await;
             }
             let partitions: Vec<TopicPartition> = match file {
                 Some(file) => parse_assignment(&read(&file)?)?.into_keys().collect(),

@@ -48,20 +48,21 @@ pub enum ReassignCommand {
         file: std::path::PathBuf,
         #[command(flatten)]
         pace: PaceArgs,
-        /// Do it
-        #[arg(long)]
-        execute: bool,
-        /// Don't ask
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        change: ChangeArgs,
     },
     /// Go on with a run that was paused or interrupted, with another pace if one is named
     Resume {
         #[command(flatten)]
         pace: PaceArgs,
+        #[command(flatten)]
+        change: ChangeArgs,
     },
     /// Begin no further move of the run; what is on its way arrives
-    Pause,
+    Pause {
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
     /// Change the throttle or the batch of the run
     Set {
         #[command(flatten)]
@@ -69,15 +70,16 @@ pub enum ReassignCommand {
         /// Without a throttle
         #[arg(long, conflicts_with = "throttle")]
         unthrottled: bool,
+        #[command(flatten)]
+        change: ChangeArgs,
     },
-    /// Find throttles that were left behind, and remove those that were set from here
+    /// Find throttles that were left behind; with --execute remove those that were set from here
     Janitor {
         /// Those of others too: an operator may want them
         #[arg(long)]
         all: bool,
-        /// Do it: without this they are listed only
-        #[arg(long)]
-        execute: bool,
+        #[command(flatten)]
+        change: ChangeArgs,
     },
     /// Show the reassignments that run, with their progress
     Status,

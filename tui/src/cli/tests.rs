@@ -58,6 +58,9 @@ fn mistakes_are_usage_errors() {
         "partitions add --total 3",
         "elect --every soon",
         "elect --every 15m --dry-run",
+        "topics create t --dry-run --execute",
+        "undo --dry-run --execute",
+        "clusters add a -b k:1 --dry-run-first=maybe",
         "reassign run",
         "reassign run plan.json --throttle fast",
         "reassign run plan.json --batch 0",
@@ -166,4 +169,105 @@ fn a_plan_that_is_none_is_refused_before_anything_is_asked() {
     let missing = folder.path().join("missing.json");
     let line = format!("plan {} --bootstrap 127.0.0.1:1", missing.display());
     assert_eq!(run_line(&line, None).0, 3);
+}
+
+#[test]
+fn a_saved_cluster_is_edited_by_what_is_named_and_stays_as_it_is_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    let run = |line: &str| {
+        let line = format!("--config-file {} clusters {line}", path.display());
+        run_line(&line, None)
+    };
+    let (code, _, err) = run(
+        "add prod -b k:9093 --user me --password-from env:PW --tls --ca /ca.pem --color red \
+         --connect http://c:8083 --connect-login me:env:C --no-test --read-only",
+    );
+    assert_eq!(code, 0, "{err}");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("# mine\n{text}\n# the end\n")).unwrap();
+    let (code, out, err) =
+        run("edit prod --danger high --dry-run-first=false --read-write -o json");
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("\"done\": \"changed\""), "{out}");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(
+        text.starts_with("# mine\n") && text.ends_with("# the end\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("danger = \"high\"") && !text.contains("read_only"),
+        "{text}"
+    );
+    assert!(
+        text.contains("username=\\\"me\\\" password=\\\"${env:PW}\\\"")
+            || text.contains("username=\"me\" password=\"${env:PW}\""),
+        "{text}"
+    );
+    // Nothing of how it is reached was changed: nobody was asked.
+    let (code, _, err) = run("edit prod --rename live --clear color,connect,connect-login");
+    assert_eq!(code, 0, "{err}");
+    let (code, out, _) = run("edit live --user me");
+    assert!(code == 0 && out.contains("unchanged"), "{out}");
+    let (code, _, err) = run("edit live --clear login,tls,ca --dry-run-first --no-test");
+    assert_eq!(code, 0, "{err}");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(
+        text,
+        "# mine\n[clusters.live]\nbootstrap = \"k:9093\"\ndanger = \"high\"\ndry_run = true\n\n# the end\n"
+    );
+    for (line, wanted, why) in [
+        ("edit gone --danger low", 3, "there are live"),
+        ("edit live --connect-login me:env:X", 4, "no worker"),
+        ("edit live --connect-login me:sesame", 2, "env:NAME"),
+        ("edit live --password-from sesame", 2, "env:NAME"),
+        ("edit live --clear bootstrap", 4, "no address"),
+        ("edit live --user me", 4, "where the password is"),
+        (
+            "add other -b k:1 --password-from env:X",
+            4,
+            "nobody is named",
+        ),
+        ("edit live -b 127.0.0.1:1 --timeout-ms 300", 5, "--no-test"),
+    ] {
+        let (code, out, err) = run(line);
+        assert_eq!((code, out.as_str()), (wanted, ""), "{line}: {err}");
+        assert!(
+            err.contains(why) && !err.contains("sesame"),
+            "{line}: {err}"
+        );
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+}
+
+/// Every command with all of its words.
+fn commands(of: &clap::Command, words: &str, all: &mut Vec<(String, clap::Command)>) {
+    for inner in of.get_subcommands() {
+        let words = format!("{words} {}", inner.get_name());
+        match inner.get_subcommands().next() {
+            Some(_) => commands(inner, &words, all),
+            None => all.push((words.trim().to_owned(), inner.clone())),
+        }
+    }
+}
+
+#[test]
+fn what_can_be_executed_can_be_tried_and_the_other_way_round() {
+    let mut all = Vec::new();
+    commands(&Cli::command(), "", &mut all);
+    let mut changing = 0;
+    for (words, command) in all {
+        let has = |name| {
+            command
+                .get_arguments()
+                .any(|arg| arg.get_long() == Some(name))
+        };
+        let both = (has("dry-run"), has("execute"), has("yes"));
+        assert!(
+            matches!(both, (true, true, true) | (false, false, _)),
+            "{words}: {both:?}"
+        );
+        changing += usize::from(both.0);
+    }
+    assert!(changing > 35, "{changing}");
 }

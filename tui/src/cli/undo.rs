@@ -14,6 +14,7 @@ use super::change::{confirm, make};
 use super::execution::carry_out;
 use super::{ChangeArgs, GlobalArgs, Io, PaceArgs, Session};
 
+/// Shows what it would do; `--execute` does it.
 #[derive(Clone, Debug, Args)]
 pub struct UndoArgs {
     /// What undoes the change, as the change named it; the last change of this cluster if absent
@@ -21,12 +22,8 @@ pub struct UndoArgs {
     /// List the changes that can be undone, and those that were
     #[arg(long, conflicts_with_all = ["file", "execute"])]
     pub list: bool,
-    /// Do it: without this the plan is shown only
-    #[arg(long)]
-    pub execute: bool,
-    /// Don't ask before destroying data
-    #[arg(long)]
-    pub yes: bool,
+    #[command(flatten)]
+    pub change: ChangeArgs,
     #[command(flatten)]
     pub pace: PaceArgs,
 }
@@ -64,22 +61,20 @@ pub(super) async fn run(global: &GlobalArgs, args: UndoArgs, io: &mut Io<'_>) ->
             Some(_) => fault,
         }
     })?;
-    let change = ChangeArgs {
-        dry_run: !args.execute,
-        yes: args.yes,
-    };
-    if let (Action::RunReassign(_), true, false) = (&plan.action, args.execute, plan.is_empty()) {
+    let change = args.change.showing_first();
+    let executes = !change.is_dry(&session.target) && global.save_plan.is_none();
+    if let (Action::RunReassign(_), true, false) = (&plan.action, executes, plan.is_empty()) {
         confirm(&session, &plan, change, io)?;
         return carry_out(global, &session, &plan, io).await;
     }
     let code = make(global, &session, &plan, change, io).await?;
     let is_run = |step: &Action| matches!(step, Action::RunReassign(_));
-    if args.execute && code == 0 && plan.action.steps().iter().any(is_run) {
+    if executes && code == 0 && plan.action.steps().iter().any(is_run) {
         let new = NewOrders {
             wish: Some(Wish::Run),
             ..NewOrders::default()
         };
-        return super::execution::order_quietly(global, new, io).await;
+        return super::execution::order_quietly(global, new, change, io).await;
     }
     Ok(code)
 }

@@ -8,6 +8,7 @@ use kafka_shared::client::security::jaas;
 use kafka_shared::secret::Source;
 use serde::{Deserialize, Serialize};
 
+use super::access::place_of;
 use crate::metrics::Endpoints;
 use crate::model::Fault;
 
@@ -64,6 +65,11 @@ impl Level {
     pub fn name(self) -> &'static str {
         Self::NAMES[self as usize]
     }
+
+    /// Whether commands only show their changes, by what is `said` of the cluster.
+    pub fn is_dry_by_default(self, said: Option<bool>) -> bool {
+        said.unwrap_or(self == Self::High)
+    }
 }
 
 /// One entry of the configuration file. Its name is the key that it stands under.
@@ -83,6 +89,9 @@ pub struct Entry {
     #[serde(alias = "colour")]
     pub color: Option<Colour>,
     pub danger: Level,
+    /// Whether commands only show their changes unless they are told to execute them. If absent, it
+    /// is so where danger is high.
+    pub dry_run: Option<bool>,
     pub read_only: bool,
     /// The address of the schema registry; who asks there is in the settings or properties, by
     /// Confluent's names: `basic.auth.user.info`, `bearer.auth.token`.
@@ -127,6 +136,50 @@ impl Entry {
         };
         self.settings.iter().map(shown).collect()
     }
+
+    /// Whether the same brokers are asked in the same way.
+    pub fn is_reached_as(&self, other: &Self) -> bool {
+        self.is_at_addresses_of(other) && self.settings == other.settings
+    }
+
+    fn is_at_addresses_of(&self, other: &Self) -> bool {
+        let of_settings = |entry: &Self| entry.settings.get("bootstrap.servers").cloned();
+        (&self.bootstrap, &self.properties) == (&other.bootstrap, &other.properties)
+            && of_settings(self) == of_settings(other)
+    }
+
+    /// This entry as what `before` is edited to. The id that was learned belongs to the addresses
+    /// that it was learned at: it stays as long as they do, unless it is to be learned anew.
+    #[must_use]
+    pub fn in_place_of(mut self, before: &Self, learn_id: bool) -> Self {
+        let keeps_id = !learn_id && self.is_at_addresses_of(before);
+        self.cluster_id = before.cluster_id.clone().filter(|_| keeps_id);
+        self
+    }
+
+    /// Whether an entry says enough, and nothing that belongs to what it does not have.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn check(&self) -> Result<(), Fault> {
+        let what = || format!("save cluster \"{}\"", self.name);
+        let servers = self.settings.contains_key("bootstrap.servers");
+        if self.bootstrap.is_empty() && self.properties.is_none() && !servers {
+            return Err(Fault::refused(what(), "it has no address")
+                .with_hint("give --bootstrap host:port, or --properties with bootstrap.servers"));
+        }
+        let of_workers = self.connect_login.is_some() || self.connect_ca.is_some();
+        if of_workers && self.connect.is_empty() {
+            let why = "there is a login or an authority of Connect's workers, and no worker";
+            return Err(Fault::refused(what(), why).with_hint("--connect names them"));
+        }
+        let of_metrics = self.metrics_login.is_some() || self.metrics_ca.is_some();
+        if of_metrics && self.metrics.is_none() {
+            let why = "there is a login or an authority of metrics endpoints, and no endpoint";
+            return Err(Fault::refused(what(), why).with_hint("--metrics names them"));
+        }
+        Ok(())
+    }
 }
 
 /// Whether a text can name a cluster.
@@ -144,17 +197,34 @@ pub fn legal_name(name: &str) -> Result<(), Fault> {
 }
 
 /// `user:env:NAME` as it is saved: `user:${env:NAME}`.
-pub fn login_reference(login: &str) -> String {
-    match login.split_once(':') {
-        Some((user, place)) => format!("{user}:${{{place}}}"),
-        None => login.to_owned(),
-    }
+///
+/// # Errors
+/// It has another form; nothing of it is repeated, for it may be the password itself.
+pub fn login_reference(login: &str) -> Result<String, String> {
+    let (user, place) = login
+        .split_once(':')
+        .ok_or_else(|| "write it as user:env:NAME".to_owned())?;
+    let place: SecretFrom = place.parse()?;
+    Ok(format!("{user}:{}", place.reference()))
+}
+
+/// A saved login as people type it, `user:env:NAME`; `None` where the password itself stands there.
+pub fn shown_login(saved: &str) -> Option<String> {
+    let (user, reference) = saved.split_once(':')?;
+    Some(format!("{user}:{}", place_of(reference)?))
 }
 
 /// Where a password comes from: what a person types into a form or gives as an option, as
 /// `env:NAME`, `file:PATH` or `command:LINE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretFrom(Source);
+
+impl SecretFrom {
+    /// As it is saved.
+    fn reference(&self) -> String {
+        self.0.reference().unwrap_or_default()
+    }
+}
 
 impl std::str::FromStr for SecretFrom {
     type Err = String;
@@ -184,7 +254,7 @@ impl Login {
             "PLAIN" => "org.apache.kafka.common.security.plain.PlainLoginModule",
             _ => "org.apache.kafka.common.security.scram.ScramLoginModule",
         };
-        let password = self.password.0.reference().unwrap_or_default();
+        let password = self.password.reference();
         let options = [("username", &*self.username), ("password", &*password)];
         [
             ("sasl.mechanism".to_owned(), self.mechanism.clone()),

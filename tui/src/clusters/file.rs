@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize as _;
-use toml_edit::{DocumentMut, Item, Table, value};
+use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
 use super::entry::{Entry, Level, legal_name};
 use crate::metrics::Endpoints;
@@ -177,6 +177,45 @@ impl ClustersFile {
         Ok(())
     }
 
+    /// Changes an entry, also its name, by what is different in `after`. What is the same stays as
+    /// it was written, with its comments, and so does what somebody else has changed since `before`
+    /// was read.
+    ///
+    /// # Errors
+    /// There is none of the old name, or the new one can't be one, or is taken.
+    pub fn edit(&mut self, before: &Entry, after: &Entry) -> Result<(), Fault> {
+        legal_name(&after.name)?;
+        self.find(&before.name)?;
+        let (what, is_renamed) = ("save the cluster", before.name != after.name);
+        if is_renamed && self.get(&after.name).is_some() {
+            let why = format!("there is a cluster \"{}\" already", after.name);
+            return Err(
+                Fault::new(FaultKind::AlreadyExists, what, why).with_hint("choose another name")
+            );
+        }
+        let mut document = self.document.clone();
+        let clusters = document.get_mut(CLUSTERS).and_then(Item::as_table_like_mut);
+        if let Some(clusters) = clusters {
+            if is_renamed && let Some(item) = clusters.remove(&before.name) {
+                clusters.insert(&after.name, item);
+            }
+            let written = clusters.get_mut(&after.name);
+            if let Some(written) = written.and_then(Item::as_table_like_mut) {
+                rewrite(written, &table(before), &table(after));
+            }
+        }
+        if is_renamed && self.default_name() == Some(&before.name) {
+            put(document.as_table_mut(), "default", value(&after.name));
+        }
+        // As it will be read again, in the order of the file.
+        let parsed = document.to_string().parse();
+        let document = parsed
+            .map_err(|error: toml_edit::TomlError| cannot(what, &self.path, error.message()))?;
+        let entries = Self::read(&document).map_err(|why| cannot(what, &self.path, why))?;
+        (self.document, self.entries) = (document, entries);
+        Ok(())
+    }
+
     /// Takes an entry out.
     ///
     /// # Errors
@@ -249,6 +288,48 @@ fn rename(from: &Path, to: &Path) -> std::io::Result<()> {
     fs::rename(from, to)
 }
 
+/// Puts a value in the place of another one, with the comments of that one, or adds it.
+fn put(table: &mut dyn TableLike, key: &str, mut item: Item) {
+    let Some(old) = table.get_mut(key) else {
+        table.insert(key, item);
+        return;
+    };
+    if let (Some(old), Some(new)) = (old.as_value(), item.as_value_mut()) {
+        *new.decor_mut() = old.decor().clone();
+    }
+    *old = item;
+}
+
+/// Makes a table that says `before` say `after`; what both say stays as it is written.
+fn rewrite(written: &mut dyn TableLike, before: &Table, after: &Table) {
+    // The other spelling is read too.
+    let colour = written.contains_key("colour");
+    let key_of = |key| {
+        if colour && key == "color" {
+            "colour"
+        } else {
+            key
+        }
+    };
+    for (key, _) in before.iter().filter(|(key, _)| !after.contains_key(key)) {
+        written.remove(key_of(key));
+    }
+    for (key, item) in after {
+        let was = before.get(key);
+        let key = key_of(key);
+        match (was, item) {
+            (Some(Item::Table(before)), Item::Table(after)) if written.contains_key(key) => {
+                let inner = written.get_mut(key).and_then(Item::as_table_like_mut);
+                if let Some(inner) = inner {
+                    rewrite(inner, before, after);
+                }
+            }
+            (Some(was), _) if was.to_string() == item.to_string() => {}
+            _ => put(written, key, item.clone()),
+        }
+    }
+}
+
 /// An entry as it is written: what is as usual is left out.
 fn table(entry: &Entry) -> Table {
     let mut table = Table::new();
@@ -263,6 +344,9 @@ fn table(entry: &Entry) -> Table {
     }
     if entry.danger != Level::default() {
         table.insert("danger", value(entry.danger.name()));
+    }
+    if let Some(dry_run) = entry.dry_run {
+        table.insert("dry_run", value(dry_run));
     }
     if entry.read_only {
         table.insert("read_only", value(true));

@@ -27,6 +27,8 @@ pub struct Target {
     pub folder: PathBuf,
     pub colour: Option<Colour>,
     pub level: Level,
+    /// Whether changes are dry runs for commands that don't say; by the danger if absent.
+    pub dry_run: Option<bool>,
     pub read_only: bool,
     pub cluster_id: Option<String>,
     /// Workers of Kafka Connect.
@@ -76,6 +78,7 @@ impl Target {
             folder: folder.clone(),
             colour: entry.color,
             level: entry.danger,
+            dry_run: entry.dry_run,
             read_only: entry.read_only,
             cluster_id: entry.cluster_id.clone(),
             connect: entry.connect.clone(),
@@ -96,6 +99,11 @@ impl Target {
             ([], Some(path)) => format!("the servers of {}", path.display()),
             (addresses, _) => addresses.join(","),
         }
+    }
+
+    /// Whether a command that does not say only shows its change.
+    pub fn is_dry_by_default(&self) -> bool {
+        self.level.is_dry_by_default(self.dry_run)
     }
 
     /// Its name if it has one, else its address.

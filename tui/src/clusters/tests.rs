@@ -19,6 +19,7 @@ bootstrap = "k1:9093, k2:9093"
 properties = "prod.properties"
 color = "red"
 danger = "high"
+dry_run = false
 read_only = true
 registry = "https://r:8081"
 registry_ca = "registry.pem"
@@ -55,6 +56,10 @@ fn what_people_write_is_read() {
         Some(folder.path().join("prod.properties"))
     );
     assert_eq!(target.registry_ca, Some(folder.path().join("registry.pem")));
+    assert_eq!(
+        (target.dry_run, target.is_dry_by_default()),
+        (Some(false), false)
+    );
     assert!(target.read_only && target.cluster_id.as_deref() == Some("abc"));
     let shown = prod.shown_settings();
     assert_eq!(shown["sasl.jaas.config"], "[hidden]");
@@ -242,4 +247,208 @@ async fn the_truststore_of_the_brokers_is_not_taken_for_the_registry_s() {
     let fault = target.options().await.unwrap_err();
     let read = folder.path().join("missing.pem").display().to_string();
     assert!(fault.why.contains(&read), "{fault}");
+}
+
+const COMMENTED: &str = r#"# my clusters
+default = "prod"   # mostly
+
+[clusters.dev]   # on this machine
+bootstrap = 'localhost:9092'
+
+# handle with care
+[clusters.prod]
+# the old name of the key
+colour = "red"   # as blood
+bootstrap = "k1:9093"   # behind the balancer
+danger = "normal"
+properties = "prod.properties"
+metrics = { 1 = "http://m1/metrics", 2 = "http://m2/metrics" }
+cluster_id = "abc"
+
+[clusters.prod.settings]
+# who I am
+"client.id" = "me"   # and nobody else
+"security.protocol" = "SASL_SSL"
+"sasl.mechanism" = "OAUTHBEARER"
+"sasl.oauthbearer.client.secret" = "sesame"
+"#;
+
+#[test]
+fn an_edit_changes_what_is_different_and_leaves_the_rest_as_a_person_wrote_it() {
+    let (folder, mut file) = file(COMMENTED);
+    let path = folder.path().join("config.toml");
+    let before = file.find("prod").unwrap().clone();
+    let mut after = before.clone();
+    after.name = "live".to_owned();
+    after.color = Some(Colour::Green);
+    after.bootstrap = "k1:9093,k2:9093".to_owned();
+    after.danger = Level::High;
+    after.registry = Some("http://r:8081".to_owned());
+    after
+        .settings
+        .insert("client.id".to_owned(), "you".to_owned());
+    // Somebody else was quicker with something else.
+    assert!(!file.learn_cluster_id("prod", "other"));
+    let other = Entry {
+        read_only: true,
+        ..before.clone()
+    };
+    file.edit(&before, &other).unwrap();
+    file.edit(&before, &after).unwrap();
+    file.save().unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    let expected = COMMENTED
+        .replace("default = \"prod\"", "default = \"live\"")
+        .replace("clusters.prod", "clusters.live")
+        .replace("\"red\"", "\"green\"")
+        .replace("\"k1:9093\"", "\"k1:9093,k2:9093\"")
+        .replace("danger = \"normal\"", "danger = \"high\"")
+        .replace(
+            "\"abc\"\n",
+            "\"abc\"\nread_only = true\nregistry = \"http://r:8081\"\n",
+        )
+        .replace("\"me\"", "\"you\"");
+    assert_eq!(text, expected);
+    let again = ClustersFile::load(&path).unwrap();
+    let expected = Entry {
+        read_only: true,
+        ..after.clone()
+    };
+    assert_eq!(again.get("live"), Some(&expected));
+    assert_eq!(again.entries(), file.entries());
+    assert_eq!(again.default_name(), Some("live"));
+    // What is as usual, or is taken away, is not written; what is left stays.
+    let plain = Entry {
+        color: None,
+        metrics: None,
+        danger: Level::Normal,
+        settings: [("a".to_owned(), "b".to_owned())].into(),
+        ..expected.clone()
+    };
+    file.edit(&expected, &plain).unwrap();
+    assert_eq!(file.get("live"), Some(&plain));
+    let none = Entry {
+        settings: std::collections::BTreeMap::new(),
+        ..plain.clone()
+    };
+    file.edit(&plain, &none).unwrap();
+    file.save().unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(
+        !text.contains("settings") && !text.contains("colour"),
+        "{text}"
+    );
+    assert!(
+        text.contains("# handle with care\n[clusters.live]"),
+        "{text}"
+    );
+    assert_eq!(ClustersFile::load(&path).unwrap().get("live"), Some(&none));
+}
+
+#[test]
+fn an_edit_that_can_not_be_leaves_everything_as_it_is() {
+    let (_folder, mut file) = file(COMMENTED);
+    let before = file.find("prod").unwrap().clone();
+    let entries = file.entries().to_vec();
+    for (name, of, told) in [
+        ("dev", "prod", "there is a cluster \"dev\" already"),
+        ("a b", "prod", "no name for a cluster"),
+        ("new", "gone", "no cluster \"gone\" is saved"),
+    ] {
+        let before = Entry {
+            name: of.to_owned(),
+            ..before.clone()
+        };
+        let after = Entry {
+            name: name.to_owned(),
+            ..before.clone()
+        };
+        let fault = file.edit(&before, &after).unwrap_err();
+        assert!(fault.why.contains(told), "{fault}");
+        assert_eq!(file.entries(), entries);
+    }
+}
+
+#[test]
+fn entries_that_are_written_inline_are_edited_too() {
+    let (folder, mut file) = file(
+        "[clusters]\na = { bootstrap = \"h:1\", settings = { \"client.id\" = \"me\" } }\nb.bootstrap = \"h:2\"\n",
+    );
+    for name in ["a", "b"] {
+        let before = file.find(name).unwrap().clone();
+        let mut after = before.clone();
+        after.name = format!("{name}{name}");
+        after.read_only = true;
+        after.settings.insert("x".to_owned(), "y".to_owned());
+        file.edit(&before, &after).unwrap();
+        file.save().unwrap();
+        let again = ClustersFile::load(&folder.path().join("config.toml")).unwrap();
+        assert_eq!(again.get(&after.name), Some(&after));
+        assert_eq!(again.entries(), file.entries());
+    }
+}
+
+#[test]
+fn the_learned_id_stays_as_long_as_the_addresses_do() {
+    let (_folder, file) = file(COMMENTED);
+    let before = file.find("prod").unwrap();
+    let id = |change: &dyn Fn(&mut Entry), learn| {
+        let mut after = before.clone();
+        change(&mut after);
+        after.in_place_of(before, learn).cluster_id
+    };
+    let abc = Some("abc".to_owned());
+    assert_eq!(id(&|entry| entry.danger = Level::High, false), abc);
+    assert_eq!(id(&|entry| entry.set_login(None), false), abc);
+    assert_eq!(id(&|entry| entry.name = "x".to_owned(), true), None);
+    assert_eq!(
+        id(&|entry| entry.bootstrap = "k9:1".to_owned(), false),
+        None
+    );
+    assert_eq!(id(&|entry| entry.properties = None, false), None);
+    let mut tls = before.clone();
+    assert!(tls.is_reached_as(before));
+    tls.set_tls(false);
+    assert!(!tls.is_reached_as(before));
+}
+
+#[test]
+fn how_brokers_are_reached_is_changed_part_by_part() {
+    let mut entry = Entry::default();
+    let protocol = |entry: &Entry| entry.settings.get("security.protocol").cloned();
+    let login = Login {
+        mechanism: "PLAIN".to_owned(),
+        username: "al\"ice".to_owned(),
+        password: "env:PW".parse().unwrap(),
+    };
+    entry.set_login(Some(&login));
+    assert_eq!(protocol(&entry).as_deref(), Some("SASL_PLAINTEXT"));
+    entry.set_store(Store::Trusted, Some(std::path::Path::new("/ca.pem")));
+    assert_eq!(protocol(&entry).as_deref(), Some("SASL_SSL"));
+    let shown = ShownLogin {
+        mechanism: "PLAIN".to_owned(),
+        user: "al\"ice".to_owned(),
+        password_from: Some("env:PW".to_owned()),
+    };
+    assert_eq!(entry.login(), Some(shown));
+    assert_eq!(entry.store(Store::Trusted), Some("/ca.pem"));
+    entry.set_login(None);
+    assert_eq!(
+        (protocol(&entry).as_deref(), entry.login()),
+        (Some("SSL"), None)
+    );
+    entry.set_store(Store::Trusted, None);
+    entry.set_tls(false);
+    assert_eq!(entry, Entry::default());
+    // A password that stands there itself is not read out.
+    let (_folder, file) = file(FILE);
+    let mut prod = file.find("prod").unwrap().clone();
+    prod.settings
+        .insert("sasl.mechanism".to_owned(), "PLAIN".to_owned());
+    let shown = prod.login().unwrap();
+    assert_eq!((&*shown.user, &shown.password_from), ("u", &None));
+    assert_eq!(shown_login("me:${env:X}").as_deref(), Some("me:env:X"));
+    assert_eq!(shown_login("me:sesame"), None);
+    assert!(!login_reference("me:sesame").unwrap_err().contains("sesame"));
+    assert_eq!(login_reference("me:file:/x").unwrap(), "me:${file:/x}");
 }

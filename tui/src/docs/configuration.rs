@@ -34,6 +34,12 @@ pub(super) const ENTRY: &[Row] = &[
          leaders",
     ),
     (
+        "dry_run",
+        "true or false",
+        "whether commands only show their changes there unless --execute is given; if absent, where \
+         danger is high",
+    ),
+    (
         "read_only",
         "true or false",
         "refuses every change, unless --read-write is given",
@@ -93,6 +99,11 @@ pub(super) const VARIABLES: &[Row] = &[
         "KAFKA_BOOTSTRAP",
         "host:port,…",
         "brokers, where no option names a cluster",
+    ),
+    (
+        "KAFKA_TUI_DRY_RUN",
+        "true or false",
+        "as dry_run, for clusters that are not saved",
     ),
     (
         "KAFKA_TUI_CONFIG",

@@ -93,6 +93,7 @@ pub(super) fn twin(command: &Command) -> Twin {
         Id::StopConnector => run("connect stop"),
         Id::Clusters => run("clusters list"),
         Id::AddCluster => run("clusters add"),
+        Id::EditCluster => run("clusters edit"),
         Id::TestCluster => run("clusters test"),
         Id::Cluster | Id::EnterCluster => Twin::Option("--cluster"),
         Id::EnterWriting => Twin::Option("--read-write"),
@@ -182,11 +183,13 @@ mod tests {
                     // What a cluster is changed by can be looked at first.
                     let args: Vec<&str> =
                         found.get_arguments().filter_map(|a| a.get_long()).collect();
-                    let others = ["local", "reassign", "connect"];
-                    let is_of_cluster =
-                        command.writes && !others.iter().any(|other| words.starts_with(other));
+                    let is_of_cluster = command.writes
+                        && !words.starts_with("local")
+                        // A proposal is a file, and changes nothing.
+                        && words != "reassign plan";
+                    let can_be_tried = args.contains(&"dry-run") && args.contains(&"execute");
                     assert!(
-                        !is_of_cluster || args.contains(&"dry-run") || args.contains(&"execute"),
+                        !is_of_cluster || can_be_tried,
                         "{what}: {words} can't be tried: {args:?}"
                     );
                 }

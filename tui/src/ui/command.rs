@@ -79,6 +79,7 @@ pub enum Id {
     Broker,
     Brokers,
     AddCluster,
+    EditCluster,
     CancelReassignment,
     CancelRun,
     Cluster,
@@ -452,6 +453,7 @@ pub const COMMANDS: &[Command] = &[
     command(Id::DeleteUndeclared, Scope::Declared, "delete-undeclared", &[Char('D')], "let topics that are not declared go too, or leave them").hint("undeclared"),
 
     command(Id::AddCluster, Scope::Clusters, "add", &[Char('n')], "save a cluster, after connecting to it").hint("add"),
+    command(Id::EditCluster, Scope::Clusters, "edit", &[Char('e')], "change what is saved of the selected cluster").hint("edit"),
     command(Id::TestCluster, Scope::Clusters, "test", &[Char('t')], "connect to the selected cluster and tell which step fails").hint("test"),
     command(Id::EnterCluster, Scope::Clusters, "enter", &[], "switch to a cluster by its name").takes(Argument::Text),
     command(Id::EnterWriting, Scope::Clusters, "write", &[Char('w')], "switch to the selected read-only cluster and allow changes").hint("allow changes"),

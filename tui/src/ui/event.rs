@@ -121,6 +121,12 @@ pub enum ClustersAction {
         entry: Box<Entry>,
         replace: bool,
     },
+    /// Changes what is different in `after`, after connecting to it where it is reached in another
+    /// way.
+    Edit {
+        before: Box<Entry>,
+        after: Box<Entry>,
+    },
     Test(String),
     Remove(String),
     /// Keeps the id of a cluster that answers for the first time.

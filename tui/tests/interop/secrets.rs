@@ -1,4 +1,4 @@
-//! Saved clusters through keys: added, tested, switched to, guarded by rights, danger and the
+//! Saved clusters through keys: added, edited, tested, switched to, guarded by rights, danger and the
 //! cluster's id, removed; and passwords that are in nothing that is shown, printed or written.
 
 use std::path::{Path, PathBuf};
@@ -145,8 +145,17 @@ fn by_keys(cluster: &Cluster, home: &mut Home) -> anyhow::Result<()> {
         "vault tab {} tab tab space space space tab {USER} tab env:TEST_OWN",
         cluster.sasl()
     ))?;
-    terminal.keys("tab tab tab red tab space enter")?;
+    terminal.keys("tab tab tab red enter")?;
     terminal.wait_for("vault is saved: cluster")?;
+    home.told.push(terminal.text());
+    // Edited: where the password is is shown and stays; another address is tried before it is saved.
+    terminal.keys("e")?;
+    terminal.wait_for("env:TEST_OWN")?;
+    home.told.push(terminal.text());
+    terminal.keys(&format!("tab ,{}", cluster.sasl()))?;
+    terminal.keys("tab tab tab tab tab tab tab tab space enter")?;
+    terminal.wait_for("vault is changed: cluster")?;
+    terminal.wait_for("high")?;
     home.told.push(terminal.text());
     terminal.keys("t")?;
     terminal.wait_for("vault answers: cluster")?;
@@ -319,7 +328,14 @@ fn by_commands(cluster: &Cluster, home: &mut Home) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(&path)?;
     let text = text.replace("danger = \"high\"", "danger = \"high\"\nread_only = true");
     std::fs::write(&path, text)?;
-    let create = ["--cluster", "vault", "topics", "create", "refused"];
+    let create = [
+        "--cluster",
+        "vault",
+        "topics",
+        "create",
+        "refused",
+        "--execute",
+    ];
     let (code, told) = home.run(&create)?;
     ensure!(code == 4 && told.contains("read-only"), "{code}: {told}");
     let mut terminal = home.open(&["--cluster", "vault"])?;

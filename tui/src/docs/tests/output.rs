@@ -94,6 +94,7 @@ const DOCUMENTS: &[(&str, &[&str])] = &[
     ("docs", &["DocsJson"]),
     ("clusters list", &["ClustersJson"]),
     ("clusters add", &["ClusterDoneJson"]),
+    ("clusters edit", &["ClusterDoneJson"]),
     ("clusters test", &["ClusterTestJson"]),
     ("clusters remove", &["ClusterDoneJson"]),
     ("local start", &["LocalJson"]),

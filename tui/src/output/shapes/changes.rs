@@ -217,12 +217,7 @@ impl DoneJson {
 
 impl Printable for DoneJson {
     fn table(&self) -> String {
-        let mut text = self.plan.table();
-        if self.dry_run {
-            text.push_str("dry run: nothing was changed\n");
-        }
-        text.push_str(&self.outcome());
-        text
+        self.plan.table() + &self.outcome()
     }
 }
 

@@ -26,6 +26,9 @@ pub struct ClusterRow {
     pub entry: Entry,
     /// Secrets are hidden.
     pub settings: BTreeMap<String, String>,
+    /// Whether commands only show their changes unless `--execute` is given: as `dry_run` says, else
+    /// by `danger`.
+    pub is_dry_by_default: bool,
 }
 
 impl ClusterRow {
@@ -47,6 +50,7 @@ impl Printable for ClustersJson {
             "BROKERS",
             "SECURITY",
             "DANGER",
+            "DRY RUN",
             "READ-ONLY",
             "DEFAULT",
             "CLUSTER ID",
@@ -57,6 +61,7 @@ impl Printable for ClustersJson {
                 row.entry.bootstrap.clone(),
                 row.security(),
                 row.entry.danger.name().to_owned(),
+                yes(row.is_dry_by_default),
                 yes(row.entry.read_only),
                 yes(row.is_default),
                 or_dash(row.entry.cluster_id.as_ref()),
@@ -66,11 +71,11 @@ impl Printable for ClustersJson {
     }
 }
 
-/// `clusters add` and `clusters remove`.
+/// `clusters add`, `clusters edit` and `clusters remove`.
 #[derive(Clone, Debug, Serialize)]
 pub struct ClusterDoneJson {
     pub name: String,
-    /// `saved` or `removed`.
+    /// `saved`, `changed`, `unchanged` or `removed`.
     pub done: &'static str,
     pub config: String,
     /// What answered, where it was asked.

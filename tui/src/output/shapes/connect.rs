@@ -113,7 +113,10 @@ impl Printable for ConnectChangeJson {
         }
         let _ = match (self.is_done, self.problems.is_empty()) {
             (true, _) => writeln!(text, "{}: {}", self.connector, self.change),
-            (false, true) => writeln!(text, "dry run: nothing was changed"),
+            (false, true) if self.change == "configured" && self.diff.is_empty() => {
+                writeln!(text, "{}: nothing to change", self.connector)
+            }
+            (false, true) => writeln!(text, "{}: would be {}", self.connector, self.change),
             (false, false) => writeln!(text, "nothing was changed"),
         };
         text

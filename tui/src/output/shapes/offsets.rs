@@ -99,7 +99,6 @@ impl Printable for OffsetsJson {
         for line in &self.plan.equivalent {
             let _ = writeln!(text, "same as: {line}");
         }
-        text.push_str("dry run: nothing was changed; --execute does it\n");
         text
     }
 }

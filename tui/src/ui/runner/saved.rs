@@ -8,7 +8,7 @@ use kafka_shared::task;
 use kafka_shared::time::Clock;
 
 use crate::cluster::ClusterClient;
-use crate::clusters::{ClustersFile, Target};
+use crate::clusters::{ClustersFile, Entry, Target};
 use crate::model::{Fault, FaultKind, Probe};
 use crate::ui::event::{Answer, ClustersAction};
 
@@ -48,6 +48,9 @@ impl SavedClusters {
                 };
                 Answer::ClusterDone(tried.await)
             }
+            ClustersAction::Edit { before, after } => {
+                Answer::ClusterDone(self.edit(&before, *after, clock).await)
+            }
             ClustersAction::Test(name) => {
                 let tried = async {
                     let mut file = self.load().await?;
@@ -72,6 +75,31 @@ impl SavedClusters {
                 Answer::ClusterDone(removed.await)
             }
         }
+    }
+
+    async fn edit(
+        &self,
+        before: &Entry,
+        mut after: Entry,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(String, ClustersFile), Fault> {
+        let mut file = self.load().await?;
+        // Before it takes its time: the name may be taken.
+        file.edit(before, &after)?;
+        let mut text = format!("{} is changed", after.name);
+        let learns_id = before.cluster_id.is_some() && after.cluster_id.is_none();
+        if learns_id || !after.is_reached_as(before) {
+            let probe = probe(&Target::of(&after, file.path())?, clock).await?;
+            after.cluster_id = probe.cluster_id.clone().or(after.cluster_id);
+            text = format!("{text}: {}", told(&probe));
+            let was = before.cluster_id.as_ref();
+            if let Some(was) = was.filter(|was| Some(*was) != after.cluster_id.as_ref()) {
+                text = format!("{text}; it was cluster {was} before");
+            }
+        }
+        let mut file = self.load().await?;
+        file.edit(before, &after)?;
+        Ok((text, save(file).await?))
     }
 
     /// A saved cluster by its name.
@@ -115,7 +143,7 @@ async fn probe(target: &Target, clock: Arc<dyn Clock>) -> Result<Probe, Fault> {
         (Some(saved), Some(found)) if saved != found => {
             let why = format!("it answers as cluster {found}, and was saved as {saved}");
             Err(Fault::refused("test the cluster", why)
-                .with_hint("changes are refused there; if this is right, add it again"))
+                .with_hint("changes are refused there; if this is right, e learns its id anew"))
         }
         _ => Ok(probe),
     }

@@ -1,4 +1,4 @@
-//! Saved clusters: switch, add, test, remove.
+//! Saved clusters: switch, add, edit, test, remove.
 
 mod form;
 
@@ -185,7 +185,7 @@ impl Screen for Clusters {
     }
 
     fn on_answer(&mut self, job: JobId, answer: &mut Option<Answer>, cx: &Cx<'_>) -> Vec<Step> {
-        // One that was added by the form comes under a number of the form's.
+        // One that was added or edited by the form comes under a number of the form's.
         let is_ours = self.reading == Some(job)
             || self.doing.as_ref().is_some_and(|(ours, _)| *ours == job)
             || matches!(answer, Some(Answer::ClusterDone(_)));
@@ -217,11 +217,16 @@ impl Screen for Clusters {
     }
 
     fn refusal(&self, command: Id, _cx: &Cx<'_>) -> Option<String> {
-        let acts = [Id::AddCluster, Id::TestCluster, Id::Delete];
+        let acts = [Id::AddCluster, Id::EditCluster, Id::TestCluster, Id::Delete];
         if let (Some((_, what)), true) = (&self.doing, acts.contains(&command)) {
             return Some(format!("{what} first"));
         }
-        let wants_row = [Id::TestCluster, Id::EnterWriting, Id::Delete];
+        let wants_row = [
+            Id::EditCluster,
+            Id::TestCluster,
+            Id::EnterWriting,
+            Id::Delete,
+        ];
         match self.list.selected_row() {
             None if wants_row.contains(&command) => Some("no cluster is saved".to_owned()),
             Some(row) if command == Id::EnterWriting && !row.read_only => {
@@ -233,7 +238,7 @@ impl Screen for Clusters {
 
     fn run(&mut self, command: Id, argument: &str, cx: &Cx<'_>) -> Option<Vec<Step>> {
         if command == Id::AddCluster {
-            return Some(vec![Step::Dialog(Box::new(form::add_form()))]);
+            return Some(vec![Step::Dialog(Box::new(form::add()))]);
         }
         if command == Id::EnterCluster && !argument.is_empty() {
             return Some(self.enter(argument, false));
@@ -248,6 +253,10 @@ impl Screen for Clusters {
                 let intro = "It is saved as read-only; this session may change it.";
                 let form = forms::typed_name(title, intro, &name, Id::EnterWriting);
                 vec![Step::Dialog(Box::new(form))]
+            }
+            Id::EditCluster => {
+                let is_here = cx.target.name.as_deref() == Some(&*name);
+                vec![Step::Dialog(Box::new(form::edit(row, is_here)))]
             }
             Id::TestCluster => {
                 let what = format!("connecting to {name} …");

@@ -190,6 +190,7 @@ fn the_form_saves_whatever_the_configuration_file_knows() {
         "/ca.pem",
         "blue",
         "",
+        "space",
         "",
         "/own.pem",
         "http://r:8081",
@@ -216,6 +217,7 @@ fn the_form_saves_whatever_the_configuration_file_knows() {
     let path = |text: &str| Some(std::path::PathBuf::from(text));
     assert_eq!((&*entry.name, &*entry.bootstrap), ("lab", "b1:9092"));
     assert_eq!(entry.color, Some(Colour::Blue));
+    assert_eq!(entry.dry_run, Some(true));
     assert_eq!(entry.settings["security.protocol"], "SSL");
     assert_eq!(entry.settings["ssl.truststore.location"], "/ca.pem");
     assert_eq!(entry.settings["ssl.keystore.location"], "/own.pem");
@@ -233,10 +235,10 @@ fn the_form_saves_whatever_the_configuration_file_knows() {
 #[test]
 fn the_form_says_which_field_is_wrong_and_repeats_no_password() {
     for (field, text, why) in [
-        (12, "r:8081", "http://"),
-        (14, "c1:8083", "http"),
-        (15, "me:sesame", "env:NAME"),
-        (17, "http://{port}/m", "{port} is neither"),
+        (13, "r:8081", "http://"),
+        (15, "c1:8083", "http"),
+        (16, "me:sesame", "env:NAME"),
+        (18, "http://{port}/m", "{port} is neither"),
     ] {
         let mut driver = Driver::new(None, false);
         let _folder = clusters(&mut driver);
@@ -255,4 +257,113 @@ fn the_form_says_which_field_is_wrong_and_repeats_no_password() {
         });
         assert!(!added, "{text}");
     }
+}
+
+/// What the form of the selected cluster makes of it.
+fn edited(driver: &mut Driver) -> Option<(Entry, Entry)> {
+    driver.effects.iter().rev().find_map(|effect| match effect {
+        Effect::Clusters {
+            action: ClustersAction::Edit { before, after },
+            ..
+        } => Some(((**before).clone(), (**after).clone())),
+        _ => None,
+    })
+}
+
+/// As [`clusters`], with one cluster that says all that can be said.
+fn one_with_all(driver: &mut Driver) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    let text = r#"[clusters.all]
+bootstrap = "k:9093"
+properties = "relative.properties"
+color = "blue"
+danger = "high"
+dry_run = false
+read_only = true
+registry = "http://r:8081"
+registry_ca = "r.pem"
+cluster_id = "abc"
+connect = ["http://c1:8083", "http://c2:8083"]
+connect_login = "me:sesame"
+connect_ca = "c.pem"
+metrics = "http://{host}:7071/m"
+metrics_login = "you:${file:/pw}"
+metrics_ca = "m.pem"
+settings = { "security.protocol" = "SASL_SSL", "sasl.mechanism" = "SCRAM-SHA-256", "sasl.jaas.config" = 'M required username="al" password="${env:PW}";', "ssl.truststore.location" = "ca.jks", "ssl.truststore.password" = "sesame" }
+"#;
+    std::fs::write(&path, text).unwrap();
+    driver.keys("8");
+    let job = driver.effects.iter().rev().find_map(|effect| match effect {
+        Effect::Clusters { job, .. } => Some(*job),
+        _ => None,
+    });
+    driver.event(Event::Answer {
+        job: job.unwrap(),
+        answer: Answer::Clusters(ClustersFile::load(&path)),
+    });
+    folder
+}
+
+#[test]
+fn a_form_that_is_handed_in_as_it_was_shown_changes_nothing_and_shows_no_secret() {
+    let mut driver = Driver::new(None, false);
+    let _folder = one_with_all(&mut driver);
+    driver.keys("e");
+    let screen = driver.screen(100, 40);
+    for text in [
+        "edit all",
+        "k:9093",
+        "al",
+        "env:PW",
+        "ca.jks",
+        "blue",
+        "you:file:/pw",
+        "http://c2:8083",
+    ] {
+        assert!(screen.contains(text), "{text}: {screen}");
+    }
+    assert!(!screen.contains("sesame"), "{screen}");
+    driver.keys("enter");
+    assert!(driver.screen(100, 20).contains("all is as it was"));
+    assert_eq!(edited(&mut driver), None);
+}
+
+#[test]
+fn a_form_changes_only_what_was_changed_in_it() {
+    let mut driver = Driver::new(None, false);
+    let _folder = one_with_all(&mut driver);
+    // The password from elsewhere, and another colour.
+    driver.keys("e tab tab tab tab tab ctrl-u file:/p tab tab tab ctrl-u red enter");
+    let (before, after) = edited(&mut driver).unwrap();
+    let mut expected = before.clone();
+    expected.color = Some(Colour::Red);
+    let jaas = expected.settings.get_mut("sasl.jaas.config").unwrap();
+    *jaas = "org.apache.kafka.common.security.scram.ScramLoginModule required username=\"al\" \
+             password=\"${file:/p}\";"
+        .to_owned();
+    assert_eq!(after, expected);
+    assert_eq!(after.cluster_id.as_deref(), Some("abc"));
+}
+
+#[test]
+fn other_addresses_and_whoever_asks_for_it_learn_the_id_anew() {
+    for keys in ["e tab ,k2:1 enter", "e up space enter"] {
+        let mut driver = Driver::new(None, false);
+        let _folder = one_with_all(&mut driver);
+        driver.keys(keys);
+        let (before, after) = edited(&mut driver).unwrap();
+        assert_eq!(after.cluster_id, None, "{keys}");
+        assert_eq!(after.connect_login, before.connect_login);
+    }
+}
+
+#[test]
+fn a_password_that_can_not_be_shown_has_to_be_named_before_its_login_is_another() {
+    let mut driver = Driver::new(None, false);
+    let _folder = one_with_all(&mut driver);
+    driver.keys("e tab tab tab tab tab ctrl-u enter");
+    let screen = driver.screen(100, 40);
+    assert!(screen.contains("say where it is: env:NAME"), "{screen}");
+    assert_eq!(edited(&mut driver), None);
 }

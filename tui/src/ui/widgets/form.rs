@@ -144,6 +144,13 @@ impl Field {
 #[derive(Debug)]
 pub struct Values<'a>(&'a [Field]);
 
+impl<'a> Values<'a> {
+    /// As these fields are filled in.
+    pub fn new(fields: &'a [Field]) -> Self {
+        Self(fields)
+    }
+}
+
 impl Values<'_> {
     /// A field as it is.
     pub fn raw(&self, field: usize) -> &str {

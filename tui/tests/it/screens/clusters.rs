@@ -52,7 +52,7 @@ fn clusters_are_saved_switched_and_removed_on_the_screen() -> anyhow::Result<()>
     session
         .terminal
         .keys(&format!("lab tab {bootstrap} tab tab tab tab tab tab tab"))?;
-    session.terminal.keys("green tab tab space enter")?;
+    session.terminal.keys("green tab tab tab space enter")?;
     session.see("", "lab is saved: cluster")?;
     session.see("", "read-only")?;
     session.see("enter", "READ-ONLY")?;
@@ -67,6 +67,28 @@ fn clusters_are_saved_switched_and_removed_on_the_screen() -> anyhow::Result<()>
     session.see(":cluster space lab enter", "READ-ONLY")?;
     session.see(":clusters enter", "BROKERS")?;
     session.see("t", "lab answers: cluster")?;
+    // What was read stays filled in; the form adds to it, and comments stay.
+    let text = std::fs::read_to_string(&path)?;
+    std::fs::write(&path, format!("# mine\n{text}"))?;
+    session.see("e", "edit lab")?;
+    session.see("ctrl-u lab-2 tab", &bootstrap)?;
+    session.terminal.keys("tab tab tab tab tab tab tab")?;
+    session.see("ctrl-u red tab space enter", "lab-2 is changed")?;
+    session.see("", "high")?;
+    let edited = std::fs::read_to_string(&path)?;
+    let expected = format!("# mine\n{text}").replace("[clusters.lab]", "[clusters.lab-2]");
+    let expected = expected.replace("\"green\"", "\"red\"");
+    let (before, after) = expected.split_once("cluster_id").expect("it was learned");
+    let (id, _) = after.split_once('\n').expect("a line");
+    assert!(edited.starts_with(before), "{edited}");
+    assert!(edited.contains(id) && edited.contains("danger = \"high\""));
+    // Another address is connected to before it is saved.
+    session.see("e tab", "edit lab-2")?;
+    session.see("ctrl-u 127.0.0.1:9 enter", "127.0.0.1:9")?;
+    session.terminal.wait_while("edit lab-2")?;
+    session.see("", "127.0.0.1:9")?;
+    assert_eq!(std::fs::read_to_string(&path)?, edited);
+    session.see("e ctrl-u lab enter", "lab is changed")?;
     session.see("D", "type lab to confirm")?;
     session.see("lab enter", "lab is removed")?;
     session.quit()
@@ -138,6 +160,112 @@ fn nothing_is_changed_where_it_is_read_only_or_another_cluster() -> anyhow::Resu
     assert!(stderr(&calm).contains("read-only"), "{}", stderr(&calm));
     let allowed = delete("calm", &["--read-write"])?;
     assert!(allowed.status.success(), "{}", stderr(&allowed));
+    session.quit()
+}
+
+#[test]
+fn changes_are_dry_runs_where_the_cluster_says_so_until_they_are_told_otherwise()
+-> anyhow::Result<()> {
+    let session = Session::start(WIDE, &[], &[], &[("log", 1)])?;
+    let (_folder, path) = config()?;
+    let bootstrap = session.bootstrap();
+    let at = |more: &str| format!("bootstrap = \"{bootstrap}\"\n{more}\n");
+    let text = format!(
+        "[clusters.dev]\n{}[clusters.careful]\n{}[clusters.prod]\n{}[clusters.bold]\n{}",
+        at(""),
+        at("dry_run = true"),
+        at("danger = \"high\""),
+        at("danger = \"high\"\ndry_run = false"),
+    );
+    std::fs::write(&path, text)?;
+    let does_it = "dry run: nothing was changed; --execute does it\n";
+    let saved = |name: &'static str| vec!["--cluster", name];
+    let unsaved = vec!["--bootstrap", &*bootstrap];
+    for (nth, (cluster, variable, more, is_made, told)) in [
+        (saved("dev"), "", &[][..], true, ""),
+        // The variable is for clusters that are not saved.
+        (saved("dev"), "true", &[], true, ""),
+        (saved("careful"), "", &[], false, does_it),
+        (saved("careful"), "", &["--execute"], true, ""),
+        (saved("prod"), "false", &[], false, does_it),
+        (saved("prod"), "", &["--execute", "--yes"], true, ""),
+        (
+            saved("prod"),
+            "",
+            &["--dry-run"],
+            false,
+            "dry run: nothing was changed\n",
+        ),
+        (saved("bold"), "", &["--yes"], true, ""),
+        (unsaved.clone(), "true", &[], false, does_it),
+        (unsaved.clone(), "true", &["--execute"], true, ""),
+        (unsaved.clone(), "false", &[], true, ""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("made-{nth}");
+        let run = |args: &[&str]| -> anyhow::Result<Output> {
+            let mut command = Command::new(program());
+            command.arg("--config-file").arg(&path).args(&cluster);
+            command.args(["--output", "json"]).args(args);
+            command
+                .env_remove("KAFKA_BOOTSTRAP")
+                .env("KAFKA_TUI_DRY_RUN", variable);
+            Ok(command.output()?)
+        };
+        let create = ["topics", "create", &name, "--partitions", "1"];
+        let output = run(&[&create[..], more].concat())?;
+        let what = format!("{cluster:?} {variable} {more:?}: {}", stderr(&output));
+        assert!(output.status.success(), "{what}");
+        assert_eq!(json(&output)?["dry_run"], !is_made, "{what}");
+        assert_eq!(stderr(&output), told, "{what}");
+        let described = run(&["topics", "describe", &name])?;
+        assert_eq!(described.status.success(), is_made, "{what}");
+    }
+    let careful = |args: &[&str]| command(&path, &[&["--cluster", "careful"][..], args].concat());
+    let produce = ["messages", "produce", "log", "--value", "v", "-o", "json"];
+    for (more, is_made) in [(&[][..], false), (&["--execute"], true)] {
+        let output = careful(&[&produce[..], more].concat())?;
+        let what = stderr(&output);
+        assert!(output.status.success(), "{what}");
+        assert_eq!(what.contains("--execute does it"), !is_made, "{what}");
+        let read = careful(&[
+            "messages",
+            "read",
+            "log",
+            "--from",
+            "beginning",
+            "-o",
+            "json",
+        ])?;
+        let n = json(&read)?["messages"].as_array().map(Vec::len);
+        assert_eq!(n, Some(usize::from(is_made)), "{what}");
+    }
+    let every = careful(&["elect", "--every", "1h"])?;
+    assert_eq!(every.status.code(), Some(4));
+    assert!(
+        stderr(&every).contains("hint: --execute elects"),
+        "{}",
+        stderr(&every)
+    );
+    let mut wrong = Command::new(program());
+    wrong
+        .args(&unsaved)
+        .args(["topics", "list"])
+        .env("KAFKA_TUI_DRY_RUN", "maybe");
+    let wrong = wrong.output()?;
+    assert!(
+        stderr(&wrong).contains("neither true nor false"),
+        "{}",
+        stderr(&wrong)
+    );
+    let listed = command(&path, &["clusters", "list", "-o", "json"])?;
+    let listed = json(&listed)?;
+    let by_default = |at: usize| listed["clusters"][at]["is_dry_by_default"].as_bool();
+    let all = [0, 1, 2, 3].map(by_default);
+    assert_eq!(all, [Some(false), Some(true), Some(true), Some(false)]);
+    // On the screens every change is a plan that is looked at and confirmed anyway.
     session.quit()
 }
 
