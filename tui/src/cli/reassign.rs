@@ -327,6 +327,7 @@ fn request(
             factor,
             to: None,
             topics,
+            allow_fewer_racks,
         });
     }
     if goal.leaders {

@@ -104,8 +104,10 @@ pub(super) fn reassign(
         plan.change(row.partition.to_string(), Some(join(&row.current)), after);
         if has_racks && row.racks_after < row.racks_before {
             racks.push(format!(
-                "{} will span {} racks instead of {}",
-                row.partition, row.racks_after, row.racks_before
+                "{} will span {} instead of {}",
+                row.partition,
+                count(row.racks_after, "rack"),
+                row.racks_before
             ));
         }
         if row.proposed.len() != row.current.len() {

@@ -59,6 +59,9 @@ pub enum Request {
         /// Who may receive replicas; `None`: every live broker.
         to: Option<Vec<i32>>,
         topics: Option<Vec<String>>,
+        /// Go on where a replica out of sync is dropped that is alone in its rack, and a partition
+        /// would span fewer racks than now and than it could.
+        allow_fewer_racks: bool,
     },
     /// Preferred leaders are spread evenly by the order of replicas; nothing is copied.
     Leaders { topics: Option<Vec<String>> },
@@ -148,9 +151,15 @@ pub fn propose_while(
             planner.even_out_leaders()?;
             Ok(planner.changes())
         }
-        Request::SetReplication { factor, to, topics } => {
+        Request::SetReplication {
+            factor,
+            to,
+            topics,
+            allow_fewer_racks,
+        } => {
             let receivers = receivers(metadata, to.as_deref())?;
             let mut planner = planner(topics, receivers)?;
+            planner.allow_fewer_racks = *allow_fewer_racks;
             planner.set_replication(*factor)?;
             Ok(planner.changes())
         }
@@ -449,19 +458,27 @@ impl<'a> Planner<'a> {
                 staying.push(to);
                 self.put(at, position, to);
             }
-            let after = self.n_racks(&self.slots[at].now);
-            if after < before && !self.allow_fewer_racks {
-                let slot = &self.slots[at];
-                let why = format!(
-                    "{}-{} would span {after} racks instead of {before}",
-                    slot.topic, slot.partition.id
-                );
-                return Err(Fault::refused(WHAT, why).with_hint(
-                    "add a broker in the rack that would be lost, or allow fewer racks",
-                ));
-            }
+            let hint = "add a broker in the rack that would be lost, or allow fewer racks";
+            self.keep_racks(at, before, hint)?;
         }
         Ok(())
+    }
+
+    /// # Errors
+    /// A partition spans fewer racks than it shall, and that is not allowed.
+    fn keep_racks(&self, at: usize, wanted: usize, hint: &str) -> Result<(), Fault> {
+        let slot = &self.slots[at];
+        let after = self.n_racks(&slot.now);
+        if after >= wanted || self.allow_fewer_racks {
+            return Ok(());
+        }
+        let why = format!(
+            "{}-{} would span {} instead of {wanted}",
+            slot.topic,
+            slot.partition.id,
+            crate::units::counted(after, "rack")
+        );
+        Err(Fault::refused(WHAT, why).with_hint(hint))
     }
 
     /// The best receiver for one place: one in a new rack while racks are wanted, then the one

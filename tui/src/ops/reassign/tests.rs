@@ -92,6 +92,12 @@ fn a_drain_that_would_lose_a_rack_is_refused_unless_allowed() {
     let cluster = cluster(&racks, &[&[1, 2, 3]]);
     let fault = propose(&cluster, None, &drain(3)).unwrap_err();
     assert_eq!(fault.why, "t-0 would span 2 racks instead of 3");
+    let one_left = self::cluster(
+        &[(1, Some("a")), (2, Some("a")), (3, Some("b"))],
+        &[&[1, 3]],
+    );
+    let fault = propose(&one_left, None, &drain(3)).unwrap_err();
+    assert_eq!(fault.why, "t-0 would span 1 rack instead of 2");
     let allowed = Request::Drain {
         brokers: vec![3],
         to: None,
@@ -463,7 +469,7 @@ proptest! {
     ) {
         let lists: Vec<&[i32]> = world.partitions.iter().map(|list| &list[..]).collect();
         let cluster = cluster(&world.racks, &lists);
-        let request = Request::SetReplication { factor, to: None, topics: None };
+        let request = Request::SetReplication { factor, to: None, topics: None, allow_fewer_racks: false };
         let proposal = propose(&cluster, Some(&sized(&world, &sizes)), &request);
         let Ok(proposal) = proposal else {
             prop_assert!(factor > world.racks.len());

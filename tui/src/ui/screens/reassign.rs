@@ -219,6 +219,7 @@ impl Wizard {
                 factor: *factor,
                 to: Some(brokers.clone()),
                 topics: self.topics_in_scope(),
+                allow_fewer_racks: self.allow_fewer_racks,
             }),
             How::Scratch(brokers) => Some(Request::Generate {
                 brokers: Some(brokers.clone()),

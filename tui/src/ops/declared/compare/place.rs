@@ -143,6 +143,8 @@ impl Work<'_> {
                 factor,
                 to: brokers.map(<[i32]>::to_vec),
                 topics: topics.clone(),
+                // The number was declared; the plan warns.
+                allow_fewer_racks: true,
             };
             let changes = reassign::propose(&after, dirs, &request)?;
             put(&mut after, &changes);

@@ -6,7 +6,8 @@ use super::{Planner, WHAT};
 use crate::model::Fault;
 
 impl Planner<'_> {
-    /// Gives every partition that many replicas. Racks are not given up for it.
+    /// Gives every partition that many replicas. A rack is given up only where there are more racks
+    /// than replicas, or where that is allowed.
     pub(super) fn set_replication(&mut self, factor: usize) -> Result<(), Fault> {
         if factor == 0 {
             return Err(Fault::refused(
@@ -16,6 +17,7 @@ impl Planner<'_> {
         }
         for at in 0..self.slots.len() {
             self.go_on()?;
+            let racks_wanted = self.n_racks(&self.slots[at].before).min(factor);
             while self.slots[at].now.len() > factor {
                 self.drop_one(at);
             }
@@ -36,6 +38,8 @@ impl Planner<'_> {
                     })?;
                 self.add(at, to);
             }
+            let hint = "the replica of one rack is out of sync: wait for it, or allow fewer racks";
+            self.keep_racks(at, racks_wanted, hint)?;
         }
         Ok(())
     }

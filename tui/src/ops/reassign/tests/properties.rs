@@ -273,6 +273,15 @@ fn a_balance_that_has_to_exchange_replicas_in_a_ring() {
     }
 }
 
+fn factor_of(factor: usize, allow_fewer_racks: bool) -> Request {
+    Request::SetReplication {
+        factor,
+        to: None,
+        topics: None,
+        allow_fewer_racks,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_500))]
 
@@ -340,7 +349,7 @@ proptest! {
     fn another_factor_and_leaders_only(seed in any::<u64>()) {
         let mut cluster = Cluster::random(seed);
         let factor = 1 + cluster.dice.below(3);
-        let request = Request::SetReplication { factor, to: None, topics: None };
+        let request = factor_of(factor, false);
         let ours = propose(&cluster.metadata, Some(&cluster.dirs), &request).unwrap();
         let after = cluster.after(&ours);
         cluster.check(&after, Some(factor), None);
@@ -358,6 +367,43 @@ proptest! {
         for (key, before) in &cluster.before() {
             let sorted = |list: &[i32]| list.iter().copied().collect::<BTreeSet<_>>();
             prop_assert_eq!(sorted(before), sorted(&after[key]));
+        }
+    }
+
+    /// A replica that is out of sync goes before one that is in it, and where it is alone in its
+    /// rack that is refused unless it is allowed.
+    #[test]
+    fn fewer_replicas_where_some_are_out_of_sync(seed in any::<u64>()) {
+        let mut cluster = Cluster::random(seed);
+        for topic in &mut cluster.metadata.topics {
+            for partition in &mut Arc::make_mut(topic).partitions {
+                let mut isr = partition.replicas.to_vec();
+                cluster.dice.shuffle(&mut isr);
+                isr.truncate(1 + cluster.dice.below(isr.len()));
+                partition.isr = isr.into();
+            }
+        }
+        let factor = 1 + cluster.dice.below(2);
+        let dirs = Some(&cluster.dirs);
+        let allowed = propose(&cluster.metadata, dirs, &factor_of(factor, true)).unwrap();
+        let allowed = cluster.after(&allowed);
+        for topic in &cluster.metadata.topics {
+            for partition in topic.partitions.iter() {
+                let after = &allowed[&TopicPartition::new(&*topic.name, partition.id)];
+                let kept = after.iter().filter(|id| partition.isr.contains(id)).count();
+                prop_assert_eq!(kept, partition.isr.len().min(factor));
+            }
+        }
+        match propose(&cluster.metadata, dirs, &factor_of(factor, false)) {
+            Ok(ours) => cluster.check(&cluster.after(&ours), Some(factor), None),
+            Err(fault) => {
+                prop_assert!(fault.why.contains(" would span 1 rack instead of 2"), "{}", fault);
+                let has_fewer = |(key, before): (&TopicPartition, &Vec<i32>)| {
+                    let could = cluster.n_racks(before).min(factor);
+                    cluster.n_racks(&allowed[key]) < could
+                };
+                prop_assert!(cluster.before().iter().any(has_fewer));
+            }
         }
     }
 
@@ -457,14 +503,7 @@ fn plan_large(n_topics: usize) {
                 allow_fewer_racks: false,
             },
         ),
-        (
-            "factor",
-            Request::SetReplication {
-                factor: 2,
-                to: None,
-                topics: None,
-            },
-        ),
+        ("factor", factor_of(2, false)),
         ("leaders", Request::Leaders { topics: None }),
     ] {
         let start = clock.monotonic();
