@@ -12,6 +12,7 @@
 #[path = "../../../broker/tests/interop/apache.rs"]
 mod apache;
 mod blind;
+mod braking;
 mod browse;
 mod by_keys;
 mod causes;
@@ -276,6 +277,10 @@ const CASES: &[(&str, Case)] = &[
     (
         "lag tells open transactions, loss and a partition without leader apart",
         lags::lags,
+    ),
+    (
+        "a run slows down, holds and goes back as far as it may while a broker is dead",
+        braking::brakes,
     ),
     (
         "a broker that dies in the middle of a move is what the move waits for",

@@ -245,6 +245,11 @@ pub fn by_keys(cluster: &mut Cluster) -> anyhow::Result<()> {
         "at most 100 kB/s",
     )?;
     order(&mut terminal, "p", "go on with the run", "2 on the way")?;
+    // Commands tell the screens, which execute it.
+    place.document(&["reassign", "pause"])?;
+    terminal.wait_for("paused")?;
+    place.document(&["reassign", "resume"])?;
+    terminal.wait_while("paused")?;
 
     // Left in the middle: what is on its way stays throttled.
     terminal.keys("ctrl-c")?;
@@ -256,7 +261,8 @@ pub fn by_keys(cluster: &mut Cluster) -> anyhow::Result<()> {
     let mut terminal = place.screens("reassignments")?;
     terminal.wait_for("run:")?;
     terminal.wait_for("on the way")?;
-    order(&mut terminal, "X", "cancel the run", "cancelled, over")?;
+    place.document(&["reassign", "cancel"])?;
+    terminal.wait_for("cancelled, over")?;
     terminal.wait_for("nothing is being reassigned")?;
     let moved = self::moved(&terminal).context("how many have moved")?;
     let now = placed(cluster, "run-keys")?;
