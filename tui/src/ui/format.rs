@@ -213,35 +213,55 @@ pub fn plural(n: usize, noun: &str) -> String {
     }
 }
 
-/// Breaks a text into lines of at most `width` cells, at spaces where there are any.
+/// How many cells a character takes at most, whatever stands before it.
+fn cells(c: char) -> usize {
+    match c {
+        // It can make the character before it twice as wide.
+        '\u{fe0f}' => 1,
+        c => c.width().unwrap_or(1),
+    }
+}
+
+/// Breaks a text into lines of at most `width` cells, at spaces where there are any. Takes time in
+/// proportion to the text, also where it has no space: a message may be one word of megabytes.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(1);
     let mut lines = Vec::new();
     for paragraph in text.split('\n') {
         let mut line = String::new();
+        let mut used = 0;
         let mut is_empty = true;
         for word in paragraph.split(' ') {
             let mut word = word;
-            if !is_empty && line.width() + 1 + word.width() > width {
+            let mut left: usize = word.chars().map(cells).sum();
+            if !is_empty && used + 1 + left > width {
                 lines.push(std::mem::take(&mut line));
+                used = 0;
                 is_empty = true;
             }
             // Blanks at the beginning are kept: they are indents.
             if !is_empty {
                 line.push(' ');
+                used += 1;
             }
-            while word.width() > width {
-                let mut used = 0;
-                let end = word.char_indices().find(|(_, c)| {
-                    used += c.width().unwrap_or(0);
-                    used > width
-                });
-                let first = word.chars().next().map_or(0, char::len_utf8);
-                let (head, tail) = word.split_at(end.map_or(word.len(), |(at, _)| at.max(first)));
+            while left > width {
+                let mut taken = 0;
+                let mut end = 0;
+                for c in word.chars() {
+                    // The first one is taken also where it is too wide: else it never ended.
+                    if end > 0 && taken + cells(c) > width {
+                        break;
+                    }
+                    taken += cells(c);
+                    end += c.len_utf8();
+                }
+                let (head, tail) = word.split_at(end);
                 lines.push(head.to_owned());
+                left -= taken;
                 word = tail;
             }
             line.push_str(word);
+            used += left;
             is_empty = false;
         }
         lines.push(line);
@@ -313,6 +333,18 @@ mod tests {
         assert_eq!(wrap("abcdefgh", 3), ["abc", "def", "gh"]);
         assert_eq!(wrap("äöü 語語", 3), ["äöü", "語", "語"]);
         assert_eq!(wrap("", 5), [""]);
+        assert_eq!(
+            wrap("語語", 1),
+            ["語", "語", ""],
+            "wider than there is room"
+        );
+    }
+
+    #[test]
+    fn a_word_of_megabytes_breaks_in_no_time() {
+        let lines = wrap(&"v".repeat(4_000_000), 80);
+        assert_eq!(lines.len(), 50_000);
+        assert!(lines.iter().all(|line| line.len() == 80));
     }
 
     #[test]

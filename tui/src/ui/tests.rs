@@ -11,6 +11,7 @@ mod planning;
 mod security;
 mod sizes;
 mod streams;
+mod texts;
 mod transactions;
 
 use crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyModifiers};
