@@ -355,7 +355,7 @@ fn lag(snapshot: &ClusterSnapshot, id: &Arc<str>) -> Option<i64> {
     let described = description(snapshot, id)?;
     let committed = snapshot.committed.get(id)?;
     let committed = committed.get().filter(|_| committed.fault().is_none())?;
-    lag_in(snapshot, committed, described)?.total.complete()
+    lag_in(snapshot, committed, described)?.records()
 }
 
 /// Pieces of a text.

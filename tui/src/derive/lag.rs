@@ -247,6 +247,12 @@ impl GroupLag {
         self.partitions.push(row);
     }
 
+    /// Records over all partitions with a commit; `None` where one is not known, and where nothing
+    /// was ever committed: that is no lag of zero.
+    pub fn records(&self) -> Option<i64> {
+        records(&self.total)
+    }
+
     /// Partitions that a member owns, in percent of all; 100 for a group of no partitions.
     pub fn owned_percent(&self) -> u32 {
         match self.partitions.len() {
@@ -267,7 +273,16 @@ pub struct GroupTotals {
     pub partitions: usize,
 }
 
+fn records(total: &Total<i64>) -> Option<i64> {
+    total.complete().filter(|_| total.n_parts() > 0)
+}
+
 impl GroupTotals {
+    /// As [`GroupLag::records`].
+    pub fn records(&self) -> Option<i64> {
+        records(&self.total)
+    }
+
     /// Partitions that a member owns, in percent of all; 100 for a group of no partitions.
     pub fn owned_percent(&self) -> u32 {
         match self.partitions {

@@ -65,8 +65,10 @@ impl GroupDetail {
         oldest.filter(|(ms, _)| is_whole || *ms > 0)
     }
 
-    /// When the slowest partition is at the end; `None` while one that is behind is not known.
+    /// When the slowest partition is at the end; `None` while one that is behind is not known, and
+    /// where nothing is committed.
     pub fn drain(&self) -> Option<Drain> {
+        self.lag.records()?;
         let mut slowest = Drain::AtEnd;
         for detail in &self.partitions {
             if detail.row.lag.records().is_none_or(|lag| lag <= 0) {
@@ -94,6 +96,7 @@ impl GroupDetail {
 
     /// Records behind for those who read what is committed only; `None` where one is not known.
     pub fn committed_lag(&self) -> Option<i64> {
+        self.lag.records()?;
         let behind = self
             .partitions
             .iter()
@@ -397,6 +400,21 @@ mod tests {
     }
 
     #[test]
+    fn who_never_committed_is_not_at_the_end_but_unknown() {
+        let (mut look, metadata) = look();
+        for commits in Arc::make_mut(&mut look.committed).topics.values_mut() {
+            for commit in commits {
+                (commit.offset, commit.error) = (None, None);
+            }
+        }
+        let detail = group_detail(&look, &metadata);
+        assert!(detail.lag.without_commit > 0);
+        assert_eq!(detail.lag.records(), None);
+        assert_eq!((detail.drain(), detail.committed_lag()), (None, None));
+        assert_eq!(detail.lag_ms(), None);
+    }
+
+    #[test]
     fn a_partition_without_leader_spoils_its_own_cells_only() {
         let (look, metadata) = look();
         let detail = group_detail(&look, &metadata);
@@ -406,6 +424,6 @@ mod tests {
         assert!(broken.judged.is_none());
         assert_eq!(detail.lag.total.partial(), Some(860));
         assert_eq!(detail.lag.total.complete(), None);
-        assert_eq!(detail.committed_lag(), Some(760), "of what is known");
+        assert_eq!(detail.committed_lag(), None, "a partial sum is no total");
     }
 }

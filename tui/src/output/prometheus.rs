@@ -415,9 +415,7 @@ fn groups(
     page.gauge("kafka_groups", Some(size(listed.groups.len())));
     let all = derive::all_group_totals(snapshot);
     let of: [Family<derive::LaggingGroup, Option<f64>>; 4] = [
-        ("lag_records", |group| {
-            group.totals.total.complete().map(float)
-        }),
+        ("lag_records", |group| group.totals.records().map(float)),
         ("lag_records_max", |group| group.totals.max.map(float)),
         ("members", |group| group.members.map(size)),
         ("partitions_with_loss", |group| {

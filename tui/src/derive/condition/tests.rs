@@ -85,6 +85,22 @@ fn snapshot() -> ClusterSnapshot {
 }
 
 #[test]
+fn a_group_that_never_committed_has_no_lag_and_none_of_zero() {
+    let mut snapshot = snapshot();
+    let at = Taken::default();
+    let nothing = Committed {
+        taken: at,
+        ..Committed::default()
+    };
+    snapshot.apply(
+        Update::Committed(vec![("g".into(), Ok(Arc::new(nothing)))]),
+        at,
+    );
+    let condition = Condition::parse("lag(g) == 0").unwrap();
+    assert_eq!(condition.read(&snapshot).holds, None);
+}
+
+#[test]
 fn conditions_over_a_known_cluster() {
     let snapshot = snapshot();
     for (text, expected) in [

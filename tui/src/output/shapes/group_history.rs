@@ -196,7 +196,7 @@ fn drain_text(drain: Drain) -> String {
 #[derive(Clone, Debug, Serialize)]
 pub struct GroupLagJson {
     pub group: String,
-    /// Records, over all partitions with a commit.
+    /// Records, over all partitions with a commit; null where nothing is committed.
     pub lag: Option<i64>,
     /// As `lag`, without what open transactions hold back.
     pub committed_lag: Option<i64>,
@@ -267,7 +267,7 @@ pub fn group_lag_detail(look: &GroupLook, id: &str, metadata: &ClusterMetadata) 
     };
     GroupLagJson {
         group: id.to_owned(),
-        lag: detail.lag.total.complete(),
+        lag: detail.lag.records(),
         committed_lag: detail.committed_lag(),
         lag_ms: detail.lag_ms().map(|(ms, _)| ms),
         drain: detail.drain(),

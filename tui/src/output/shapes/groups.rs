@@ -35,7 +35,7 @@ pub struct GroupRow {
     pub protocol_type: String,
     pub coordinator: i32,
     pub members: Option<usize>,
-    /// Records, over all partitions with a commit.
+    /// Records, over all partitions with a commit; null where nothing is committed.
     pub lag: Option<i64>,
     /// How old what waits is, in the partition that is furthest behind; 0 at the end.
     pub lag_ms: Option<i64>,
@@ -74,15 +74,13 @@ pub fn groups(snapshot: &ClusterSnapshot, details: &HashMap<Arc<str>, GroupDetai
         let lag = lag_of(snapshot, &group.id);
         let detail = details.get(&group.id);
         let judged = detail.and_then(|detail| detail.worst()).map(|(_, j)| j);
-        let total = lag.as_ref().and_then(|lag| lag.total.complete());
+        let total = lag.as_ref().and_then(derive::GroupLag::records);
         let lag_ms = match detail {
             Some(detail) => detail.lag_ms(),
             None => total.filter(|lag| *lag == 0).map(|_| (0, TimeBy::Record)),
         };
         // Burrow's first rule, for which nothing else has to be known.
-        let is_at_end = total == Some(0)
-            && group.kind != GroupKind::Share
-            && lag.as_ref().is_some_and(|lag| lag.total.n_parts() > 0);
+        let is_at_end = total == Some(0) && group.kind != GroupKind::Share;
         let at_end = is_at_end.then_some((ConsumerVerdict::Ok, AT_END));
         let judged = judged
             .map(|judged| (judged.verdict, judged.rule))
@@ -256,7 +254,7 @@ pub fn group(snapshot: &ClusterSnapshot, id: &Arc<str>) -> Option<GroupJson> {
             .as_deref()
             .map(|topology| streams::topology_row(snapshot, description, topology)),
         members: description.members.iter().map(member).collect(),
-        lag: lag.total.complete(),
+        lag: lag.records(),
         partitions: lag.partitions.iter().map(row).collect(),
     })
 }

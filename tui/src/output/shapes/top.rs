@@ -81,7 +81,7 @@ pub fn top(snapshot: &ClusterSnapshot, interval_ms: i64, limit: usize) -> TopJso
         id: group.id.to_string(),
         state: group.state.map(|state| state.to_string()),
         members: group.members,
-        lag: group.totals.total.complete(),
+        lag: group.totals.records(),
         max_lag: group.totals.max,
         partitions_with_loss: group.totals.with_loss,
     };
