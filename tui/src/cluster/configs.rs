@@ -7,7 +7,7 @@ use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult,
 };
-use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
+use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse, MetadataRequest};
 use kafka_shared::client::{SendOptions, Undecoded};
 use kafka_shared::protocol::StrBytes;
 
@@ -36,11 +36,35 @@ const TOPICS_MAX: usize = 2_000;
 const WHOLE_TOPICS_MAX: usize = 200;
 
 impl ClusterClient {
-    /// Every setting of one resource, with where it comes from and what it means.
+    /// Every setting of one resource, with where it comes from and what it means. Of the default of
+    /// all brokers Kafka tells only what is set; what else can be is known from one of the brokers.
     ///
     /// # Errors
     /// `NotFound` for an unknown topic; a broker's own settings need that broker.
     pub async fn configs(&self, resource: &ConfigResource) -> Result<Configs, Fault> {
+        let configs = self.told_configs(resource).await?;
+        if *resource != ConfigResource::BrokerDefault {
+            return Ok(configs);
+        }
+        // What is set is worth showing without the rest.
+        Ok(match self.configs_of_some_broker().await {
+            Ok(of_broker) => with_defaults(configs, of_broker),
+            Err(_) => configs,
+        })
+    }
+
+    async fn configs_of_some_broker(&self) -> Result<Configs, Fault> {
+        let what = "read the configuration of a broker";
+        let request = MetadataRequest::default().with_topics(Some(Vec::new()));
+        let response = self.ask(what, To::Any, request).await?;
+        let broker = response.brokers.first();
+        let broker = broker
+            .ok_or_else(|| Fault::new(FaultKind::Unreachable, what, "the cluster names none"))?;
+        let resource = ConfigResource::Broker(broker.node_id.0);
+        self.told_configs(&resource).await
+    }
+
+    async fn told_configs(&self, resource: &ConfigResource) -> Result<Configs, Fault> {
         let what = format!("read the configuration of {resource}");
         // A broker answers for itself only.
         let to = match resource {
@@ -227,6 +251,42 @@ fn settings_in(
     Ok(settings)
 }
 
+/// What is set for all brokers, and what would hold for one without settings of its own, by what
+/// one broker tells. What needs a restart can't be set for all and is left out.
+fn with_defaults(mut set: Configs, of_broker: Configs) -> Configs {
+    use ConfigSource::{DynamicBroker, DynamicDefaultBroker};
+    let mut more = Vec::new();
+    for mut entry in of_broker.entries {
+        let is_below =
+            |s: &ConfigSynonym| !matches!(s.source, DynamicBroker | DynamicDefaultBroker);
+        entry.synonyms.retain(is_below);
+        if let Ok(at) = set
+            .entries
+            .binary_search_by(|known| known.name.cmp(&entry.name))
+        {
+            let known = &mut set.entries[at];
+            if known.synonyms.len() < 2 {
+                known.synonyms.append(&mut entry.synonyms);
+            }
+            continue;
+        }
+        if entry.is_read_only {
+            continue;
+        }
+        match entry.synonyms.first() {
+            Some(holds) => (entry.value, entry.source) = (holds.value.clone(), holds.source),
+            None if matches!(entry.source, DynamicBroker | DynamicDefaultBroker) => {
+                (entry.value, entry.source) = (None, ConfigSource::Default);
+            }
+            None => {}
+        }
+        more.push(entry);
+    }
+    set.entries.append(&mut more);
+    set.entries.sort_by(|a, b| a.name.cmp(&b.name));
+    set
+}
+
 fn some_values<'a>(
     resources: impl IntoIterator<Item = &'a ConfigResource>,
     keys: &[&'static str],
@@ -285,5 +345,76 @@ fn from_entry(entry: &DescribeConfigsResourceResult) -> ConfigEntry {
                 source: ConfigSource::from_code(synonym.source),
             })
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ConfigSource::{Default, DynamicBroker, DynamicDefaultBroker, StaticBroker};
+
+    fn entry(name: &str, read_only: bool, from: &[(&str, ConfigSource)]) -> ConfigEntry {
+        let synonym = |(value, source): &(&str, ConfigSource)| ConfigSynonym {
+            name: name.to_owned(),
+            value: Some((*value).to_owned()),
+            source: *source,
+        };
+        ConfigEntry {
+            name: name.to_owned(),
+            value: Some(from[0].0.to_owned()),
+            source: from[0].1,
+            is_read_only: read_only,
+            is_sensitive: false,
+            kind: ConfigKind::Long,
+            documentation: None,
+            synonyms: from.iter().map(synonym).collect(),
+        }
+    }
+
+    #[test]
+    fn the_default_of_all_brokers_knows_what_could_be_set_and_what_holds_without() {
+        let set = Configs {
+            resource: ConfigResource::BrokerDefault,
+            entries: vec![entry(
+                "log.segment.bytes",
+                false,
+                &[("9", DynamicDefaultBroker)],
+            )],
+        };
+        let of_broker = Configs {
+            resource: ConfigResource::Broker(1),
+            entries: vec![
+                entry(
+                    "log.cleaner.threads",
+                    false,
+                    &[("4", DynamicBroker), ("2", StaticBroker), ("1", Default)],
+                ),
+                entry("log.dirs", true, &[("/data", StaticBroker)]),
+                entry("log.retention.ms", false, &[("7", DynamicBroker)]),
+                entry(
+                    "log.segment.bytes",
+                    false,
+                    &[("9", DynamicDefaultBroker), ("5", Default)],
+                ),
+            ],
+        };
+        let all = with_defaults(set, of_broker);
+        let told = |name: &str| {
+            let entry = all.get(name)?;
+            let from = entry
+                .inherited(&all.resource)
+                .and_then(|s| s.value.as_deref());
+            Some((entry.value.as_deref(), entry.source, from))
+        };
+        assert_eq!(
+            told("log.segment.bytes"),
+            Some((Some("9"), DynamicDefaultBroker, Some("5")))
+        );
+        assert_eq!(
+            told("log.cleaner.threads"),
+            Some((Some("2"), StaticBroker, Some("2")))
+        );
+        assert_eq!(told("log.retention.ms"), Some((None, Default, None)));
+        assert_eq!(told("log.dirs"), None, "it takes a restart");
     }
 }

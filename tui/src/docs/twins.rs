@@ -35,7 +35,7 @@ pub(super) fn twin(command: &Command) -> Twin {
         Id::ExportTopics => run("topics export"),
         Id::Apply | Id::Prune | Id::DeleteUndeclared | Id::ShowDifferent => run("apply"),
         Id::ElectPreferred => run("elect"),
-        Id::Configs | Id::ShowOverridden => run("configs describe"),
+        Id::Configs | Id::DefaultConfigs | Id::ShowOverridden => run("configs describe"),
         Id::AlterConfig if command.scope == Scope::Connectors => run("connect config"),
         Id::AlterConfig | Id::ResetConfig => run("configs alter"),
         Id::Groups => run("groups list"),

@@ -87,6 +87,8 @@ pub enum Id {
     Changes,
     Command,
     Configs,
+    /// The settings of all brokers.
+    DefaultConfigs,
     Copy,
     CreateTopic,
     Delete,
@@ -357,6 +359,7 @@ pub const COMMANDS: &[Command] = &[
     command(Id::Changes, Scope::Overview, "", &[Char('9')], "what happened since this cluster is looked at").hint("changes"),
 
     command(Id::Configs, Scope::Brokers, "configs", &[Char('c')], "settings of the selected broker").hint("settings"),
+    command(Id::DefaultConfigs, Scope::Brokers, "defaults", &[Char('C')], "settings of all brokers that have none of their own"),
     command(Id::DrainBroker, Scope::Brokers, "drain", &[Char('d')], "move all replicas off the selected broker").writes().hint("drain"),
     command(Id::MayStop, Scope::Brokers, "may-stop", &[Char('w')], "what would happen if the marked brokers or the selected one stopped now").hint("may stop?"),
 

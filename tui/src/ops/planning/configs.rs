@@ -68,6 +68,11 @@ pub(super) fn alter(
             plan.warnings
                 .push(format!("{name} decides which records are deleted"));
         }
+        if let ConfigResource::Topic(topic) = &alter.resource {
+            let value = outcome.after.as_deref();
+            plan.warnings
+                .extend(too_many_in_sync(metadata, topic, name, value));
+        }
         values.push(outcome.after.clone().unwrap_or_default());
         plan.change(name, outcome.before, outcome.after);
         if outcome.inverse.is_none() {
@@ -97,6 +102,18 @@ pub(super) fn alter(
         changes: wanted,
     });
     Ok(plan)
+}
+
+/// What to say where a topic wants more replicas in sync than it has.
+fn too_many_in_sync(
+    metadata: &ClusterMetadata,
+    topic: &str,
+    name: &str,
+    value: Option<&str>,
+) -> Option<String> {
+    let partitions = &metadata.topic(topic)?.partitions;
+    let fewest = partitions.iter().map(|p| p.replicas.len()).min()?;
+    super::more_in_sync_than_replicas(name, value?, fewest)
 }
 
 struct Outcome {
@@ -160,8 +177,11 @@ fn outcome(
         return Err(format!("{name} can't be changed while a broker runs"));
     }
     let overridden = entry.is_overridden(resource);
+    // A value that stands in hours is none of a setting in milliseconds.
+    let unit = |name: &str| name.rsplit('.').next().map(str::to_owned);
     let inherited = entry
         .inherited(resource)
+        .filter(|synonym| unit(&synonym.name) == unit(name))
         .and_then(|synonym| synonym.value.clone());
     let items = || -> Vec<String> {
         let value = entry.value.as_deref().unwrap_or_default();

@@ -399,6 +399,11 @@ impl Screen for Brokers {
     }
 
     fn run(&mut self, command: Id, _argument: &str, cx: &Cx<'_>) -> Option<Vec<Step>> {
+        if command == Id::DefaultConfigs {
+            return Some(vec![Step::Push(Place::Configs(
+                ConfigResource::BrokerDefault,
+            ))]);
+        }
         let row = self.list.selected_row()?;
         Some(match command {
             Id::Open => vec![Step::Push(Place::Broker(row.id))],
