@@ -36,6 +36,7 @@ mod transactions;
 mod wire;
 mod write;
 
+pub use admin::CreatedTopic;
 pub use group_log::GroupLogLimits;
 pub use messages::{
     Isolation, MessageTail, Pages, ReadFrom, ReadLimits, ReadMessages, TailMessages,

@@ -4,15 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::model::Fault;
+use crate::model::{Fault, Update};
 use crate::ops::Action;
 use crate::ops::execution::{NewOrders, Wish};
 use crate::ops::undo::{self, Entry, Journal, Last};
-use crate::output::UndoJson;
+use crate::output;
 
 use super::change::{confirm, make};
 use super::execution::carry_out;
-use super::{ChangeArgs, GlobalArgs, Io, PaceArgs, Session};
+use super::{ChangeArgs, GlobalArgs, Io, PaceArgs, Session, shared};
 
 /// Shows what it would do; `--execute` does it.
 #[derive(Clone, Debug, Args)]
@@ -35,7 +35,7 @@ pub(super) async fn run(global: &GlobalArgs, args: UndoArgs, io: &mut Io<'_>) ->
     let cluster_id = metadata.cluster_id.as_deref();
     if args.list {
         let entries = journal.entries(cluster_id);
-        io.print(global.output, &UndoJson::from(&entries[..]));
+        io.print(global.output, &output::undo(&entries, &metadata));
         return Ok(0);
     }
     let mut last = match args.file {
@@ -47,7 +47,7 @@ pub(super) async fn run(global: &GlobalArgs, args: UndoArgs, io: &mut Io<'_>) ->
             }),
             ..Last::default()
         },
-        None => journal.last(cluster_id),
+        None => journal.last(cluster_id, Some(&metadata)),
     };
     if let Some(entry) = &mut last.entry {
         let batch = args.pace.batch.map(|n| n as usize);
@@ -87,6 +87,11 @@ async fn read(session: &mut Session, last: &Last) {
     };
     for update in undo::read(&session.client, undo).await {
         session.apply(update);
+    }
+    if let (Action::DeleteTopics(_), Ok(metadata)) = (undo, session.metadata()) {
+        // How much goes with them.
+        let dirs = session.client.log_dirs(&metadata).await;
+        session.apply(Update::LogDirs(shared(dirs)));
     }
     if let Action::Reassign(_) | Action::RunReassign(_) = undo {
         super::reassign::read_moves(session).await;

@@ -25,6 +25,7 @@ use kafka_protocol::messages::{
 use kafka_shared::client::{CoordinatorType, Route};
 use kafka_shared::error::ErrorCode;
 use kafka_shared::protocol::{Request, StrBytes};
+use kafka_shared::types::Uuid;
 
 use crate::model::{ConfigResource, Fault, FaultKind, TopicPartition};
 use crate::ops::{AddPartitions, AlterConfigs, ConfigChange, CreateTopic};
@@ -43,6 +44,15 @@ fn text(text: &str) -> StrBytes {
 
 fn topic_name(name: &str) -> TopicName {
     TopicName::from(text(name))
+}
+
+/// What became of a topic that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreatedTopic {
+    /// In words.
+    pub told: String,
+    /// Brokers before Kafka 2.8 tell none, and a topic that was there already was not created.
+    pub id: Option<Uuid>,
 }
 
 fn brokers(ids: &[i32]) -> Vec<BrokerId> {
@@ -102,7 +112,7 @@ impl ClusterClient {
         &self,
         create: &CreateTopic,
         validate_only: bool,
-    ) -> Result<String, Fault> {
+    ) -> Result<CreatedTopic, Fault> {
         let what = format!("create topic \"{}\"", create.name);
         let config = |(name, value): &(String, String)| {
             CreatableTopicConfig::default()
@@ -140,14 +150,22 @@ impl ClusterClient {
         let outcome = check_code(&what, result.error_code, result.error_message.as_deref());
         match outcome {
             Err(fault) if fault.kind == FaultKind::AlreadyExists && create.if_not_exists => {
-                Ok("it exists already".to_owned())
+                Ok(CreatedTopic {
+                    told: "it exists already".to_owned(),
+                    id: None,
+                })
             }
             Err(fault) => Err(fault),
-            Ok(()) if result.num_partitions < 1 => Ok("created".to_owned()),
-            Ok(()) => Ok(format!(
-                "partitions {}, replication factor {}",
-                result.num_partitions, result.replication_factor
-            )),
+            Ok(()) => Ok(CreatedTopic {
+                told: match result.num_partitions {
+                    ..1 => "created".to_owned(),
+                    n => format!(
+                        "partitions {n}, replication factor {}",
+                        result.replication_factor
+                    ),
+                },
+                id: Some(result.topic_id).filter(|id| !id.is_nil() && !validate_only),
+            }),
         }
     }
 

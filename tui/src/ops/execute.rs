@@ -26,7 +26,8 @@ pub async fn check(client: &ClusterClient, plan: &Plan) -> Result<Report, Fault>
     let mut report = Report::default();
     match &plan.action {
         Action::CreateTopic(create) => {
-            report.add(&plan.title, client.create_topic(create, true).await);
+            let checked = client.create_topic(create, true).await;
+            report.add_topic(&plan.title, &create.name, checked);
         }
         Action::AddPartitions(add) => {
             report.add(&plan.title, client.create_partitions(add, true).await);
@@ -85,7 +86,8 @@ async fn execute_one(
 ) -> Result<(), Fault> {
     match action {
         Action::CreateTopic(create) => {
-            report.add(&plan.title, client.create_topic(create, false).await);
+            let created = client.create_topic(create, false).await;
+            report.add_topic(&plan.title, &create.name, created);
         }
         Action::AddPartitions(add) => {
             report.add(&plan.title, client.create_partitions(add, false).await);

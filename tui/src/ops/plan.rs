@@ -1,9 +1,12 @@
 //! A plan: what an action would change, told so that a person can decide; and what came of it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use kafka_shared::types::uuid_to_base64;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::CreatedTopic;
 use crate::model::Fault;
 
 use super::action::Action;
@@ -99,6 +102,9 @@ pub struct Report {
     /// What undoes it, for `kafka-tui undo`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undo_file: Option<PathBuf>,
+    /// The topics that were created, with their ids.
+    #[serde(skip)]
+    pub created: BTreeMap<String, String>,
 }
 
 impl Report {
@@ -107,6 +113,19 @@ impl Report {
             subject: subject.into(),
             outcome,
         });
+    }
+
+    /// Notes what became of a topic that was to be created.
+    pub fn add_topic(
+        &mut self,
+        subject: impl Into<String>,
+        name: &str,
+        outcome: Result<CreatedTopic, Fault>,
+    ) {
+        if let Ok(CreatedTopic { id: Some(id), .. }) = &outcome {
+            self.created.insert(name.to_owned(), uuid_to_base64(*id));
+        }
+        self.add(subject, outcome.map(|created| created.told));
     }
 
     pub fn faults(&self) -> impl Iterator<Item = (&str, &Fault)> {

@@ -133,6 +133,17 @@ fn find_topic<'a>(
     })
 }
 
+/// What to say where a setting wants more replicas in sync than there are.
+fn more_in_sync_than_replicas(name: &str, value: &str, replicas: usize) -> Option<String> {
+    let wanted: usize = value.parse().ok()?;
+    (name == "min.insync.replicas" && wanted > replicas).then(|| {
+        format!(
+            "with {} and {wanted} to be in sync, nothing can be written with acks=all",
+            count(replicas, "replica")
+        )
+    })
+}
+
 fn join(ids: &[i32]) -> String {
     ids.iter().map(i32::to_string).collect::<Vec<_>>().join(",")
 }

@@ -14,12 +14,13 @@
 //!
 //! Invariants:
 //! - No change that can be undone is sent before its inverse is on the disk.
+//! - What a change created is known by its id: nothing else of that name is deleted instead.
 //! - What has moved on since is never undone silently: planning refuses and says what it is.
 //! - An undo can be undone by naming its file; `undo` without a file goes further back instead.
 
 mod journal;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,7 +29,11 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::ClusterClient;
-use crate::model::{ClusterSnapshot, Fault, FaultKind, Update};
+use kafka_shared::types::uuid_to_base64;
+
+use crate::model::{
+    ClusterMetadata, ClusterSnapshot, ConfigResource, Fault, FaultKind, Topic, Update,
+};
 
 use super::action::{Action, RunReassign};
 use super::execution::BATCH;
@@ -68,6 +73,10 @@ pub struct Inverse {
     /// What of the change nothing takes back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub irrevocable: Vec<String>,
+    /// The topics that the change created, with their ids: one that was made anew since under the
+    /// same name is not deleted. Without those that brokers told no id of.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub created: BTreeMap<String, String>,
 }
 
 impl Inverse {
@@ -85,6 +94,7 @@ impl Inverse {
             changes: plan.changes.clone(),
             undo: plan.inverse.clone(),
             irrevocable: plan.irrevocable.clone(),
+            created: BTreeMap::new(),
         })
     }
 
@@ -96,6 +106,41 @@ impl Inverse {
             told.push_str(&format!("; and {more} more"));
         }
         told
+    }
+
+    /// Whether nothing of the change is left that could be taken back: its topics are gone, or
+    /// others have their names by now.
+    pub fn is_moot(&self, metadata: &ClusterMetadata) -> bool {
+        let steps = self.undo.as_ref().map(Action::steps).unwrap_or_default();
+        let is_gone = |name: &str| {
+            let topic = metadata.topic(name);
+            topic.is_none_or(|topic| self.is_another(topic))
+        };
+        let is_moot = |step: &Action| match step {
+            Action::DeleteTopics(names) => names.iter().all(|name| is_gone(name)),
+            Action::AlterConfigs(alter) => match &alter.resource {
+                ConfigResource::Topic(name) => is_gone(name),
+                _ => false,
+            },
+            Action::Reassign(reassign) => reassign.target.keys().all(|key| is_gone(&key.topic)),
+            Action::RunReassign(run) => {
+                let mut partitions = run.reassign.target.keys();
+                partitions.all(|key| is_gone(&key.topic))
+            }
+            Action::CancelReassignments(partitions) => {
+                partitions.iter().all(|key| is_gone(&key.topic))
+            }
+            _ => false,
+        };
+        !steps.is_empty() && steps.iter().all(is_moot)
+    }
+
+    /// Whether this is not the topic that the change created, but a later one of its name.
+    fn is_another(&self, topic: &Topic) -> bool {
+        let created = self.created.get(&*topic.name);
+        created
+            .zip(topic.id)
+            .is_some_and(|(created, now)| uuid_to_base64(now) != *created)
     }
 
     /// Plans to take the change back. `entry` is where this was read from.
@@ -119,6 +164,16 @@ impl Inverse {
             let why = format!("it can't be taken back: {}", self.stays());
             return Err(Fault::refused(what, why));
         };
+        let topics = snapshot.metadata.get().into_iter();
+        let mut topics = topics.flat_map(|metadata| &metadata.topics);
+        if let Some(topic) = topics.find(|topic| self.is_another(topic)) {
+            let why = format!(
+                "topic \"{}\" is another one by now: the one of this change was deleted, and it was \
+                 made anew",
+                topic.name
+            );
+            return Err(Fault::refused(what, why));
+        }
         let mut plan = super::plan(undo, snapshot)?;
         plan.not_done.extend(self.irrevocable.iter().cloned());
         let moved = self.moved(&plan);
@@ -287,6 +342,11 @@ pub async fn make(client: &ClusterClient, plan: &Plan, journal: &Journal) -> Res
     });
     if all_refused && let Some(entry) = &entry {
         journal.forget(entry);
+    }
+    if let (Ok(report), Some(entry)) = (&done, &entry)
+        && !report.created.is_empty()
+    {
+        journal.note_created(entry, &report.created);
     }
     if any_done && let Some(undone) = &plan.undoes {
         journal.mark_undone(undone)?;

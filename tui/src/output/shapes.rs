@@ -58,7 +58,7 @@ pub use transactions::{
     BlockedJson, HangingJson, PartitionName, PartitionProducersJson, ProducerRow, ProducersJson,
     SilentBroker, TransactionJson, TransactionRow, TransactionsJson,
 };
-pub use undo::{UndoJson, UndoRow};
+pub use undo::{UndoJson, UndoRow, undo};
 pub use wait::WaitJson;
 
 fn join(ids: &[i32]) -> String {

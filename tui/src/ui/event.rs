@@ -12,7 +12,8 @@ use crate::connect::{Change, Connector, Proposal, Workers};
 use crate::decode::SchemaBook;
 use crate::local::{LocalBroker, Outcomes};
 use crate::model::{
-    ClusterSnapshot, Fault, GroupLook, Message, ReadReport, Taken, TopicProducers, Update,
+    ClusterMetadata, ClusterSnapshot, Fault, GroupLook, Message, ReadReport, Taken, TopicProducers,
+    Update,
 };
 use crate::ops::declared::{Prepared, Wanted};
 use crate::ops::execution::Run;
@@ -265,7 +266,7 @@ pub enum Effect {
     /// Looks for the last change of this cluster that can be undone.
     LastChange {
         job: JobId,
-        cluster_id: Option<String>,
+        metadata: Option<Arc<ClusterMetadata>>,
     },
     ReadMessages {
         job: JobId,

@@ -188,10 +188,14 @@ impl Runner {
                     Answer::LeftOver(found)
                 })
             }
-            Effect::LastChange { job, cluster_id } => {
+            Effect::LastChange { job, metadata } => {
                 let journal = self.options.journal.clone();
                 self.start(job, "ui-undo", move |client| async move {
-                    let look = move || journal.last(cluster_id.as_deref());
+                    let look = move || {
+                        let metadata = metadata.as_deref();
+                        let id = metadata.and_then(|metadata| metadata.cluster_id.as_deref());
+                        journal.last(id, metadata)
+                    };
                     let found = task::spawn_blocking("ui-undo-read", look).await;
                     let last = found.unwrap_or_default();
                     let undo = last.entry.as_ref().map(|entry| &entry.inverse.undo);

@@ -7,7 +7,7 @@
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
-use crate::cluster::ClusterClient;
+use crate::cluster::{ClusterClient, CreatedTopic};
 use crate::model::Fault;
 use crate::ops::action::Action;
 use crate::ops::plan::{Plan, Report};
@@ -17,27 +17,49 @@ use super::execute_one;
 /// Requests under way.
 const AT_ONCE: usize = 8;
 
-/// What becomes of a step that concerns one topic only; `None` for all others.
-async fn one_topic(
-    client: &ClusterClient,
-    step: &Action,
-    validate_only: bool,
-) -> Option<(String, Result<String, Fault>)> {
+/// What became of a step that concerns one topic only.
+enum Done {
+    Created(Result<CreatedTopic, Fault>),
+    Changed(Result<String, Fault>),
+}
+
+/// Does such a step; `None` for all others.
+async fn one_topic(client: &ClusterClient, step: &Action, validate_only: bool) -> Option<Done> {
     Some(match step {
-        Action::CreateTopic(create) => (
-            format!("create topic \"{}\"", create.name),
-            client.create_topic(create, validate_only).await,
-        ),
-        Action::AddPartitions(add) => (
-            format!("add partitions to topic \"{}\"", add.topic),
-            client.create_partitions(add, validate_only).await,
-        ),
-        Action::AlterConfigs(alter) => (
-            format!("change the configuration of {}", alter.resource),
-            client.alter_configs(alter, validate_only).await,
-        ),
+        Action::CreateTopic(create) => {
+            Done::Created(client.create_topic(create, validate_only).await)
+        }
+        Action::AddPartitions(add) => {
+            Done::Changed(client.create_partitions(add, validate_only).await)
+        }
+        Action::AlterConfigs(alter) => {
+            Done::Changed(client.alter_configs(alter, validate_only).await)
+        }
         _ => return None,
     })
+}
+
+fn note(report: &mut Report, step: &Action, done: Done) {
+    match (step, done) {
+        (Action::CreateTopic(create), Done::Created(outcome)) => {
+            let subject = format!("create topic \"{}\"", create.name);
+            report.add_topic(subject, &create.name, outcome);
+        }
+        (Action::AddPartitions(add), Done::Changed(outcome)) => {
+            report.add(
+                format!("add partitions to topic \"{}\"", add.topic),
+                outcome,
+            );
+        }
+        (Action::AlterConfigs(alter), Done::Changed(outcome)) => {
+            report.add(
+                format!("change the configuration of {}", alter.resource),
+                outcome,
+            );
+        }
+        // Nothing else is done here.
+        _ => {}
+    }
 }
 
 async fn each_topic(
@@ -48,11 +70,11 @@ async fn each_topic(
 ) {
     let asked = steps
         .iter()
-        .map(|step| one_topic(client, step, validate_only));
+        .map(|step| async move { (step, one_topic(client, step, validate_only).await) });
     let mut asked = stream::iter(asked.collect::<Vec<_>>()).buffered(AT_ONCE);
-    while let Some(answer) = asked.next().await {
-        if let Some((subject, outcome)) = answer {
-            report.add(subject, outcome);
+    while let Some((step, done)) = asked.next().await {
+        if let Some(done) = done {
+            note(report, step, done);
         }
     }
 }

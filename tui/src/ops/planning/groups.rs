@@ -1,11 +1,53 @@
 //! Plans for consumer groups.
 
 use crate::derive::missing_topics;
-use crate::model::{ClusterMetadata, ClusterSnapshot, Fault, GroupKind, GroupState};
+use crate::model::{ClusterMetadata, ClusterSnapshot, Committed, Fault, GroupKind, GroupState};
 use crate::ops::action::Action;
+use crate::ops::offsets::{AlterOffsets, CommitAt, OffsetChange};
 use crate::ops::plan::{Danger, Plan};
 
 use super::{bootstrap, count, quote};
+
+/// Whether what such a group has committed can be committed for it from outside.
+fn can_commit_again(kind: Option<&GroupKind>) -> bool {
+    matches!(kind, Some(GroupKind::Classic | GroupKind::Consumer))
+}
+
+/// What makes a deleted group anew, with its committed offsets; `None` where it has none, or where
+/// not all are known.
+fn commit_again(id: &str, commits: &Committed) -> Option<Action> {
+    let mut changes = Vec::new();
+    for (topic, partitions) in &commits.topics {
+        for commit in partitions {
+            if commit.error.is_some() {
+                return None;
+            }
+            let Some(offset) = commit.offset else {
+                continue;
+            };
+            changes.push(OffsetChange {
+                topic: topic.to_string(),
+                partition: commit.partition,
+                from: None,
+                to: Some(CommitAt {
+                    offset,
+                    leader_epoch: commit.leader_epoch,
+                    metadata: commit.metadata.as_deref().map(str::to_owned),
+                }),
+                log_start: None,
+                log_end: None,
+                record: None,
+                asked: None,
+            });
+        }
+    }
+    let alter = AlterOffsets {
+        group: id.to_owned(),
+        changes,
+        ..AlterOffsets::default()
+    };
+    (!alter.changes.is_empty()).then_some(Action::AlterOffsets(alter))
+}
 
 pub(super) fn delete(
     ids: Vec<String>,
@@ -62,9 +104,14 @@ pub(super) fn delete(
             |n| count(n, "committed offset"),
         );
         plan.change(format!("group \"{id}\""), Some(before), None);
-        plan.irrevocable.push(format!(
-            "group \"{id}\" is deleted with its committed offsets"
-        ));
+        let kind = group.map(|group| &group.kind);
+        let commits = commits.filter(|_| ids.len() == 1 && can_commit_again(kind));
+        plan.inverse = commits.and_then(|commits| commit_again(id, commits));
+        if plan.inverse.is_none() {
+            plan.irrevocable.push(format!(
+                "group \"{id}\" is deleted with its committed offsets"
+            ));
+        }
         let tool = match group.map(|group| &group.kind) {
             Some(GroupKind::Share) => "kafka-share-groups.sh",
             Some(GroupKind::Streams) => "kafka-streams-groups.sh",

@@ -135,7 +135,12 @@ fn committed_now(
     let then = change.from.as_ref().map(|from| from.offset);
     let read = snapshot.committed.get(alter.group.as_str());
     let Some(now) = read.and_then(|part| part.get()) else {
-        return then;
+        // A group that is nowhere has committed nothing.
+        let listed = snapshot.groups.get();
+        let is_gone = listed.is_some_and(|groups| {
+            groups.faults.is_empty() && !groups.groups.contains_key(alter.group.as_str())
+        });
+        return then.filter(|_| !is_gone);
     };
     if alter.taken.is_some_and(|taken| taken >= now.taken) {
         return then;

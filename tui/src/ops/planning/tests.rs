@@ -551,9 +551,79 @@ fn a_group_with_members_is_not_deleted() {
     let ask = |id: &str| plan(Action::DeleteGroups(vec![id.to_owned()]), &snapshot);
     assert!(ask("busy").unwrap_err().why.contains("only an empty group"));
     assert_eq!(ask("gone").unwrap_err().kind, FaultKind::NotFound);
-    assert_eq!(
-        ask("idle").unwrap().typed_confirmation.as_deref(),
-        Some("idle")
+    let idle = ask("idle").unwrap();
+    assert_eq!(idle.typed_confirmation.as_deref(), Some("idle"));
+    assert_eq!((idle.inverse, idle.irrevocable.len()), (None, 1));
+
+    // Where its commits are known they can be committed again.
+    let commit = |partition, offset| CommittedPartition {
+        partition,
+        offset,
+        leader_epoch: Some(4),
+        metadata: Some("m".into()),
+        error: None,
+        lag: None,
+    };
+    let committed = Committed {
+        taken: Taken::default(),
+        topics: [("orders".into(), vec![commit(0, Some(7)), commit(1, None)])].into(),
+    };
+    let committed = vec![("idle".into(), Ok(Arc::new(committed)))];
+    apply(&mut snapshot, Update::Committed(committed));
+    let known = plan(Action::DeleteGroups(vec!["idle".to_owned()]), &snapshot).unwrap();
+    assert!(known.irrevocable.is_empty());
+    let Some(Action::AlterOffsets(back)) = known.inverse else {
+        panic!("{:?}", known.inverse);
+    };
+    let to = crate::ops::offsets::CommitAt {
+        offset: 7,
+        leader_epoch: Some(4),
+        metadata: Some("m".to_owned()),
+    };
+    let changes: Vec<_> = back
+        .changes
+        .iter()
+        .map(|c| (c.key(), &c.from, &c.to))
+        .collect();
+    assert_eq!(changes, [(key(0), &None, &Some(to))]);
+
+    // And a group that is nowhere has no commits that could be set back from.
+    let forget = AlterOffsets {
+        group: "gone".to_owned(),
+        ..back.inverse()
+    };
+    let forgotten = plan(Action::AlterOffsets(forget), &snapshot).unwrap();
+    assert_eq!(forgotten.changes[0].before, None);
+}
+
+#[test]
+fn more_replicas_in_sync_than_there_are_is_warned_of() {
+    let warned = |action: Action| {
+        let plan = plan(action, &snapshot()).unwrap();
+        plan.warnings.iter().any(|text| text.contains("acks=all"))
+    };
+    let alter = |value: &str| {
+        Action::AlterConfigs(AlterConfigs {
+            resource: ConfigResource::Topic("orders".to_owned()),
+            changes: vec![ConfigChange::Set {
+                name: "min.insync.replicas".to_owned(),
+                value: value.to_owned(),
+            }],
+        })
+    };
+    assert!(warned(alter("4")) && !warned(alter("1")));
+    let create = |factor, value: &str| {
+        Action::CreateTopic(CreateTopic {
+            name: "new".to_owned(),
+            replication_factor: factor,
+            configs: vec![("min.insync.replicas".to_owned(), value.to_owned())],
+            ..CreateTopic::default()
+        })
+    };
+    assert!(warned(create(Some(1), "2")) && !warned(create(Some(2), "2")));
+    assert!(
+        !warned(create(None, "2")),
+        "the brokers' default is not known"
     );
 }
 

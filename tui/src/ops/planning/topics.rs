@@ -6,8 +6,9 @@ use crate::derive;
 use crate::model::{ClusterMetadata, ClusterSnapshot, Fault, FaultKind};
 use crate::ops::action::{Action, CreateTopic, ProduceMessage};
 use crate::ops::plan::{Danger, Plan};
+use crate::units::bytes;
 
-use super::{bootstrap, count, find_topic, join, quote};
+use super::{bootstrap, count, find_topic, join, more_in_sync_than_replicas, quote};
 
 /// The longest name a topic can have: it becomes a folder's name with a partition's number.
 const NAME_CHARS_MAX: usize = 249;
@@ -83,6 +84,15 @@ pub(super) fn create(create: CreateTopic, metadata: &ClusterMetadata) -> Result<
     if create.replication_factor == Some(1) && metadata.brokers.len() > 1 {
         plan.warnings
             .push("one replica only: a broker's loss is the data's loss".to_owned());
+    }
+    let lists = create.assignment.iter().flatten().map(Vec::len).min();
+    let factor = create
+        .replication_factor
+        .and_then(|n| usize::try_from(n).ok());
+    if let Some(replicas) = lists.or(factor) {
+        let told =
+            |(name, value): &(String, String)| more_in_sync_than_replicas(name, value, replicas);
+        plan.warnings.extend(create.configs.iter().filter_map(told));
     }
     plan.inverse = Some(Action::DeleteTopics(vec![create.name]));
     Ok(plan)
@@ -206,7 +216,7 @@ pub(super) fn delete(
             .log_dirs
             .get()
             .and_then(|dirs| derive::topic_size(dirs, topic).complete())
-            .map_or_else(String::new, |bytes| format!(", {bytes} bytes"));
+            .map_or_else(String::new, |size| format!(", {}", bytes(size)));
         let before = format!("{}{size}", count(topic.partitions.len(), "partition"));
         plan.change(format!("topic \"{name}\""), Some(before), None);
         plan.irrevocable

@@ -1,9 +1,10 @@
 //! The files of what can be undone: `undo/CLUSTER/TIME-TITLE.json` in the state folder.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::model::{ClusterSnapshot, Fault, FaultKind};
+use crate::model::{ClusterMetadata, ClusterSnapshot, Fault, FaultKind};
 use crate::ops::plan::Plan;
 use crate::state;
 
@@ -139,6 +140,18 @@ impl Journal {
         let _ = fs::remove_file(path);
     }
 
+    /// Adds to a change which topics it created, as only their creation tells their ids.
+    pub(super) fn note_created(&self, path: &Path, created: &BTreeMap<String, String>) {
+        let Ok(mut inverse) = Self::read(path) else {
+            return;
+        };
+        inverse.created.clone_from(created);
+        if let Ok(text) = serde_json::to_string_pretty(&inverse) {
+            // Without it the undo looks at the names only, and asks for them to be typed.
+            let _ = state::write(path, &(text + "\n"));
+        }
+    }
+
     /// Notes that a change was taken back.
     ///
     /// # Errors
@@ -174,11 +187,13 @@ impl Journal {
         })
     }
 
-    /// The change that is undone next, and those after it that stay.
-    pub fn last(&self, cluster_id: Option<&str>) -> Last {
+    /// The change that is undone next, and those after it that stay. One of which nothing is left,
+    /// as its topic is deleted, is in nobody's way.
+    pub fn last(&self, cluster_id: Option<&str>, metadata: Option<&ClusterMetadata>) -> Last {
         let mut last = Last::default();
+        let is_moot = |inverse: &Inverse| metadata.is_some_and(|now| inverse.is_moot(now));
         for entry in self.newest_first(cluster_id) {
-            if entry.is_undone || entry.inverse.is_undo {
+            if entry.is_undone || entry.inverse.is_undo || is_moot(&entry.inverse) {
                 continue;
             }
             if entry.inverse.undo.is_some() {

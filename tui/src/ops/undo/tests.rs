@@ -56,7 +56,7 @@ fn the_journal_gives_out_the_last_change_that_stands() {
     let folder = tempfile::tempdir().unwrap();
     let journal = Journal::at(folder.path());
     let cluster = Some("cluster/1");
-    assert_eq!(journal.last(cluster), Last::default());
+    assert_eq!(journal.last(cluster, None), Last::default());
     let write = |from, to, at_ms| {
         let inverse = Inverse::of(&plan(from, to), at_ms).unwrap();
         journal.write(&inverse, at_ms).unwrap().unwrap()
@@ -65,7 +65,7 @@ fn the_journal_gives_out_the_last_change_that_stands() {
     let second = write("6", "7", NOON_MS + 1);
     let same_moment = write("7", "8", NOON_MS + 1);
     assert_ne!(second, same_moment);
-    let last = |cluster| journal.last(cluster).entry;
+    let last = |cluster| journal.last(cluster, None).entry;
     assert_eq!(last(cluster).unwrap().path, same_moment);
     journal.forget(&same_moment);
     let last_now = last(cluster).unwrap();
@@ -104,14 +104,14 @@ fn what_nothing_takes_back_is_said_and_does_not_hide_what_can_be() {
     let snapshot = ClusterSnapshot::default();
     let why = |last: Last| last.plan(&snapshot).unwrap_err().why;
     assert_eq!(
-        why(journal.last(cluster)),
+        why(journal.last(cluster, None)),
         "no change of this cluster is known"
     );
     let inverse = Inverse::of(&deleted, NOON_MS + 1).unwrap();
     journal.write(&inverse, NOON_MS + 1).unwrap();
     let told = "\"delete topic \"t\"\" is later and can't be taken back: topic \"t\" is deleted \
                 with its records";
-    assert_eq!(why(journal.last(cluster)), told);
+    assert_eq!(why(journal.last(cluster, None)), told);
     assert!(
         inverse
             .plan(None, &snapshot)
@@ -125,7 +125,7 @@ fn what_nothing_takes_back_is_said_and_does_not_hide_what_can_be() {
     // What can be taken back is, and the rest is told.
     let earlier = Inverse::of(&plan("5", "6"), NOON_MS).unwrap();
     let path = journal.write(&earlier, NOON_MS).unwrap();
-    let last = journal.last(cluster);
+    let last = journal.last(cluster, None);
     assert_eq!(last.entry.as_ref().map(|entry| &entry.path), path.as_ref());
     assert_eq!(last.stays(), [told]);
     let mut in_part = plan("6", "7");
@@ -133,12 +133,12 @@ fn what_nothing_takes_back_is_said_and_does_not_hide_what_can_be() {
     in_part.irrevocable = vec!["topic \"t\" keeps 3 partitions: none can be removed".to_owned()];
     let inverse = Inverse::of(&in_part, NOON_MS + 2).unwrap();
     journal.write(&inverse, NOON_MS + 2).unwrap();
-    let last = journal.last(cluster);
+    let last = journal.last(cluster, None);
     assert!(last.since.is_empty(), "it can be taken back in part");
     let mut snapshot = ClusterSnapshot::default();
     let metadata = ClusterMetadata {
         cluster_id: Some("cluster/1".into()),
-        topics: vec![Arc::new(crate::model::Topic {
+        topics: vec![Arc::new(Topic {
             name: "t".into(),
             id: None,
             is_internal: false,
@@ -169,7 +169,7 @@ fn a_damaged_file_is_refused_and_left_out() {
     });
     std::fs::write(&path, newer.unwrap()).unwrap();
     assert!(Journal::read(&path).unwrap_err().why.contains("version 2"));
-    assert_eq!(journal.last(Some("cluster/1")).entry, None);
+    assert_eq!(journal.last(Some("cluster/1"), None).entry, None);
 }
 
 #[test]
@@ -201,4 +201,62 @@ fn another_clusters_change_is_not_undone() {
         fault.why,
         "it was made on cluster cluster/1, and this is other"
     );
+}
+
+/// A cluster with these topics, by the ids that they have.
+fn with_topics(topics: &[(&str, u128)]) -> ClusterSnapshot {
+    let topic = |(name, id): &(&str, u128)| {
+        Arc::new(Topic {
+            name: (*name).into(),
+            id: Some(kafka_shared::types::Uuid::from_u128(*id)),
+            is_internal: false,
+            error: None,
+            partitions: Box::default(),
+        })
+    };
+    let metadata = ClusterMetadata {
+        cluster_id: Some("cluster/1".into()),
+        topics: topics.iter().map(topic).collect(),
+        ..ClusterMetadata::default()
+    };
+    let mut snapshot = ClusterSnapshot::default();
+    let update = Update::Metadata(Ok(Arc::new(metadata)));
+    snapshot.apply(update, crate::model::Taken::default());
+    snapshot
+}
+
+#[test]
+fn a_topic_that_was_made_anew_under_the_name_is_not_deleted_by_an_undo() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::at(folder.path());
+    let cluster = Some("cluster/1");
+    let older = Inverse::of(&plan("5", "6"), NOON_MS).unwrap();
+    let older = journal.write(&older, NOON_MS).unwrap().unwrap();
+    let mut create = plan("5", "6");
+    create.changes.clear();
+    create.inverse = Some(Action::DeleteTopics(vec!["new".to_owned()]));
+    let inverse = Inverse::of(&create, NOON_MS + 1).unwrap();
+    let path = journal.write(&inverse, NOON_MS + 1).unwrap().unwrap();
+    let id = kafka_shared::types::Uuid::from_u128(7 << 64);
+    journal.note_created(&path, &[("new".to_owned(), uuid_to_base64(id))].into());
+    let next = |snapshot: &ClusterSnapshot| {
+        let last = journal.last(cluster, snapshot.metadata.get());
+        last.entry.map(|entry| entry.path)
+    };
+    let inverse = Journal::read(&path).unwrap();
+
+    let same = with_topics(&[("new", 7 << 64), ("t", 1 << 64)]);
+    assert_eq!(next(&same).as_ref(), Some(&path));
+    assert!(inverse.plan(None, &same).is_ok());
+    let anew = with_topics(&[("new", 8 << 64), ("t", 1 << 64)]);
+    let refused = inverse.plan(None, &anew).unwrap_err();
+    assert_eq!(refused.kind, FaultKind::Refused);
+    assert!(
+        refused.why.contains("\"new\" is another one by now"),
+        "{refused:?}"
+    );
+    // An undo goes past it, and past what is deleted, to what is still there.
+    assert_eq!(next(&anew).as_ref(), Some(&older));
+    assert_eq!(next(&with_topics(&[("t", 1 << 64)])), Some(older));
+    assert_eq!(next(&with_topics(&[])), None);
 }

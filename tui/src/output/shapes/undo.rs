@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::model::ClusterMetadata;
 use crate::ops::undo::Entry;
 use crate::output::{Printable, Table};
 
@@ -23,23 +24,25 @@ pub struct UndoRow {
     pub irrevocable: Vec<String>,
     /// Whether something takes it back, or a part of it.
     pub can_be_undone: bool,
+    /// Whether nothing is left of it: its topics are gone, or others have their names.
+    pub is_moot: bool,
     pub file: String,
 }
 
-impl From<&[Entry]> for UndoJson {
-    fn from(entries: &[Entry]) -> Self {
-        let row = |entry: &Entry| UndoRow {
-            made_at: entry.inverse.made_at.clone(),
-            change: entry.inverse.change.clone(),
-            is_undone: entry.is_undone,
-            is_undo: entry.inverse.is_undo,
-            irrevocable: entry.inverse.irrevocable.clone(),
-            can_be_undone: entry.inverse.undo.is_some(),
-            file: entry.path.display().to_string(),
-        };
-        Self {
-            changes: entries.iter().map(row).collect(),
-        }
+/// The changes in the journal, on the cluster as it is now.
+pub fn undo(entries: &[Entry], metadata: &ClusterMetadata) -> UndoJson {
+    let row = |entry: &Entry| UndoRow {
+        made_at: entry.inverse.made_at.clone(),
+        change: entry.inverse.change.clone(),
+        is_undone: entry.is_undone,
+        is_undo: entry.inverse.is_undo,
+        irrevocable: entry.inverse.irrevocable.clone(),
+        can_be_undone: entry.inverse.undo.is_some(),
+        is_moot: entry.inverse.is_moot(metadata),
+        file: entry.path.display().to_string(),
+    };
+    UndoJson {
+        changes: entries.iter().map(row).collect(),
     }
 }
 
@@ -52,6 +55,7 @@ impl Printable for UndoJson {
         for row in &self.changes {
             let state = match (row.is_undone, row.is_undo) {
                 (true, _) => "undone",
+                _ if row.is_moot => "nothing is left of it",
                 (false, true) => "an undo",
                 _ if !row.can_be_undone => "can't be undone",
                 _ if !row.irrevocable.is_empty() => "can be undone in part",

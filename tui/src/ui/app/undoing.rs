@@ -13,10 +13,9 @@ use crate::ui::screen::{Changed, Step, Toast};
 
 /// Looks for what undoes the last change.
 pub(super) fn last_change(cx: &Cx<'_>) -> Effect {
-    let metadata = cx.snapshot.metadata.get();
     Effect::LastChange {
         job: cx.new_job(),
-        cluster_id: metadata.and_then(|m| m.cluster_id.as_deref().map(str::to_owned)),
+        metadata: cx.snapshot.metadata.value().cloned(),
     }
 }
 

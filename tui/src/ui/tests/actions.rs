@@ -486,6 +486,7 @@ fn the_last_change_can_be_taken_back() {
         changes: Vec::new(),
         undo: Some(Action::DeleteTopics(vec![name.to_owned()])),
         irrevocable: Vec::new(),
+        created: Default::default(),
     };
     let deleted = undo::Inverse {
         change: "delete topic \"old\"".to_owned(),
