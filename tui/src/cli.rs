@@ -503,7 +503,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>, io: &mut Io<'_>) -> Resul
             command: None,
         });
     }
-    Cli::try_parse_from(args).map_err(|error| {
+    let cli = Cli::try_parse_from(args).map_err(|error| {
         let text = error.render().to_string();
         if error.use_stderr() {
             io.tell(&text);
@@ -512,7 +512,17 @@ pub fn parse(args: impl IntoIterator<Item = OsString>, io: &mut Io<'_>) -> Resul
             io.write(&text);
             0
         }
-    })
+    })?;
+    // Who asks for a recording is to know that there will be none.
+    let kept = [&cli.screens.record.record, &cli.screens.replay];
+    if matches!(cli.command, Some(Command::Scripted(_))) && kept.iter().any(|file| file.is_some()) {
+        io.tell(
+            "error: --record and --replay before a command are for the screens; \
+             `changes` takes them behind its name\n",
+        );
+        return Err(2);
+    }
+    Ok(cli)
 }
 
 /// Runs one command and returns the exit code.

@@ -1,6 +1,6 @@
 //! The program: parses the command line, then runs a command or opens the screens.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -27,8 +27,56 @@ fn ask(question: &str) -> Option<String> {
     Some(line)
 }
 
+/// Where results are printed, and whether they got there.
+struct Out {
+    out: std::io::Stdout,
+    failed: Option<std::io::Error>,
+}
+
+impl Out {
+    fn noted<T>(&mut self, done: std::io::Result<T>) -> std::io::Result<T> {
+        if let Err(error) = &done
+            && !matches!(
+                error.kind(),
+                // A reader that has gone away (`| head`) is no failure, and a signal is none.
+                std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::Interrupted
+            )
+        {
+            self.failed = Some(std::io::Error::new(error.kind(), error.to_string()));
+        }
+        done
+    }
+
+    /// The exit code of a command that ended with this one: a result that was lost is no success.
+    fn exit(self, code: u8) -> ExitCode {
+        match self.failed {
+            Some(error) if code == 0 => {
+                let why = error.to_string();
+                finish(Err(Fault::new(FaultKind::Failed, "print the result", why)))
+            }
+            _ => ExitCode::from(code),
+        }
+    }
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let done = self.out.write(bytes);
+        self.noted(done)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let done = self.out.flush();
+        self.noted(done)
+    }
+}
+
 fn main() -> ExitCode {
-    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+    let (stdout, mut err) = (std::io::stdout(), std::io::stderr());
+    let mut out = Out {
+        out: stdout,
+        failed: None,
+    };
     let mut io = Io {
         out: &mut out,
         err: &mut err,
@@ -61,7 +109,8 @@ fn main() -> ExitCode {
     let command = cli.command.take();
     match command {
         Some(Command::Scripted(command)) => {
-            ExitCode::from(runtime.block_on(cli::run(&cli.global, command, &mut io)))
+            let code = runtime.block_on(cli::run(&cli.global, command, &mut io));
+            out.exit(code)
         }
         Some(Command::Demo(args)) => {
             let code = finish(runtime.block_on(demo(&args, &cli, &mut io)));

@@ -47,7 +47,14 @@ impl NewFile {
         let made = File::options().write(true).create_new(true).open(path);
         let file = made.map_err(|error| {
             let why = format!("{}: {error}", path.display());
-            Fault::new(FaultKind::Failed, EXPORT, why)
+            match error.kind() {
+                std::io::ErrorKind::AlreadyExists => {
+                    let why = format!("{} is there already", path.display());
+                    Fault::new(FaultKind::AlreadyExists, EXPORT, why)
+                        .with_hint("choose another name: nothing is written over")
+                }
+                _ => Fault::new(FaultKind::Failed, EXPORT, why),
+            }
         })?;
         Ok(Self(BufWriter::new(file)))
     }

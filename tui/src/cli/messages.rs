@@ -4,6 +4,7 @@
 //! where it stopped; an export or a copy that is not whole is an error.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -477,9 +478,17 @@ async fn export(global: &GlobalArgs, args: &ExportArgs, io: &mut Io<'_>) -> Resu
     let report = match path {
         None => {
             let out = &mut *io.out;
-            let put = |text: &str| out.write_all(text.as_bytes());
-            let report = transfer::export(&client, &read, put, tell).await?;
-            // A reader that has gone away has said so before.
+            let mut is_gone = false;
+            let put = |text: &str| {
+                let done = out.write_all(text.as_bytes());
+                is_gone = matches!(&done, Err(error) if error.kind() == ErrorKind::BrokenPipe);
+                done
+            };
+            let report = match transfer::export(&client, &read, put, tell).await {
+                // A reader that has seen enough (`| head`) is no failure.
+                Err(_) if is_gone => return Ok(0),
+                report => report?,
+            };
             let _ = io.out.flush();
             report
         }

@@ -35,6 +35,15 @@ fn the_command_line_is_sound() {
 }
 
 #[test]
+fn what_would_not_be_recorded_or_replayed_is_refused() {
+    for line in ["--record f topics list", "--replay f topics list"] {
+        let (code, _, err) = run_line(line, None);
+        assert_eq!(code, 2, "{line}");
+        assert!(err.contains("are for the screens"), "{err}");
+    }
+}
+
+#[test]
 fn help_documents_the_exit_codes() {
     let (code, out, _) = run_line("--help", None);
     assert_eq!(code, 0);
