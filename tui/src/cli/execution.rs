@@ -38,7 +38,8 @@ pub(super) async fn run(
 ) -> Result<u8, Fault> {
     global.saves_no_plan("execute a reassignment")?;
     let change = change.showing_first();
-    let file = PlanFile::parse(&read(file)?)?;
+    let path = file;
+    let file = PlanFile::parse(&read(path)?)?;
     let mut session = open(global).await?;
     read_rates(&mut session).await;
     let wanted = RunReassign {
@@ -47,6 +48,7 @@ pub(super) async fn run(
         batch: pace.batch.map_or(BATCH, |n| n as usize),
     };
     let mut plan = ops::plan(Action::RunReassign(wanted), &session.snapshot)?;
+    plan.name_file(path);
     if let Some(goal) = file.goal {
         plan.title = goal;
     }

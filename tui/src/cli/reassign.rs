@@ -38,9 +38,10 @@ pub(super) async fn run(
             let topics = (!topics.is_empty()).then_some(topics);
             let mut session = open(global).await?;
             read_rates(&mut session).await;
-            let (plan, text) = propose(&session, &goal, &pace, topics, allow_fewer_racks)?;
+            let (mut plan, text) = propose(&session, &goal, &pace, topics, allow_fewer_racks)?;
             if let Some(path) = &out {
                 write(path, &text)?;
+                plan.name_file(path);
             }
             if let (Some(path), Some(preview)) = (&rollback, &plan.reassignment) {
                 write(path, &print_assignment(&preview.current()))?;
@@ -54,10 +55,11 @@ pub(super) async fn run(
             Ok(0)
         }
         ReassignCommand::Execute { file, wait, change } => {
-            let file = PlanFile::parse(&read(&file)?)?;
+            let wanted = PlanFile::parse(&read(&file)?)?;
             let session = open(global).await?;
-            let wanted = file.reassign(&*session.metadata()?)?;
-            let plan = ops::plan(Action::Reassign(wanted), &session.snapshot)?;
+            let wanted = wanted.reassign(&*session.metadata()?)?;
+            let mut plan = ops::plan(Action::Reassign(wanted), &session.snapshot)?;
+            plan.name_file(&file);
             let code = make(global, &session, &plan, change, io).await?;
             let is_done = !change.is_dry(&session.target) && global.save_plan.is_none();
             if wait && code == 0 && is_done && !plan.is_empty() {

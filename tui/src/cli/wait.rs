@@ -53,6 +53,9 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "between 1 ms and a year".to_owned())
 }
 
+/// What a look may take that begins when the time is over, or shortly before.
+const LAST_LOOK: Duration = Duration::from_secs(1);
+
 pub(super) async fn run(
     global: &GlobalArgs,
     args: &WaitArgs,
@@ -70,7 +73,8 @@ pub(super) async fn run(
     let (mut n_looks, mut n_true) = (0, 0);
     let outcome = loop {
         let look = look(global, &mut session, &condition, &needs);
-        let looked = tokio::time::timeout_at(deadline, look).await;
+        let until = deadline.max(tokio::time::Instant::now() + LAST_LOOK);
+        let looked = tokio::time::timeout_at(until, look).await;
         n_looks += 1;
         match looked {
             Ok(Ok(reading)) => {
@@ -95,16 +99,18 @@ pub(super) async fn run(
                 if told.take().is_some() || n_looks == 1 {
                     io.tell(&format!("{fault}\n"));
                 }
-                if tokio::time::Instant::now() + args.every >= deadline {
+                if tokio::time::Instant::now() >= deadline {
                     break Err(fault);
                 }
             }
             Err(_) => break Ok(false),
         }
-        if tokio::time::Instant::now() + args.every >= deadline {
+        let now = tokio::time::Instant::now();
+        if now >= deadline {
             break Ok(false);
         }
-        tokio::time::sleep(args.every).await;
+        // The last look is at the very end.
+        tokio::time::sleep_until(deadline.min(now + args.every)).await;
     };
     let holds = outcome?;
     let waited_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);

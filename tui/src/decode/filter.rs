@@ -324,6 +324,12 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
             tokens.push(plain(&rest[..1]));
             rest = &rest[1..];
         } else if let Some(operator) = OPERATORS.iter().find(|op| rest.starts_with(**op)) {
+            let run = rest.trim_start_matches(['=', '!', '<', '>', '~']);
+            let run = &rest[..rest.len() - run.len()];
+            if run != *operator {
+                let known = OPERATORS.join(" ");
+                return Err(format!("\"{run}\" is no operator: there are {known}"));
+            }
             tokens.push(plain(operator));
             rest = &rest[operator.len()..];
         } else {

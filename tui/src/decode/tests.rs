@@ -625,6 +625,8 @@ fn a_filter_that_means_nothing_is_refused_with_the_reason() {
         ("time > soon", "is no time"),
         ("key =~ '('", "regex"),
         ("key ==", "nothing follows"),
+        ("value.id === 7", "\"===\" is no operator"),
+        ("offset <> 7", "\"<>\" is no operator"),
         ("'open", "a text does not end"),
         ("a or", "ends where a test is wanted"),
         ("a )", "not expected"),

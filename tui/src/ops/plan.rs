@@ -1,7 +1,7 @@
 //! A plan: what an action would change, told so that a person can decide; and what came of it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kafka_shared::types::uuid_to_base64;
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,22 @@ impl Plan {
         self.changes.is_empty()
     }
 }
+
+impl Plan {
+    /// Names the file of a reassignment in the lines of Kafka's own tools.
+    pub fn name_file(&mut self, path: &Path) {
+        let named = format!(
+            "{PLAN_FILE} {}",
+            super::planning::quote(&path.to_string_lossy())
+        );
+        for line in &mut self.equivalent {
+            *line = line.replace(&format!("{PLAN_FILE} plan.json"), &named);
+        }
+    }
+}
+
+/// How Kafka's tool is told which file to read.
+const PLAN_FILE: &str = "--reassignment-json-file";
 
 /// What became of one item of a plan.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -112,7 +112,7 @@ fn bootstrap(metadata: &ClusterMetadata) -> String {
 }
 
 /// Quotes a word for a POSIX shell where it needs it.
-fn quote(word: &str) -> String {
+pub(super) fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

@@ -35,6 +35,53 @@ pub fn document(output: &Output, code: i32) -> Value {
 }
 
 #[test]
+fn wait_uses_all_of_its_time_however_seldom_it_looks() {
+    with_cluster(|bootstrap| async move {
+        let args = [
+            "wait",
+            "topics < 0",
+            "--every",
+            "50s",
+            "--timeout",
+            "1200ms",
+        ];
+        let answer = document(&run(&bootstrap, &args).await, NO);
+        assert!(answer["waited_ms"].as_u64() >= Some(1_200), "{answer}");
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_result_that_is_lost_is_no_success_and_a_reader_that_went_away_no_failure() {
+    let list = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-tui"));
+        command.args([
+            "clusters",
+            "list",
+            "--config-file",
+            "/nonexistent/config.toml",
+        ]);
+        command
+    };
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .expect("Linux has it");
+    let output = list().stdout(full).output().expect("the program runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(
+        errors.contains("print the result: No space left"),
+        "{errors}"
+    );
+    let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+    drop(reader);
+    let output = list().stdout(writer).output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
 fn wait_ends_when_its_condition_holds_or_with_a_no_when_the_time_is_over() {
     with_cluster(|bootstrap| async move {
         let client = client(&bootstrap);

@@ -597,6 +597,25 @@ fn a_group_with_members_is_not_deleted() {
 }
 
 #[test]
+fn the_line_of_kafkas_tool_names_the_file_that_there_is() {
+    let mut plan = plan(
+        Action::Reassign(Reassign {
+            based_on: Assignment::new(),
+            target: Assignment::from([(key(0), vec![1, 3])]),
+        }),
+        &snapshot(),
+    )
+    .unwrap();
+    assert!(plan.equivalent[0].contains("--reassignment-json-file plan.json --execute"));
+    plan.name_file(std::path::Path::new("my plans/a.json"));
+    let line = &plan.equivalent[0];
+    assert!(
+        line.contains("--reassignment-json-file 'my plans/a.json' --execute"),
+        "{line}"
+    );
+}
+
+#[test]
 fn more_replicas_in_sync_than_there_are_is_warned_of() {
     let warned = |action: Action| {
         let plan = plan(action, &snapshot()).unwrap();

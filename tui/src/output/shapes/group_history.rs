@@ -58,7 +58,7 @@ pub struct ReachRow {
     pub unread: u64,
 }
 
-fn time(ms: i64) -> String {
+pub(super) fn time(ms: i64) -> String {
     match jiff::Timestamp::from_millisecond(ms) {
         Ok(at) => format!("{at:.3}"),
         Err(_) => ms.to_string(),

@@ -11,6 +11,8 @@ use crate::model::{
 };
 use crate::output::{Printable, Table, or_dash};
 
+use super::group_history::{ms_text, time};
+
 /// A broker that did not tell.
 #[derive(Clone, Debug, Serialize)]
 pub struct SilentBroker {
@@ -131,9 +133,9 @@ impl Printable for TransactionJson {
         let _ = writeln!(text, "producer          {}", row.producer_id);
         let _ = writeln!(text, "epoch             {}", or_dash(row.producer_epoch));
         let _ = writeln!(text, "coordinator       {}", row.coordinator);
-        let timeout = row.timeout_ms.map(|ms| format!("{ms} ms"));
+        let timeout = row.timeout_ms.map(|ms| ms_text(i64::from(ms)));
         let _ = writeln!(text, "timeout           {}", or_dash(timeout));
-        let age = self.age_ms.map(|age| format!("{age} ms ago"));
+        let age = self.age_ms.map(|age| format!("{} ago", ms_text(age)));
         let _ = writeln!(text, "began             {}", or_dash(age));
         let keys = row.partitions.iter().flatten();
         let keys: Vec<String> = keys
@@ -205,7 +207,7 @@ impl Printable for ProducersJson {
             ">EPOCH",
             ">COORD EPOCH",
             ">LAST SEQUENCE",
-            ">LAST TIMESTAMP",
+            "LAST TIMESTAMP",
             ">OPEN FROM",
             ">STABLE",
             ">HIGH WATER",
@@ -225,7 +227,7 @@ impl Printable for ProducersJson {
                         (producer.coordinator_epoch >= 0).then_some(producer.coordinator_epoch),
                     ),
                     producer.last_sequence.to_string(),
-                    producer.last_timestamp_ms.to_string(),
+                    time(producer.last_timestamp_ms),
                     or_dash(producer.open_from),
                     or_dash(partition.last_stable_offset),
                     or_dash(partition.high_watermark),

@@ -9,6 +9,9 @@ use crate::ui::screen::Screen;
 /// Cells of a description, so that a terminal of 80 columns shows it whole.
 const DOC_WIDTH: usize = 43;
 
+/// Cells before what a row does; where keys and names take more it stands below them.
+const HEAD_WIDTH: usize = 31;
+
 /// The help of the screen on top.
 #[derive(Debug)]
 pub struct Help;
@@ -52,6 +55,10 @@ impl Help {
                 let why = refused.map(|why| format!(" ({why})")).unwrap_or_default();
                 let doc = format::wrap(&format!("{}{why}", row.doc), DOC_WIDTH);
                 let mut head = format!("  {:<12} {name:<15} ", keys.join(" "));
+                if head.chars().count() > HEAD_WIDTH {
+                    lines.push((head, style));
+                    head = " ".repeat(HEAD_WIDTH);
+                }
                 for part in doc {
                     lines.push((format!("{head}{part}"), style));
                     head = " ".repeat(head.chars().count());
