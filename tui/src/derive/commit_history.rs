@@ -4,7 +4,8 @@
 //! another than before is a commit. One that is the same is taken as a commit too while the group
 //! has members, because who is there and does not get on has stalled; of a group without members it
 //! is none, and it has stopped. That a consumer stalls or only falls behind is not claimed before
-//! the window is full; the close look at one group reads the commits themselves.
+//! the window is full; the close look at one group reads the commits themselves, and what it says
+//! counts here too as long as samples that are newer can't tell better.
 //!
 //! Bounded: so many partitions, so many samples of each, one every few seconds. What is not kept
 //! has no verdict, and says so.
@@ -12,9 +13,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::model::{ClusterSnapshot, Committed, PerGroup};
+use crate::model::{ClusterSnapshot, Committed, PerGroup, Taken};
 
-use super::verdict::{ConsumerVerdict, Judged, WINDOW, WindowCommit, verdict};
+use super::lag_detail::GroupDetail;
+use super::verdict::{AT_END, ConsumerVerdict, Judged, WINDOW, WindowCommit, verdict};
 
 /// Samples are no closer together than this.
 const SPACING_MS: i64 = 5_000;
@@ -133,6 +135,16 @@ struct Kept {
     noted_wall_ms: i64,
     /// By topic and partition, in their order.
     windows: Vec<(Arc<str>, i32, Window)>,
+    /// What the last close look said, and when it was taken. Few groups are looked at.
+    looked: Option<Box<(Judged, i64)>>,
+}
+
+impl Kept {
+    /// What a close look said, until a whole window of samples is newer.
+    fn looked(&self) -> Option<&Judged> {
+        let (judged, at_ms) = self.looked.as_deref()?;
+        (self.noted_wall_ms - at_ms < WHOLE_MS).then_some(judged)
+    }
 }
 
 /// The samples of all groups.
@@ -153,6 +165,19 @@ impl CommitHistory {
             }
         }
         is_news
+    }
+
+    /// Takes in what a close look at a group found out, so that its row in a list says the same.
+    pub fn note_look(&mut self, id: &Arc<str>, detail: &GroupDetail, at: Taken) {
+        let unseen = || Kept {
+            // The first sample is due at once.
+            noted_ms: at.monotonic_ms - SPACING_MS,
+            noted_wall_ms: at.wall_ms,
+            ..Kept::default()
+        };
+        let kept = self.groups.entry(Arc::clone(id)).or_insert_with(unseen);
+        let worst = detail.worst().map(|(_, judged)| judged.clone());
+        kept.looked = worst.map(|judged| Box::new((judged, at.wall_ms)));
     }
 
     /// Forgets the groups that are not there any more.
@@ -217,9 +242,20 @@ impl CommitHistory {
     }
 
     /// The worst verdict on a group's partitions; `None` where too little was seen of one that is
-    /// behind, or nothing is kept.
+    /// behind, or nothing is kept. What a close look said lately counts, but for a group that has
+    /// come to the end since, which is seen at once.
     pub fn verdict(&self, id: &str, snapshot: &ClusterSnapshot) -> Option<Judged> {
         let kept = self.groups.get(id)?;
+        let sampled = Self::sampled(kept, snapshot);
+        match (kept.looked(), &sampled) {
+            (None, _) => sampled,
+            (Some(_), Some(judged)) if judged.rule == AT_END => sampled,
+            (Some(looked), _) => Some(looked.clone()),
+        }
+    }
+
+    /// What the samples say.
+    fn sampled(kept: &Kept, snapshot: &ClusterSnapshot) -> Option<Judged> {
         let mut worst: Option<Judged> = None;
         let mut commits = Vec::with_capacity(WINDOW);
         for (topic, partition, window) in &kept.windows {
@@ -230,7 +266,9 @@ impl CommitHistory {
             commits.clear();
             commits.extend(window.0.iter().flat_map(Run::commits));
             let judged = judge(&commits, window.is_whole(), end, kept.noted_wall_ms)?;
-            if worst.as_ref().is_none_or(|w| judged.verdict > w.verdict) {
+            // Of those that are well, one that is not at the end says more.
+            let weight = |judged: &Judged| (judged.verdict, judged.rule != AT_END);
+            if worst.as_ref().is_none_or(|w| weight(&judged) > weight(w)) {
                 worst = Some(judged);
             }
         }
@@ -267,7 +305,7 @@ mod tests {
     use super::*;
     use crate::model::{
         Cell, CommittedPartition, GroupDescription, GroupKind, GroupState, Member, Offsets,
-        PartitionOffsets, Taken, TopicOffsets, Update,
+        PartitionOffsets, TopicOffsets, Update,
     };
 
     fn taken(seconds: i64) -> Taken {
@@ -305,6 +343,46 @@ mod tests {
         }
     }
 
+    /// Takes a sample of committed offset and end at a time.
+    fn sample(
+        history: &mut CommitHistory,
+        snapshot: &mut ClusterSnapshot,
+        seconds: i64,
+        offset: i64,
+        end: i64,
+    ) -> bool {
+        let at = taken(seconds);
+        let partition = PartitionOffsets {
+            partition: 0,
+            start: Cell::Known(0),
+            end: Cell::Known(end),
+        };
+        let offsets = TopicOffsets {
+            taken: at,
+            topic_id: None,
+            partitions: [partition].into(),
+        };
+        let update = Update::Offsets {
+            result: Ok(Arc::new(Offsets::from([("t".into(), Arc::new(offsets))]))),
+            complete: true,
+        };
+        snapshot.apply(update, at);
+        let commit = CommittedPartition {
+            partition: 0,
+            offset: Some(offset),
+            leader_epoch: None,
+            metadata: None,
+            error: None,
+            lag: None,
+        };
+        let committed = Committed {
+            taken: at,
+            topics: BTreeMap::from([(Arc::from("t"), vec![commit])]),
+        };
+        let read: PerGroup<Committed> = vec![(Arc::from("g"), Ok(Arc::new(committed)))];
+        history.note(&read, snapshot)
+    }
+
     /// What is said after each sample of committed offset and end, taken every five seconds.
     fn told(members: usize, samples: impl IntoIterator<Item = (i64, i64)>) -> Vec<&'static str> {
         let mut snapshot = ClusterSnapshot::default();
@@ -313,36 +391,7 @@ mod tests {
         let mut history = CommitHistory::default();
         let mut told = Vec::new();
         for (nth, (offset, end)) in samples.into_iter().enumerate() {
-            let at = taken(5 * nth as i64);
-            let partition = PartitionOffsets {
-                partition: 0,
-                start: Cell::Known(0),
-                end: Cell::Known(end),
-            };
-            let offsets = TopicOffsets {
-                taken: at,
-                topic_id: None,
-                partitions: [partition].into(),
-            };
-            let update = Update::Offsets {
-                result: Ok(Arc::new(Offsets::from([("t".into(), Arc::new(offsets))]))),
-                complete: true,
-            };
-            snapshot.apply(update, at);
-            let commit = CommittedPartition {
-                partition: 0,
-                offset: Some(offset),
-                leader_epoch: None,
-                metadata: None,
-                error: None,
-                lag: None,
-            };
-            let committed = Committed {
-                taken: at,
-                topics: BTreeMap::from([(Arc::from("t"), vec![commit])]),
-            };
-            let read: PerGroup<Committed> = vec![(Arc::from("g"), Ok(Arc::new(committed)))];
-            history.note(&read, &snapshot);
+            sample(&mut history, &mut snapshot, 5 * nth as i64, offset, end);
             let judged = history.verdict("g", &snapshot);
             told.push(judged.map_or("", |judged| judged.verdict.as_str()));
         }
@@ -368,6 +417,74 @@ mod tests {
         assert_eq!((told[9], told[10], told[11]), ("", "stop", "stop"));
     }
 
+    /// What a close look at a partition said.
+    fn looked(verdict: ConsumerVerdict, rule: &'static str) -> GroupDetail {
+        let row = crate::derive::PartitionLag {
+            topic: "t".into(),
+            partition: 0,
+            member: None,
+            committed: Some(10),
+            log_start: Some(0),
+            log_end: Some(90),
+            lag: crate::derive::Lag::Known(80),
+            lost: None,
+        };
+        let judged = Judged {
+            verdict,
+            rule,
+            complete: 1.0,
+        };
+        let detail = crate::derive::LagDetail {
+            row,
+            committed_lag: None,
+            lag_ms: None,
+            read_rate: None,
+            write_rate: None,
+            drain: None,
+            judged: Some(judged),
+            overtaken_in_ms: None,
+        };
+        GroupDetail {
+            partitions: vec![detail],
+            ..GroupDetail::default()
+        }
+    }
+
+    #[test]
+    fn a_list_says_what_the_page_of_a_group_says_until_its_own_samples_are_newer() {
+        let mut snapshot = ClusterSnapshot::default();
+        let group = (Arc::from("g"), Ok(Arc::new(described(1))));
+        snapshot.apply(Update::Descriptions(vec![group]), taken(0));
+        let mut history = CommitHistory::default();
+        let rewind = looked(ConsumerVerdict::Rewind, "it went back");
+        let mut told = Vec::new();
+        for nth in 0..16 {
+            // Behind all the time; at the end for one sample only.
+            let end = if nth == 4 { 10 } else { 90 };
+            sample(&mut history, &mut snapshot, 5 * nth, 10, end);
+            if nth == 2 {
+                history.note_look(&"g".into(), &rewind, taken(10));
+            }
+            let judged = history.verdict("g", &snapshot);
+            told.push(judged.map_or("", |judged| judged.verdict.as_str()));
+        }
+        let mut wanted = vec!["", "", "rewind", "rewind", "ok"];
+        // The look was taken at 10 s; it counts until samples of 45 s are newer.
+        wanted.extend(["rewind"; 6]);
+        assert_eq!(told[..11], wanted);
+        assert!(told[11..].iter().all(|word| *word != "rewind"), "{told:?}");
+        // It counts also where nobody has sampled the group yet, and holds no sample up.
+        let mut history = CommitHistory::default();
+        history.note_look(&"g".into(), &rewind, taken(100));
+        let word = |history: &CommitHistory, snapshot: &ClusterSnapshot| {
+            let judged = history.verdict("g", snapshot);
+            judged.map_or("", |judged| judged.verdict.as_str())
+        };
+        assert_eq!(word(&history, &snapshot), "rewind");
+        sample(&mut history, &mut snapshot, 100, 90, 90);
+        assert_eq!(word(&history, &snapshot), "ok", "at the end");
+    }
+
     #[test]
     fn what_is_looked_at_rarely_is_judged_as_soon_and_then_tells_nothing_new() {
         let mut snapshot = ClusterSnapshot::default();
@@ -376,35 +493,7 @@ mod tests {
         let mut history = CommitHistory::default();
         let mut told = Vec::new();
         for seconds in [0, 15, 30, 45, 60, 75, 200] {
-            let partition = PartitionOffsets {
-                partition: 0,
-                start: Cell::Known(0),
-                end: Cell::Known(90),
-            };
-            let offsets = TopicOffsets {
-                taken: taken(seconds),
-                topic_id: None,
-                partitions: [partition].into(),
-            };
-            let update = Update::Offsets {
-                result: Ok(Arc::new(Offsets::from([("t".into(), Arc::new(offsets))]))),
-                complete: true,
-            };
-            snapshot.apply(update, taken(seconds));
-            let commit = CommittedPartition {
-                partition: 0,
-                offset: Some(10),
-                leader_epoch: None,
-                metadata: None,
-                error: None,
-                lag: None,
-            };
-            let committed = Committed {
-                taken: taken(seconds),
-                topics: BTreeMap::from([(Arc::from("t"), vec![commit])]),
-            };
-            let read: PerGroup<Committed> = vec![(Arc::from("g"), Ok(Arc::new(committed)))];
-            let is_news = history.note(&read, &snapshot);
+            let is_news = sample(&mut history, &mut snapshot, seconds, 10, 90);
             let judged = history.verdict("g", &snapshot);
             told.push((judged.map_or("", |judged| judged.verdict.as_str()), is_news));
         }

@@ -25,7 +25,7 @@ use tui_input::Input;
 use crate::cluster::{Interest, PollIntervals};
 use crate::clusters::Target;
 use crate::derive::{self, CommitHistory, EndHistory};
-use crate::model::{ClusterSnapshot, Feed, History, Moment, Taken, Update};
+use crate::model::{ClusterSnapshot, Feed, GroupLook, History, Moment, Taken, Update};
 use crate::ops::execution::Run;
 use crate::recording::Tape;
 use crate::ui::command::{self, Scope};
@@ -94,6 +94,14 @@ impl World {
             target: &self.target,
             run: self.run.as_deref(),
             jobs: &self.jobs,
+        }
+    }
+
+    /// Keeps what a close look at a group says of it, for its row in lists.
+    fn note_look(&mut self, look: &GroupLook) {
+        if let (Some(metadata), Some(group)) = (self.snapshot.metadata.get(), &look.group) {
+            let detail = derive::group_detail(look, metadata);
+            self.commits.note_look(&group.id, &detail, look.taken);
         }
     }
 }
@@ -281,6 +289,9 @@ impl App {
                 }
             }
             Event::Answer { job, answer } => {
+                if let Answer::GroupLooked(Ok(look)) = &answer {
+                    self.world.note_look(look);
+                }
                 let cx = self.world.cx();
                 let mut answer = Some(answer);
                 let mut steps = Vec::new();

@@ -3,6 +3,7 @@
 
 mod actions;
 mod clusters;
+mod declared;
 mod fixture;
 mod looks;
 mod metrics;

@@ -84,6 +84,14 @@ pub fn verdicts(cluster: &mut Cluster) -> anyhow::Result<()> {
     terminal.wait_for("stall: it commits the same offset while records wait")?;
     // The hour that is left, or what the minutes since have left of it.
     terminal.wait_for("retention in 5")?;
+    // The list can't see by its own samples that an offset went back; it says what the page has read.
+    terminal.keys(":group space judged-rewind enter")?;
+    terminal.wait_for("verdict rewind")?;
+    terminal.keys("4 / judged-rewind enter")?;
+    terminal.wait_until("the page's verdict in the list", |terminal| {
+        let row = terminal.row("judged-rewind");
+        row.is_some_and(|row| row.iter().any(|cell| cell == "rewind"))
+    })?;
     clients.order("close judged-stall-1")?;
     clients.order("close judged-rewind-1")
 }

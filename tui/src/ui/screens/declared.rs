@@ -396,6 +396,13 @@ impl Screen for Declared {
         let Some(found) = &self.found else {
             return Some("nothing was compared yet".to_owned());
         };
+        // What was found before may be of files that say something else by now.
+        if let (Some(fault), false) = (&self.fault, self.is_behind) {
+            return Some(format!(
+                "it can't be compared: {}",
+                format::clean(&fault.why)
+            ));
+        }
         let marked = self.marked();
         let is_meant = |drift: &&Drift| match &marked {
             Some(topics) => topics.contains(&*drift.topic),

@@ -4,7 +4,8 @@ use ratatui::style::Style;
 use ratatui::text::Span;
 
 use crate::derive::{
-    ConsumerVerdict, Drain, Judged, Lag, LagDetail, PartitionLag, TimeBy, is_bad, verdict_word,
+    ConsumerVerdict, Drain, Judged, Lag, LagDetail, PartitionLag, TimeBy, WINDOW, is_bad,
+    verdict_word,
 };
 use crate::ui::cx::Cx;
 use crate::ui::format;
@@ -237,7 +238,16 @@ pub fn summary(detail: &crate::derive::GroupDetail, cx: &Cx<'_>) -> Vec<Vec<Span
             ConsumerVerdict::Ok => theme.good,
             verdict => groups::verdict_style(verdict, cx),
         };
-        add("verdict", judged.verdict.as_str().to_owned(), style);
+        // Of fewer commits than a whole window has, more of them may tell something else.
+        let word = judged.verdict.as_str();
+        let text = match judged.complete < 1.0 {
+            true => {
+                let commits = (judged.complete * WINDOW as f64).round();
+                format!("{word} by {}", format::plural(commits as usize, "commit"))
+            }
+            false => word.to_owned(),
+        };
+        add("verdict", text, style);
     }
     let lag_ms = detail.lag_ms().map(|(ms, _)| ms);
     let overtaken = detail.overtaken_in_ms();
