@@ -31,6 +31,7 @@ mod topic;
 mod topics;
 mod traffic;
 mod transactions;
+mod watch;
 
 pub use declared::apply_form;
 pub use forms::{connect_form, create_topic_form};

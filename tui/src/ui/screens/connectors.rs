@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
+use super::watch::Watch;
 use super::{cells, connector_forms, forms, topics};
 use crate::clusters::connect_confirmation;
 use crate::connect::{Change, Connector, Proposal, Workers};
@@ -115,7 +116,7 @@ fn class(connector: &Connector) -> &str {
 pub struct Connectors {
     list: List<Connector>,
     workers: Option<Workers>,
-    watch: Option<JobId>,
+    watch: Watch,
     /// What is being done, and what to say meanwhile.
     doing: Option<(JobId, String)>,
     /// The change that a question is about, which its answer carries.
@@ -131,7 +132,7 @@ impl Connectors {
         Self {
             list: List::new(COLUMNS),
             workers: None,
-            watch: None,
+            watch: Watch::default(),
             doing: None,
             offered: None,
             wished: String::new(),
@@ -297,11 +298,10 @@ impl Screen for Connectors {
     fn on_open(&mut self, cx: &Cx<'_>) -> Vec<Step> {
         match cx.target.workers(&[], None) {
             Ok(workers) => {
-                let job = cx.new_job();
-                self.watch = Some(job);
                 self.workers = Some(workers.clone());
                 let workers = Box::new(workers);
-                vec![Step::Effect(Effect::WatchConnectors { job, workers })]
+                let watch = |job| Effect::WatchConnectors { job, workers };
+                self.watch.begin(cx, watch)
             }
             Err(fault) => {
                 self.fault = Some(fault);
@@ -311,18 +311,18 @@ impl Screen for Connectors {
     }
 
     fn on_close(&mut self) -> Vec<JobId> {
-        self.watch.into_iter().collect()
+        self.watch.end()
     }
 
     fn on_answer(&mut self, job: JobId, answer: &mut Option<Answer>, cx: &Cx<'_>) -> Vec<Step> {
-        if self.watch == Some(job) {
-            match answer.take() {
-                Some(Answer::Connectors(Ok(all))) => {
+        if let Some(found) = self.watch.found(job, answer) {
+            match found {
+                Answer::Connectors(Ok(all)) => {
                     self.is_read = true;
                     self.fault = None;
                     self.list.set_rows(all, cx);
                 }
-                Some(Answer::Connectors(Err(fault))) => self.fault = Some(fault),
+                Answer::Connectors(Err(fault)) => self.fault = Some(fault),
                 _ => {}
             }
             return Vec::new();

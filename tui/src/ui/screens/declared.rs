@@ -9,6 +9,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
+use super::watch::Watch;
 use super::{cells, forms, topics};
 use crate::model::Fault;
 use crate::ops::declared::{Drift, DriftState, Prepared, Wanted};
@@ -171,7 +172,7 @@ pub struct Declared {
     wanted: Wanted,
     only_different: bool,
     list: List<Drift>,
-    watch: Option<JobId>,
+    watch: Watch,
     found: Option<Box<Prepared>>,
     fault: Option<Fault>,
     /// Whether what was found is not yet what is asked for now.
@@ -187,7 +188,7 @@ impl Declared {
             wanted: Wanted::default(),
             only_different: false,
             list: List::sorted_by(COLUMNS, 1, false),
-            watch: None,
+            watch: Watch::default(),
             found: None,
             fault: None,
             is_behind: false,
@@ -198,19 +199,9 @@ impl Declared {
     /// Looks from now on, with what is asked for now.
     fn look(&mut self, cx: &Cx<'_>) -> Vec<Step> {
         (self.is_behind, self.execute_then) = (true, false);
-        let before = self.watch.take().map(Effect::Cancel);
-        let job = cx.new_job();
-        self.watch = Some(job);
-        let watch = Effect::WatchDeclared {
-            job,
-            files: vec![at_home(&self.path)],
-            wanted: self.wanted.clone(),
-        };
-        before
-            .into_iter()
-            .chain([watch])
-            .map(Step::Effect)
-            .collect()
+        let (files, wanted) = (vec![at_home(&self.path)], self.wanted.clone());
+        let watch = |job| Effect::WatchDeclared { job, files, wanted };
+        self.watch.begin(cx, watch)
     }
 
     fn show(&mut self, cx: &Cx<'_>) {
@@ -360,14 +351,11 @@ impl Screen for Declared {
     }
 
     fn on_close(&mut self) -> Vec<JobId> {
-        self.watch.into_iter().collect()
+        self.watch.end()
     }
 
     fn on_answer(&mut self, job: JobId, answer: &mut Option<Answer>, cx: &Cx<'_>) -> Vec<Step> {
-        if self.watch != Some(job) {
-            return Vec::new();
-        }
-        match answer.take() {
+        match self.watch.found(job, answer) {
             Some(Answer::Declared(Ok(found))) => {
                 self.fault = None;
                 self.found = Some(found);

@@ -16,6 +16,7 @@ pub use self::lags::time_text;
 use self::lags::{LAG_COLUMNS, LagRow, labelled, note};
 use self::members::{differences, member_name, owners_of, owns, tasks as tasks_text};
 use self::tasks::{TASK_COLUMNS, TaskRow};
+use super::watch::Watch;
 use super::{ResetDialog, absent, cells, groups, topics};
 use crate::cluster::Interest;
 use crate::derive::{
@@ -184,8 +185,8 @@ pub struct GroupScreen {
     /// What the history was compared with last.
     seen: Option<Arc<GroupDescription>>,
     lag: Option<GroupLag>,
-    /// The watch that looks closely again and again.
-    job: Option<JobId>,
+    /// Looks closely again and again.
+    watch: Watch,
     /// What it found, until it is told.
     look: Option<Arc<GroupLook>>,
     detail: Option<GroupDetail>,
@@ -206,7 +207,7 @@ impl GroupScreen {
             n_changes: 0,
             seen: None,
             lag: None,
-            job: None,
+            watch: Watch::default(),
             look: None,
             detail: None,
             exists: true,
@@ -583,20 +584,17 @@ impl Screen for GroupScreen {
     }
 
     fn on_open(&mut self, cx: &Cx<'_>) -> Vec<Step> {
-        let job = cx.new_job();
-        self.job = Some(job);
         let group = self.id.clone();
-        vec![Step::Effect(Effect::WatchGroup { job, group })]
+        let watch = |job| Effect::WatchGroup { job, group };
+        self.watch.begin(cx, watch)
     }
 
     fn on_close(&mut self) -> Vec<JobId> {
-        self.job.take().into_iter().collect()
+        self.watch.end()
     }
 
     fn on_answer(&mut self, job: JobId, answer: &mut Option<Answer>, cx: &Cx<'_>) -> Vec<Step> {
-        if self.job == Some(job)
-            && let Some(Answer::GroupLooked(result)) = answer.take()
-        {
+        if let Some(Answer::GroupLooked(result)) = self.watch.found(job, answer) {
             // What the poller reads has its own place for failures.
             if let Ok(look) = result {
                 self.look = Some(look);

@@ -4,6 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Span;
 
+use super::watch::Watch;
 use super::{cells, forms, topics};
 use crate::local::{DEFAULT_NAME, LocalBroker, LocalStatus, NODES_MAX};
 use crate::model::Fault;
@@ -119,7 +120,7 @@ const COLUMNS: &[Column<LocalBroker>] = &[
 #[derive(Debug)]
 pub struct Local {
     list: List<LocalBroker>,
-    watch: Option<JobId>,
+    watch: Watch,
     /// What is being done, and what to say meanwhile.
     doing: Option<(JobId, String)>,
     is_read: bool,
@@ -130,7 +131,7 @@ impl Local {
     pub fn new() -> Self {
         Self {
             list: List::new(COLUMNS),
-            watch: None,
+            watch: Watch::default(),
             doing: None,
             is_read: false,
             fault: None,
@@ -368,25 +369,23 @@ impl Screen for Local {
     focused_list!(self.list);
 
     fn on_open(&mut self, cx: &Cx<'_>) -> Vec<Step> {
-        let job = cx.new_job();
-        self.watch = Some(job);
-        vec![Step::Effect(Effect::WatchLocal { job })]
+        self.watch.begin(cx, |job| Effect::WatchLocal { job })
     }
 
     fn on_close(&mut self) -> Vec<JobId> {
         // What was started goes on; nobody waits for its answer.
-        self.watch.into_iter().collect()
+        self.watch.end()
     }
 
     fn on_answer(&mut self, job: JobId, answer: &mut Option<Answer>, cx: &Cx<'_>) -> Vec<Step> {
-        if self.watch == Some(job) {
-            match answer.take() {
-                Some(Answer::Local(Ok(brokers))) => {
+        if let Some(found) = self.watch.found(job, answer) {
+            match found {
+                Answer::Local(Ok(brokers)) => {
                     self.is_read = true;
                     self.fault = None;
                     self.list.set_rows(brokers, cx);
                 }
-                Some(Answer::Local(Err(fault))) => self.fault = Some(fault),
+                Answer::Local(Err(fault)) => self.fault = Some(fault),
                 _ => {}
             }
             return Vec::new();

@@ -8,6 +8,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
+use super::watch::Watch;
 use super::{absent, cells, topics};
 use crate::model::{Cell, Fault, PartitionProducer, TopicProducers, WrittenPartition};
 use crate::ui::command::{Id, Scope};
@@ -187,7 +188,7 @@ const COLUMNS: &[Column<Row>] = &[
 pub struct ProducersScreen {
     topic: String,
     list: List<Row>,
-    job: Option<JobId>,
+    watch: Watch,
     look: Option<Arc<TopicProducers>>,
     fault: Option<Fault>,
 }
@@ -197,7 +198,7 @@ impl ProducersScreen {
         Self {
             topic,
             list: List::new(COLUMNS),
-            job: None,
+            watch: Watch::default(),
             look: None,
             fault: None,
         }
@@ -340,20 +341,17 @@ impl Screen for ProducersScreen {
     }
 
     fn on_open(&mut self, cx: &Cx<'_>) -> Vec<Step> {
-        let job = cx.new_job();
-        self.job = Some(job);
         let topic = self.topic.clone();
-        vec![Step::Effect(Effect::WatchProducers { job, topic })]
+        let watch = |job| Effect::WatchProducers { job, topic };
+        self.watch.begin(cx, watch)
     }
 
     fn on_close(&mut self) -> Vec<JobId> {
-        self.job.take().into_iter().collect()
+        self.watch.end()
     }
 
     fn on_answer(&mut self, job: JobId, answer: &mut Option<Answer>, cx: &Cx<'_>) -> Vec<Step> {
-        if self.job == Some(job)
-            && let Some(Answer::Producers(result)) = answer.take()
-        {
+        if let Some(Answer::Producers(result)) = self.watch.found(job, answer) {
             match result {
                 Ok(look) => (self.look, self.fault) = (Some(look), None),
                 Err(fault) => self.fault = Some(fault),

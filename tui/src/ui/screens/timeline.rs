@@ -7,6 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
+use super::watch::Watch;
 use super::{cells, topics};
 use crate::cluster::Interest;
 use crate::derive::{Cause, GroupEvent, TimelineSettings, timeline};
@@ -124,7 +125,7 @@ fn time(ms: Option<i64>, cx: &Cx<'_>) -> Span<'static> {
 pub struct TimelineScreen {
     group: String,
     list: List<Row>,
-    job: Option<JobId>,
+    watch: Watch,
     look: Option<Arc<GroupLook>>,
     fault: Option<Fault>,
 }
@@ -134,7 +135,7 @@ impl TimelineScreen {
         Self {
             group,
             list: List::sorted_by(COLUMNS, 0, true),
-            job: None,
+            watch: Watch::default(),
             look: None,
             fault: None,
         }
@@ -259,20 +260,17 @@ impl Screen for TimelineScreen {
     }
 
     fn on_open(&mut self, cx: &Cx<'_>) -> Vec<Step> {
-        let job = cx.new_job();
-        self.job = Some(job);
         let group = self.group.clone();
-        vec![Step::Effect(Effect::WatchGroup { job, group })]
+        let watch = |job| Effect::WatchGroup { job, group };
+        self.watch.begin(cx, watch)
     }
 
     fn on_close(&mut self) -> Vec<JobId> {
-        self.job.take().into_iter().collect()
+        self.watch.end()
     }
 
     fn on_answer(&mut self, job: JobId, answer: &mut Option<Answer>, cx: &Cx<'_>) -> Vec<Step> {
-        if self.job == Some(job)
-            && let Some(Answer::GroupLooked(result)) = answer.take()
-        {
+        if let Some(Answer::GroupLooked(result)) = self.watch.found(job, answer) {
             match result {
                 Ok(look) => (self.look, self.fault) = (Some(look), None),
                 Err(fault) => self.fault = Some(fault),
