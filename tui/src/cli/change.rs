@@ -12,7 +12,7 @@ use crate::ops::undo::{self, Journal};
 use crate::ops::{
     self, Action, AddPartitions, AlterConfigs, ConfigChange, CreateTopic, Plan, Report,
 };
-use crate::output::{DoneJson, PlanJson, exit_code};
+use crate::output::{DoneJson, PlanJson, Printable as _, exit_code};
 
 use super::show::resource;
 use super::{
@@ -60,9 +60,9 @@ pub(super) async fn topics(
                     return Ok(0);
                 }
             }
-            let dirs = session.client.log_dirs(&metadata).await;
-            session.apply(Update::LogDirs(shared(dirs)));
-            execute(global, &session, Action::DeleteTopics(names), change, io).await
+            let action = Action::DeleteTopics(names);
+            read_sizes(&mut session, &action).await;
+            execute(global, &session, action, change, io).await
         }
         TopicsCommand::Alter {
             name,
@@ -73,6 +73,14 @@ pub(super) async fn topics(
         TopicsCommand::List { .. } | TopicsCommand::Describe { .. } | TopicsCommand::Export(_) => {
             Ok(0)
         }
+    }
+}
+
+/// Reads how much goes with topics that are to be deleted.
+pub(super) async fn read_sizes(session: &mut Session, action: &Action) {
+    if let (Action::DeleteTopics(_), Ok(metadata)) = (action, session.metadata()) {
+        let dirs = session.client.log_dirs(&metadata).await;
+        session.apply(Update::LogDirs(shared(dirs)));
     }
 }
 
@@ -272,6 +280,7 @@ pub(super) async fn carry_out(
             check: None,
             report: None,
             verification: None,
+            is_told: false,
         };
         return Ok((shown, 0));
     }
@@ -294,11 +303,12 @@ pub(super) async fn carry_out(
         check: Some(check).filter(|check| !check.items.is_empty()),
         report: None,
         verification: None,
+        is_told: false,
     };
     if is_dry || plan.is_empty() {
         return Ok((done, 0));
     }
-    confirm(session, plan, change, io)?;
+    done.is_told = confirm(session, plan, change, io)?;
     let report = undo::make(&session.client, plan, &Journal::of_user()).await?;
     // A verification that can't be made does not undo what was done.
     done.verification = ops::verify(&session.client, plan).await.ok();
@@ -311,23 +321,45 @@ pub(super) async fn carry_out(
     Ok((done, code))
 }
 
-/// What is hard to undo is confirmed by a name, by how careful one has to be with the cluster.
+/// What is hard to undo is confirmed by a name, by how careful one has to be with the cluster. Who
+/// is asked sees the plan before; whether that was so.
 pub(super) fn confirm(
     session: &Session,
     plan: &Plan,
     change: ChangeArgs,
     io: &mut Io<'_>,
+) -> Result<bool, Fault> {
+    let table = PlanJson::from(plan).table();
+    ask(session, plan, &table, change, io)
+}
+
+/// As [`confirm`], for a plan that was shown already.
+pub(super) fn confirm_shown(
+    session: &Session,
+    plan: &Plan,
+    change: ChangeArgs,
+    io: &mut Io<'_>,
 ) -> Result<(), Fault> {
+    let title = format!("{}\n", PlanJson::from(plan).title);
+    ask(session, plan, &title, change, io).map(drop)
+}
+
+fn ask(
+    session: &Session,
+    plan: &Plan,
+    told: &str,
+    change: ChangeArgs,
+    io: &mut Io<'_>,
+) -> Result<bool, Fault> {
     let target = &session.target;
     let Some(wanted) = confirmation(plan, target.level, target.name.as_deref()) else {
-        return Ok(());
+        return Ok(false);
     };
     if change.yes {
-        return Ok(());
+        return Ok(false);
     }
-    let question = format!("{}\nType {wanted} to go on: ", PlanJson::from(plan).title);
-    match (io.ask)(&question) {
-        Some(typed) if typed.trim() == wanted => Ok(()),
+    match (io.ask)(&format!("{told}Type {wanted} to go on: ")) {
+        Some(typed) if typed.trim() == wanted => Ok(true),
         Some(_) => Err(Fault::refused(&plan.title, "it was not confirmed")),
         None => Err(
             Fault::refused(&plan.title, "nobody can be asked to confirm it")

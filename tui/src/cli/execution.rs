@@ -12,7 +12,7 @@ use crate::ops::undo::{self, Journal};
 use crate::ops::{self, Action, Plan, RunReassign};
 use crate::output::{JanitorJson, PlanJson, Printable, RunJson, exit_code};
 
-use super::change::confirm;
+use super::change::confirm_shown;
 use super::reassign::{open, read, read_rates};
 use super::{ChangeArgs, GlobalArgs, Io, PaceArgs, Session};
 
@@ -63,7 +63,7 @@ pub(super) async fn run(
         return Ok(0);
     }
     session.client.refuse_if_read_only(&plan.title)?;
-    confirm(&session, &plan, change, io)?;
+    confirm_shown(&session, &plan, change, io)?;
     carry_out(global, &session, &plan, io).await
 }
 

@@ -136,7 +136,7 @@ pub(super) async fn reset(
         return Ok(0);
     }
     let change = args.change.showing_first();
-    if !change.is_dry(&session.target) {
+    if !change.is_dry(&session.target) || global.save_plan.is_some() {
         return execute(global, &session, Action::AlterOffsets(alter), change, io).await;
     }
     let plan = ops::plan(Action::AlterOffsets(alter.clone()), &session.snapshot)?;

@@ -8,7 +8,7 @@ use crate::model::Fault;
 use crate::ops::plan_file::SavedPlan;
 use crate::ops::{Action, undo};
 
-use super::change::{confirm, make};
+use super::change::{confirm, make, read_sizes};
 use super::execution::carry_out;
 use super::{ChangeArgs, GlobalArgs, Io, Session};
 
@@ -26,6 +26,7 @@ pub(super) async fn run(global: &GlobalArgs, args: PlanArgs, io: &mut Io<'_>) ->
     for update in undo::read(&session.client, &saved.action).await {
         session.apply(update);
     }
+    read_sizes(&mut session, &saved.action).await;
     if let Action::Reassign(_) | Action::RunReassign(_) = saved.action {
         super::reassign::read_moves(&mut session).await;
     }

@@ -4,15 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::model::{Fault, Update};
+use crate::model::Fault;
 use crate::ops::Action;
 use crate::ops::execution::{NewOrders, Wish};
 use crate::ops::undo::{self, Entry, Journal, Last};
 use crate::output;
 
-use super::change::{confirm, make};
+use super::change::{confirm, make, read_sizes};
 use super::execution::carry_out;
-use super::{ChangeArgs, GlobalArgs, Io, PaceArgs, Session, shared};
+use super::{ChangeArgs, GlobalArgs, Io, PaceArgs, Session};
 
 /// Shows what it would do; `--execute` does it.
 #[derive(Clone, Debug, Args)]
@@ -88,11 +88,7 @@ async fn read(session: &mut Session, last: &Last) {
     for update in undo::read(&session.client, undo).await {
         session.apply(update);
     }
-    if let (Action::DeleteTopics(_), Ok(metadata)) = (undo, session.metadata()) {
-        // How much goes with them.
-        let dirs = session.client.log_dirs(&metadata).await;
-        session.apply(Update::LogDirs(shared(dirs)));
-    }
+    read_sizes(session, undo).await;
     if let Action::Reassign(_) | Action::RunReassign(_) = undo {
         super::reassign::read_moves(session).await;
     }

@@ -150,7 +150,11 @@ async fn execute_one(
         }
         Action::AlterOffsets(alter) => {
             let outcomes = client.alter_offsets(alter).await?;
-            add_partitions(report, outcomes, "set");
+            let done = match alter.only_forgets() {
+                true => "removed",
+                false => "set",
+            };
+            add_partitions(report, outcomes, done);
         }
         Action::Security(security) => client.do_security(security, report).await?,
         Action::AbortTransaction(abort) => {

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Committed, Fault, Offsets, Taken};
 
 pub use csv::{parse_csv, read_csv, write_csv};
-pub use prepare::{forget_offsets, forget_topic, prepare_reset, read_group};
+pub use prepare::{forget_offsets, forget_topic, prepare_reset, read_group, read_groups};
 pub use propose::{live_group, propose};
 
 /// Which partitions of a group a reset is for.

@@ -64,8 +64,13 @@ impl SavedPlan {
     /// It is something else, or was edited.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         let refuse = |why: String| Fault::refused("read the plan", why);
-        let saved: Self = serde_json::from_str(text)
-            .map_err(|error| refuse(format!("not a plan that was saved: {error}")))?;
+        let saved: Self = serde_json::from_str(text).map_err(|error| {
+            let fault = refuse(format!("not a plan that was saved: {error}"));
+            match super::reassign::PlanFile::parse(text) {
+                Ok(_) => fault.with_hint("it is a reassignment: `kafka-tui reassign run FILE`"),
+                Err(_) => fault,
+            }
+        })?;
         if saved.format != FORMAT || saved.version != VERSION {
             let (format, version) = (&saved.format, saved.version);
             return Err(refuse(format!("{format} of version {version} is unknown")));
@@ -173,6 +178,9 @@ mod tests {
         let other = text.replace("\"cluster_id\": \"c\"", "\"cluster_id\": \"d\"");
         assert!(SavedPlan::parse(&other).unwrap_err().why.contains("edited"));
         assert!(SavedPlan::parse("{}").is_err());
+        let moves = r#"{"version":1,"partitions":[{"topic":"t","partition":0,"replicas":[1]}]}"#;
+        let hint = SavedPlan::parse(moves).unwrap_err().hint.unwrap();
+        assert!(hint.contains("reassign run"), "{hint}");
     }
 
     #[test]

@@ -302,6 +302,10 @@ async fn read_one(client: &ClusterClient, action: &Action) -> Vec<Update> {
             vec![Update::Configs(alter.resource.clone(), configs)]
         }
         Action::AlterOffsets(alter) => super::offsets::read_group(client, &alter.group).await,
+        Action::DeleteGroups(ids) => {
+            let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+            super::offsets::read_groups(client, &ids).await
+        }
         Action::Reassign(_) | Action::RunReassign(_) | Action::CancelReassignments(_) => {
             let running = client.reassignments().await;
             vec![Update::Reassignments(

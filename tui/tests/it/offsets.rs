@@ -181,6 +181,56 @@ fn a_reset_is_undone_unless_the_group_went_on_and_a_live_group_is_refused() {
     });
 }
 
+/// A plan is made from what a command reads, and is executed by another that has to read the same.
+#[test]
+fn deletions_are_saved_as_plans_and_executed_and_a_deleted_group_comes_back() {
+    with_cluster(|bootstrap| async move {
+        let client = client(&bootstrap);
+        let (topic, id) = (topic(&client, 4, 2).await, unique("saved"));
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("plan.json").display().to_string();
+        let saved = async |args: &[&str]| {
+            let save = [args, &["--save-plan", &file]].concat();
+            document(&run(&bootstrap, &save).await, 0);
+        };
+        let executed = async || {
+            let args = ["plan", &file, "--execute", "--yes"];
+            document(&run(&bootstrap, &args).await, 0)
+        };
+        saved(&[
+            "groups",
+            "reset",
+            &id,
+            "--topic",
+            &topic,
+            "--to-offset",
+            "1",
+        ])
+        .await;
+        executed().await;
+        let committed = || async { client.committed_by(&id).await.expect("it is read") };
+        assert_eq!(at(&committed().await, &topic), [Some(1); 4]);
+
+        saved(&["groups", "delete", &id]).await;
+        assert_eq!(at(&committed().await, &topic), [Some(1); 4]);
+        let done = executed().await;
+        assert_eq!(committed().await.topics.len(), 0);
+        let undo = done["report"]["undo_file"].as_str().expect("it is written");
+        let args = ["undo", undo, "--execute", "--yes"];
+        document(&run(&bootstrap, &args).await, 0);
+        assert_eq!(at(&committed().await, &topic), [Some(1); 4]);
+
+        // That it grows on makes it no other topic.
+        saved(&["topics", "delete", &topic]).await;
+        let more = ["messages", "produce", &topic, "--value", "one more"];
+        document(&run(&bootstrap, &more).await, 0);
+        executed().await;
+        let metadata = client.metadata().await.expect("it is read");
+        assert!(metadata.topic(&topic).is_none());
+        make(&client, Action::DeleteGroups(vec![id])).await;
+    });
+}
+
 #[test]
 fn a_group_s_lag_and_timeline_are_documents() {
     with_cluster(|bootstrap| async move {

@@ -144,11 +144,17 @@ pub fn forget_offsets(
 
 /// Reads what planning new offsets for a group compares with.
 pub async fn read_group(client: &ClusterClient, group: &str) -> Vec<Update> {
+    read_groups(client, &[group]).await
+}
+
+/// As [`read_group`], of several.
+pub async fn read_groups(client: &ClusterClient, ids: &[&str]) -> Vec<Update> {
     let groups = match client.groups().await {
         Ok(groups) => groups,
         Err(fault) => return vec![Update::Groups(Err(Arc::new(fault)))],
     };
-    let listed: Vec<Arc<Group>> = groups.groups.get(group).cloned().into_iter().collect();
+    let found = ids.iter().filter_map(|id| groups.groups.get(*id));
+    let listed: Vec<Arc<Group>> = found.cloned().collect();
     let (described, committed) =
         tokio::join!(client.describe_groups(&listed), client.committed(&listed));
     vec![

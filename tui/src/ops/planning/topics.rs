@@ -216,9 +216,13 @@ pub(super) fn delete(
             .log_dirs
             .get()
             .and_then(|dirs| derive::topic_size(dirs, topic).complete())
-            .map_or_else(String::new, |size| format!(", {}", bytes(size)));
-        let before = format!("{}{size}", count(topic.partitions.len(), "partition"));
+            .map(bytes);
+        let before = count(topic.partitions.len(), "partition");
         plan.change(format!("topic \"{name}\""), Some(before), None);
+        // Beside the values: it grows on, and that would not make it another topic.
+        if let Some(told) = plan.changes.last_mut() {
+            told.note = size;
+        }
         plan.irrevocable
             .push(format!("topic \"{name}\" is deleted with its records"));
         if topic.is_internal {

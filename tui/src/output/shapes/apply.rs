@@ -128,6 +128,7 @@ impl ApplyJson {
             check: None,
             report: self.report.clone(),
             verification: self.verification.clone(),
+            is_told: true,
         };
         done.outcome()
     }

@@ -187,6 +187,9 @@ pub struct DoneJson {
     pub check: Option<Report>,
     pub report: Option<Report>,
     pub verification: Option<Verification>,
+    /// Whether the plan was shown already, to who was asked to confirm it.
+    #[serde(skip)]
+    pub is_told: bool,
 }
 
 impl DoneJson {
@@ -217,7 +220,10 @@ impl DoneJson {
 
 impl Printable for DoneJson {
     fn table(&self) -> String {
-        self.plan.table() + &self.outcome()
+        match self.is_told {
+            true => self.outcome(),
+            false => self.plan.table() + &self.outcome(),
+        }
     }
 }
 
