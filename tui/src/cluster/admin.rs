@@ -169,13 +169,15 @@ impl ClusterClient {
         }
     }
 
-    /// Deletes topics; a result for each.
+    /// Deletes topics; a result for each. One whose id is in `ids` is deleted by it where the
+    /// cluster can do so (since Kafka 2.8), so that none is taken for another of its name.
     ///
     /// # Errors
     /// When the controller does not answer.
     pub async fn delete_topics(
         &self,
         names: &[String],
+        ids: &BTreeMap<String, Uuid>,
     ) -> Result<Vec<(String, Result<(), Fault>)>, Fault> {
         use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
         let what = "delete topics";
@@ -185,8 +187,12 @@ impl ClusterClient {
         let version = version.map_err(|error| client_fault(what, &error))?;
         let request = DeleteTopicsRequest::default().with_timeout_ms(CONTROLLER_TIMEOUT_MS);
         let request = if version >= DELETE_TOPICS_BY_STRUCT {
-            let state =
-                |name: &String| DeleteTopicState::default().with_name(Some(topic_name(name)));
+            let state = |name: &String| match ids.get(name) {
+                Some(id) => DeleteTopicState::default()
+                    .with_name(None)
+                    .with_topic_id(*id),
+                None => DeleteTopicState::default().with_name(Some(topic_name(name))),
+            };
             request.with_topics(names.iter().map(state).collect())
         } else {
             request.with_topic_names(names.iter().map(|name| topic_name(name)).collect())
@@ -198,17 +204,18 @@ impl ClusterClient {
         let result = |name: &String| {
             let what = format!("delete topic \"{name}\"");
             let found = response.responses.iter();
-            let found = found.filter(|result| {
-                result
-                    .name
-                    .as_ref()
-                    .is_some_and(|n| n.as_str() == name.as_str())
+            let mut found = found.filter(|result| {
+                let named = result.name.as_ref();
+                named.is_some_and(|n| n.as_str() == name.as_str())
+                    || ids.get(name) == Some(&result.topic_id)
             });
-            let outcome = match found
-                .map(|r| (r.error_code, r.error_message.as_deref()))
-                .next()
-            {
-                Some((code, message)) => check_code(&what, code, message),
+            let outcome = match found.next() {
+                Some(r) if ErrorCode(r.error_code) == ErrorCode::UNKNOWN_TOPIC_ID => {
+                    let why = "the topic that was to be deleted is gone; one of its name that was \
+                               made since then is another one";
+                    Err(Fault::not_found(&what, why))
+                }
+                Some(r) => check_code(&what, r.error_code, r.error_message.as_deref()),
                 None => Err(nothing(&what)),
             };
             (name.clone(), outcome)

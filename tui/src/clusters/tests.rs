@@ -1,5 +1,6 @@
 //! The configuration file through what people do with it, and what entries turn into.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -213,6 +214,7 @@ fn the_danger_of_a_cluster_decides_what_is_typed() {
         cluster_id: None,
         undoes: None,
         reassignment: None,
+        topic_ids: BTreeMap::new(),
     };
     let safe = plan(Danger::Safe, None);
     let moves = plan(Danger::Disruptive, None);
@@ -328,7 +330,7 @@ fn an_edit_changes_what_is_different_and_leaves_the_rest_as_a_person_wrote_it() 
     file.edit(&expected, &plain).unwrap();
     assert_eq!(file.get("live"), Some(&plain));
     let none = Entry {
-        settings: std::collections::BTreeMap::new(),
+        settings: BTreeMap::new(),
         ..plain.clone()
     };
     file.edit(&plain, &none).unwrap();

@@ -96,7 +96,7 @@ async fn execute_one(
             report.add(&plan.title, client.alter_configs(alter, false).await);
         }
         Action::DeleteTopics(names) => {
-            for (name, outcome) in client.delete_topics(names).await? {
+            for (name, outcome) in client.delete_topics(names, &plan.topic_ids).await? {
                 report.add(
                     format!("topic \"{name}\""),
                     outcome.map(|()| "deleted".to_owned()),

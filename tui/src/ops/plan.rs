@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use kafka_shared::types::uuid_to_base64;
+use kafka_shared::types::{Uuid, uuid_to_base64};
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::CreatedTopic;
@@ -63,6 +63,9 @@ pub struct Plan {
     pub undoes: Option<PathBuf>,
     /// The proposal in detail, for reassignments.
     pub reassignment: Option<Preview>,
+    /// The ids of the topics that it deletes, where they are known: a topic that was made anew
+    /// under the name since then is another one.
+    pub topic_ids: BTreeMap<String, Uuid>,
 }
 
 impl Plan {

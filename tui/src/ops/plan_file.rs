@@ -2,6 +2,9 @@
 //! and what it would change. Reassignments have a file of their own with a partition a line: see
 //! [`reassign::PlanFile`](super::reassign::PlanFile).
 
+use std::collections::BTreeMap;
+
+use kafka_shared::types::uuid_to_base64;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{ClusterSnapshot, Fault};
@@ -30,6 +33,9 @@ pub struct SavedPlan {
     pub warnings: Vec<String>,
     pub equivalent: Vec<String>,
     pub action: Action,
+    /// The ids of the topics that it deletes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub topic_ids: BTreeMap<String, String>,
 }
 
 impl SavedPlan {
@@ -45,6 +51,7 @@ impl SavedPlan {
             warnings: plan.warnings.clone(),
             equivalent: plan.equivalent.clone(),
             action: plan.action.clone(),
+            topic_ids: ids_of(plan),
         }
     }
 
@@ -96,7 +103,15 @@ impl SavedPlan {
             return Err(Fault::refused(&self.title, why));
         }
         let plan = super::plan(self.action.clone(), snapshot)?;
-        let moved = self.moved(&plan.changes);
+        let mut moved = self.moved(&plan.changes);
+        let then = |name: &String| self.topic_ids.get(name);
+        for (name, _) in ids_of(&plan)
+            .iter()
+            .filter(|(name, now)| then(name).is_some_and(|then| then != *now))
+        {
+            let why = "is another one by now: it was deleted and made anew";
+            moved.insert(0, format!("topic \"{name}\" {why}"));
+        }
         match moved.first() {
             None => Ok(plan),
             Some(first) => {
@@ -132,6 +147,12 @@ impl SavedPlan {
         }
         moved
     }
+}
+
+fn ids_of(plan: &Plan) -> BTreeMap<String, String> {
+    let ids = plan.topic_ids.iter();
+    ids.map(|(name, id)| (name.clone(), uuid_to_base64(*id)))
+        .collect()
 }
 
 /// FNV-1a over the cluster and each change.
@@ -181,6 +202,35 @@ mod tests {
         let moves = r#"{"version":1,"partitions":[{"topic":"t","partition":0,"replicas":[1]}]}"#;
         let hint = SavedPlan::parse(moves).unwrap_err().hint.unwrap();
         assert!(hint.contains("reassign run"), "{hint}");
+    }
+
+    #[test]
+    fn a_topic_that_was_made_anew_is_not_deleted_by_a_plan_for_the_one_before() {
+        let cluster = |id: u128| {
+            let topic = crate::model::Topic {
+                name: "t".into(),
+                id: Some(kafka_shared::types::Uuid::from_u128(id)),
+                is_internal: false,
+                error: None,
+                partitions: Box::default(),
+            };
+            let metadata = crate::model::ClusterMetadata {
+                topics: vec![std::sync::Arc::new(topic)],
+                ..Default::default()
+            };
+            let mut snapshot = ClusterSnapshot::default();
+            let update = crate::model::Update::Metadata(Ok(std::sync::Arc::new(metadata)));
+            snapshot.apply(update, crate::model::Taken::default());
+            snapshot
+        };
+        let (then, now) = (cluster(7 << 64), cluster(8 << 64));
+        let action = Action::DeleteTopics(vec!["t".into()]);
+        let plan = crate::ops::plan(action, &then).unwrap();
+        let text = SavedPlan::of(&plan, 0).print().unwrap();
+        let saved = SavedPlan::parse(&text).unwrap();
+        assert_eq!(saved.plan(&then).unwrap().topic_ids, plan.topic_ids);
+        let why = saved.plan(&now).unwrap_err().why;
+        assert!(why.contains("\"t\" is another one by now"), "{why}");
     }
 
     #[test]

@@ -15,6 +15,8 @@ mod topics;
 mod transactions;
 mod transfer;
 
+use std::collections::BTreeMap;
+
 use crate::model::{ClusterMetadata, ClusterSnapshot, Fault, FaultKind, Topic};
 
 use super::action::Action;
@@ -81,6 +83,7 @@ impl Plan {
             cluster_id: None,
             undoes: None,
             reassignment: None,
+            topic_ids: BTreeMap::new(),
         }
     }
 

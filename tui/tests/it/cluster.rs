@@ -1,5 +1,7 @@
 //! Topics, settings, elections and polling.
 
+use std::collections::BTreeMap;
+
 use kafka_tui::cluster::{ConnectOptions, Interest, PollIntervals, Poller};
 use kafka_tui::model::{
     Cell, ClusterSnapshot, ConfigResource, ConfigSource, FaultKind, TopicPartition, Update,
@@ -87,7 +89,17 @@ fn a_topic_is_created_changed_and_deleted() {
             ConfigSource::Default
         );
 
-        make(&client, Action::DeleteTopics(vec![name.clone()])).await;
+        // One that was made anew since a deletion was planned is not deleted by it.
+        let delete = Action::DeleteTopics(vec![name.clone()]);
+        let stale = ops::plan(delete.clone(), &snapshot(&client).await).unwrap();
+        make(&client, delete.clone()).await;
+        make(&client, create(&name, 1)).await;
+        let report = ops::execute(&client, &stale).await.unwrap();
+        let (_, fault) = report.faults().next().expect("it is another one");
+        assert_eq!(fault.kind, FaultKind::NotFound);
+        assert!(client.metadata().await.unwrap().topic(&name).is_some());
+
+        make(&client, delete).await;
         assert!(client.metadata().await.unwrap().topic(&name).is_none());
         let fault = client.configs(&resource).await.unwrap_err();
         assert_eq!(fault.kind, FaultKind::NotFound);
@@ -136,7 +148,7 @@ fn a_read_only_session_changes_nothing() {
                 .await
                 .map(|_| ()),
             reader
-                .delete_topics(std::slice::from_ref(&name))
+                .delete_topics(std::slice::from_ref(&name), &BTreeMap::new())
                 .await
                 .map(|_| ()),
             reader

@@ -44,6 +44,7 @@ pub(super) fn apply(
         plan.equivalent.append(&mut one.equivalent);
         inverses.extend(one.inverse.take());
         plan.irrevocable.append(&mut one.irrevocable);
+        plan.topic_ids.append(&mut one.topic_ids);
         plan.warnings.extend(unlimited(&one));
         plan.reassignment = plan.reassignment.or(one.reassignment.take());
         if let Action::AddPartitions(add) = &one.action {

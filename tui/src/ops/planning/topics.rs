@@ -212,6 +212,7 @@ pub(super) fn delete(
     );
     for name in &names {
         let topic = find_topic(metadata, &title, name)?;
+        plan.topic_ids.extend(topic.id.map(|id| (name.clone(), id)));
         let size = snapshot
             .log_dirs
             .get()
