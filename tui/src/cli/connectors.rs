@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use crate::clusters::{Target, connect_confirmation};
+use crate::clusters::{Target, connect_confirmation, login_reference};
 use crate::connect::{Change, Proposal, Workers, read_config};
 use crate::model::Fault;
 use crate::output::{self, ConnectChangeJson};
 
 use super::connect::by_environment;
+use super::unrepeated::Unrepeated;
 use super::{ChangeArgs, GlobalArgs, Io, key_value};
 
 /// Which workers, and what is wanted of them.
@@ -18,7 +19,7 @@ pub struct ConnectArgs {
     #[arg(long = "url", value_name = "URL", global = true)]
     pub urls: Vec<String>,
     /// The user of the REST interface and where the password is: user:env:NAME
-    #[arg(long, value_name = "USER:WHERE", global = true)]
+    #[arg(long, value_name = "USER:WHERE", global = true, value_parser = Unrepeated(login_reference))]
     pub login: Option<String>,
     /// Certificates of the authorities that vouch for the workers, PEM
     #[arg(long, value_name = "FILE", global = true)]
@@ -181,12 +182,7 @@ pub(super) async fn run(
 fn workers(global: &GlobalArgs, args: &ConnectArgs) -> Result<(Workers, Target), Fault> {
     let target = by_environment(global.target()?.unwrap_or_default())?;
     let target = global.with_rights(target);
-    // On the command line a reference needs no dollar and braces, which shells take for theirs.
-    let login = args.login.as_ref().map(|text| match text.split_once(':') {
-        Some((user, place)) => format!("{user}:${{{place}}}"),
-        None => text.clone(),
-    });
-    let workers = target.workers(&args.urls, login.as_deref())?;
+    let workers = target.workers(&args.urls, args.login.as_deref())?;
     let ca = args.ca.clone().or(target.connect_ca.clone());
     Ok((workers.trusting(ca), target))
 }

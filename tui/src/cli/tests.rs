@@ -70,6 +70,7 @@ fn mistakes_are_usage_errors() {
         "topics create t --dry-run --execute",
         "undo --dry-run --execute",
         "clusters add a -b k:1 --dry-run-first=maybe",
+        "connect list --url http://h:1 --login me:sesame",
         "reassign run",
         "reassign run plan.json --throttle fast",
         "reassign run plan.json --batch 0",

@@ -252,6 +252,20 @@ fn places(cluster: &Cluster, home: &mut Home) -> anyhow::Result<()> {
         let login = ["--user", USER, "--password-from", &from];
         let (code, told) = home.run(&[&add[..], &login].concat())?;
         ensure!(code == 0, "{name}: {code}: {told}");
+        // Found elsewhere from now on; the login stays, and is tried before it is saved.
+        std::fs::copy(folder.path().join("password"), folder.path().join("moved"))?;
+        let moved = from.replace("password", "moved");
+        let (code, told) = home.run(&["clusters", "edit", name, "--password-from", &moved])?;
+        ensure!(
+            code == 0 && told.contains("changed"),
+            "{name}: {code}: {told}"
+        );
+        let nowhere = ["--password-from", "file:/nowhere/at/all"];
+        let (code, told) = home.run(&[&["clusters", "edit", name][..], &nowhere].concat())?;
+        ensure!(
+            code != 0 && told.contains("--no-test"),
+            "{name}: {code}: {told}"
+        );
         let mut terminal = home.open(&["--cluster", name])?;
         terminal.wait_for("live")?;
         home.told.push(terminal.text());

@@ -122,6 +122,32 @@ fn clusters_are_saved_tested_and_removed_by_commands() -> anyhow::Result<()> {
     assert_eq!(tested["clusters"][0]["ok"], true);
     let topics = command(&path, &["--cluster", "lab", "topics", "list"])?;
     assert!(topics.status.success(), "{}", stderr(&topics));
+    // An edit is tried where it changes how the cluster is reached, and else saved as it is.
+    let edit = |more: &[&str]| {
+        let edit = ["clusters", "edit", "lab", "--output", "json"];
+        command(&path, &[&edit[..], more].concat())
+    };
+    let twice = format!("{bootstrap},{bootstrap}");
+    let edited = edit(&["--bootstrap", &twice])?;
+    let done = json(&edited)?;
+    assert_eq!(
+        (&done["done"], done["probe"]["cluster_id"].as_str()),
+        (&"changed".into(), id.as_deref()),
+        "{}",
+        stderr(&edited)
+    );
+    assert_eq!(stderr(&edited), "", "it is the same cluster");
+    let text = std::fs::read_to_string(&path)?;
+    let dead = edit(&["--bootstrap", "127.0.0.1:9"])?;
+    assert_eq!(dead.status.code(), Some(5), "{}", stderr(&dead));
+    assert!(stderr(&dead).contains("--no-test saves it"));
+    assert_eq!(std::fs::read_to_string(&path)?, text);
+    let coloured = json(&edit(&["--color", "cyan"])?)?;
+    assert_eq!(
+        coloured["probe"],
+        serde_json::Value::Null,
+        "nobody is asked"
+    );
     let unknown = command(&path, &["--cluster", "nowhere", "topics", "list"])?;
     assert_eq!(unknown.status.code(), Some(3));
     assert!(stderr(&unknown).contains("hint: there are lab"));
@@ -155,6 +181,14 @@ fn nothing_is_changed_where_it_is_read_only_or_another_cluster() -> anyhow::Resu
     );
     let tested = command(&path, &["clusters", "test", "moved"])?;
     assert_eq!(tested.status.code(), Some(4), "{}", stderr(&tested));
+    // If that is right, its id is learned anew, which is told.
+    assert!(stderr(&tested).contains("kafka-tui clusters edit moved --learn-id"));
+    let learned = command(&path, &["clusters", "edit", "moved", "--learn-id"])?;
+    assert!(learned.status.success(), "{}", stderr(&learned));
+    let told = "warning: it was cluster AAAAAAAAAAAAAAAAAAAAAA before";
+    assert!(stderr(&learned).contains(told), "{}", stderr(&learned));
+    let tested = command(&path, &["clusters", "test", "moved"])?;
+    assert!(tested.status.success(), "{}", stderr(&tested));
     let calm = delete("calm", &[])?;
     assert_eq!(calm.status.code(), Some(4));
     assert!(stderr(&calm).contains("read-only"), "{}", stderr(&calm));
