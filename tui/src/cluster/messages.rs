@@ -190,7 +190,9 @@ impl ClusterClient {
         let time_ms = i64::try_from(read.limits.time_ms).unwrap_or(i64::MAX);
         let deadline_ms = self.now().monotonic_ms.saturating_add(time_ms);
         let choice = read.choice();
-        let newest = read.from == ReadFrom::End && read.starts.is_empty();
+        // Nothing is not looked for.
+        let newest =
+            read.from == ReadFrom::End && read.starts.is_empty() && read.limits.messages > 0;
         let (messages, mut report) = if newest {
             let back = Back::new(self, &topic, &choice, read.limits, deadline_ms);
             back.read(plan.starts, plan.ranges).await

@@ -122,6 +122,7 @@ fn a_read_starts_where_it_should_and_ends_at_its_limits() {
             (all[..4].to_vec(), ReadStop::MessageLimit)
         );
         assert_eq!(ask(ReadFrom::End, 5).await.0, all[7..]);
+        assert_eq!(ask(ReadFrom::End, 0).await.0, [""; 0], "and it ends");
         assert_eq!(ask(ReadFrom::Time(middle), 100).await.0, all[6..]);
         assert_eq!(ask(ReadFrom::Offset(3), 100).await.0, all[9..]);
         assert_eq!(

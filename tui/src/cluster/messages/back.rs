@@ -61,7 +61,8 @@ impl<'a> Back<'a> {
     ) -> (Vec<Message>, ReadReport) {
         let ends: BTreeMap<i32, i64> = ranges.iter().map(|(id, r)| (*id, r.end)).collect();
         let mut lows = ends.clone();
-        let mut window = i64::try_from(self.limits.messages).unwrap_or(i64::MAX);
+        // At least one: a window of nothing would never come to the start.
+        let mut window = i64::try_from(self.limits.messages.max(1)).unwrap_or(i64::MAX);
         if self.choice.filter.is_some() {
             window = window.max(FILTERED_WINDOW);
         }
