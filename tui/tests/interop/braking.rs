@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::blind::words;
 use crate::cluster::Cluster;
+use crate::command::run_with;
 use crate::running::{Place, placed, throttles};
 use crate::shell;
 use crate::terminal::Terminal;
@@ -27,12 +28,12 @@ const GUARD: &str = "braked-guard";
 const RATE: i64 = 20_000_000;
 
 /// Bytes per second of an operator, for what brokers 1 and 3 receive. A follower asks for 1 MiB at
-/// a time, and again when its rate over eleven seconds is below this: so what it is to get takes
-/// three minutes, and arrives when this is taken away.
+/// a time, and again when its rate over eleven seconds is below this: what is to be copied here
+/// takes minutes, and arrives when this is taken away.
 const OPERATORS: &str = "10000";
 
-/// Records of 10 kB in both partitions that have any.
-const RECORDS: &str = "3600";
+/// Records of 100 kB: in the partition that is to arrive at last, and in the one that never does.
+const RECORDS: [usize; 2] = [150, 50];
 
 const SENT: &str = "leader.replication.throttled.rate";
 const RECEIVED: &str = "follower.replication.throttled.rate";
@@ -106,7 +107,7 @@ fn wait_for_rates(cluster: &Cluster, pace: i64) -> anyhow::Result<()> {
 
 pub fn brakes(cluster: &mut Cluster) -> anyhow::Result<()> {
     let place = Place::of(cluster)?;
-    prepare(cluster, &place)?;
+    prepare(&place)?;
     // The first one from broker 3, so that its death leaves nobody of before; the second one to it.
     let goal = place.goal(MOVED, &["2,1", "3", "2", "2"])?;
     let mut terminal = begin(&place, &goal)?;
@@ -122,6 +123,7 @@ pub fn brakes(cluster: &mut Cluster) -> anyhow::Result<()> {
     cluster.kill(3);
     let looked = while_dead(cluster, &place, &mut terminal);
     cluster.spawn(3)?;
+    let now = placed(cluster, MOVED);
     cluster.wait_for(3)?;
     let ended = looked.and_then(|()| left_behind(cluster, &place));
     // Of an operator: taken away whatever came of the run.
@@ -129,20 +131,37 @@ pub fn brakes(cluster: &mut Cluster) -> anyhow::Result<()> {
         let_go(&place, broker)?;
     }
     ended?;
-    ensure!(rates(cluster)?.is_empty(), "{:?}", rates(cluster)?);
+    let now = now?;
+    ensure!(now == ["2,1", "1", "2", "2"], "{now:?}");
+    let left = rates(cluster)?;
+    ensure!(left.is_empty(), "{left:?}");
     place.document(&["topics", "delete", GUARD, MOVED, "--yes"])?;
     place.document(&["elect", "--yes"]).map(drop)
 }
 
+/// Letters that can't be compressed.
+fn noise(length: usize) -> String {
+    let mut seed = 1_u64;
+    let mut letter = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from(b'a' + u8::try_from((seed >> 33) % 26).unwrap_or(0))
+    };
+    (0..length).map(|_| letter()).collect()
+}
+
 /// Two partitions with data, on different brokers, two without, and what is watched.
-fn prepare(cluster: &Cluster, place: &Place) -> anyhow::Result<()> {
+fn prepare(place: &Place) -> anyhow::Result<()> {
     let create = ["topics", "create", MOVED, "--replica-assignment", "3,1"];
     place.document(&create)?;
-    let args = ["--topic", MOVED, "--record-size", "10000"];
-    let even = "partitioner.adaptive.partitioning.enable=false";
-    let fast = ["--num-records", RECORDS, "--throughput", "-1"];
-    let args = [&args[..], &fast, &["--command-property", even]].concat();
-    cluster.tool("kafka-producer-perf-test", &args, None)?;
+    let value = noise(100_000);
+    let mut lines = String::new();
+    for (partition, n) in RECORDS.iter().enumerate() {
+        let line = format!("{{\"partition\":{partition},\"value\":\"{value}\"}}\n");
+        lines.push_str(&line.repeat(*n));
+    }
+    let import = ["--bootstrap", &place.bootstrap, "messages", "import", MOVED];
+    let (code, told) = run_with(&import, Some(&lines))?;
+    ensure!(code == 0, "{told}");
     let add = ["partitions", "add", MOVED, "--total", "4"];
     place.document(&[&add[..], &["--replica-assignment", "1,1", "--yes"]].concat())?;
     let create = ["topics", "create", GUARD, "--replica-assignment", "1:2:3"];
@@ -205,16 +224,9 @@ fn while_dead(cluster: &Cluster, place: &Place, terminal: &mut Terminal) -> anyh
     back_where_it_may(place, terminal)?;
     // What could not go back arrives: the run is over, and a throttle is where nobody can be asked.
     let_go(place, "1")?;
-    see(
-        terminal,
-        "3 of 4 moved, 1 cancelled, over, throttles are left",
-    )?;
-    terminal.wait_for("nothing is being reassigned")?;
-    let now = placed(cluster, MOVED)?;
-    ensure!(now == ["2,1", "1", "2", "2"], "{now:?}");
-    let is_clear = throttles(cluster, MOVED)?;
-    ensure!(is_clear.is_empty(), "{is_clear:?}");
-    Ok(())
+    let over = "3 of 4 moved, 1 cancelled, over, throttles are left: reassign janitor removes them";
+    see(terminal, over)?;
+    terminal.wait_for("nothing is being reassigned")
 }
 
 /// A dead broker vanishes from CMAK's numbers, and stays in the ones beside them.
@@ -291,22 +303,27 @@ fn back_where_it_may(place: &Place, terminal: &mut Terminal) -> anyhow::Result<(
 /// operator, which stays.
 fn left_behind(cluster: &Cluster, place: &Place) -> anyhow::Result<()> {
     place.document(&["wait", "urp == 0", "--timeout", "90s"])?;
-    let rate = RATE.to_string();
-    let both = rate_of(&[(SENT, &rate), (RECEIVED, OPERATORS)]);
-    let found = rates(cluster)?;
-    ensure!(found == BTreeMap::from([(3, both)]), "{found:?}");
+    let found = throttles(cluster, MOVED)?;
+    let both = [format!("{RECEIVED}={OPERATORS}"), format!("{SENT}={RATE}")];
+    ensure!(found == both, "{found:?}");
     let done = place.document(&["reassign", "janitor", "--execute"])?;
     let rows = done["left_over"].as_array().context("rows")?;
     let by = |setting: &str| rows.iter().find(|row| row["setting"] == setting);
     let (ours, theirs) = (by(SENT), by(RECEIVED));
     ensure!(
         rows.len() == 2
+            && rows.iter().all(|row| row["resource"] == "broker 3")
             && ours.is_some_and(|row| row["set_by"].is_string() && row["outcome"] == "removed")
             && theirs.is_some_and(|row| row["set_by"].is_null() && row["outcome"].is_null()),
         "{done}"
     );
-    let found = rates(cluster)?;
-    let own = rate_of(&[(RECEIVED, OPERATORS)]);
-    ensure!(found == BTreeMap::from([(3, own)]), "{found:?}");
+    let left = place.document(&["reassign", "janitor"])?;
+    let rows = left["left_over"].as_array().context("rows")?;
+    ensure!(
+        rows.len() == 1
+            && rows[0]["setting"] == RECEIVED
+            && rows[0]["values"] == json!([OPERATORS]),
+        "{left}"
+    );
     Ok(())
 }
