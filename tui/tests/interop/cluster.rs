@@ -12,6 +12,9 @@ use crate::{apache, metrics, shell};
 
 const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
 
+/// The rack of each broker: one of them has no other.
+pub const RACKS: [&str; 3] = ["r1", "r1", "r2"];
+
 /// Settings of every node: no leader moves by itself, and what is lost is found out soon. Who does
 /// not log in may do everything; who does, what the rules allow.
 const SETTINGS: &str = "\
@@ -317,9 +320,11 @@ fn properties_of(id: usize, (port, sasl): (u16, u16), controller: u16, folder: &
         _ => ("broker", open),
     };
     let data = folder.join("data");
+    let rack = RACKS[(id - 1) % RACKS.len()];
     format!(
-        "{SETTINGS}node.id={id}\nprocess.roles={roles}\nlisteners={listeners}\n\
-         log.dirs={}\ncontroller.quorum.bootstrap.servers=127.0.0.1:{controller}\n",
+        "{SETTINGS}node.id={id}\nbroker.rack={rack}\nprocess.roles={roles}\n\
+         listeners={listeners}\nlog.dirs={}\n\
+         controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n",
         data.display()
     )
 }

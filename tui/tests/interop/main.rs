@@ -41,6 +41,7 @@ mod percents;
 mod plans;
 mod proposals;
 mod quorum;
+mod racks;
 mod resets;
 mod running;
 mod runs;
@@ -251,6 +252,10 @@ const CASES: &[(&str, Case)] = &[
     (
         "proposals by keys, for two topics at once and by hand",
         proposals::proposals_by_keys,
+    ),
+    (
+        "racks are shown and kept, and what can't keep them says so",
+        racks::kept,
     ),
     ("elections by a schedule and by a key", plans::elections),
     (

@@ -110,9 +110,14 @@ pub fn proposals(cluster: &mut Cluster) -> anyhow::Result<()> {
     let turned: Vec<&str> = turned.iter().map(String::as_str).collect();
     let goal = place.goal(name, &turned)?;
     place.document(&["reassign", "run", &goal, "--execute"])?;
-    // From scratch, whatever it copies, as CMAK does; and back to even leaders.
+    // From scratch, whatever it copies, as CMAK does; and back to even leaders. One replica of each
+    // partition is in the rack of broker 3.
     carried_out(cluster, &place, name, &["--generate", "all"])?;
-    ensure!(counts(cluster, name)? == BTreeMap::from([(1, 4), (2, 4), (3, 4)]));
+    let held = counts(cluster, name)?;
+    ensure!(
+        held[&3] == 6 && held[&1].abs_diff(held[&2]) <= 2,
+        "{held:?}"
+    );
     place.document(&["reassign", "run", &goal, "--execute"])?;
     let plan = carried_out(cluster, &place, name, &["--leaders"])?;
     ensure!(plan["moves"] == 0, "nothing is copied: {plan}");
