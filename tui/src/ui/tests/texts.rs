@@ -1,5 +1,7 @@
-use super::{Driver, fixture};
-use crate::model::ReadReport;
+use std::sync::Arc;
+
+use super::{Driver, fixture, taken};
+use crate::model::{Cell, Offsets, PartError, PartitionOffsets, ReadReport, TopicOffsets, Update};
 use crate::ui::event::{Answer, Effect};
 
 #[test]
@@ -33,4 +35,39 @@ fn a_message_of_one_endless_line_is_read_to_its_end() {
     assert!(narrow.contains("partition 0   offset 7"), "{narrow}");
     driver.keys("k G");
     assert!(driver.screen(50, 24).contains("LAST"));
+}
+
+#[test]
+fn the_rate_of_a_topic_that_is_known_in_part_is_told_as_that() {
+    let mut driver = Driver::with(fixture::all());
+    let offsets = |end: i64, other: Cell<i64>| {
+        let partition = |partition, end| PartitionOffsets {
+            partition,
+            start: Cell::Known(0),
+            end,
+        };
+        let topic = TopicOffsets {
+            taken: taken(end),
+            topic_id: None,
+            partitions: [partition(0, Cell::Known(end)), partition(1, other)].into(),
+        };
+        Update::Offsets {
+            result: Ok(Arc::new(Offsets::from([(
+                "orders".into(),
+                Arc::new(topic),
+            )]))),
+            complete: false,
+        }
+    };
+    for (end, other, told) in [
+        (10_000_000, Cell::Known(10_000_000), "/s"),
+        (20_000_000, Cell::Failed(PartError(6)), "≥1,000/s"),
+    ] {
+        driver.now_ms = end;
+        driver.feed(vec![offsets(end, other)]);
+        let screen = driver.screen(160, 45);
+        let mut lines = screen.lines();
+        let is_told = lines.any(|line| line.contains("orders") && line.contains(told));
+        assert!(is_told, "{screen}");
+    }
 }

@@ -35,6 +35,8 @@ pub(super) struct Numbers {
 pub(super) struct Busy {
     pub(super) name: Arc<str>,
     pub(super) rate: f64,
+    /// Whether it is the rate of some of its partitions only.
+    pub(super) is_part: bool,
     pub(super) records: Total<i64>,
 }
 
@@ -274,6 +276,7 @@ impl Numbers {
             let least = busiest.last().map_or(0.0, |busy| busy.rate);
             let is_full = busiest.len() >= BUSIEST;
             let floor = if is_full { least } else { 0.0 };
+            let is_part = rate.complete().is_none();
             if let Some(rate) = rate.partial().filter(|rate| *rate > floor) {
                 busiest.truncate(BUSIEST - usize::from(is_full));
                 let at = busiest.partition_point(|busy| busy.rate >= rate);
@@ -282,6 +285,7 @@ impl Numbers {
                     Busy {
                         name: Arc::clone(&topic.name),
                         rate,
+                        is_part,
                         records,
                     },
                 );

@@ -110,7 +110,8 @@ fn draw_topics(numbers: &Numbers, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) 
     frame::text(&title, theme.header, area.x, area.y, area.width, buffer);
     for (y, busy) in (area.y + 1..area.bottom()).zip(busiest) {
         let name = format::cut(&format::clean(&busy.name), width);
-        let rate = format::rate(busy.rate);
+        let mark = if busy.is_part { "≥" } else { "" };
+        let rate = format!("{mark}{}", format::rate(busy.rate));
         let records = format::total(&busy.records, format::count);
         let text = line(&name, &rate, &records);
         frame::text(&text, theme.text, area.x, y, area.width, buffer);
