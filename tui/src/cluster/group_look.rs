@@ -117,7 +117,7 @@ impl ClusterClient {
         look: &GroupLook,
     ) -> BTreeMap<TopicPartition, i64> {
         let mut behind = Vec::new();
-        for (topic, partitions) in &committed.topics {
+        for (topic, partitions) in &*committed.topics {
             let offsets = look.offsets.get(topic);
             for commit in partitions {
                 let found = offsets.and_then(|offsets| offsets.partition(commit.partition));

@@ -15,10 +15,10 @@ use kafka_protocol::messages::{
     describe_groups_response as classic, share_group_describe_response as share,
 };
 use kafka_shared::client::Undecoded;
-use kafka_shared::protocol::StrBytes;
 use kafka_shared::protocol::share_offsets::{
     DescribeShareGroupOffsetsResponse, ShareGroupOffsets, SharePartitionOffset, ShareTopicOffsets,
 };
+use kafka_shared::protocol::{Request, StrBytes};
 
 use crate::model::{
     ClusterMetadata, Committed, CommittedPartition, Fault, FaultKind, Group, GroupDescription,
@@ -26,7 +26,7 @@ use crate::model::{
 };
 
 use super::consumer_protocol::{Subscription, decode_assignment, decode_subscription};
-use super::seen::{Digest, Seen};
+use super::seen::{Digest, Seen, SeenEach};
 use super::wire::{ClusterClient, To, check_code, decoded};
 
 const LIST: &str = "list groups";
@@ -63,7 +63,8 @@ impl ClusterClient {
         self.groups_of(&live(metadata)).await
     }
 
-    /// As [`Self::groups_in`]: the same allocation where they are those that were listed last.
+    /// As [`Self::groups_in`], and whether they are those that were listed last: then it is the same
+    /// allocation.
     ///
     /// # Errors
     /// As [`Self::groups_in`].
@@ -71,7 +72,7 @@ impl ClusterClient {
         &self,
         metadata: &ClusterMetadata,
         seen: &Seen<Groups>,
-    ) -> Result<Arc<Groups>, Fault> {
+    ) -> Result<(Arc<Groups>, bool), Fault> {
         let live = live(metadata);
         let answers = self.ask_lists(&live).await;
         let mut digest = Some(Digest::NOTHING);
@@ -79,11 +80,11 @@ impl ClusterClient {
             digest = digest.and_then(|digest| digest.and_answer(*id, answer));
         }
         if let Some(same) = seen.of(digest) {
-            return Ok(same);
+            return Ok((same, true));
         }
         let groups = Arc::new(listed(&live, answers)?);
         seen.keep(digest.filter(|_| groups.faults.is_empty()), &groups);
-        Ok(groups)
+        Ok((groups, false))
     }
 
     async fn groups_of(&self, brokers: &[i32]) -> Result<Groups, Fault> {
@@ -97,6 +98,16 @@ impl ClusterClient {
 
     /// Describes groups, each by its coordinator and in the way of its kind.
     pub async fn describe_groups(&self, groups: &[Arc<Group>]) -> PerGroup<GroupDescription> {
+        self.describe_known(groups, None).await.0
+    }
+
+    /// As [`Self::describe_groups`], and whether all answers are those of the last round: what was
+    /// made of those is given again.
+    pub(super) async fn describe_known(
+        &self,
+        groups: &[Arc<Group>],
+        known: Option<Known<'_>>,
+    ) -> Again<GroupDescription> {
         let mut batches: BTreeMap<(i32, GroupKind), Vec<Arc<Group>>> = BTreeMap::new();
         for group in groups {
             let batch = batches
@@ -107,14 +118,11 @@ impl ClusterClient {
         let mut requests = Vec::new();
         for ((node, kind), groups) in batches {
             for chunk in groups.chunks(GROUPS_MAX) {
-                requests.push(self.describe_some(node, kind.clone(), chunk.to_vec()));
+                requests.push(self.describe_some(node, kind.clone(), chunk.to_vec(), known));
             }
         }
-        let answers: Vec<PerGroup<GroupDescription>> = stream::iter(requests)
-            .buffer_unordered(REQUESTS_MAX)
-            .collect()
-            .await;
-        answers.into_iter().flatten().collect()
+        let answers = stream::iter(requests).buffer_unordered(REQUESTS_MAX);
+        together(answers.collect().await)
     }
 
     /// Describes groups of one kind at their coordinator.
@@ -123,71 +131,77 @@ impl ClusterClient {
         node: i32,
         kind: GroupKind,
         groups: Vec<Arc<Group>>,
-    ) -> PerGroup<GroupDescription> {
-        let described = match kind {
-            GroupKind::Consumer => self.describe_consumer(node, &groups).await,
-            GroupKind::Share => self.describe_share(node, &groups).await,
-            GroupKind::Streams => self.describe_streams(node, &groups).await,
-            GroupKind::Classic | GroupKind::Other(_) => self.describe_classic(node, &groups).await,
+        known: Option<Known<'_>>,
+    ) -> Again<GroupDescription> {
+        let ids = group_ids(&groups);
+        let asked = Asked {
+            what: "describe groups",
+            node,
+            groups: &groups,
+            seen: known.map(|known| &known.seen.described),
         };
-        per_group(&groups, described)
+        match kind {
+            GroupKind::Consumer => {
+                let request = ConsumerGroupDescribeRequest::default().with_group_ids(ids);
+                self.ask_groups(&asked, request, None, |response| {
+                    let groups = response.groups.iter();
+                    groups
+                        .map(|group| {
+                            let (id, code) = (group.group_id.as_str(), group.error_code);
+                            let made = || from_consumer(group, node);
+                            described(id, code, group.error_message.as_deref(), known, made)
+                        })
+                        .collect()
+                })
+                .await
+            }
+            GroupKind::Share => {
+                let request = ShareGroupDescribeRequest::default().with_group_ids(ids);
+                self.ask_groups(&asked, request, None, |response| {
+                    let groups = response.groups.iter();
+                    groups
+                        .map(|group| {
+                            let (id, code) = (group.group_id.as_str(), group.error_code);
+                            let made = || from_share(group, node);
+                            described(id, code, group.error_message.as_deref(), known, made)
+                        })
+                        .collect()
+                })
+                .await
+            }
+            GroupKind::Streams => {
+                let described = self.describe_streams(node, &groups).await;
+                asked.compared(per_group(&groups, described))
+            }
+            GroupKind::Classic | GroupKind::Other(_) => {
+                let request = DescribeGroupsRequest::default().with_groups(ids);
+                self.ask_groups(&asked, request, None, |response| {
+                    let groups = response.groups.iter();
+                    groups
+                        .map(|group| {
+                            let (id, code) = (group.group_id.as_str(), group.error_code);
+                            let made = || from_classic(group, node);
+                            described(id, code, group.error_message.as_deref(), known, made)
+                        })
+                        .collect()
+                })
+                .await
+            }
+        }
     }
-
-    async fn describe_classic(&self, node: i32, groups: &[Arc<Group>]) -> Result<Described, Fault> {
-        let request = DescribeGroupsRequest::default().with_groups(group_ids(groups));
-        let response = self
-            .ask_part("describe groups", node, request, None)
-            .await?;
-        let one = |group: &classic::DescribedGroup| {
-            let what = format!("describe group \"{}\"", group.group_id.as_str());
-            let described = check_code(&what, group.error_code, group.error_message.as_deref());
-            (
-                group.group_id.to_string(),
-                described.map(|()| from_classic(group, node)),
-            )
-        };
-        Ok(response.groups.iter().map(one).collect())
-    }
-
-    async fn describe_consumer(
-        &self,
-        node: i32,
-        groups: &[Arc<Group>],
-    ) -> Result<Described, Fault> {
-        let request = ConsumerGroupDescribeRequest::default().with_group_ids(group_ids(groups));
-        let response = self
-            .ask_part("describe groups", node, request, None)
-            .await?;
-        let one = |group: &consumer::DescribedGroup| {
-            let what = format!("describe group \"{}\"", group.group_id.as_str());
-            let described = check_code(&what, group.error_code, group.error_message.as_deref());
-            (
-                group.group_id.to_string(),
-                described.map(|()| from_consumer(group, node)),
-            )
-        };
-        Ok(response.groups.iter().map(one).collect())
-    }
-
-    async fn describe_share(&self, node: i32, groups: &[Arc<Group>]) -> Result<Described, Fault> {
-        let request = ShareGroupDescribeRequest::default().with_group_ids(group_ids(groups));
-        let response = self
-            .ask_part("describe groups", node, request, None)
-            .await?;
-        let one = |group: &share::DescribedGroup| {
-            let what = format!("describe group \"{}\"", group.group_id.as_str());
-            let described = check_code(&what, group.error_code, group.error_message.as_deref());
-            (
-                group.group_id.to_string(),
-                described.map(|()| from_share(group, node)),
-            )
-        };
-        Ok(response.groups.iter().map(one).collect())
-    }
-
     /// The committed offsets of groups. Share groups commit none: of them it is where they are,
     /// and what they are behind, where the cluster says it.
     pub async fn committed(&self, groups: &[Arc<Group>]) -> PerGroup<Committed> {
+        self.committed_known(groups, None).await.0
+    }
+
+    /// As [`Self::committed`], and whether all answers are those of the last round: what was made of
+    /// those is given again, with the time of now.
+    pub(super) async fn committed_known(
+        &self,
+        groups: &[Arc<Group>],
+        known: Option<Known<'_>>,
+    ) -> Again<Committed> {
         let mut batches: BTreeMap<(i32, bool), Vec<Arc<Group>>> = BTreeMap::new();
         for group in groups {
             let is_share = group.kind == GroupKind::Share;
@@ -196,53 +210,62 @@ impl ClusterClient {
         }
         let ask = async |((node, is_share), groups): ((i32, bool), Vec<Arc<Group>>)| {
             if is_share {
-                self.shared_on(node, groups).await
+                self.shared_on(node, groups, known).await
             } else {
-                self.committed_on(node, groups).await
+                self.committed_on(node, groups, known).await
             }
         };
-        let answers = join_all(batches.into_iter().map(ask)).await;
-        answers.into_iter().flatten().collect()
+        together(join_all(batches.into_iter().map(ask)).await)
     }
 
     /// Where share groups are.
-    async fn shared_on(&self, node: i32, groups: Vec<Arc<Group>>) -> PerGroup<Committed> {
+    async fn shared_on(
+        &self,
+        node: i32,
+        groups: Vec<Arc<Group>>,
+        known: Option<Known<'_>>,
+    ) -> Again<Committed> {
         let ask = async |groups: &[Arc<Group>]| {
             let one = |id| DescribeShareGroupOffsetsRequestGroup::default().with_group_id(id);
             let ids = group_ids(groups).into_iter();
             let request = DescribeShareGroupOffsetsRequest::default()
                 .with_groups(ids.map(|id| one(id).with_topics(None)).collect());
-            let what = "read the offsets of share groups";
-            let answer = self.ask_part(what, node, request, None).await;
-            let taken = self.now();
-            match answer {
-                Ok(response) => per_group(groups, Ok(from_shares(&response, taken))),
+            let asked = Asked {
+                what: "read the offsets of share groups",
+                node,
+                groups,
+                seen: known.map(|known| &known.seen.committed),
+            };
+            let made = |response| from_shares(&response, self.now());
+            let (mut answer, is_same) = self.ask_groups(&asked, request, None, made).await;
+            for (_, result) in &mut answer {
                 // Then nothing is known of it, as little as of a group that has no lag.
-                Err(fault) if fault.kind == FaultKind::Unsupported => {
-                    let nothing = |group: &Arc<Group>| {
-                        let nothing = Committed {
-                            taken,
-                            topics: BTreeMap::default(),
-                        };
-                        (Arc::clone(&group.id), Ok(Arc::new(nothing)))
-                    };
-                    groups.iter().map(nothing).collect()
+                if matches!(result, Err(fault) if fault.kind == FaultKind::Unsupported) {
+                    *result = Ok(Arc::new(Committed {
+                        taken: self.now(),
+                        ..Committed::default()
+                    }));
                 }
-                Err(fault) => per_group(groups, Err(fault)),
             }
+            self.as_of_now((answer, is_same))
         };
-        let mut all = PerGroup::new();
+        let mut answers = Vec::new();
         for chunk in groups.chunks(GROUPS_MAX) {
-            all.extend(ask(chunk).await);
+            answers.push(ask(chunk).await);
         }
-        all
+        together(answers)
     }
 
-    async fn committed_on(&self, node: i32, groups: Vec<Arc<Group>>) -> PerGroup<Committed> {
+    async fn committed_on(
+        &self,
+        node: i32,
+        groups: Vec<Arc<Group>>,
+        known: Option<Known<'_>>,
+    ) -> Again<Committed> {
         let what = "read committed offsets";
         let version = match self.connection(what, To::Node(node)).await {
             Ok(connection) => connection.version_of::<OffsetFetchRequest>(),
-            Err(fault) => return per_group(&groups, Err(fault)),
+            Err(fault) => return (per_group(&groups, Err(fault)), false),
         };
         // An old broker is asked for one group at a time.
         let batch = match version {
@@ -251,13 +274,10 @@ impl ClusterClient {
         };
         let requests: Vec<_> = groups
             .chunks(batch)
-            .map(|chunk| self.committed_of(node, chunk.to_vec(), batch == 1))
+            .map(|chunk| self.committed_of(node, chunk.to_vec(), batch == 1, known))
             .collect();
-        let answers: Vec<PerGroup<Committed>> = stream::iter(requests)
-            .buffer_unordered(REQUESTS_MAX)
-            .collect()
-            .await;
-        answers.into_iter().flatten().collect()
+        let answers = stream::iter(requests).buffer_unordered(REQUESTS_MAX);
+        together(answers.collect().await)
     }
 
     async fn committed_of(
@@ -265,7 +285,8 @@ impl ClusterClient {
         node: i32,
         groups: Vec<Arc<Group>>,
         one_only: bool,
-    ) -> PerGroup<Committed> {
+        known: Option<Known<'_>>,
+    ) -> Again<Committed> {
         let ids = group_ids(&groups);
         let request = if one_only {
             let id = ids.into_iter().next().unwrap_or_default();
@@ -279,16 +300,164 @@ impl ClusterClient {
             };
             OffsetFetchRequest::default().with_groups(ids.into_iter().map(one).collect())
         };
-        let what = "read committed offsets";
-        let answer = self
-            .ask_part(what, node, request, Some(OFFSET_FETCH_BY_NAME))
-            .await;
-        let taken = self.now();
-        per_group(
-            &groups,
-            answer.map(|response| from_offsets(&groups, &response, taken)),
-        )
+        let asked = Asked {
+            what: "read committed offsets",
+            node,
+            groups: &groups,
+            seen: known.map(|known| &known.seen.committed),
+        };
+        let made =
+            |response: OffsetFetchResponse| from_offsets(&groups, &response, known, self.now());
+        let by_name = Some(OFFSET_FETCH_BY_NAME);
+        self.as_of_now(self.ask_groups(&asked, request, by_name, made).await)
     }
+
+    /// Gives offsets that are the same as in the last round the time of this one.
+    fn as_of_now(&self, (mut answer, is_same): Again<Committed>) -> Again<Committed> {
+        if is_same {
+            let taken = self.now();
+            for committed in answer.iter_mut().filter_map(|(_, of)| of.as_mut().ok()) {
+                let topics = Arc::clone(&committed.topics);
+                *committed = Arc::new(Committed { taken, topics });
+            }
+        }
+        (answer, is_same)
+    }
+
+    /// Asks for groups. What was made of an answer that is that of the last round is given again.
+    async fn ask_groups<R: Request, T>(
+        &self,
+        asked: &Asked<'_, T>,
+        request: R,
+        version_max: Option<i16>,
+        made: impl FnOnce(R::Response) -> Mentioned<T>,
+    ) -> Again<T> {
+        let (what, node) = (asked.what, asked.node);
+        let answer = self.ask_part_undecoded(what, node, request, version_max);
+        let answer = answer.await;
+        let (Some(seen), Some(question)) = (asked.seen, asked.question()) else {
+            let mentioned = answer.and_then(|answer| decoded(what, answer));
+            return (per_group(asked.groups, mentioned.map(made)), false);
+        };
+        let ids = asked.groups.iter().map(|group| group.id.as_bytes());
+        let digest = ids.fold(Digest::NOTHING, Digest::and);
+        let digest = digest.and_answer(node, &answer);
+        if let Some(same) = seen.of(question.clone(), digest) {
+            return (PerGroup::clone(&same), true);
+        }
+        let mentioned = answer.and_then(|answer| decoded(what, answer));
+        let found = per_group(asked.groups, mentioned.map(made));
+        seen.keep(question, digest, &Arc::new(found.clone()));
+        (found, false)
+    }
+}
+
+/// What is known of groups, and whether it is what was known in the last round.
+pub(super) type Again<T> = (PerGroup<T>, bool);
+
+fn together<T>(answers: Vec<Again<T>>) -> Again<T> {
+    let are_same = answers.iter().all(|(_, is_same)| *is_same);
+    let all = answers.into_iter().flat_map(|(groups, _)| groups);
+    (all.collect(), are_same)
+}
+
+/// What is asked of a coordinator, and what its answers to that were.
+struct Asked<'a, T> {
+    what: &'a str,
+    node: i32,
+    groups: &'a [Arc<Group>],
+    seen: Option<&'a SeenEach<Question, PerGroup<T>>>,
+}
+
+impl<T: PartialEq> Asked<'_, T> {
+    /// Compares what was found with what was found in the last round.
+    fn compared(&self, found: PerGroup<T>) -> Again<T> {
+        let (Some(seen), Some(question)) = (self.seen, self.question()) else {
+            return (found, false);
+        };
+        let of_all = Some(Digest::NOTHING);
+        if let Some(same) = seen.of(question.clone(), of_all)
+            && *same == found
+        {
+            return (PerGroup::clone(&same), true);
+        }
+        let is_whole = found.iter().all(|(_, result)| result.is_ok());
+        seen.keep(
+            question,
+            of_all.filter(|_| is_whole),
+            &Arc::new(found.clone()),
+        );
+        (found, false)
+    }
+}
+
+impl<T> Asked<'_, T> {
+    fn question(&self) -> Option<Question> {
+        let first = self.groups.first()?;
+        Some((self.node, Arc::clone(&first.id)))
+    }
+}
+
+/// Who is asked, and the first of the groups that are asked for.
+type Question = (i32, Arc<str>);
+
+/// What coordinators answered in the last round.
+#[derive(Debug, Default)]
+pub(super) struct SeenGroups {
+    described: SeenEach<Question, PerGroup<GroupDescription>>,
+    committed: SeenEach<Question, PerGroup<Committed>>,
+}
+
+impl SeenGroups {
+    pub(super) fn begin_round(&self) {
+        self.described.begin_round();
+        self.committed.begin_round();
+    }
+}
+
+/// What is known before groups are asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) seen: &'a SeenGroups,
+    /// Whose names of topics are shared.
+    pub(super) metadata: &'a ClusterMetadata,
+}
+
+impl Known<'_> {
+    fn share(&self, name: &mut Arc<str>) {
+        if let Some(topic) = self.metadata.topic(name) {
+            *name = Arc::clone(&topic.name);
+        }
+    }
+
+    fn share_all(&self, group: &mut GroupDescription) {
+        for member in &mut group.members {
+            let lists = member.assignment.iter_mut().chain(&mut member.target);
+            let owned = lists.map(|list| &mut list.topic);
+            for name in member.subscribed.iter_mut().chain(owned) {
+                self.share(name);
+            }
+        }
+    }
+}
+
+/// What a coordinator says of a group, or why it says nothing.
+fn described(
+    id: &str,
+    code: i16,
+    message: Option<&str>,
+    known: Option<Known<'_>>,
+    made: impl FnOnce() -> GroupDescription,
+) -> (String, Result<GroupDescription, Fault>) {
+    let told = check_code(&format!("describe group \"{id}\""), code, message);
+    let described = told.map(|()| {
+        let mut group = made();
+        if let Some(known) = known {
+            known.share_all(&mut group);
+        }
+        group
+    });
+    (id.to_owned(), described)
 }
 
 type ListAnswer = Result<Undecoded<ListGroupsResponse>, Fault>;
@@ -337,7 +506,6 @@ fn listed(brokers: &[i32], answers: Vec<ListAnswer>) -> Result<Groups, Fault> {
 
 /// What an answer says of each group that it mentions.
 pub(super) type Mentioned<T> = BTreeMap<String, Result<T, Fault>>;
-type Described = Mentioned<GroupDescription>;
 
 /// Gives each group that was asked for its result: its own, or the fault of the whole request.
 fn per_group<T>(groups: &[Arc<Group>], answer: Result<Mentioned<T>, Fault>) -> PerGroup<T> {
@@ -545,7 +713,7 @@ fn from_shares(response: &DescribeShareGroupOffsetsResponse, taken: Taken) -> Me
         let told = check_code(&what, group.error_code, group.error_message.as_deref());
         let found = told.map(|()| Committed {
             taken,
-            topics: group.topics.iter().map(topic).collect(),
+            topics: Arc::new(group.topics.iter().map(topic).collect()),
         });
         (group.group_id.to_string(), found)
     };
@@ -555,8 +723,16 @@ fn from_shares(response: &DescribeShareGroupOffsetsResponse, taken: Taken) -> Me
 fn from_offsets(
     asked: &[Arc<Group>],
     response: &OffsetFetchResponse,
+    known: Option<Known<'_>>,
     taken: Taken,
 ) -> Mentioned<Committed> {
+    let name_of = |topic: &str| {
+        let mut name = Arc::from(topic);
+        if let Some(known) = known {
+            known.share(&mut name);
+        }
+        name
+    };
     let what = |id: &str| format!("read the offsets of group \"{id}\"");
     let mut mentioned = Mentioned::new();
     for group in &response.groups {
@@ -565,11 +741,11 @@ fn from_offsets(
             let topics = group.topics.iter().map(|topic| {
                 let mut partitions: Vec<_> = topic.partitions.iter().map(commit).collect();
                 partitions.sort_by_key(|partition| partition.partition);
-                (Arc::from(topic.name.as_str()), partitions)
+                (name_of(topic.name.as_str()), partitions)
             });
             Committed {
                 taken,
-                topics: topics.collect(),
+                topics: Arc::new(topics.collect()),
             }
         });
         mentioned.insert(id, result);
@@ -590,11 +766,11 @@ fn from_offsets(
                 });
                 let mut partitions: Vec<_> = partitions.collect();
                 partitions.sort_by_key(|partition| partition.partition);
-                (Arc::from(topic.name.as_str()), partitions)
+                (name_of(topic.name.as_str()), partitions)
             });
             Committed {
                 taken,
-                topics: topics.collect(),
+                topics: Arc::new(topics.collect()),
             }
         });
         mentioned.insert(group.id.to_string(), result);

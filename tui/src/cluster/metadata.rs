@@ -1,6 +1,6 @@
 //! Who is in the cluster and where its partitions are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use kafka_protocol::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
@@ -148,6 +148,26 @@ fn ids(list: &[BrokerId]) -> Box<[i32]> {
     list.iter().map(|id| id.0).collect()
 }
 
+/// Lists of brokers, each kept once: those of many partitions are the same.
+#[derive(Default)]
+struct Lists {
+    all: HashSet<Arc<[i32]>>,
+    next: Vec<i32>,
+}
+
+impl Lists {
+    fn of(&mut self, list: &[BrokerId]) -> Arc<[i32]> {
+        self.next.clear();
+        self.next.extend(list.iter().map(|id| id.0));
+        if let Some(known) = self.all.get(&*self.next) {
+            return Arc::clone(known);
+        }
+        let new: Arc<[i32]> = Arc::from(&*self.next);
+        self.all.insert(Arc::clone(&new));
+        new
+    }
+}
+
 fn part_error(code: i16) -> Option<PartError> {
     (code != 0).then_some(PartError(code))
 }
@@ -171,10 +191,11 @@ pub(super) fn from_metadata(response: MetadataResponse) -> Result<ClusterMetadat
         .collect();
     brokers.sort_by_key(|broker| broker.id);
     brokers.dedup_by_key(|broker| broker.id);
+    let mut lists = Lists::default();
     let mut topics: Vec<Arc<Topic>> = response
         .topics
         .iter()
-        .filter_map(from_topic)
+        .filter_map(|topic| from_topic(topic, &mut lists))
         .map(Arc::new)
         .collect();
     topics.sort_by(|a, b| a.name.cmp(&b.name));
@@ -189,9 +210,10 @@ pub(super) fn from_metadata(response: MetadataResponse) -> Result<ClusterMetadat
 }
 
 /// A topic without a name can't have been asked for; such an entry is dropped.
-fn from_topic(topic: &MetadataResponseTopic) -> Option<Topic> {
+fn from_topic(topic: &MetadataResponseTopic, lists: &mut Lists) -> Option<Topic> {
     let name = topic.name.as_ref()?;
-    let mut partitions: Vec<Partition> = topic.partitions.iter().map(from_partition).collect();
+    let partitions = topic.partitions.iter();
+    let mut partitions: Vec<Partition> = partitions.map(|p| from_partition(p, lists)).collect();
     partitions.sort_by_key(|partition| partition.id);
     partitions.dedup_by_key(|partition| partition.id);
     Some(Topic {
@@ -203,14 +225,14 @@ fn from_topic(topic: &MetadataResponseTopic) -> Option<Topic> {
     })
 }
 
-fn from_partition(partition: &MetadataResponsePartition) -> Partition {
+fn from_partition(partition: &MetadataResponsePartition, lists: &mut Lists) -> Partition {
     Partition {
         id: partition.partition_index,
         leader: partition.leader_id.0,
         leader_epoch: partition.leader_epoch,
         error: part_error(partition.error_code),
-        replicas: ids(&partition.replica_nodes),
-        isr: ids(&partition.isr_nodes),
+        replicas: lists.of(&partition.replica_nodes),
+        isr: lists.of(&partition.isr_nodes),
         offline: ids(&partition.offline_replicas),
         ..Partition::default()
     }
@@ -246,14 +268,15 @@ fn from_description(
         .ok_or_else(|| Fault::not_found(what, "the broker described nothing"))?;
     check_code(what, topic.error_code, None)?;
     let name = topic.name.as_ref().map_or("", |name| name.as_str());
+    let mut lists = Lists::default();
     let optional = |list: &Option<Vec<BrokerId>>| list.as_deref().map(ids);
     let partitions = topic.partitions.iter().map(|partition| Partition {
         id: partition.partition_index,
         leader: partition.leader_id.0,
         leader_epoch: partition.leader_epoch,
         error: part_error(partition.error_code),
-        replicas: ids(&partition.replica_nodes),
-        isr: ids(&partition.isr_nodes),
+        replicas: lists.of(&partition.replica_nodes),
+        isr: lists.of(&partition.isr_nodes),
         offline: ids(&partition.offline_replicas),
         elr: optional(&partition.eligible_leader_replicas),
         last_known_elr: optional(&partition.last_known_elr),

@@ -16,7 +16,7 @@ use crate::model::{
     Taken, Topic, TopicOffsets,
 };
 
-use super::seen::{Digest, Seen};
+use super::seen::{Digest, SeenEach};
 use super::wire::{ClusterClient, decoded};
 
 /// Asks for the first offset that can be read.
@@ -60,8 +60,9 @@ impl ClusterClient {
         self.offsets_from(&topics, starts, ends)
     }
 
-    /// As [`Self::offsets`], and whether they are those that were read last: then they are the same
-    /// allocations but for their time.
+    /// As [`Self::offsets`], and whether they are those that were read last as an answer to this
+    /// question: then they are the same allocations but for their time, as are those that are the
+    /// same in `known`.
     ///
     /// # Errors
     /// As [`Self::offsets`].
@@ -69,21 +70,26 @@ impl ClusterClient {
         &self,
         metadata: &Arc<ClusterMetadata>,
         names: Option<&[Arc<str>]>,
-        seen: &Seen<SeenOffsets>,
+        (seen, question): (&SeenBatches, Option<Arc<str>>),
+        known: Option<Arc<Offsets>>,
     ) -> Result<(Arc<Offsets>, bool), Fault> {
         let topics = topics_of(metadata, names);
         let (starts, ends) = self.ask_both(&topics).await;
         let digest = digest_of(&topics, names.is_none(), &starts, &ends);
-        let same = seen.of(digest);
+        let same = seen.of(question.clone(), digest);
         if let Some(same) = same.filter(|same| Arc::ptr_eq(&same.metadata, metadata)) {
             return Ok((Arc::new(as_of(&same.offsets, self.now())), true));
         }
-        let offsets = Arc::new(self.offsets_from(&topics, starts, ends)?);
+        let mut offsets = self.offsets_from(&topics, starts, ends)?;
+        if let Some(known) = known {
+            share(&mut offsets, &known);
+        }
+        let offsets = Arc::new(offsets);
         let kept = SeenOffsets {
             metadata: Arc::clone(metadata),
             offsets: Arc::clone(&offsets),
         };
-        seen.keep(digest, &Arc::new(kept));
+        seen.keep(question, digest, &Arc::new(kept));
         Ok((offsets, false))
     }
 
@@ -260,6 +266,10 @@ impl<'a> Answers<'a> {
     }
 }
 
+/// Offsets of each batch of groups, by the first of them; without one, those of a part that asks for
+/// one thing only.
+pub(crate) type SeenBatches = SeenEach<Option<Arc<str>>, SeenOffsets>;
+
 /// Offsets that were read, and the topics that they were asked for with.
 #[derive(Debug)]
 pub(crate) struct SeenOffsets {
@@ -284,6 +294,17 @@ fn digest_of(
         digest = digest.and_answer(*leader, answer)?;
     }
     Some(digest)
+}
+
+/// Lets what is the same be the same allocation.
+fn share(offsets: &mut Offsets, known: &Offsets) {
+    for (name, now) in offsets {
+        if let (Some(old), Some(now)) = (known.get(name), Arc::get_mut(now))
+            && old.partitions == now.partitions
+        {
+            now.partitions = Arc::clone(&old.partitions);
+        }
+    }
 }
 
 /// The same offsets, read now.

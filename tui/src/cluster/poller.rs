@@ -9,13 +9,12 @@
 //! - The queue to the reader is bounded; a reader that does not read stops the polling.
 //! - Committed offsets are read before end offsets.
 //! - A part's pause is at least [`REST_FACTOR`] times as long as reading it took, and more while
-//!   nothing changes, so that a large cluster is not asked for more than a small share of the time.
+//!   nothing changes, so that a large cluster is not asked for more than a small share of the time;
+//!   but not longer than [`REST_MAX`].
 //! - Everything ends when the [`PollerHandle`] is dropped.
 
 use std::collections::{BTreeSet, HashMap};
-use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kafka_shared::task;
@@ -23,11 +22,12 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::model::{
-    ClusterMetadata, Committed, CommittedPartition, ConfigResource, Fault, Group, GroupDescription,
-    Groups, LogDirs, Offsets, PerGroup, Taken, TopicSettings, Update,
+    ClusterMetadata, ConfigResource, Fault, Group, Groups, LogDirs, Offsets, Taken, TopicSettings,
+    Update,
 };
 
-use super::offsets::SeenOffsets;
+use super::groups::{Known, SeenGroups};
+use super::offsets::SeenBatches;
 use super::seen::Seen;
 use super::wire::ClusterClient;
 
@@ -41,6 +41,13 @@ const UPDATES_MAX: usize = 64;
 
 /// A part rests this many times as long as reading it took.
 const REST_FACTOR: u32 = 20;
+
+/// Where nothing has changed.
+const SAME_REST_FACTOR: u32 = 40;
+
+/// No rest is longer than this, however slow the cluster is: who looks wants to see what changes.
+const REST_MAX: Duration = Duration::from_secs(30);
+const SAME_REST_MAX: Duration = Duration::from_secs(60);
 
 /// The same for numbers that were read before as they are now. What tells that something happens
 /// (names, leaders, moves, what is on the screen) is not left alone so long: it would be told as old.
@@ -174,6 +181,7 @@ impl Poller {
             ..Control::default()
         });
         let (known, metadata) = watch::channel(None);
+        let (all_offsets, offsets) = watch::channel(None);
         let (moves, moving) = watch::channel(false);
         let stop = CancellationToken::new();
         let part = Part {
@@ -181,6 +189,7 @@ impl Poller {
             updates,
             control: watched,
             metadata,
+            offsets,
             moving,
             moving_ms: intervals.visible_ms,
             quiet_factor: 1,
@@ -195,7 +204,9 @@ impl Poller {
         part.start("poll-metadata", ms.metadata_ms, Wake::Refresh, {
             move |part| read_metadata(part, known.clone())
         });
-        numbers.start("poll-offsets", ms.offsets_ms, Wake::Refresh, read_offsets);
+        numbers.start("poll-offsets", ms.offsets_ms, Wake::Refresh, move |part| {
+            read_offsets(part, all_offsets.clone())
+        });
         part.start("poll-visible", ms.visible_ms, Wake::Interest, read_visible);
         numbers.start("poll-groups", ms.groups_ms, Wake::Interest, read_groups);
         numbers.start("poll-log-dirs", ms.log_dirs_ms, Wake::Moves, read_log_dirs);
@@ -251,11 +262,10 @@ enum Wake {
 /// What a part was answered last; each keeps its own.
 #[derive(Default)]
 struct SeenParts {
-    /// The fingerprint of all of it.
-    fingerprint: AtomicU64,
     metadata: Seen<ClusterMetadata>,
-    offsets: Seen<SeenOffsets>,
+    offsets: SeenBatches,
     groups: Seen<Groups>,
+    of_groups: SeenGroups,
     log_dirs: Seen<LogDirs>,
     settings: Seen<HashMap<Arc<str>, TopicSettings>>,
 }
@@ -267,6 +277,8 @@ struct Part {
     updates: mpsc::Sender<(Update, Taken)>,
     control: watch::Receiver<Control>,
     metadata: watch::Receiver<Option<Arc<ClusterMetadata>>>,
+    /// Of all topics.
+    offsets: watch::Receiver<Option<Arc<Offsets>>>,
     /// Whether replicas are being moved, and how often their sizes are read then.
     moving: watch::Receiver<bool>,
     moving_ms: u64,
@@ -328,9 +340,11 @@ impl Part {
             let longest = Duration::from_millis(interval_ms.saturating_mul(self.quiet_factor));
             let rest = match outcome {
                 Outcome::Same if !is_moving && self.quiet_factor > 1 => {
-                    (took * QUIET_REST_FACTOR).max((took * QUIET_PATIENCE).min(longest))
+                    let rest = (took * QUIET_REST_FACTOR).max((took * QUIET_PATIENCE).min(longest));
+                    rest.min(SAME_REST_MAX)
                 }
-                Outcome::Good | Outcome::Same => took * REST_FACTOR,
+                Outcome::Good => (took * REST_FACTOR).min(REST_MAX),
+                Outcome::Same => (took * SAME_REST_FACTOR).min(SAME_REST_MAX),
                 // Most of that time may have been a wait for a broker that is not there, and it is
                 // told as missing until the next read.
                 Outcome::Partial => (took * REST_FACTOR).min(Duration::from_millis(BACKOFF_MAX_MS)),
@@ -374,20 +388,15 @@ impl Part {
         }
     }
 
-    /// A good outcome: the same as before where the fingerprint of what was read is.
-    fn compared(&self, fingerprint: u64) -> Outcome {
-        let before = self.seen.fingerprint.swap(fingerprint, Ordering::Relaxed);
-        if before == fingerprint {
-            Outcome::Same
-        } else {
-            Outcome::Good
-        }
-    }
-
     /// The newest metadata, after waiting for the first one.
     async fn metadata(&mut self) -> Option<Arc<ClusterMetadata>> {
         let known = self.metadata.wait_for(Option::is_some).await.ok()?;
         known.clone()
+    }
+
+    /// The newest offsets of all topics, if there are any.
+    fn all_offsets(&self) -> Option<Arc<Offsets>> {
+        self.offsets.borrow().clone()
     }
 
     fn interest(&self) -> Interest {
@@ -439,13 +448,16 @@ async fn read_metadata(part: Part, known: watch::Sender<Option<Arc<ClusterMetada
     outcome
 }
 
-async fn read_offsets(mut part: Part) -> Outcome {
+async fn read_offsets(mut part: Part, known: watch::Sender<Option<Arc<Offsets>>>) -> Outcome {
     let Some(metadata) = part.metadata().await else {
         return Outcome::Over;
     };
-    let seen = &part.seen.offsets;
-    let read = part.client.offsets_again(&metadata, None, seen).await;
+    let seen = (&part.seen.offsets, None);
+    let read = part.client.offsets_again(&metadata, None, seen, None).await;
     let is_same = read.as_ref().is_ok_and(|(_, is_same)| *is_same);
+    if let Ok((offsets, _)) = &read {
+        known.send_replace(Some(Arc::clone(offsets)));
+    }
     let update = Update::Offsets {
         result: read.map(|(offsets, _)| offsets).map_err(Arc::new),
         complete: true,
@@ -460,24 +472,6 @@ fn same_if(is_same: bool, outcome: Outcome) -> Outcome {
     }
 }
 
-/// A number that is another one where what was read is, whatever the order of its parts.
-fn fingerprint<T: Hash>(parts: impl Iterator<Item = T>) -> u64 {
-    let of = |part: T| {
-        let mut hasher = DefaultHasher::new();
-        part.hash(&mut hasher);
-        hasher.finish()
-    };
-    parts.map(of).fold(0, u64::wrapping_add)
-}
-
-fn offsets_fingerprint(offsets: &Offsets) -> u64 {
-    fingerprint(
-        offsets
-            .iter()
-            .map(|(name, topic)| (name, &topic.partitions)),
-    )
-}
-
 async fn read_visible(mut part: Part) -> Outcome {
     let topics = part.interest().topics;
     if topics.is_empty() {
@@ -486,8 +480,11 @@ async fn read_visible(mut part: Part) -> Outcome {
     let Some(metadata) = part.metadata().await else {
         return Outcome::Over;
     };
-    let (topics, seen) = (Some(&topics[..]), &part.seen.offsets);
-    let read = part.client.offsets_again(&metadata, topics, seen).await;
+    let (topics, seen) = (Some(&topics[..]), (&part.seen.offsets, None));
+    let read = part
+        .client
+        .offsets_again(&metadata, topics, seen, part.all_offsets())
+        .await;
     part.send(Update::Offsets {
         result: read.map(|(offsets, _)| offsets).map_err(Arc::new),
         complete: false,
@@ -499,22 +496,22 @@ async fn read_groups(mut part: Part) -> Outcome {
     let Some(metadata) = part.metadata().await else {
         return Outcome::Over;
     };
-    let result = part.client.groups_again(&metadata, &part.seen.groups).await;
-    let result = result.map_err(Arc::new);
-    let groups = result.clone();
-    let outcome = part.send(Update::Groups(result)).await;
-    let Ok(groups) = groups else { return outcome };
-    let mut read = fingerprint(groups.groups.keys());
+    let read = part.client.groups_again(&metadata, &part.seen.groups).await;
+    let read = read.map_err(Arc::new);
+    let listed = read.as_ref().map(|(groups, _)| Arc::clone(groups));
+    let outcome = part.send(Update::Groups(listed.map_err(Arc::clone))).await;
+    let Ok((groups, mut is_same)) = read else {
+        return outcome;
+    };
+    part.seen.of_groups.begin_round();
+    part.seen.offsets.begin_round();
     for batch in wanted_groups(&part.interest(), &groups) {
         match read_group_batch(&part, &metadata, &batch).await {
-            Some(batch) => read = read.wrapping_add(batch),
+            Some(are_same) => is_same &= are_same,
             None => return Outcome::Over,
         }
     }
-    match outcome {
-        Outcome::Good => part.compared(read),
-        outcome => outcome,
-    }
+    same_if(is_same, outcome)
 }
 
 /// The groups to read, those on the screen in the first batch.
@@ -543,16 +540,20 @@ fn wanted_groups(interest: &Interest, groups: &Groups) -> Vec<Vec<Arc<Group>>> {
     batches
 }
 
-/// Committed offsets first, then the ends of the topics that they are of. The fingerprint of what
-/// was read; `None` when the reader is gone.
+/// Committed offsets first, then the ends of the topics that they are of. Whether all of it is what
+/// was known; `None` when the reader is gone.
 async fn read_group_batch(
     part: &Part,
-    metadata: &ClusterMetadata,
+    metadata: &Arc<ClusterMetadata>,
     groups: &[Arc<Group>],
-) -> Option<u64> {
-    let (descriptions, committed) = tokio::join!(
-        part.client.describe_groups(groups),
-        part.client.committed(groups)
+) -> Option<bool> {
+    let known = Some(Known {
+        seen: &part.seen.of_groups,
+        metadata,
+    });
+    let ((descriptions, are_described), (committed, are_committed)) = tokio::join!(
+        part.client.describe_known(groups, known),
+        part.client.committed_known(groups, known)
     );
     let topics: BTreeSet<Arc<str>> = committed
         .iter()
@@ -560,7 +561,7 @@ async fn read_group_batch(
         .flat_map(|committed| committed.topics.keys().cloned())
         .collect();
     let topics: Vec<Arc<str>> = topics.into_iter().collect();
-    let mut read = groups_fingerprint(&descriptions, &committed);
+    let is_same = are_described && are_committed;
     for update in [
         Update::Descriptions(descriptions),
         Update::Committed(committed),
@@ -570,37 +571,21 @@ async fn read_group_batch(
         }
     }
     if topics.is_empty() {
-        return Some(read);
+        return Some(is_same);
     }
-    let result = shared(part.client.offsets(metadata, Some(&topics)).await);
-    if let Ok(ends) = &result {
-        read = read.wrapping_add(offsets_fingerprint(ends));
-    }
+    let first = groups.first().map(|group| Arc::clone(&group.id));
+    let (seen, known) = ((&part.seen.offsets, first), part.all_offsets());
+    let read = part
+        .client
+        .offsets_again(metadata, Some(&topics), seen, known);
+    let read = read.await;
+    let are_ends = read.as_ref().is_ok_and(|(_, is_same)| *is_same);
     let update = Update::Offsets {
-        result,
+        result: read.map(|(offsets, _)| offsets).map_err(Arc::new),
         complete: false,
     };
     let is_over = part.send(update).await == Outcome::Over;
-    (!is_over).then_some(read)
-}
-
-/// Of members and committed offsets.
-fn groups_fingerprint(
-    descriptions: &PerGroup<GroupDescription>,
-    committed: &PerGroup<Committed>,
-) -> u64 {
-    let members = descriptions.iter().map(|(id, result)| {
-        let group = result.as_ref().ok();
-        group.map(|group| (id, group.state.as_str(), group.members.len()))
-    });
-    let commits = committed.iter().flat_map(|(id, result)| {
-        let topics = result.iter().flat_map(|committed| committed.topics.iter());
-        topics.flat_map(move |(topic, partitions)| {
-            let one = move |part: &CommittedPartition| (id, topic, part.partition, part.offset);
-            partitions.iter().map(one)
-        })
-    });
-    fingerprint(members).wrapping_add(fingerprint(commits))
+    (!is_over).then_some(is_same && are_ends)
 }
 
 async fn read_log_dirs(mut part: Part) -> Outcome {

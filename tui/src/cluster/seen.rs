@@ -3,6 +3,8 @@
 //! A cluster at rest gives the same answers to the same questions, a large one in megabytes, every
 //! few seconds. What was made of them is kept as it is; only that it is true still is new.
 
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use kafka_shared::client::Undecoded;
@@ -86,6 +88,55 @@ impl<T> Seen<T> {
     }
 }
 
+/// What was made of the last answers to each of many questions that are asked in rounds. A question
+/// that was not asked for a whole round is forgotten.
+#[derive(Debug)]
+pub(crate) struct SeenEach<K, T>(Mutex<Rounds<K, T>>);
+
+#[derive(Debug)]
+struct Rounds<K, T> {
+    now: HashMap<K, (Digest, Arc<T>)>,
+    before: HashMap<K, (Digest, Arc<T>)>,
+}
+
+impl<K, T> Default for SeenEach<K, T> {
+    fn default() -> Self {
+        Self(Mutex::new(Rounds {
+            now: HashMap::new(),
+            before: HashMap::new(),
+        }))
+    }
+}
+
+impl<K: Eq + Hash, T> SeenEach<K, T> {
+    pub(super) fn begin_round(&self) {
+        let mut rounds = self.0.lock();
+        rounds.before = std::mem::take(&mut rounds.now);
+    }
+
+    /// As [`Seen::of`], and keeps it for the next round.
+    pub(super) fn of(&self, question: K, digest: Option<Digest>) -> Option<Arc<T>> {
+        let rounds = &mut *self.0.lock();
+        let kept = match rounds.now.get(&question) {
+            Some(kept) => kept,
+            None => {
+                let kept = rounds.before.remove(&question)?;
+                rounds.now.entry(question).or_insert(kept)
+            }
+        };
+        (Some(kept.0) == digest).then(|| Arc::clone(&kept.1))
+    }
+
+    /// As [`Seen::keep`].
+    pub(super) fn keep(&self, question: K, digest: Option<Digest>, value: &Arc<T>) {
+        let now = &mut self.0.lock().now;
+        match digest {
+            Some(digest) => now.insert(question, (digest, Arc::clone(value))),
+            None => now.remove(&question),
+        };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -125,5 +176,19 @@ mod tests {
         assert!(seen.of(Some(b)).is_none() && seen.of(None).is_none());
         seen.keep(None, &value);
         assert!(seen.of(Some(a)).is_none() && seen.last().is_none());
+    }
+    #[test]
+    fn a_question_is_forgotten_that_was_not_asked_for_a_round() {
+        let (seen, value) = (SeenEach::default(), Arc::new(7));
+        let (a, b) = (Digest::NOTHING.and(b"a"), Digest::NOTHING.and(b"b"));
+        seen.keep("one", Some(a), &value);
+        seen.keep("other", Some(a), &value);
+        seen.begin_round();
+        assert!(seen.of("one", Some(b)).is_none() && seen.of("no", Some(a)).is_none());
+        seen.begin_round();
+        assert!(seen.of("one", Some(a)).is_some(), "it was asked");
+        assert!(seen.of("other", Some(a)).is_none(), "it was not");
+        seen.keep("one", None, &value);
+        assert!(seen.of("one", Some(a)).is_none(), "half an answer");
     }
 }

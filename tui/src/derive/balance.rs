@@ -167,7 +167,7 @@ pub fn topic_shares(topic: &Topic) -> Vec<TopicShare> {
         for id in wanted.filter(|id| !partition.adding.contains(id)) {
             shares.entry(*id).or_default().placed.push(partition.id);
         }
-        for id in &partition.isr {
+        for id in &*partition.isr {
             let share = shares.entry(*id).or_default();
             share.in_sync.push(partition.id);
             share.leaders += usize::from(partition.leader == *id);

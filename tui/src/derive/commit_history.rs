@@ -211,7 +211,7 @@ impl CommitHistory {
         let mut is_news = false;
         let mut old = std::mem::take(&mut kept.windows).into_iter().peekable();
         kept.windows.reserve_exact(n);
-        for (topic, partitions) in &committed.topics {
+        for (topic, partitions) in &*committed.topics {
             let ends = snapshot.offsets.get().and_then(|all| all.get(topic));
             for commit in partitions {
                 // Both are in the same order: what is passed over is not committed any more.
@@ -377,7 +377,7 @@ mod tests {
         };
         let committed = Committed {
             taken: at,
-            topics: BTreeMap::from([(Arc::from("t"), vec![commit])]),
+            topics: Arc::new(BTreeMap::from([(Arc::from("t"), vec![commit])])),
         };
         let read: PerGroup<Committed> = vec![(Arc::from("g"), Ok(Arc::new(committed)))];
         history.note(&read, snapshot)
@@ -551,7 +551,10 @@ mod tests {
         };
         let committed = |n: i32| Committed {
             taken: taken(9),
-            topics: BTreeMap::from([(Arc::from("t"), (0..n).map(commit).collect())]),
+            topics: Arc::new(BTreeMap::from([(
+                Arc::from("t"),
+                (0..n).map(commit).collect(),
+            )])),
         };
         let read = |id: &str, n| vec![(Arc::from(id), Ok(Arc::new(committed(n))))];
         history.note(&read("large", 49_999), &snapshot);

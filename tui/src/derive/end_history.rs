@@ -82,6 +82,7 @@ impl EndHistory {
             POINTS_MAX
         };
         let kept = self.topics.entry(topic).or_default();
+        kept.reserve_exact(found.partitions.len().saturating_sub(kept.len()));
         for (at_place, partition) in found.partitions.iter().enumerate() {
             let Some(end) = partition.end.known() else {
                 continue;
@@ -115,7 +116,7 @@ impl EndHistory {
     /// known that are at their end.
     pub fn group_lag_ms(&self, committed: &Committed, now_ms: i64) -> Option<i64> {
         let (mut oldest, mut is_whole) = (None, true);
-        for (topic, partitions) in &committed.topics {
+        for (topic, partitions) in &*committed.topics {
             for partition in partitions {
                 let Some(at) = partition.offset else { continue };
                 let lag = self.lag_ms(topic, partition.partition, at, now_ms);
@@ -152,7 +153,7 @@ mod tests {
         };
         Committed {
             taken: taken(0),
-            topics: BTreeMap::from([(Arc::from("t"), vec![commit])]),
+            topics: Arc::new(BTreeMap::from([(Arc::from("t"), vec![commit])])),
         }
     }
 
@@ -207,7 +208,7 @@ mod tests {
                 partitions: (0..n).map(partition).collect(),
             };
             all.insert(Arc::from(topic), Arc::new(offsets));
-            commits.topics.insert(Arc::from(topic), Vec::new());
+            Arc::make_mut(&mut commits.topics).insert(Arc::from(topic), Vec::new());
         }
         let group = (Arc::from("g"), Ok(Arc::new(commits)));
         snapshot.apply(Update::Committed(vec![group]), taken(0));

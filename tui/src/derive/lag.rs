@@ -205,7 +205,7 @@ pub fn group_lag(
     exists: impl Fn(&str, i32) -> bool,
 ) -> GroupLag {
     let mut partitions: BTreeSet<(Arc<str>, i32)> = BTreeSet::new();
-    for (topic, committed) in &commits.topics {
+    for (topic, committed) in &*commits.topics {
         partitions.extend(committed.iter().map(|c| (Arc::clone(topic), c.partition)));
     }
     let mut owners: BTreeMap<(Arc<str>, i32), usize> = BTreeMap::new();
@@ -301,7 +301,7 @@ pub fn group_totals(
     metadata: &ClusterMetadata,
 ) -> GroupTotals {
     let mut totals = GroupTotals::default();
-    for (name, committed) in &commits.topics {
+    for (name, committed) in &*commits.topics {
         let found = offsets
             .and_then(|offsets| offsets.get(name))
             .map(|offsets| &**offsets);

@@ -305,7 +305,7 @@ mod tests {
             },
             committed: Arc::new(Committed {
                 taken: Taken::default(),
-                topics: BTreeMap::from([(Arc::clone(&topic), commits)]),
+                topics: Arc::new(BTreeMap::from([(Arc::clone(&topic), commits)])),
             }),
             offsets: HashMap::from([(Arc::clone(&topic), Arc::new(offsets))]),
             last_stable: BTreeMap::from([(key(0), 900), (key(1), 500), (key(3), 300)]),
@@ -402,7 +402,8 @@ mod tests {
     #[test]
     fn who_never_committed_is_not_at_the_end_but_unknown() {
         let (mut look, metadata) = look();
-        for commits in Arc::make_mut(&mut look.committed).topics.values_mut() {
+        let committed = Arc::make_mut(&mut look.committed);
+        for commits in Arc::make_mut(&mut committed.topics).values_mut() {
             for commit in commits {
                 (commit.offset, commit.error) = (None, None);
             }

@@ -1,12 +1,14 @@
 //! Lag as time: how long ago the log ended where a consumer is, how long until it is at the end,
 //! and until retention takes what it has not read.
 
-use std::collections::VecDeque;
-
 use serde::Serialize;
 
 /// Points that are kept of a partition.
 pub const POINTS_MAX: usize = 60;
+
+/// Up to so many points there is no room for more than there are: of a log that nobody writes to
+/// there are two.
+const SINGLY_MAX: usize = 4;
 
 /// Where a partition's log ended at which times, oldest first.
 ///
@@ -14,7 +16,8 @@ pub const POINTS_MAX: usize = 60;
 /// kept. An end that goes back is another log, and the points of the old one are worth nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndSamples {
-    points: VecDeque<(i64, i64)>,
+    /// Few, and there is such a list for each of many partitions: room is made for one by one at first.
+    points: Vec<(i64, i64)>,
 }
 
 impl EndSamples {
@@ -26,7 +29,7 @@ impl EndSamples {
     /// As [`Self::add`], keeping so many points.
     pub fn add_within(&mut self, offset: i64, at_ms: i64, max: usize) {
         let len = self.points.len();
-        if let Some((last, last_ms)) = self.points.back().copied() {
+        if let Some((last, last_ms)) = self.points.last().copied() {
             if at_ms <= last_ms {
                 return;
             }
@@ -36,13 +39,15 @@ impl EndSamples {
                 && len > 1
                 && self.points.get(len - 2).map(|p| p.0) == Some(last)
             {
-                self.points.pop_back();
+                self.points.pop();
             }
         }
-        while self.points.len() >= max.max(2) {
-            self.points.pop_front();
+        let superfluous = (self.points.len() + 1).saturating_sub(max.max(2));
+        self.points.drain(..superfluous);
+        if self.points.len() < SINGLY_MAX {
+            self.points.reserve_exact(1);
         }
-        self.points.push_back((offset, at_ms));
+        self.points.push((offset, at_ms));
     }
 
     pub fn ends(&self) -> Vec<i64> {
@@ -52,13 +57,13 @@ impl EndSamples {
     /// When the log ended at an offset: between the points around it, else on the line through the
     /// first and the last. `None` where the points don't tell.
     pub fn time_of(&self, offset: i64) -> Option<f64> {
-        let last = self.points.back()?;
+        let last = self.points.last()?;
         if offset == last.0 {
             return Some(last.1 as f64);
         }
         let around = |a: &(i64, i64), b: &(i64, i64)| a.0 <= offset && offset <= b.0;
         let mut pairs = self.points.iter().zip(self.points.iter().skip(1)).rev();
-        let ends = || Some((self.points.front()?, self.points.back()?));
+        let ends = || Some((self.points.first()?, self.points.last()?));
         let (l, r) = pairs.find(|(a, b)| around(a, b)).or_else(ends)?;
         if l.0 == r.0 {
             return None;
@@ -78,7 +83,7 @@ impl EndSamples {
 
     /// How long ago, before `now_ms`, the log ended at a committed offset; 0 at the end.
     pub fn lag_ms(&self, committed: i64, now_ms: i64) -> Option<i64> {
-        let last = self.points.back()?;
+        let last = self.points.last()?;
         if committed >= last.0 {
             return Some(0);
         }
@@ -88,7 +93,7 @@ impl EndSamples {
 
     /// Records a second over all points.
     pub fn rate(&self) -> Option<f64> {
-        let (first, last) = (self.points.front()?, self.points.back()?);
+        let (first, last) = (self.points.first()?, self.points.last()?);
         rate(*first, *last)
     }
 }

@@ -4,6 +4,7 @@
 //! What is not known is no yes: the answer then names what is missing.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -257,7 +258,7 @@ impl StopCheck {
 
 /// The partition once these brokers are gone.
 fn after(partition: &Partition, brokers: &BTreeSet<i32>) -> Partition {
-    let isr: Box<[i32]> = partition
+    let isr: Arc<[i32]> = partition
         .isr
         .iter()
         .copied()
@@ -275,10 +276,7 @@ fn after(partition: &Partition, brokers: &BTreeSet<i32>) -> Partition {
     }
 }
 
-fn min_isr(
-    settings: Option<&HashMap<std::sync::Arc<str>, TopicSettings>>,
-    topic: &str,
-) -> Option<i32> {
+fn min_isr(settings: Option<&HashMap<Arc<str>, TopicSettings>>, topic: &str) -> Option<i32> {
     settings?.get(topic)?.min_insync_replicas
 }
 

@@ -370,7 +370,7 @@ fn commits_at(ms: i64, commits: &[(i32, Option<i64>)]) -> Committed {
             monotonic_ms: ms,
             wall_ms: ms,
         },
-        topics: [(Arc::from("t"), commits.iter().map(commit).collect())].into(),
+        topics: Arc::new([(Arc::from("t"), commits.iter().map(commit).collect())].into()),
     }
 }
 
@@ -614,7 +614,7 @@ proptest! {
         let commits: Vec<_> = commits.iter().enumerate().map(commit).collect();
         let committed = Committed {
             taken: Taken::default(),
-            topics: [(Arc::from("t"), commits)].into(),
+            topics: Arc::new([(Arc::from("t"), commits)].into()),
         };
         let end = |(at, end): (usize, &Option<i64>)| PartitionOffsets {
             partition: at as i32,

@@ -330,7 +330,7 @@ mod tests {
             };
             let committed = Committed {
                 taken: at(1_000),
-                topics: [(Arc::from(topic), vec![commit])].into(),
+                topics: Arc::new([(Arc::from(topic), vec![commit])].into()),
             };
             commits.push((id, Ok(Arc::new(committed))));
         }

@@ -236,7 +236,8 @@ pub struct CommittedPartition {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Committed {
     pub taken: Taken,
-    pub topics: BTreeMap<Arc<str>, Vec<CommittedPartition>>,
+    /// Shared with what was read before or after while they are the same.
+    pub topics: Arc<BTreeMap<Arc<str>, Vec<CommittedPartition>>>,
 }
 
 impl Committed {

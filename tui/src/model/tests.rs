@@ -141,7 +141,7 @@ fn what_was_read_again_as_it_was_is_no_news() {
         };
         let committed = Committed {
             taken: at(ms),
-            topics: BTreeMap::from([(Arc::from("a"), vec![commit])]),
+            topics: Arc::new(BTreeMap::from([(Arc::from("a"), vec![commit])])),
         };
         Update::Committed(vec![(Arc::from("g"), Ok(Arc::new(committed)))])
     };

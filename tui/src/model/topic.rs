@@ -54,8 +54,9 @@ pub struct Partition {
     pub leader_epoch: i32,
     pub error: Option<PartError>,
     /// In preference order: the first one is the preferred leader.
-    pub replicas: Box<[i32]>,
-    pub isr: Box<[i32]>,
+    /// Few lists are of many partitions, which share them.
+    pub replicas: Arc<[i32]>,
+    pub isr: Arc<[i32]>,
     pub offline: Box<[i32]>,
     /// Replicas that a running reassignment adds; they are in `replicas` already.
     pub adding: Box<[i32]>,

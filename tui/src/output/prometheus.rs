@@ -491,7 +491,7 @@ fn partitions_in_time(
     page.family(name);
     for group in all {
         let committed = snapshot.committed.get(&group.id).and_then(|c| c.get());
-        for (topic, commits) in committed.iter().flat_map(|c| &c.topics) {
+        for (topic, commits) in committed.iter().flat_map(|c| &*c.topics) {
             for commit in commits {
                 let Some(at) = commit.offset else { continue };
                 let ends = &history.ends;

@@ -148,7 +148,7 @@ fn add_group(snapshot: &mut ClusterSnapshot) {
     };
     let committed = Committed {
         taken: taken(),
-        topics: [(Arc::from("orders"), vec![commit(0, 100), commit(1, 4)])].into(),
+        topics: Arc::new([(Arc::from("orders"), vec![commit(0, 100), commit(1, 4)])].into()),
     };
     let mut groups = Groups::default();
     groups.groups.insert(id.clone(), Arc::new(group));

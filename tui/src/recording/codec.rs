@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::form::{
-    GroupsForm, Kept, Line, LogDirsForm, MetadataForm, OffsetsForm, Part, PerGroupForm, Time,
-    TopicForm, TopicOffsetsForm, offsets_form, offsets_of, reading_form, reading_of, sizes_form,
-    sizes_of, taken, time,
+    CommitsForm, GroupsForm, Kept, Line, LogDirsForm, MetadataForm, OffsetsForm, Part,
+    PerGroupForm, Time, TopicForm, TopicOffsetsForm, offsets_form, offsets_of, reading_form,
+    reading_of, sizes_form, sizes_of, taken, time,
 };
 use crate::model::{
     BrokerReading, ClusterMetadata, Committed, CommittedPartition, ConfigResource, Configs, Fault,
@@ -515,9 +515,11 @@ impl Decoder {
             Part::Committed { taken, groups } => {
                 let again = |id: &Arc<str>| {
                     let before = &memory.committed.get(id)?.0;
-                    Some(Arc::new(committed_of(taken, before.topics.clone())))
+                    Some(Arc::new(committed_of(taken, Arc::clone(&before.topics))))
                 };
-                let new = |topics: Vec<_>| committed_of(taken, topics.into_iter().collect());
+                let new = |topics: CommitsForm| {
+                    committed_of(taken, Arc::new(topics.into_iter().collect()))
+                };
                 Update::Committed(per_group_of(groups, again, new)?)
             }
             Part::Configs(resource, result) => {
@@ -549,7 +551,7 @@ impl Decoder {
     }
 }
 
-fn committed_of(at: Time, topics: BTreeMap<Arc<str>, Vec<CommittedPartition>>) -> Committed {
+fn committed_of(at: Time, topics: Arc<BTreeMap<Arc<str>, Vec<CommittedPartition>>>) -> Committed {
     Committed {
         taken: taken(at),
         topics,

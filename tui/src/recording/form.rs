@@ -54,6 +54,9 @@ pub(super) struct Line {
     pub part: Part,
 }
 
+/// What a group committed, by topic.
+pub(super) type CommitsForm = Vec<(Arc<str>, Vec<CommittedPartition>)>;
+
 /// What was read, or why not.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -69,7 +72,7 @@ pub(super) enum Part {
     Descriptions(PerGroupForm<GroupDescription>),
     Committed {
         taken: Time,
-        groups: PerGroupForm<Vec<(Arc<str>, Vec<CommittedPartition>)>>,
+        groups: PerGroupForm<CommitsForm>,
     },
     Configs(ConfigResource, Result<Kept<Configs>, Fault>),
     Quorum(Result<Quorum, Fault>),
@@ -162,8 +165,8 @@ impl From<&Topic> for TopicForm {
             id: p.id,
             leader: p.leader,
             epoch: p.leader_epoch,
-            replicas: p.replicas.clone(),
-            isr: p.isr.clone(),
+            replicas: Box::from(&*p.replicas),
+            isr: Box::from(&*p.isr),
             offline: p.offline.clone(),
             adding: p.adding.clone(),
             removing: p.removing.clone(),
@@ -188,8 +191,8 @@ impl From<TopicForm> for Topic {
             leader: p.leader,
             leader_epoch: p.epoch,
             error: p.error.map(PartError),
-            replicas: p.replicas,
-            isr: p.isr,
+            replicas: p.replicas.into(),
+            isr: p.isr.into(),
             offline: p.offline,
             adding: p.adding,
             removing: p.removing,

@@ -186,7 +186,7 @@ fn committed(dice: &mut Dice, now: Taken) -> Committed {
     };
     Committed {
         taken: now,
-        topics: [(Arc::from("a"), vec![commit])].into(),
+        topics: Arc::new([(Arc::from("a"), vec![commit])].into()),
     }
 }
 

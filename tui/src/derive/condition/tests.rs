@@ -61,7 +61,7 @@ fn snapshot() -> ClusterSnapshot {
     };
     let committed = Committed {
         taken: at,
-        topics: [("a".into(), vec![committed])].into(),
+        topics: Arc::new([("a".into(), vec![committed])].into()),
     };
     let committed = vec![("g".into(), Ok(Arc::new(committed)))];
     snapshot.apply(Update::Committed(committed), at);

@@ -133,7 +133,7 @@ fn one_partition(
         }
         _ => {}
     }
-    for replica in &new.replicas {
+    for replica in &*new.replicas {
         // One that a reassignment adds has never been in sync.
         match (old.isr.contains(replica), new.isr.contains(replica)) {
             (true, false) => {

@@ -113,7 +113,7 @@ pub fn forget_offsets(
         }),
     };
     let mut changes = Vec::new();
-    for (topic, partitions) in &committed.topics {
+    for (topic, partitions) in &*committed.topics {
         for partition in partitions {
             let key = TopicPartition::new(&**topic, partition.partition);
             if let (true, Some(from)) = (is_meant(&key), committed_at(committed, &key)) {

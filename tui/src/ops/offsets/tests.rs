@@ -59,7 +59,8 @@ fn commits(list: &[(&str, i32, i64)]) -> Committed {
             error: None,
             lag: None,
         };
-        let topic = committed.topics.entry(Arc::from(*topic)).or_default();
+        let topics = Arc::make_mut(&mut committed.topics);
+        let topic = topics.entry(Arc::from(*topic)).or_default();
         topic.push(commit);
     }
     committed

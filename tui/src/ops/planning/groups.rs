@@ -17,7 +17,7 @@ fn can_commit_again(kind: Option<&GroupKind>) -> bool {
 /// not all are known.
 fn commit_again(id: &str, commits: &Committed) -> Option<Action> {
     let mut changes = Vec::new();
-    for (topic, partitions) in &commits.topics {
+    for (topic, partitions) in &*commits.topics {
         for commit in partitions {
             if commit.error.is_some() {
                 return None;

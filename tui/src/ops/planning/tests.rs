@@ -566,7 +566,7 @@ fn a_group_with_members_is_not_deleted() {
     };
     let committed = Committed {
         taken: Taken::default(),
-        topics: [("orders".into(), vec![commit(0, Some(7)), commit(1, None)])].into(),
+        topics: Arc::new([("orders".into(), vec![commit(0, Some(7)), commit(1, None)])].into()),
     };
     let committed = vec![("idle".into(), Ok(Arc::new(committed)))];
     apply(&mut snapshot, Update::Committed(committed));

@@ -594,13 +594,11 @@ impl Screen for GroupScreen {
     }
 
     fn on_answer(&mut self, job: JobId, answer: &mut Option<Answer>, cx: &Cx<'_>) -> Vec<Step> {
-        if let Some(Answer::GroupLooked(result)) = self.watch.found(job, answer) {
-            // What the poller reads has its own place for failures.
-            if let Ok(look) = result {
-                self.look = Some(look);
-                self.take_look(cx);
-                self.set_rows(cx);
-            }
+        // What the poller reads has its own place for failures.
+        if let Some(Answer::GroupLooked(Ok(look))) = self.watch.found(job, answer) {
+            self.look = Some(look);
+            self.take_look(cx);
+            self.set_rows(cx);
         }
         Vec::new()
     }

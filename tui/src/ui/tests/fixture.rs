@@ -205,7 +205,7 @@ fn committed(id: &str, offsets: &[Option<i64>]) -> (Arc<str>, Result<Arc<Committ
     let commits = offsets.iter().enumerate().map(commit).collect();
     let committed = Committed {
         taken: super::taken(0),
-        topics: BTreeMap::from([(Arc::from("orders"), commits)]),
+        topics: Arc::new(BTreeMap::from([(Arc::from("orders"), commits)])),
     };
     (id.into(), Ok(Arc::new(committed)))
 }

@@ -122,7 +122,7 @@ fn what_a_close_look_found_before_the_topics_were_known_is_told_when_they_are() 
         },
         committed: Arc::new(Committed {
             taken: Taken::default(),
-            topics: BTreeMap::from([(Arc::clone(&topic), vec![commit])]),
+            topics: Arc::new(BTreeMap::from([(Arc::clone(&topic), vec![commit])])),
         }),
         offsets: HashMap::from([(topic, Arc::new(offsets))]),
         next_ms: BTreeMap::from([(TopicPartition::new("orders", 0), WALL_MS - 300_000)]),

@@ -101,7 +101,7 @@ impl Work<'_> {
         let grown = &self.grown;
         change_topic(&mut self.after, name, |partitions| {
             for partition in partitions.iter_mut() {
-                partition.replicas = reassign::settled(partition).into_boxed_slice();
+                partition.replicas = reassign::settled(partition).into();
                 partition.adding = Box::default();
                 partition.removing = Box::default();
             }
@@ -279,6 +279,6 @@ fn drop_outside(partitions: &mut [Partition], factor: usize, allowed: &[i32]) {
         {
             replicas.remove(at);
         }
-        partition.replicas = replicas.into_boxed_slice();
+        partition.replicas = replicas.into();
     }
 }
