@@ -14,6 +14,7 @@ mod admin;
 mod commit_tail;
 mod configs;
 pub mod consumer_protocol;
+mod group_answers;
 mod group_log;
 mod group_look;
 mod group_offsets;

@@ -26,7 +26,7 @@ use crate::model::{
     Update,
 };
 
-use super::groups::{Known, SeenGroups};
+use super::group_answers::{Known, SeenGroups};
 use super::offsets::SeenBatches;
 use super::seen::Seen;
 use super::wire::ClusterClient;
@@ -55,7 +55,7 @@ const QUIET_REST_FACTOR: u32 = 200;
 
 /// Such numbers rest this many times as long as reading them took, up to [`QUIET_FACTOR`] times
 /// their interval.
-const QUIET_PATIENCE: u32 = 1_000;
+const QUIET_PATIENCE: u32 = 2_000;
 const QUIET_FACTOR: u64 = 5;
 
 /// The longest pause after failures.
