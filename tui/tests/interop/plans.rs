@@ -213,7 +213,7 @@ fn words(line: &str) -> Vec<String> {
 }
 
 /// The lines of Kafka's tools that a plan shows, executed as they are.
-fn execute_lines(plan: &Value, file: &str) -> anyhow::Result<()> {
+fn execute_lines(plan: &Value) -> anyhow::Result<()> {
     let plan = if plan["plan"].is_object() {
         &plan["plan"]
     } else {
@@ -223,7 +223,7 @@ fn execute_lines(plan: &Value, file: &str) -> anyhow::Result<()> {
     ensure!(!lines.is_empty(), "{plan}");
     for line in lines {
         let line = line.as_str().context("a line")?;
-        let words = words(&line.replace("plan.json", file));
+        let words = words(line);
         let (tool, args) = words.split_first().context("words")?;
         let tool = tool.strip_suffix(".sh").context("a script")?;
         let output = apache::tool(tool, args, None)?;
@@ -243,7 +243,7 @@ pub fn same_as(cluster: &mut Cluster) -> anyhow::Result<()> {
         &["--config", "retention.ms=60000", "--dry-run"],
     ]
     .concat();
-    execute_lines(&place.document(&create)?, "")?;
+    execute_lines(&place.document(&create)?)?;
     ensure!(placed(cluster, name)? == ["1,2", "2,1"]);
     let has = |setting: &str, value: &str| -> anyhow::Result<()> {
         let described = place.document(&["configs", "describe", "--topic", name])?;
@@ -255,9 +255,9 @@ pub fn same_as(cluster: &mut Cluster) -> anyhow::Result<()> {
     has("retention.ms", "\"60000\"")?;
 
     // Nothing is left of a change that Kafka's line has made.
-    let settled = |args: &[&str], file: &str| -> anyhow::Result<()> {
+    let settled = |args: &[&str]| -> anyhow::Result<()> {
         let args = [args, &["--dry-run"]].concat();
-        execute_lines(&place.document(&args)?, file)?;
+        execute_lines(&place.document(&args)?)?;
         let again = place.document(&args)?;
         let left = again["plan"]["changes"].as_array().map(Vec::len);
         ensure!(left == Some(0), "{args:?}: {again}");
@@ -273,33 +273,27 @@ pub fn same_as(cluster: &mut Cluster) -> anyhow::Result<()> {
             "max.message.bytes",
         ],
     ];
-    settled(&set.concat(), "")?;
+    settled(&set.concat())?;
     has("cleanup.policy", "compact,delete")?;
-    settled(
-        &[
-            "configs",
-            "alter",
-            "--broker",
-            "2",
-            "--set",
-            "log.cleaner.threads=2",
-        ],
-        "",
-    )?;
-    settled(
-        &[
-            "configs",
-            "alter",
-            "--broker",
-            "2",
-            "--unset",
-            "log.cleaner.threads",
-        ],
-        "",
-    )?;
+    settled(&[
+        "configs",
+        "alter",
+        "--broker",
+        "2",
+        "--set",
+        "log.cleaner.threads=2",
+    ])?;
+    settled(&[
+        "configs",
+        "alter",
+        "--broker",
+        "2",
+        "--unset",
+        "log.cleaner.threads",
+    ])?;
 
     let add = ["partitions", "add", name, "--total", "4"];
-    execute_lines(&place.document(&[&add[..], &["--dry-run"]].concat())?, "")?;
+    execute_lines(&place.document(&[&add[..], &["--dry-run"]].concat())?)?;
     ensure!(placed(cluster, name)?.len() == 4);
     let (code, said) = place.run(&[&add[..], &["--dry-run"]].concat())?;
     ensure!(
@@ -310,7 +304,7 @@ pub fn same_as(cluster: &mut Cluster) -> anyhow::Result<()> {
     let goal = place.goal(name, &["2,1", "1,2", "3,1", "2,3"])?;
     let plan = place.file("plan.json");
     let made = place.document(&["reassign", "plan", "--file", &goal, "--out", &plan])?;
-    execute_lines(&made, &plan)?;
+    execute_lines(&made)?;
     let is_there = || placed(cluster, name).is_ok_and(|now| now == ["2,1", "1,2", "3,1", "2,3"]);
     ensure!(
         shell::wait_until(DEADLINE, is_there),
@@ -323,9 +317,9 @@ pub fn same_as(cluster: &mut Cluster) -> anyhow::Result<()> {
         "{again}"
     );
 
-    settled(&["elect", "--topic", name], "")?;
+    settled(&["elect", "--topic", name])?;
     let delete = place.document(&["topics", "delete", name, "--dry-run"])?;
-    execute_lines(&delete, "")?;
+    execute_lines(&delete)?;
     let gone = || {
         place
             .run(&["topics", "describe", name])
