@@ -23,7 +23,7 @@ fn messages_are_exported_imported_and_copied() -> anyhow::Result<()> {
     session.see("x", "Only what fits: value==value-7")?;
     session.terminal.keys("ctrl-u")?;
     session.terminal.send(&path("log.jsonl"))?;
-    session.see("enter", "File exists")?;
+    session.see("enter", "is there already")?;
     session.see("f ctrl-u enter", "value-29")?;
 
     session.see("c", "copy messages of log")?;
