@@ -15,6 +15,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use kafka_shared::task;
@@ -57,6 +58,10 @@ const QUIET_REST_FACTOR: u32 = 200;
 /// their interval.
 const QUIET_PATIENCE: u32 = 2_000;
 const QUIET_FACTOR: u64 = 5;
+
+/// Rest for each batch of groups while nothing changes: of many groups the answers come soon, but
+/// each batch is ten requests.
+const BATCH_REST: Duration = Duration::from_secs(2);
 
 /// The longest pause after failures.
 const BACKOFF_MAX_MS: u64 = 15_000;
@@ -265,6 +270,8 @@ struct SeenParts {
     metadata: Seen<ClusterMetadata>,
     offsets: SeenBatches,
     groups: Seen<Groups>,
+    /// In how many batches groups were read.
+    n_batches: AtomicU32,
     of_groups: SeenGroups,
     log_dirs: Seen<LogDirs>,
     settings: Seen<HashMap<Arc<str>, TopicSettings>>,
@@ -341,7 +348,8 @@ impl Part {
             let rest = match outcome {
                 Outcome::Same if !is_moving && self.quiet_factor > 1 => {
                     let rest = (took * QUIET_REST_FACTOR).max((took * QUIET_PATIENCE).min(longest));
-                    rest.min(SAME_REST_MAX)
+                    let n_batches = self.seen.n_batches.load(Ordering::Relaxed);
+                    rest.max(BATCH_REST * n_batches).min(SAME_REST_MAX)
                 }
                 Outcome::Good => (took * REST_FACTOR).min(REST_MAX),
                 Outcome::Same => (took * SAME_REST_FACTOR).min(SAME_REST_MAX),
@@ -505,7 +513,10 @@ async fn read_groups(mut part: Part) -> Outcome {
     };
     part.seen.of_groups.begin_round();
     part.seen.offsets.begin_round();
-    for batch in wanted_groups(&part.interest(), &groups) {
+    let batches = wanted_groups(&part.interest(), &groups);
+    let n_batches = u32::try_from(batches.len()).unwrap_or(u32::MAX);
+    part.seen.n_batches.store(n_batches, Ordering::Relaxed);
+    for batch in batches {
         match read_group_batch(&part, &metadata, &batch).await {
             Some(are_same) => is_same &= are_same,
             None => return Outcome::Over,
