@@ -274,10 +274,11 @@ async fn edit(
     let mut probe = None;
     if !args.no_test && (args.learn_id || !after.is_reached_as(&before)) {
         let found = reached(global, &Target::of(&after, file.path())?).await?;
-        after.cluster_id = found.cluster_id.clone().or(after.cluster_id);
-        if let (Some(was), Some(is)) = (&before.cluster_id, &after.cluster_id)
-            && was != is
-        {
+        if let Some(was) = after.learn_id(found.cluster_id.as_deref(), &before) {
+            let is = found
+                .cluster_id
+                .as_deref()
+                .unwrap_or("one that tells no id");
             io.tell(&format!(
                 "warning: it was cluster {was} before, and is {is} now\n"
             ));

@@ -15,6 +15,8 @@ use crate::clusters::{ClustersFile, Endpoints, Target};
 use crate::model::Fault;
 use crate::output::Format;
 
+use super::ChangeArgs;
+
 /// Names the bootstrap servers when `--bootstrap` does not.
 pub const BOOTSTRAP_VARIABLE: &str = "KAFKA_BOOTSTRAP";
 
@@ -109,6 +111,11 @@ impl GlobalArgs {
             metrics: metrics.or(target.metrics.clone()),
             ..self.with_rights(target)
         }))
+    }
+
+    /// Whether a change of this cluster is made now: neither shown only nor saved as a plan.
+    pub(super) fn executes(&self, change: ChangeArgs, target: &Target) -> bool {
+        !change.is_dry(target) && self.save_plan.is_none()
     }
 
     /// For what makes no plan, or executes one that is a file already.

@@ -61,7 +61,7 @@ pub(super) async fn run(
             let mut plan = ops::plan(Action::Reassign(wanted), &session.snapshot)?;
             plan.name_file(&file);
             let code = make(global, &session, &plan, change, io).await?;
-            let is_done = !change.is_dry(&session.target) && global.save_plan.is_none();
+            let is_done = global.executes(change, &session.target);
             if wait && code == 0 && is_done && !plan.is_empty() {
                 return wait_until_done(&session, &plan, io).await;
             }
@@ -121,7 +121,7 @@ pub(super) async fn run(
             if let Some(fault) = session.snapshot.reassignments.fault() {
                 return Err(Fault::clone(fault));
             }
-            let executes = !change.is_dry(&session.target) && global.save_plan.is_none();
+            let executes = global.executes(change, &session.target);
             if file.is_none() && executes && execution::unfinished(&session).is_some() {
                 let new = NewOrders {
                     wish: Some(Wish::Cancel),

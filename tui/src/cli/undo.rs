@@ -62,7 +62,7 @@ pub(super) async fn run(global: &GlobalArgs, args: UndoArgs, io: &mut Io<'_>) ->
         }
     })?;
     let change = args.change.showing_first();
-    let executes = !change.is_dry(&session.target) && global.save_plan.is_none();
+    let executes = global.executes(change, &session.target);
     if let (Action::RunReassign(_), true, false) = (&plan.action, executes, plan.is_empty()) {
         confirm(&session, &plan, change, io)?;
         return carry_out(global, &session, &plan, io).await;

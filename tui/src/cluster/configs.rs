@@ -7,7 +7,7 @@ use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult,
 };
-use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse, MetadataRequest};
+use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use kafka_shared::client::{SendOptions, Undecoded};
 use kafka_shared::protocol::StrBytes;
 
@@ -17,7 +17,7 @@ use crate::model::{
 };
 
 use super::seen::{Digest, Seen};
-use super::wire::{ClusterClient, To, check_code, decoded};
+use super::wire::{ClusterClient, To, check_code, client_fault, decoded};
 
 const OF_TOPICS: &str = "read the settings of the topics";
 
@@ -55,12 +55,12 @@ impl ClusterClient {
 
     async fn configs_of_some_broker(&self) -> Result<Configs, Fault> {
         let what = "read the configuration of a broker";
-        let request = MetadataRequest::default().with_topics(Some(Vec::new()));
-        let response = self.ask(what, To::Any, request).await?;
-        let broker = response.brokers.first();
-        let broker = broker
-            .ok_or_else(|| Fault::new(FaultKind::Unreachable, what, "the cluster names none"))?;
-        let resource = ConfigResource::Broker(broker.node_id.0);
+        let cluster = self.client.cluster().await;
+        let cluster = cluster.map_err(|error| client_fault(what, &error))?;
+        let id = cluster.nodes.keys().copied().min();
+        let id =
+            id.ok_or_else(|| Fault::new(FaultKind::Unreachable, what, "the cluster names none"))?;
+        let resource = ConfigResource::Broker(id);
         self.told_configs(&resource).await
     }
 

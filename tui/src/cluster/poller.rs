@@ -15,7 +15,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use kafka_shared::task;
@@ -270,8 +269,6 @@ struct SeenParts {
     metadata: Seen<ClusterMetadata>,
     offsets: SeenBatches,
     groups: Seen<Groups>,
-    /// In how many batches groups were read.
-    n_batches: AtomicU32,
     of_groups: SeenGroups,
     log_dirs: Seen<LogDirs>,
     settings: Seen<HashMap<Arc<str>, TopicSettings>>,
@@ -332,7 +329,7 @@ impl Part {
             let started = self.client.now().monotonic_ms;
             let outcome = read(self.clone()).await;
             n_failures = match outcome {
-                Outcome::Good | Outcome::Same | Outcome::Partial => 0,
+                Outcome::Good | Outcome::Same { .. } | Outcome::Partial => 0,
                 Outcome::Failed => n_failures.saturating_add(1),
                 Outcome::Over => return,
             };
@@ -346,13 +343,12 @@ impl Part {
             let pause = Duration::from_millis(pause_ms(usual_ms, n_failures));
             let longest = Duration::from_millis(interval_ms.saturating_mul(self.quiet_factor));
             let rest = match outcome {
-                Outcome::Same if !is_moving && self.quiet_factor > 1 => {
+                Outcome::Same { n_batches } if !is_moving && self.quiet_factor > 1 => {
                     let rest = (took * QUIET_REST_FACTOR).max((took * QUIET_PATIENCE).min(longest));
-                    let n_batches = self.seen.n_batches.load(Ordering::Relaxed);
                     rest.max(BATCH_REST * n_batches).min(SAME_REST_MAX)
                 }
                 Outcome::Good => (took * REST_FACTOR).min(REST_MAX),
-                Outcome::Same => (took * SAME_REST_FACTOR).min(SAME_REST_MAX),
+                Outcome::Same { .. } => (took * SAME_REST_FACTOR).min(SAME_REST_MAX),
                 // Most of that time may have been a wait for a broker that is not there, and it is
                 // told as missing until the next read.
                 Outcome::Partial => (took * REST_FACTOR).min(Duration::from_millis(BACKOFF_MAX_MS)),
@@ -445,10 +441,7 @@ async fn read_metadata(part: Part, known: watch::Sender<Option<Arc<ClusterMetada
         _ => false,
     };
     let found = result.clone();
-    let outcome = match part.send(Update::Metadata(result)).await {
-        Outcome::Good if is_same => Outcome::Same,
-        outcome => outcome,
-    };
+    let outcome = same_if(is_same, part.send(Update::Metadata(result)).await);
     // Told to the other parts only now, so that names are the first thing the reader gets.
     if let Ok(metadata) = found {
         known.send_replace(Some(metadata));
@@ -475,7 +468,7 @@ async fn read_offsets(mut part: Part, known: watch::Sender<Option<Arc<Offsets>>>
 
 fn same_if(is_same: bool, outcome: Outcome) -> Outcome {
     match outcome {
-        Outcome::Good if is_same => Outcome::Same,
+        Outcome::Good if is_same => Outcome::Same { n_batches: 0 },
         outcome => outcome,
     }
 }
@@ -515,14 +508,16 @@ async fn read_groups(mut part: Part) -> Outcome {
     part.seen.offsets.begin_round();
     let batches = wanted_groups(&part.interest(), &groups);
     let n_batches = u32::try_from(batches.len()).unwrap_or(u32::MAX);
-    part.seen.n_batches.store(n_batches, Ordering::Relaxed);
     for batch in batches {
         match read_group_batch(&part, &metadata, &batch).await {
             Some(are_same) => is_same &= are_same,
             None => return Outcome::Over,
         }
     }
-    same_if(is_same, outcome)
+    match outcome {
+        Outcome::Good if is_same => Outcome::Same { n_batches },
+        outcome => outcome,
+    }
 }
 
 /// The groups to read, those on the screen in the first batch.
@@ -650,7 +645,7 @@ async fn read_configs(part: Part) -> Outcome {
         match part.send(Update::Configs(resource, result)).await {
             Outcome::Over => return Outcome::Over,
             Outcome::Failed => outcome = Outcome::Failed,
-            Outcome::Good | Outcome::Same | Outcome::Partial => {}
+            Outcome::Good | Outcome::Same { .. } | Outcome::Partial => {}
         }
     }
     outcome

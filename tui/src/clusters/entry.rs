@@ -157,6 +157,16 @@ impl Entry {
         self
     }
 
+    /// Takes the id of the cluster that was reached, if it tells one; the id that `before` had when it
+    /// was another cluster's.
+    pub fn learn_id<'a>(&mut self, reached: Option<&str>, before: &'a Self) -> Option<&'a str> {
+        if let Some(id) = reached {
+            self.cluster_id = Some(id.to_owned());
+        }
+        let was = before.cluster_id.as_deref();
+        was.filter(|was| Some(*was) != self.cluster_id.as_deref())
+    }
+
     /// Whether an entry says enough, and nothing that belongs to what it does not have.
     ///
     /// # Errors

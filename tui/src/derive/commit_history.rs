@@ -370,10 +370,7 @@ mod tests {
         let commit = CommittedPartition {
             partition: 0,
             offset: Some(offset),
-            leader_epoch: None,
-            metadata: None,
-            error: None,
-            lag: None,
+            ..CommittedPartition::default()
         };
         let committed = Committed {
             taken: at,
@@ -544,10 +541,7 @@ mod tests {
         let commit = |id| CommittedPartition {
             partition: id,
             offset: Some(1),
-            leader_epoch: None,
-            metadata: None,
-            error: None,
-            lag: None,
+            ..CommittedPartition::default()
         };
         let committed = |n: i32| Committed {
             taken: taken(9),

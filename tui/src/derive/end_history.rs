@@ -146,10 +146,7 @@ mod tests {
         let commit = CommittedPartition {
             partition: 0,
             offset: Some(offset),
-            leader_epoch: None,
-            metadata: None,
-            error: None,
-            lag: None,
+            ..CommittedPartition::default()
         };
         Committed {
             taken: taken(0),

@@ -160,11 +160,7 @@ fn partition_lag(
 ) -> PartitionLag {
     let nothing = CommittedPartition {
         partition,
-        offset: None,
-        leader_epoch: None,
-        metadata: None,
-        error: None,
-        lag: None,
+        ..CommittedPartition::default()
     };
     let commit = commits.partition(topic, partition).unwrap_or(&nothing);
     let found = commit_lag(commit, commits.taken, offsets, topic_is_gone);

@@ -270,10 +270,7 @@ mod tests {
         let commit = |(id, offset): (usize, &i64)| CommittedPartition {
             partition: id as i32,
             offset: Some(*offset),
-            leader_epoch: None,
-            metadata: None,
-            error: None,
-            lag: None,
+            ..CommittedPartition::default()
         };
         let commits = [400, 500, 7, 40].iter().enumerate().map(commit);
         let commits = commits.collect();

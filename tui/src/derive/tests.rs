@@ -360,10 +360,7 @@ fn commits_at(ms: i64, commits: &[(i32, Option<i64>)]) -> Committed {
     let commit = |(partition, offset): &(i32, Option<i64>)| CommittedPartition {
         partition: *partition,
         offset: *offset,
-        leader_epoch: None,
-        metadata: None,
-        error: None,
-        lag: None,
+        ..CommittedPartition::default()
     };
     Committed {
         taken: Taken {
@@ -606,10 +603,7 @@ proptest! {
         let commit = |(at, offset): (usize, &Option<i64>)| CommittedPartition {
             partition: at as i32,
             offset: *offset,
-            leader_epoch: None,
-            metadata: None,
-            error: None,
-            lag: None,
+            ..CommittedPartition::default()
         };
         let commits: Vec<_> = commits.iter().enumerate().map(commit).collect();
         let committed = Committed {

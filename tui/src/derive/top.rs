@@ -323,10 +323,7 @@ mod tests {
             let commit = CommittedPartition {
                 partition: 0,
                 offset: Some(committed),
-                leader_epoch: None,
-                metadata: None,
-                error: None,
-                lag: None,
+                ..CommittedPartition::default()
             };
             let committed = Committed {
                 taken: at(1_000),

@@ -218,7 +218,7 @@ pub struct GroupDescription {
 }
 
 /// One committed offset.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommittedPartition {
     pub partition: i32,
     /// `None`: nothing committed for this partition.

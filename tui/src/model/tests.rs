@@ -134,10 +134,7 @@ fn what_was_read_again_as_it_was_is_no_news() {
         let commit = CommittedPartition {
             partition: 0,
             offset: Some(offset),
-            leader_epoch: None,
-            metadata: None,
-            error: None,
-            lag: None,
+            ..CommittedPartition::default()
         };
         let committed = Committed {
             taken: at(ms),

@@ -147,6 +147,12 @@ impl Report {
         self.add(subject, outcome.map(|created| created.told));
     }
 
+    /// Adds what became of another part of the same plan.
+    pub fn append(&mut self, other: Self) {
+        self.items.extend(other.items);
+        self.created.extend(other.created);
+    }
+
     pub fn faults(&self) -> impl Iterator<Item = (&str, &Fault)> {
         self.items
             .iter()

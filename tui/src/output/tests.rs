@@ -141,10 +141,7 @@ fn add_group(snapshot: &mut ClusterSnapshot) {
     let commit = |partition, offset| CommittedPartition {
         partition,
         offset: Some(offset),
-        leader_epoch: None,
-        metadata: None,
-        error: None,
-        lag: None,
+        ..CommittedPartition::default()
     };
     let committed = Committed {
         taken: taken(),

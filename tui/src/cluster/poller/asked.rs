@@ -20,7 +20,7 @@ pub(super) async fn read_security(part: Part) -> Outcome {
         match part.send(Update::Security(update)).await {
             Outcome::Over => return Outcome::Over,
             // A cluster without rules has quotas all the same.
-            Outcome::Good | Outcome::Same | Outcome::Partial => outcome = Outcome::Good,
+            Outcome::Good | Outcome::Same { .. } | Outcome::Partial => outcome = Outcome::Good,
             Outcome::Failed => {}
         }
     }

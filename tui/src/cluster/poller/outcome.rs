@@ -7,8 +7,10 @@ use crate::model::{Cell, Update};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     Good,
-    /// What was read is what was known.
-    Same,
+    /// What was read is what was known, groups in so many batches.
+    Same {
+        n_batches: u32,
+    },
     /// Good but for what somebody did not answer.
     Partial,
     Failed,

@@ -54,10 +54,7 @@ fn snapshot() -> ClusterSnapshot {
     let committed = CommittedPartition {
         partition: 0,
         offset: Some(40),
-        leader_epoch: None,
-        metadata: None,
-        error: None,
-        lag: None,
+        ..CommittedPartition::default()
     };
     let committed = Committed {
         taken: at,

@@ -7,7 +7,7 @@
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
-use crate::cluster::{ClusterClient, CreatedTopic};
+use crate::cluster::ClusterClient;
 use crate::model::Fault;
 use crate::ops::action::Action;
 use crate::ops::plan::{Plan, Report};
@@ -17,49 +17,26 @@ use super::execute_one;
 /// Requests under way.
 const AT_ONCE: usize = 8;
 
-/// What became of a step that concerns one topic only.
-enum Done {
-    Created(Result<CreatedTopic, Fault>),
-    Changed(Result<String, Fault>),
-}
-
-/// Does such a step; `None` for all others.
-async fn one_topic(client: &ClusterClient, step: &Action, validate_only: bool) -> Option<Done> {
-    Some(match step {
+/// Does a step that concerns one topic only; `None` for all others.
+async fn one_topic(client: &ClusterClient, step: &Action, validate_only: bool) -> Option<Report> {
+    let mut report = Report::default();
+    match step {
         Action::CreateTopic(create) => {
-            Done::Created(client.create_topic(create, validate_only).await)
-        }
-        Action::AddPartitions(add) => {
-            Done::Changed(client.create_partitions(add, validate_only).await)
-        }
-        Action::AlterConfigs(alter) => {
-            Done::Changed(client.alter_configs(alter, validate_only).await)
-        }
-        _ => return None,
-    })
-}
-
-fn note(report: &mut Report, step: &Action, done: Done) {
-    match (step, done) {
-        (Action::CreateTopic(create), Done::Created(outcome)) => {
             let subject = format!("create topic \"{}\"", create.name);
+            let outcome = client.create_topic(create, validate_only).await;
             report.add_topic(subject, &create.name, outcome);
         }
-        (Action::AddPartitions(add), Done::Changed(outcome)) => {
-            report.add(
-                format!("add partitions to topic \"{}\"", add.topic),
-                outcome,
-            );
+        Action::AddPartitions(add) => {
+            let subject = format!("add partitions to topic \"{}\"", add.topic);
+            report.add(subject, client.create_partitions(add, validate_only).await);
         }
-        (Action::AlterConfigs(alter), Done::Changed(outcome)) => {
-            report.add(
-                format!("change the configuration of {}", alter.resource),
-                outcome,
-            );
+        Action::AlterConfigs(alter) => {
+            let subject = format!("change the configuration of {}", alter.resource);
+            report.add(subject, client.alter_configs(alter, validate_only).await);
         }
-        // Nothing else is done here.
-        _ => {}
+        _ => return None,
     }
+    Some(report)
 }
 
 async fn each_topic(
@@ -70,11 +47,11 @@ async fn each_topic(
 ) {
     let asked = steps
         .iter()
-        .map(|step| async move { (step, one_topic(client, step, validate_only).await) });
+        .map(|step| one_topic(client, step, validate_only));
     let mut asked = stream::iter(asked.collect::<Vec<_>>()).buffered(AT_ONCE);
-    while let Some((step, done)) = asked.next().await {
+    while let Some(done) = asked.next().await {
         if let Some(done) = done {
-            note(report, step, done);
+            report.append(done);
         }
     }
 }

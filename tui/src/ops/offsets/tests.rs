@@ -56,8 +56,7 @@ fn commits(list: &[(&str, i32, i64)]) -> Committed {
             offset: Some(*offset),
             leader_epoch: Some(4),
             metadata: Some("kept".into()),
-            error: None,
-            lag: None,
+            ..CommittedPartition::default()
         };
         let topics = Arc::make_mut(&mut committed.topics);
         let topic = topics.entry(Arc::from(*topic)).or_default();

@@ -561,8 +561,7 @@ fn a_group_with_members_is_not_deleted() {
         offset,
         leader_epoch: Some(4),
         metadata: Some("m".into()),
-        error: None,
-        lag: None,
+        ..CommittedPartition::default()
     };
     let committed = Committed {
         taken: Taken::default(),

@@ -90,10 +90,8 @@ impl SavedClusters {
         let learns_id = before.cluster_id.is_some() && after.cluster_id.is_none();
         if learns_id || !after.is_reached_as(before) {
             let probe = probe(&Target::of(&after, file.path())?, clock).await?;
-            after.cluster_id = probe.cluster_id.clone().or(after.cluster_id);
             text = format!("{text}: {}", told(&probe));
-            let was = before.cluster_id.as_ref();
-            if let Some(was) = was.filter(|was| Some(*was) != after.cluster_id.as_ref()) {
+            if let Some(was) = after.learn_id(probe.cluster_id.as_deref(), before) {
                 text = format!("{text}; it was cluster {was} before");
             }
         }

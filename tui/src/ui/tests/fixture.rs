@@ -197,10 +197,7 @@ fn committed(id: &str, offsets: &[Option<i64>]) -> (Arc<str>, Result<Arc<Committ
     let commit = |(at, offset): (usize, &Option<i64>)| CommittedPartition {
         partition: at as i32,
         offset: *offset,
-        leader_epoch: None,
-        metadata: None,
-        error: None,
-        lag: None,
+        ..CommittedPartition::default()
     };
     let commits = offsets.iter().enumerate().map(commit).collect();
     let committed = Committed {

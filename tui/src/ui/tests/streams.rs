@@ -100,10 +100,7 @@ fn what_a_close_look_found_before_the_topics_were_known_is_told_when_they_are() 
     let commit = CommittedPartition {
         partition: 0,
         offset: Some(10),
-        leader_epoch: None,
-        metadata: None,
-        error: None,
-        lag: None,
+        ..CommittedPartition::default()
     };
     let ends = PartitionOffsets {
         partition: 0,
