@@ -16,9 +16,12 @@ const SPACING_MS: i64 = 5_000;
 /// Partitions of which points are kept.
 const PARTITIONS_MAX: usize = 50_000;
 
-/// From so many partitions on only a few points are kept of each.
+/// From so many partitions on only a few points are kept of each, further apart but for the first
+/// ones, without which nothing could be told.
 const MANY: usize = 2_000;
 const FEW_POINTS: usize = 12;
+const WIDE_SPACING_MS: i64 = 15_000;
+const FIRST_ROUNDS: u32 = 3;
 
 /// Partitions that are noted in one go, so that a frame has to wait for none of the others.
 const AT_ONCE: usize = 4_000;
@@ -28,6 +31,7 @@ const AT_ONCE: usize = 4_000;
 pub struct EndHistory {
     topics: HashMap<Arc<str>, Vec<(i32, EndSamples)>>,
     noted_ms: Option<i64>,
+    rounds: u32,
     /// Topics of this round that are not noted yet.
     waiting: Vec<Arc<str>>,
     partitions: usize,
@@ -41,7 +45,12 @@ impl EndHistory {
             return;
         };
         if self.waiting.is_empty() {
-            let is_soon = |noted| at.monotonic_ms - noted < SPACING_MS;
+            let spacing_ms = if self.partitions > MANY && self.rounds >= FIRST_ROUNDS {
+                WIDE_SPACING_MS
+            } else {
+                SPACING_MS
+            };
+            let is_soon = |noted| at.monotonic_ms - noted < spacing_ms;
             if self.noted_ms.is_some_and(is_soon) {
                 return;
             }
@@ -66,6 +75,7 @@ impl EndHistory {
             return;
         }
         self.noted_ms = Some(at.monotonic_ms);
+        self.rounds = self.rounds.saturating_add(1);
         self.topics.retain(|topic, _| consumed.contains(topic));
         self.partitions = self.topics.values().map(Vec::len).sum();
         self.waiting = consumed.into_iter().cloned().collect();
@@ -187,6 +197,7 @@ mod tests {
         assert_eq!(history.partitions, 1, "only what somebody consumes");
         assert_eq!(history.lag_ms("nobody's", 0, 1, 20_000), None);
     }
+
     #[test]
     fn many_partitions_are_noted_in_several_calls_and_all_of_them_in_the_end() {
         let n = i32::try_from(AT_ONCE).unwrap() / 2 + 1;
@@ -219,5 +230,17 @@ mod tests {
         assert_eq!(history.topics.len(), 2, "a part of them at once");
         history.note(&snapshot, taken(1));
         assert_eq!(history.partitions, 3 * usize::try_from(n).unwrap());
+        let noted: Vec<i64> = (0..40)
+            .filter(|at| {
+                let before = history.noted_ms;
+                history.note(&snapshot, taken(*at));
+                history.noted_ms != before
+            })
+            .collect();
+        assert_eq!(
+            noted,
+            [5, 10, 25],
+            "the first ones soon, then further apart"
+        );
     }
 }
