@@ -360,6 +360,7 @@ impl App {
             }
         }
         let is_metadata = matches!(&update, Update::Metadata(Ok(_)));
+        let is_every_end = matches!(&update, Update::Offsets { complete: true, .. });
         let changed = Changed::of(&update);
         let mut is_news = self.stale_ms().is_some() || self.world.snapshot.is_news(&update);
         let before = derive::Before::of(&self.world.snapshot, &update);
@@ -377,7 +378,10 @@ impl App {
         let told = before.happenings(snapshot, &mut feed.absences, at);
         is_news |= !told.is_empty();
         feed.add(told);
-        self.world.ends.note(&self.world.snapshot, at);
+        // What comes with the ends of all logs has enough to do: the next update finds them too.
+        if !is_every_end {
+            self.world.ends.note(&self.world.snapshot, at);
+        }
         if is_metadata {
             self.world.history.note(&self.world.snapshot, at);
         }
