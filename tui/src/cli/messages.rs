@@ -342,12 +342,14 @@ async fn read(global: &GlobalArgs, args: &ReadArgs, io: &mut Io<'_>) -> Result<u
     let decoders = read.decoders;
     let row = |message| output::message_row(message, decoders, &book);
     let report = output::read(&report);
+    // What could be read is printed all the same.
+    let code = u8::from(!report.failed.is_empty());
     if global.output == Format::Jsonl {
         for message in &messages {
             io.write(&json_line(&row(message)));
         }
         io.tell(&report.line());
-        return Ok(0);
+        return Ok(code);
     }
     let shown = MessagesJson {
         topic: args.topic.clone(),
@@ -355,7 +357,7 @@ async fn read(global: &GlobalArgs, args: &ReadArgs, io: &mut Io<'_>) -> Result<u
         read: report,
     };
     io.print(global.output, &shown);
-    Ok(0)
+    Ok(code)
 }
 
 fn json_line(row: &output::MessageRow) -> String {

@@ -435,3 +435,34 @@ fn every_kind_of_failure_has_an_exit_code_that_help_documents() {
         );
     }
 }
+
+#[test]
+fn the_quorum_s_table_tells_when_each_node_fetched_last() {
+    let node = |id, lag, at: Option<i64>| QuorumReplica {
+        id,
+        directory_id: None,
+        log_end_offset: 70,
+        lag: Some(lag),
+        last_fetch_ms: at,
+        last_caught_up_ms: at.map(|ms| ms - 1_500),
+    };
+    let quorum = Quorum {
+        leader_id: 1,
+        voters: vec![
+            node(1, 0, Some(1_700_000_002_000)),
+            node(2, 3, Some(1_700_000_001_750)),
+        ],
+        observers: vec![node(3, 70, Some(-1))],
+        ..Quorum::default()
+    };
+    let table = QuorumJson::from(quorum).table();
+    let rows: Vec<&str> = table.lines().skip(3).collect();
+    assert!(
+        rows[1].contains("2023-11-14 22:13:21.750  2023-11-14 22:13:20.250"),
+        "{table}"
+    );
+    assert_eq!(
+        rows[2].split_whitespace().collect::<Vec<_>>()[..6],
+        ["3", "observer", "70", "70", "-", "-"]
+    );
+}

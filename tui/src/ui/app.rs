@@ -323,7 +323,9 @@ impl App {
                     Some(Answer::ClusterDone(Ok((text, _)))) => {
                         steps.push(Step::Say(Toast::good(text)));
                     }
-                    Some(Answer::ClusterDone(Err(fault))) => {
+                    Some(
+                        Answer::ClusterDone(Err(fault)) | Answer::ClusterNotSaved { fault, .. },
+                    ) => {
                         steps.push(Step::Say(Toast::fault(&fault)));
                     }
                     _ => {}

@@ -103,6 +103,11 @@ pub enum Answer {
     Clusters(Result<ClustersFile, Fault>),
     /// Saved, tested or removed: what to say, and the clusters afterwards.
     ClusterDone(Result<(String, ClustersFile), Fault>),
+    /// What a form asked for was not saved.
+    ClusterNotSaved {
+        tried: Box<ClustersAction>,
+        fault: Fault,
+    },
     /// A group was looked at closely; more looks follow.
     GroupLooked(Result<Arc<GroupLook>, Fault>),
     /// A topic's producers were looked at; more looks follow.
@@ -135,6 +140,17 @@ pub enum ClustersAction {
         name: String,
         cluster_id: String,
     },
+}
+
+impl ClustersAction {
+    pub fn is_add(&self) -> bool {
+        matches!(self, Self::Add { .. })
+    }
+
+    /// Whether it changes this entry, as it is saved now.
+    pub fn edits(&self, saved: &Entry) -> bool {
+        matches!(self, Self::Edit { before, .. } if **before == *saved)
+    }
 }
 
 /// What is done with local brokers, by name.

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::derive::Total;
+use crate::model::{Happening, Subject};
 
 pub use crate::times::{clock_ms, parse_time, time_zone, timestamp_ms};
 pub use crate::units::bytes;
@@ -17,6 +18,9 @@ use crate::units::significant;
 pub const UNKNOWN: &str = "…";
 /// What stands for a value that does not exist.
 pub const NONE: &str = "-";
+
+/// Cells of a name in the line that tells what became of it.
+const TOLD_NAME_MAX: usize = 40;
 
 /// A whole number with thousands apart: `1,234,567`.
 pub fn count(n: i64) -> String {
@@ -190,6 +194,18 @@ pub fn cut_name(name: &str, max: usize) -> String {
     format!("{}{tail}", cut(head, max - tail.width()))
 }
 
+/// What happened, in a line: of a very long name as much as leaves room for what became of it.
+pub fn happening(happening: &Happening) -> String {
+    let text = clean(&happening.text);
+    match &happening.subject {
+        Subject::Topic(name) | Subject::Group(name) if name.width() > TOLD_NAME_MAX => {
+            let name = clean(name);
+            text.replacen(&*name, &cut_name(&name, TOLD_NAME_MAX), 1)
+        }
+        _ => text.into_owned(),
+    }
+}
+
 /// A sum: the number when it is whole, `≥` in front when parts are missing, `…` when nothing is
 /// known.
 pub fn total<T: Copy + Default + std::ops::AddAssign>(
@@ -272,6 +288,7 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Taken, Weight};
 
     #[test]
     fn descriptions_lose_their_tags_and_nothing_else() {
@@ -360,6 +377,24 @@ mod tests {
         ] {
             assert_eq!(cut_name(name, max), shown);
         }
+    }
+
+    #[test]
+    fn of_a_very_long_name_what_became_of_it_is_left() {
+        let told = |name: &str| {
+            let told = Happening {
+                at: Taken::default(),
+                after: None,
+                weight: Weight::Info,
+                subject: Subject::Topic(name.into()),
+                text: format!("topic {name} was created"),
+                partitions: Vec::new(),
+            };
+            happening(&told)
+        };
+        assert_eq!(told("orders"), "topic orders was created");
+        let cut = format!("topic {}… was created", "n".repeat(TOLD_NAME_MAX - 1));
+        assert_eq!(told(&"n".repeat(249)), cut);
     }
 
     proptest::proptest! {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::derive::{self, Survival, feature_level_name};
 use crate::model::{Features, NodeLevels, Quorum, QuorumReplica};
 use crate::output::{Printable, Table, or_dash};
+use crate::times::timestamp_ms;
 
 /// `quorum describe`.
 #[derive(Clone, Debug, Serialize)]
@@ -51,6 +52,8 @@ impl Printable for QuorumJson {
             "ROLE",
             ">LOG END",
             ">LAG",
+            "FETCHED AT",
+            "CAUGHT UP AT",
             "DIRECTORY",
             "LISTENERS",
         ]);
@@ -66,8 +69,10 @@ impl Printable for QuorumJson {
                 directory_id,
                 log_end_offset,
                 lag,
-                ..
+                last_fetch_ms,
+                last_caught_up_ms,
             } = replica;
+            let moment = |ms: &Option<i64>| or_dash(ms.filter(|ms| *ms >= 0).map(timestamp_ms));
             let listeners = self.quorum.listeners.get(id).into_iter().flatten();
             let listeners: Vec<String> = listeners.map(ToString::to_string).collect();
             table.row([
@@ -75,6 +80,8 @@ impl Printable for QuorumJson {
                 if id == leader_id { "leader" } else { role }.to_owned(),
                 or_dash((*log_end_offset >= 0).then_some(*log_end_offset)),
                 or_dash(*lag),
+                moment(last_fetch_ms),
+                moment(last_caught_up_ms),
                 or_dash(directory_id.clone()),
                 listeners.join(" "),
             ]);

@@ -34,22 +34,16 @@ impl SavedClusters {
             ClustersAction::Learn { name, cluster_id } => {
                 Answer::Clusters(self.learn(name, cluster_id).await)
             }
-            ClustersAction::Add { mut entry, replace } => {
-                let tried = async {
-                    let mut file = self.load().await?;
-                    // Before it takes its time: the name may be taken.
-                    file.add(&entry, replace)?;
-                    let probe = probe(&Target::of(&entry, file.path())?, clock).await?;
-                    entry.cluster_id.clone_from(&probe.cluster_id);
-                    let mut file = self.load().await?;
-                    file.add(&entry, replace)?;
-                    let text = format!("{} is saved: {}", entry.name, told(&probe));
-                    Ok((text, save(file).await?))
-                };
-                Answer::ClusterDone(tried.await)
+            ClustersAction::Add { ref entry, replace } => {
+                let saved = self.add((**entry).clone(), replace, clock).await;
+                done_or_tried(saved, action)
             }
-            ClustersAction::Edit { before, after } => {
-                Answer::ClusterDone(self.edit(&before, *after, clock).await)
+            ClustersAction::Edit {
+                ref before,
+                ref after,
+            } => {
+                let saved = self.edit(before, (**after).clone(), clock).await;
+                done_or_tried(saved, action)
             }
             ClustersAction::Test(name) => {
                 let tried = async {
@@ -75,6 +69,23 @@ impl SavedClusters {
                 Answer::ClusterDone(removed.await)
             }
         }
+    }
+
+    async fn add(
+        &self,
+        mut entry: Entry,
+        replace: bool,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(String, ClustersFile), Fault> {
+        let mut file = self.load().await?;
+        // Before it takes its time: the name may be taken.
+        file.add(&entry, replace)?;
+        let probe = probe(&Target::of(&entry, file.path())?, clock).await?;
+        entry.cluster_id.clone_from(&probe.cluster_id);
+        let mut file = self.load().await?;
+        file.add(&entry, replace)?;
+        let text = format!("{} is saved: {}", entry.name, told(&probe));
+        Ok((text, save(file).await?))
     }
 
     async fn edit(
@@ -121,6 +132,16 @@ impl SavedClusters {
             file = save(file).await?;
         }
         Ok(file)
+    }
+}
+
+fn done_or_tried(saved: Result<(String, ClustersFile), Fault>, tried: ClustersAction) -> Answer {
+    match saved {
+        Ok(done) => Answer::ClusterDone(Ok(done)),
+        Err(fault) => Answer::ClusterNotSaved {
+            tried: Box::new(tried),
+            fault,
+        },
     }
 }
 

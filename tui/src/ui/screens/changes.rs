@@ -75,7 +75,7 @@ const COLUMNS: &[Column<Row>] = &[
         0,
         |row, _| Key::text(&row.happening.text),
         |row, cx| {
-            let text = format::clean(&row.happening.text).into_owned();
+            let text = format::happening(&row.happening);
             Span::styled(text, cx.theme.weight(row.happening.weight).1)
         },
     ),
@@ -111,7 +111,8 @@ impl Changes {
         let width = area.width.saturating_sub(2);
         let mut texts = Vec::new();
         let said = format::clean(&row.happening.text);
-        if said.width() > usize::from(width.saturating_sub(BESIDE)) {
+        let shown = format::happening(&row.happening);
+        if shown != said || said.width() > usize::from(width.saturating_sub(BESIDE)) {
             texts.push((said.into_owned(), cx.theme.text));
         }
         let partitions = &row.happening.partitions;

@@ -108,6 +108,8 @@ pub struct Clusters {
     fault: Option<Fault>,
     /// The cluster to switch to as soon as they are read.
     wanted: Option<String>,
+    /// What a form asked for and was not saved: the next form begins with it.
+    not_saved: Option<ClustersAction>,
 }
 
 impl Clusters {
@@ -119,6 +121,7 @@ impl Clusters {
             doing: None,
             fault: None,
             wanted: None,
+            not_saved: None,
         }
     }
 
@@ -188,7 +191,10 @@ impl Screen for Clusters {
         // One that was added or edited by the form comes under a number of the form's.
         let is_ours = self.reading == Some(job)
             || self.doing.as_ref().is_some_and(|(ours, _)| *ours == job)
-            || matches!(answer, Some(Answer::ClusterDone(_)));
+            || matches!(
+                answer,
+                Some(Answer::ClusterDone(_) | Answer::ClusterNotSaved { .. })
+            );
         if !is_ours {
             return Vec::new();
         }
@@ -211,6 +217,19 @@ impl Screen for Clusters {
             Some(Answer::ClusterDone(Err(fault))) => {
                 self.doing = None;
                 vec![Step::Say(Toast::fault(&fault))]
+            }
+            Some(Answer::ClusterNotSaved { tried, fault }) => {
+                let key = match &*tried {
+                    ClustersAction::Edit { .. } => 'e',
+                    _ => 'n',
+                };
+                let again = format!("{key} opens the form as it was");
+                let hint = match &fault.hint {
+                    Some(hint) => format!("{hint}; {again}"),
+                    None => again,
+                };
+                self.not_saved = Some(*tried);
+                vec![Step::Say(Toast::fault(&fault.with_hint(hint)))]
             }
             _ => Vec::new(),
         }
@@ -238,7 +257,12 @@ impl Screen for Clusters {
 
     fn run(&mut self, command: Id, argument: &str, cx: &Cx<'_>) -> Option<Vec<Step>> {
         if command == Id::AddCluster {
-            return Some(vec![Step::Dialog(Box::new(form::add()))]);
+            let tried = self.not_saved.take_if(|tried| tried.is_add());
+            let draft = match tried {
+                Some(ClustersAction::Add { entry, .. }) => *entry,
+                _ => Entry::default(),
+            };
+            return Some(vec![Step::Dialog(Box::new(form::add(&draft)))]);
         }
         if command == Id::EnterCluster && !argument.is_empty() {
             return Some(self.enter(argument, false));
@@ -256,7 +280,12 @@ impl Screen for Clusters {
             }
             Id::EditCluster => {
                 let is_here = cx.target.name.as_deref() == Some(&*name);
-                vec![Step::Dialog(Box::new(form::edit(row, is_here)))]
+                let tried = self.not_saved.take_if(|tried| tried.edits(&row));
+                let draft = match tried {
+                    Some(ClustersAction::Edit { after, .. }) => *after,
+                    _ => row.clone(),
+                };
+                vec![Step::Dialog(Box::new(form::edit(row, &draft, is_here)))]
             }
             Id::TestCluster => {
                 let what = format!("connecting to {name} …");

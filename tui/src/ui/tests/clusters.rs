@@ -1,7 +1,7 @@
 //! Saved clusters on the screen: switching, rights, danger, and a cluster that is another one.
 
 use crate::clusters::{ClustersFile, Colour, Entry, Level};
-use crate::model::{ClusterMetadata, Fault};
+use crate::model::{ClusterMetadata, Fault, FaultKind};
 use crate::ui::event::ClustersAction;
 use std::sync::Arc;
 
@@ -257,6 +257,55 @@ fn the_form_says_which_field_is_wrong_and_repeats_no_password() {
         });
         assert!(!added, "{text}");
     }
+}
+
+/// Answers what the last form asked for: it could not be saved.
+fn refuse(driver: &mut Driver) {
+    let asked = driver.effects.iter().rev().find_map(|effect| match effect {
+        Effect::Clusters { job, action } => Some((*job, action.clone())),
+        _ => None,
+    });
+    let (job, tried) = asked.unwrap();
+    let fault = Fault::new(
+        FaultKind::Unreachable,
+        "connect to b1:9092",
+        "nobody listens",
+    );
+    driver.event(Event::Answer {
+        job,
+        answer: Answer::ClusterNotSaved {
+            tried: Box::new(tried),
+            fault,
+        },
+    });
+}
+
+#[test]
+fn what_was_typed_outlives_a_connection_that_failed() {
+    let mut driver = Driver::new(None, false);
+    let _folder = one_with_all(&mut driver);
+    driver.keys("n l a b tab b 1 : 9 0 9 2 enter");
+    refuse(&mut driver);
+    let screen = driver.screen(120, 40);
+    assert!(screen.contains("n opens the form as it was"), "{screen}");
+    driver.keys("n");
+    let screen = driver.screen(100, 40);
+    assert!(
+        screen.contains("b1:9092") && screen.contains(" lab "),
+        "{screen}"
+    );
+    driver.keys("esc n");
+    let screen = driver.screen(100, 40);
+    assert!(!screen.contains("b1:9092"), "once: {screen}");
+    driver.keys("esc e tab ctrl-u b 2 : 9 enter");
+    let first = edited(&mut driver).unwrap();
+    refuse(&mut driver);
+    driver.effects.clear();
+    driver.keys("e");
+    let screen = driver.screen(100, 40);
+    assert!(screen.contains("b2:9"), "{screen}");
+    driver.keys("enter");
+    assert_eq!(edited(&mut driver), Some(first), "the same once more");
 }
 
 /// What the form of the selected cluster makes of it.

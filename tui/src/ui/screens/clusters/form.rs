@@ -58,10 +58,10 @@ const PASSWORD_NOTE: &str = "where it is, never itself: env:NAME, file:PATH or c
 const HIDDEN_NOTE: &str = "as it is saved, which is not shown; else env:NAME, file:PATH or \
                            command:LINE";
 
-/// The form of a new entry.
-pub(super) fn add() -> Form {
+/// The form of a new entry, filled in with what was tried before.
+pub(super) fn add(draft: &Entry) -> Form {
     let blank = Entry::default();
-    Form::new("save a cluster", fields(&blank), move |values, cx| {
+    Form::new("save a cluster", fields(draft), move |values, cx| {
         let entry = Filled::new(values, &blank).entry()?;
         let job = cx.new_job();
         let text = format!("connecting to {} before it is saved …", entry.name);
@@ -79,10 +79,16 @@ pub(super) fn add() -> Form {
     })
 }
 
-/// The form of an entry that is there; `is_here`: one is on this cluster now.
-pub(super) fn edit(saved: Entry, is_here: bool) -> Form {
-    let mut fields = fields(&saved);
-    fields.push(Field::choice("cluster id", &["keep", "learn anew"], 0));
+/// The form of an entry that is there, filled in with what it was to become; `is_here`: one is on
+/// this cluster now.
+pub(super) fn edit(saved: Entry, draft: &Entry, is_here: bool) -> Form {
+    let mut fields = fields(draft);
+    let learns_id = saved.cluster_id.is_some() && draft.cluster_id.is_none();
+    fields.push(Field::choice(
+        "cluster id",
+        &["keep", "learn anew"],
+        usize::from(learns_id),
+    ));
     let title = format!("edit {}", saved.name);
     let form = Form::new(title, fields, move |values, cx| {
         let after = Filled::new(values, &saved).entry()?;

@@ -154,7 +154,7 @@ fn draw_changes(cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
     frame::text(title, theme.header, area.x, area.y, area.width, buffer);
     let newest = cx.feed.iter().rev().take(ROWS_MAX);
     for (y, happening) in (area.y + 1..area.bottom()).zip(newest) {
-        let text = format::clean(&happening.text).into_owned();
+        let text = format::happening(happening);
         let spans = vec![
             Span::styled(format::clock_ms(happening.at.wall_ms), theme.dim),
             Span::styled(format!("  {text}"), theme.weight(happening.weight).1),
