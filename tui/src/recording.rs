@@ -68,6 +68,7 @@ impl Tape {
                 let is_metadata = matches!(&update, Update::Metadata(Ok(_)));
                 let before = Before::of(&self.snapshot, &update);
                 self.snapshot.apply(update, at);
+                self.snapshot.note_rate();
                 let told = before.happenings(&self.snapshot, &mut self.feed.absences, at);
                 self.feed.add(told);
                 if is_metadata {

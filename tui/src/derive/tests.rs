@@ -286,6 +286,7 @@ fn rates_come_from_two_reads_of_the_end_offsets() {
     );
     assert_eq!(topic_rate(&snapshot, "t").complete(), Some(100.0));
     assert_eq!(cluster_rate(&snapshot).complete(), Some(100.0));
+    assert!(snapshot.note_rate() && !snapshot.note_rate(), "once");
     assert_eq!(snapshot.rates.len(), 1);
     // A partition that can't be read spoils the total and not the other partition.
     let failed = Cell::Failed(PartError(5));

@@ -109,8 +109,10 @@ pub struct ClusterSnapshot {
     pub offsets: Resource<Offsets>,
     /// The newest offsets that are at least a second older than the newest ones, for rates.
     pub offsets_before: Arc<Offsets>,
-    /// Points of the whole cluster's rate, oldest first.
+    /// Points of the whole cluster's rate, oldest first; see [`Self::note_rate`].
     pub rates: VecDeque<RatePoint>,
+    /// When the offsets were taken that the newest point is of, or that gave none.
+    rated: Option<Taken>,
     pub settings: Resource<HashMap<Arc<str>, TopicSettings>>,
     pub log_dirs: Resource<LogDirs>,
     pub groups: Resource<Groups>,
@@ -222,8 +224,10 @@ impl ClusterSnapshot {
         old.is_some_and(is_same) && self.offsets_before.get(name).is_some_and(is_same)
     }
 
-    /// Takes one result in. Failures stand beside the old values.
-    pub fn apply(&mut self, update: Update, at: Taken) {
+    /// Takes one result in. Failures stand beside the old values. What it gives back is no longer
+    /// needed, and of a large cluster takes a while to free.
+    pub fn apply(&mut self, update: Update, at: Taken) -> Option<Arc<Offsets>> {
+        let mut unneeded = None;
         match update {
             Update::Metadata(result) => {
                 self.metadata.apply(result, at);
@@ -233,7 +237,9 @@ impl ClusterSnapshot {
                     self.mark_moving_partitions();
                 }
             }
-            Update::Offsets { result, complete } => self.apply_offsets(result, complete, at),
+            Update::Offsets { result, complete } => {
+                unneeded = self.apply_offsets(result, complete, at);
+            }
             Update::Settings(result) => self.settings.apply(result, at),
             Update::LogDirs(result) => self.log_dirs.apply(result, at),
             Update::Groups(result) => {
@@ -275,6 +281,7 @@ impl ClusterSnapshot {
                 }
             }
         }
+        unneeded
     }
 
     /// The controller's id: the quorum's leader where the cluster tells it, since a Metadata
@@ -296,16 +303,19 @@ impl ClusterSnapshot {
         result: Result<Arc<Offsets>, Arc<Fault>>,
         complete: bool,
         at: Taken,
-    ) {
+    ) -> Option<Arc<Offsets>> {
         let new = match result {
             Ok(new) => new,
-            Err(fault) => return self.offsets.apply(Err(fault), at),
+            Err(fault) => {
+                self.offsets.apply(Err(fault), at);
+                return None;
+            }
         };
         let old = self.offsets.value().cloned().unwrap_or_default();
         if complete {
-            self.offsets_before = self.before_all(&new, &old);
+            let before = self.before_all(&new, &old);
             self.offsets.apply(Ok(new), at);
-            self.note_rate(at);
+            Some(std::mem::replace(&mut self.offsets_before, before))
         } else {
             for (name, newer) in new.iter() {
                 let older = old.get(name).filter(|older| gives_rate(older, newer));
@@ -322,6 +332,7 @@ impl ClusterSnapshot {
             // The age of the whole stays that of its oldest part.
             let taken = self.offsets.taken().unwrap_or(at);
             self.offsets.apply(Ok(Arc::new(merged)), taken);
+            None
         }
     }
 
@@ -343,10 +354,17 @@ impl ClusterSnapshot {
         before
     }
 
-    fn note_rate(&mut self, at: Taken) {
+    /// Adds a point for the newest read of all offsets, if there is none yet; whether it did. That
+    /// is for whoever shows them to do, when there is time: it goes through all partitions.
+    pub fn note_rate(&mut self) -> bool {
+        let newest = self.offsets.taken();
+        let Some(at) = newest.filter(|_| newest != self.rated) else {
+            return false;
+        };
+        self.rated = newest;
         let rate = crate::derive::cluster_rate(self);
         let Some(sum) = rate.partial() else {
-            return;
+            return false;
         };
         if self.rates.len() == RATE_POINTS_MAX {
             self.rates.pop_front();
@@ -356,6 +374,7 @@ impl ClusterSnapshot {
             records_per_second: sum,
             is_whole: rate.n_missing() == 0,
         });
+        true
     }
 
     fn forget_deleted_topics(&mut self) {

@@ -401,7 +401,7 @@ fn what_is_played_is_what_was_recorded_however_it_changes() {
             );
             live.apply(update, now);
             match decoder.read(&line) {
-                Ok(Told::Update(update, at)) => played.apply(update, at),
+                Ok(Told::Update(update, at)) => drop(played.apply(update, at)),
                 other => panic!("seed {seed}: {other:?}: {line}"),
             }
             assert_eq!(shown(&played), shown(&live), "seed {seed} {n}: {line}");
@@ -410,7 +410,7 @@ fn what_is_played_is_what_was_recorded_however_it_changes() {
         let (mut begun, mut decoder) = (ClusterSnapshot::default(), Decoder::default());
         for line in encoder.all() {
             match decoder.read(&line) {
-                Ok(Told::Update(update, at)) => begun.apply(update, at),
+                Ok(Told::Update(update, at)) => drop(begun.apply(update, at)),
                 other => panic!("{other:?}"),
             }
         }

@@ -50,6 +50,8 @@ const CLIPBOARD_BYTES_MAX: usize = 74_000;
 const DRAWN_MS: i64 = 2_000;
 /// So often its order is made anew.
 const ROWS_MADE_MS: i64 = 15_000;
+/// Offsets of so many topics are freed before the next frame, of more beside the screens.
+const FREED_MAX: usize = 2_000;
 /// Screens one can go back through.
 const DEPTH_MAX: usize = 20;
 
@@ -274,7 +276,7 @@ impl App {
                 at,
             } => {
                 if session.0 == self.session.id {
-                    self.on_update(update, at);
+                    effects.extend(self.on_update(update, at));
                     self.learn_cluster_id(&mut effects);
                 }
             }
@@ -346,7 +348,7 @@ impl App {
         effects
     }
 
-    fn on_update(&mut self, update: Update, at: Taken) {
+    fn on_update(&mut self, update: Update, at: Taken) -> Option<Effect> {
         if let Update::Metadata(result) = &update {
             match result {
                 Ok(_) => {
@@ -370,7 +372,7 @@ impl App {
             Update::Committed(read) => (Some(read.clone()), false),
             update => (None, matches!(update, Update::Groups(Ok(_)))),
         };
-        self.world.snapshot.apply(update, at);
+        let unneeded = self.world.snapshot.apply(update, at);
         if let Some(read) = committed {
             is_news |= self.world.commits.note(&read, &self.world.snapshot);
         } else if is_groups {
@@ -383,11 +385,15 @@ impl App {
         // What comes with the ends of all logs has enough to do: the next update finds them too.
         if !is_every_end {
             self.world.ends.note(&self.world.snapshot, at);
+            self.dirty |= self.world.snapshot.note_rate();
         }
         if is_metadata {
             self.world.history.note(&self.world.snapshot, at);
         }
         self.show_changed(is_news, changed);
+        unneeded
+            .filter(|offsets| offsets.len() > FREED_MAX && Arc::strong_count(offsets) == 1)
+            .map(Effect::Free)
     }
 
     /// What has changed is drawn soon. Where nothing has, what tells how long ago something was

@@ -12,8 +12,8 @@ use crate::connect::{Change, Connector, Proposal, Workers};
 use crate::decode::SchemaBook;
 use crate::local::{LocalBroker, Outcomes};
 use crate::model::{
-    ClusterMetadata, ClusterSnapshot, Fault, GroupLook, Message, ReadReport, Taken, TopicProducers,
-    Update,
+    ClusterMetadata, ClusterSnapshot, Fault, GroupLook, Message, Offsets, ReadReport, Taken,
+    TopicProducers, Update,
 };
 use crate::ops::declared::{Prepared, Wanted};
 use crate::ops::execution::Run;
@@ -250,6 +250,8 @@ pub enum Effect {
     SetInterest(Interest),
     /// Reads everything now.
     Refresh,
+    /// Frees what nobody needs any more.
+    Free(Arc<Offsets>),
     /// Plans a change that names so much that the screens would wait for it.
     Plan {
         job: JobId,

@@ -131,6 +131,9 @@ impl Runner {
                     poller.set_interest(interest);
                 }
             }
+            Effect::Free(offsets) => {
+                drop(task::spawn_blocking("ui-free", move || drop(offsets)));
+            }
             Effect::Refresh => {
                 if let Some(poller) = &self.poller {
                     poller.refresh();
