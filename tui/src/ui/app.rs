@@ -382,10 +382,12 @@ impl App {
         let told = before.happenings(snapshot, &mut feed.absences, at);
         is_news |= !told.is_empty();
         feed.add(told);
-        // What comes with the ends of all logs has enough to do: the next update finds them too.
-        if !is_every_end {
+        // What goes through all partitions is left to the updates after the one that brought them
+        // all, one thing to each, so that no frame waits for much.
+        let notes_rate = !is_every_end && self.world.snapshot.note_rate();
+        self.dirty |= notes_rate;
+        if !is_every_end && !notes_rate {
             self.world.ends.note(&self.world.snapshot, at);
-            self.dirty |= self.world.snapshot.note_rate();
         }
         if is_metadata {
             self.world.history.note(&self.world.snapshot, at);
