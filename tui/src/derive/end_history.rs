@@ -23,6 +23,9 @@ const FEW_POINTS: usize = 12;
 const WIDE_SPACING_MS: i64 = 15_000;
 const FIRST_ROUNDS: u32 = 3;
 
+/// From so many topics on, listing them is enough for one call.
+const TOPICS_AT_ONCE: usize = 1_000;
+
 /// Partitions that are noted in one go, so that a frame has to wait for none of the others.
 const AT_ONCE: usize = 4_000;
 
@@ -55,6 +58,9 @@ impl EndHistory {
                 return;
             }
             self.begin_round(snapshot, at);
+            if self.waiting.len() > TOPICS_AT_ONCE {
+                return;
+            }
         }
         let mut n_noted = 0;
         while n_noted < AT_ONCE
