@@ -88,6 +88,9 @@ fn clusters_are_saved_switched_and_removed_on_the_screen() -> anyhow::Result<()>
     session.terminal.wait_while("edit lab-2")?;
     session.see("", "127.0.0.1:9")?;
     assert_eq!(std::fs::read_to_string(&path)?, edited);
+    // What was typed is there once more, and is left.
+    session.see("e", "brokers     127.0.0.1:9 ")?;
+    session.see("esc", &bootstrap)?;
     session.see("e ctrl-u lab enter", "lab is changed")?;
     session.see("D", "type lab to confirm")?;
     session.see("lab enter", "lab is removed")?;
