@@ -55,6 +55,22 @@ async function group(name, count, members) {
   console.log('values', ...values.sort((a, b) => a - b))
 }
 
+// A batch is committed when it is through; after a commit that failed a member joins anew, reads it
+// once more and commits it then.
+async function allCommitted(name) {
+  const admin = kafka.admin()
+  await admin.connect()
+  const isDone = async () => {
+    const ends = await admin.fetchTopicOffsets(topic)
+    const [{ partitions }] = await admin.fetchOffsets({ groupId: name, topics: [topic] })
+    const committed = new Map(partitions.map((p) => [p.partition, p.offset]))
+    return ends.every((end) => committed.get(end.partition) === end.offset)
+  }
+  const deadline = Date.now() + 60000
+  while (Date.now() < deadline && !(await isDone().catch(() => false))) await new Promise((r) => setTimeout(r, 100))
+  await admin.disconnect()
+}
+
 // Produces and consumes until standard input ends, and until what was acknowledged has been read.
 async function through(name, members) {
   const acked = new Set(), seen = new Set(), failed = []
@@ -89,7 +105,7 @@ async function through(name, members) {
     console.log('at', acked.size, seen.size)
     await pause(100)
   }
-  await pause(500) // The last batch is committed when it is through.
+  await allCommitted(name)
   for (const c of consumers) await c.disconnect()
   await producer.disconnect()
   console.log('failed', ...failed)
