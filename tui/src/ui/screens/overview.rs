@@ -305,11 +305,8 @@ impl Overview {
     fn draw_rate(&self, cx: &Cx<'_>, area: Rect, buffer: &mut Buffer) {
         let theme = cx.theme;
         let rates = &cx.snapshot.rates;
-        let now = match rates.back() {
-            Some(point) if point.is_whole => format::rate(point.records_per_second),
-            Some(point) => format!("≥{}", format::rate(point.records_per_second)),
-            None => format::total(&self.numbers.rate, format::rate),
-        };
+        // Of the same look as the busiest topics below; its point comes a moment later.
+        let now = format::total(&self.numbers.rate, format::rate);
         let width = usize::from(area.width).saturating_sub(24).min(100);
         let points = rates.iter().map(|point| point.records_per_second);
         let spans = vec![
