@@ -53,9 +53,7 @@ pub use security::{
     EVERYBODY, IP_LIMITS, Quota, QuotaEntity, ScramCredential, ScramMechanism, ScramUser, Security,
     SecurityUpdate, WILDCARD,
 };
-pub use snapshot::{
-    ClusterMetadata, ClusterSnapshot, Offsets, PerGroup, RatePoint, TopicSettings, Update,
-};
+pub use snapshot::{ClusterMetadata, ClusterSnapshot, Offsets, PerGroup, TopicSettings, Update};
 pub use streams::{
     OwnTopic, StreamsMember, Subtopology, SubtopologyTasks, TaskRole, Tasks, Topology,
 };

@@ -92,15 +92,6 @@ pub struct TopicSettings {
     pub retention_bytes: Option<i64>,
 }
 
-/// The cluster's records per second between two reads of all offsets.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RatePoint {
-    pub taken: Taken,
-    pub records_per_second: f64,
-    /// Whether every partition is part of it.
-    pub is_whole: bool,
-}
-
 /// Everything that is known of one cluster. Cloning is cheap enough for one clone per refresh.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterSnapshot {
@@ -109,8 +100,9 @@ pub struct ClusterSnapshot {
     pub offsets: Resource<Offsets>,
     /// The newest offsets that are at least a second older than the newest ones, for rates.
     pub offsets_before: Arc<Offsets>,
-    /// Points of the whole cluster's rate, oldest first; see [`Self::note_rate`].
-    pub rates: VecDeque<RatePoint>,
+    /// Records per second of all partitions that could be read, from one read of all offsets to the
+    /// next, oldest first; see [`Self::note_rate`].
+    pub rates: VecDeque<f64>,
     /// When the offsets were taken that the newest point is of, or that gave none.
     rated: Option<Taken>,
     pub settings: Resource<HashMap<Arc<str>, TopicSettings>>,
@@ -358,22 +350,17 @@ impl ClusterSnapshot {
     /// is for whoever shows them to do, when there is time: it goes through all partitions.
     pub fn note_rate(&mut self) -> bool {
         let newest = self.offsets.taken();
-        let Some(at) = newest.filter(|_| newest != self.rated) else {
+        if newest == self.rated {
             return false;
-        };
+        }
         self.rated = newest;
-        let rate = crate::derive::cluster_rate(self);
-        let Some(sum) = rate.partial() else {
+        let Some(sum) = crate::derive::cluster_rate(self).partial() else {
             return false;
         };
         if self.rates.len() == RATE_POINTS_MAX {
             self.rates.pop_front();
         }
-        self.rates.push_back(RatePoint {
-            taken: at,
-            records_per_second: sum,
-            is_whole: rate.n_missing() == 0,
-        });
+        self.rates.push_back(sum);
         true
     }
 

@@ -308,7 +308,7 @@ impl Overview {
         // Of the same look as the busiest topics below; its point comes a moment later.
         let now = format::total(&self.numbers.rate, format::rate);
         let width = usize::from(area.width).saturating_sub(24).min(100);
-        let points = rates.iter().map(|point| point.records_per_second);
+        let points = rates.iter().copied();
         let spans = vec![
             Span::styled("RATE  ", theme.header),
             Span::styled(format!("{now:>12}  "), theme.text),
