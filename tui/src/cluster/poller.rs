@@ -441,7 +441,7 @@ async fn read_metadata(part: Part, known: watch::Sender<Option<Arc<ClusterMetada
         _ => false,
     };
     let found = result.clone();
-    let outcome = same_if(is_same, part.send(Update::Metadata(result)).await);
+    let outcome = same_if(is_same, 0, part.send(Update::Metadata(result)).await);
     // Told to the other parts only now, so that names are the first thing the reader gets.
     if let Ok(metadata) = found {
         known.send_replace(Some(metadata));
@@ -463,12 +463,12 @@ async fn read_offsets(mut part: Part, known: watch::Sender<Option<Arc<Offsets>>>
         result: read.map(|(offsets, _)| offsets).map_err(Arc::new),
         complete: true,
     };
-    same_if(is_same, part.send(update).await)
+    same_if(is_same, 0, part.send(update).await)
 }
 
-fn same_if(is_same: bool, outcome: Outcome) -> Outcome {
+fn same_if(is_same: bool, n_batches: u32, outcome: Outcome) -> Outcome {
     match outcome {
-        Outcome::Good if is_same => Outcome::Same { n_batches: 0 },
+        Outcome::Good if is_same => Outcome::Same { n_batches },
         outcome => outcome,
     }
 }
@@ -514,10 +514,7 @@ async fn read_groups(mut part: Part) -> Outcome {
             None => return Outcome::Over,
         }
     }
-    match outcome {
-        Outcome::Good if is_same => Outcome::Same { n_batches },
-        outcome => outcome,
-    }
+    same_if(is_same, n_batches, outcome)
 }
 
 /// The groups to read, those on the screen in the first batch.
@@ -602,7 +599,7 @@ async fn read_log_dirs(mut part: Part) -> Outcome {
     let read = read.await;
     let is_same = read.as_ref().is_ok_and(|(_, is_same)| *is_same);
     let update = Update::LogDirs(read.map(|(dirs, _)| dirs).map_err(Arc::new));
-    same_if(is_same, part.send(update).await)
+    same_if(is_same, 0, part.send(update).await)
 }
 
 async fn read_quorum(part: Part) -> Outcome {

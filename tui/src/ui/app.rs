@@ -384,10 +384,12 @@ impl App {
         feed.add(told);
         // What goes through all partitions is left to the updates after the one that brought them
         // all, one thing to each, so that no frame waits for much.
-        let notes_rate = !is_every_end && self.world.snapshot.note_rate();
-        self.dirty |= notes_rate;
-        if !is_every_end && !notes_rate {
-            self.world.ends.note(&self.world.snapshot, at);
+        if !is_every_end {
+            if self.world.snapshot.note_rate() {
+                self.dirty = true;
+            } else {
+                self.world.ends.note(&self.world.snapshot, at);
+            }
         }
         if is_metadata {
             self.world.history.note(&self.world.snapshot, at);

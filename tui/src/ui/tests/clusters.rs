@@ -23,22 +23,22 @@ fn saved() -> (tempfile::TempDir, ClustersFile) {
     (folder, file)
 }
 
+/// What was asked last of the saved clusters.
+fn last_asked(driver: &Driver) -> (JobId, ClustersAction) {
+    let asked = driver.effects.iter().rev().find_map(|effect| match effect {
+        Effect::Clusters { job, action } => Some((*job, action.clone())),
+        _ => None,
+    });
+    asked.unwrap()
+}
+
 /// The screen of clusters, read.
 fn clusters(driver: &mut Driver) -> tempfile::TempDir {
     driver.keys("8");
     let (folder, file) = saved();
-    let job = driver.effects.iter().rev().find_map(|effect| match effect {
-        Effect::Clusters {
-            job,
-            action: ClustersAction::List,
-        } => Some(*job),
-        _ => None,
-    });
-    let answer = Answer::Clusters(Ok(file));
-    driver.event(Event::Answer {
-        job: job.unwrap(),
-        answer,
-    });
+    let (job, asked) = last_asked(driver);
+    assert_eq!(asked, ClustersAction::List);
+    driver.answer(job, Answer::Clusters(Ok(file)));
     folder
 }
 
@@ -261,23 +261,14 @@ fn the_form_says_which_field_is_wrong_and_repeats_no_password() {
 
 /// Answers what the last form asked for: it could not be saved.
 fn refuse(driver: &mut Driver) {
-    let asked = driver.effects.iter().rev().find_map(|effect| match effect {
-        Effect::Clusters { job, action } => Some((*job, action.clone())),
-        _ => None,
-    });
-    let (job, tried) = asked.unwrap();
+    let (job, tried) = last_asked(driver);
     let fault = Fault::new(
         FaultKind::Unreachable,
         "connect to b1:9092",
         "nobody listens",
     );
-    driver.event(Event::Answer {
-        job,
-        answer: Answer::ClusterNotSaved {
-            tried: Box::new(tried),
-            fault,
-        },
-    });
+    let tried = Box::new(tried);
+    driver.answer(job, Answer::ClusterNotSaved { tried, fault });
 }
 
 #[test]
@@ -343,14 +334,8 @@ settings = { "security.protocol" = "SASL_SSL", "sasl.mechanism" = "SCRAM-SHA-256
 "#;
     std::fs::write(&path, text).unwrap();
     driver.keys("8");
-    let job = driver.effects.iter().rev().find_map(|effect| match effect {
-        Effect::Clusters { job, .. } => Some(*job),
-        _ => None,
-    });
-    driver.event(Event::Answer {
-        job: job.unwrap(),
-        answer: Answer::Clusters(ClustersFile::load(&path)),
-    });
+    let (job, _) = last_asked(driver);
+    driver.answer(job, Answer::Clusters(ClustersFile::load(&path)));
     folder
 }
 
